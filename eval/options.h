@@ -1,0 +1,49 @@
+// The command line as a value. Filled in eval/command_line.cc, read by the commands.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "quant/spec.h"
+
+namespace w8a8 {
+
+// Flags keep their names from the command line; an empty string or nullopt is "not given".
+struct Options {
+  std::string command;  // "" is the whole job
+  std::string images, model, model_prefix, eval_images, labels, out;
+  std::optional<int64_t> max_images;
+  std::string resampler = "pillow13";
+  uint64_t seed = 0;
+  std::optional<int64_t> batch;
+  std::optional<int> threads;
+  uint64_t memory_bytes = uint64_t{2} << 30;
+  std::string device = "auto";
+  std::string kernels;  // "" lets W8A8_CPU_ISA and then the best usable set decide
+  std::string plan;
+  std::optional<Granularity> granularity;
+  std::optional<float> clip_range;
+  std::optional<float> input_scale;  // linear
+  FakeFlavour fake = FakeFlavour::kIdeal;
+  bool fake_given = false;
+  int weight_bits = 8;
+  std::string attention = "fp32";
+  std::string residual = "fp16";
+  std::vector<Granularity> granularities = {Granularity::kToken, Granularity::kTensor};
+  std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};
+  std::optional<Precision> precision;  // encode, linear
+  std::string pixels;                  // encode
+  std::string layers = "all";          // encode: all | none | i,j
+  std::vector<std::string> taps;       // encode
+  std::string in;                      // linear
+  std::vector<std::string> inputs;     // merge, report: positional files
+  bool json = false;
+  bool quiet = false;
+  bool ignore_run = false;
+
+  int ThreadCount() const;  // --threads, else the CPUs this process may use
+};
+
+}  // namespace w8a8

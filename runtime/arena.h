@@ -1,0 +1,49 @@
+// The buffers of one worker: sized from a graph's slots for a batch of images, regrown for larger
+// shapes, never shrunk, reused by every layer.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/base/aligned_buffer.h"
+#include "runtime/base/half.h"
+#include "runtime/base/mat_view.h"
+#include "runtime/encoder/graph.h"
+
+namespace w8a8 {
+
+// What the quantized linear step that ran last left behind. `codes` are real codes in [-128, 127].
+// Filled on request only (Arena::keep_trace), because reading them back costs a pass.
+struct LinearTrace {
+  MatView<const int8_t> codes;     // [rows, K]
+  std::vector<float> input_scale;  // [rows] or [1]
+  MatView<const int32_t> acc;      // [rows, N]
+};
+
+class Arena {
+ public:
+  // Buffers for `images` images of `graph`. Cheap when nothing grows.
+  void Prepare(const Graph& graph, int64_t images);
+
+  int64_t images() const { return images_; }
+  int64_t rows_per_image(SlotId slot) const { return shapes_[static_cast<size_t>(slot)].rows; }
+  MatView<Half> half(SlotId slot) const;  // all images' rows
+  MatView<Half> half(SlotId slot, int64_t image) const;
+  MatView<float> pixels(SlotId slot) const;  // the pixels slot only
+
+  // When set, quantized linear steps also leave `trace`.
+  bool keep_trace = false;
+  LinearTrace trace;
+
+  int64_t allocations() const { return allocations_; }  // how often any buffer grew
+
+ private:
+  std::vector<Slot> shapes_;
+  std::vector<AlignedBuffer<Half>> buffers_;
+  AlignedBuffer<float> pixels_;
+  SlotId pixels_slot_ = kNoSlot;
+  int64_t images_ = 0;
+  int64_t allocations_ = 0;
+};
+
+}  // namespace w8a8

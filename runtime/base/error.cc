@@ -1,0 +1,14 @@
+#include "runtime/base/error.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace w8a8 {
+
+void CheckFailed(const char* condition, const char* file, int line) {
+  std::fprintf(stderr, "internal error: %s:%d: %s does not hold. This is a bug in w8a8-calib.\n",
+               file, line, condition);
+  std::abort();
+}
+
+}  // namespace w8a8

@@ -1,0 +1,75 @@
+// The encoder as a list of nodes over slots; no precision, no device.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/encoder/config.h"
+
+namespace w8a8 {
+
+using SlotId = int32_t;
+constexpr SlotId kNoSlot = -1;
+
+// A value between two nodes: FP16, `rows` per image x `cols` (pixels alone are FP32).
+struct Slot {
+  std::string name;
+  int64_t rows = 0;
+  int64_t cols = 0;
+};
+
+enum class NodeKind : uint8_t {
+  kEmbed,       // in: pixels; out: stream. Patch product, class token, position table
+  kNorm,        // in -> out
+  kLinear,      // in -> out; the only kind that a precision changes, and only where `site` is set
+  kActivation,  // in -> out
+  kQkNorm,      // in place on the q and k columns of `in`
+  kAttention,   // in: queries, in2: keys and values -> out
+  kAdd,         // out += layer_scale * in (the residual step)
+  kBroadcast,   // out: one row of a parameter for each image (the MAP head's probe)
+  kSelectRow,   // out: row `row` of each image of in
+  kMeanRows,    // out: mean of the rows of each image of in, from row `row`
+};
+
+struct Node {
+  NodeKind kind = NodeKind::kLinear;
+  std::string site;    // kLinear inside a block: "blocks.7.mlp.fc2"; else empty
+  std::string weight;  // canonical parameter stem, see weights.h; kAdd: layer scale, may be empty
+  SlotId in = kNoSlot;
+  SlotId in2 = kNoSlot;
+  SlotId out = kNoSlot;
+  int64_t row = 0;
+  // kAttention: first column of q in `in`, of k and v in `in2`; each is `width` wide.
+  int64_t q_col = 0;
+  int64_t k_col = 0;
+  int64_t v_col = 0;
+};
+
+// A run of nodes between which only `stream` is alive: the unit the runner advances all arms
+// through. Stage 0 embeds, stage i is block i - 1, the last one makes the outputs.
+struct Stage {
+  int32_t first_node = 0;
+  int32_t last_node = 0;  // one past the end
+};
+
+struct Graph {
+  EncoderConfig config;
+  std::vector<Slot> slots;
+  std::vector<Node> nodes;
+  std::vector<Stage> stages;
+  SlotId pixels = kNoSlot;  // FP32, rows = channels, cols = height * width
+  SlotId stream = kNoSlot;  // [tokens, width]: the residual stream
+  SlotId tokens = kNoSlot;  // after the final norm (the stream itself without one)
+  SlotId pooled = kNoSlot;  // [1, width] or kNoSlot
+  SlotId logits = kNoSlot;  // [1, classes] or kNoSlot
+
+  std::vector<std::string> Sites() const;  // in node order
+};
+
+// "blocks.{i}.attn.qkv" and so on: the only place where site names are made. Never parsed.
+std::string SiteName(int64_t block, const char* layer);
+
+Graph BuildGraph(const EncoderConfig& config);
+
+}  // namespace w8a8

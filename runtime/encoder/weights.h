@@ -1,0 +1,65 @@
+// A checkpoint's tensors under canonical names, checked and converted on request.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/base/mat_view.h"
+#include "runtime/encoder/config.h"
+
+namespace w8a8 {
+
+// One linear layer as stored: either binary32 `values` (converted exactly from F32, F16 or BF16),
+// or INT8 `codes` with `weight_scale` (a quantized/ folder). Parts (q, k, v) are already
+// concatenated.
+struct LinearParameters {
+  int64_t n = 0;
+  int64_t k = 0;
+  std::vector<float> values;         // [n, k] or empty
+  std::vector<int8_t> codes;         // [n, k] or empty
+  std::vector<float> weight_scale;   // [n] with codes
+  std::optional<float> input_scale;  // static input scale stored with codes
+  std::vector<float> bias;           // [n] or empty
+  MatView<const float> view() const { return {values.data(), n, k, k}; }
+};
+
+// How a canonical layer is stored in this checkpoint, for the exporter: its checkpoint stems in row
+// order ("vision_model.encoder.layers.0.self_attn.q_proj", ...k_proj, ...v_proj) and rows of each.
+struct LinearSource {
+  std::vector<std::string> stems;
+  std::vector<int64_t> rows;
+};
+
+// Canonical stems: patch_embed, class_token, position, pre_norm, blocks.{i}.norm1,
+// blocks.{i}.attn.{qkv,proj,q_norm,k_norm}, blocks.{i}.ls1, blocks.{i}.norm2,
+// blocks.{i}.mlp.{fc1,fc2}, blocks.{i}.ls2, norm, pool.{probe,q,kv,proj,norm,fc1,fc2}, head.
+// Construction maps every shard and checks every expected tensor, shape and dtype; nothing is
+// converted before it is asked for, so memory stays at one layer. Thread-safe after construction.
+class EncoderWeights {
+ public:
+  // `prefix` chooses the tower where a checkpoint holds several. Throws Error naming what is
+  // missing.
+  EncoderWeights(const std::filesystem::path& folder, const EncoderConfig& config,
+                 const std::string& prefix = "");
+  ~EncoderWeights();
+  EncoderWeights(EncoderWeights&&) noexcept;
+
+  LinearParameters Linear(const std::string& stem) const;  // patch_embed: K = channels*patch*patch
+  std::vector<float> Vector(const std::string& stem,
+                            const char* part) const;  // "weight", "bias", ""
+  LinearSource Source(const std::string& stem) const;
+  bool quantized() const;             // a quantized/ folder: sites hold codes
+  const std::string& sha256() const;  // over the sorted shards' sha256; computed once, on first use
+  std::vector<std::filesystem::path> files() const;  // the shards
+  const std::vector<std::string>& notes() const;     // unexpected keys and other oddities
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace w8a8

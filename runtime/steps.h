@@ -1,0 +1,118 @@
+// The step menu: what a lowered program is made of. Each step reads and writes slots of an Arena
+// and points at weights that somebody else keeps alive for the length of the run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "quant/spec.h"
+#include "runtime/encoder/graph.h"
+
+namespace w8a8 {
+
+// A backend's own layout of one weight matrix; made by Backend::Pack*, opaque to everyone else.
+class PackedWeights {
+ public:
+  virtual ~PackedWeights() = default;
+};
+using PackedPtr = std::shared_ptr<const PackedWeights>;
+using FloatsPtr = std::shared_ptr<const std::vector<float>>;
+
+struct EmbedStep {
+  SlotId pixels, out;
+  PackedPtr patch_weight;  // PackFloat of FP16-rounded [width, channels * patch * patch]
+  FloatsPtr patch_bias;    // empty: none
+  FloatsPtr class_token;   // [width] or empty
+  FloatsPtr position;      // [tokens, width]
+  int64_t channels, image_height, image_width, patch;
+};
+struct NormStep {
+  SlotId in, out;
+  NormKind kind;
+  float eps;
+  FloatsPtr weight, bias;  // empty: 1 and 0
+};
+struct QkNormStep {
+  SlotId in_out;
+  int64_t q_col, k_col, width;
+  float eps;
+  FloatsPtr q_weight, k_weight;
+};
+struct ActivationStep {
+  SlotId in, out;
+  ActivationKind kind;
+};
+struct AttentionStep {
+  SlotId q, kv, out;
+  int64_t q_col, k_col, v_col, heads, head_dim;
+};
+struct AddStep {  // stream = fp16(fma(layer_scale, y, stream))
+  SlotId stream, y;
+  FloatsPtr layer_scale;  // empty: 1
+};
+struct BroadcastStep {
+  SlotId out;
+  FloatsPtr row;
+};
+struct SelectRowStep {
+  SlotId in, out;
+  int64_t row;
+};
+struct MeanRowsStep {
+  SlotId in, out;
+  int64_t first_row;
+};
+
+// Where the linear steps of one node leave what taps want to see.
+struct LinearInfo {
+  int32_t node = -1;  // index into Graph::nodes
+  std::string site;   // empty for a linear layer that is no site
+};
+
+// FP16 operands widened exactly, binary32 accumulation and bias, one rounding to FP16.
+struct GemmF16Step {
+  LinearInfo info;
+  SlotId in, out;
+  PackedPtr weight;  // PackFloat of FP16-rounded values
+  FloatsPtr bias;    // empty: none
+};
+// fake: quantize-dequantize of the input, then a float product. One step, because the values
+// between the two are never a slot (flavour ideal keeps them in binary32).
+struct GemmFakeStep {
+  LinearInfo info;
+  SlotId in, out;
+  ActivationSpec spec;
+  FakeFlavour flavour;
+  PackedPtr weight;  // PackFloat of the dequantized weights
+  FloatsPtr bias;
+};
+// FP16 rows to codes and scales in the arena's code buffers.
+struct QuantizeStep {
+  LinearInfo info;
+  SlotId in;
+  ActivationSpec spec;
+};
+// The codes of the preceding QuantizeStep times the packed INT8 weights, dequantized to FP16.
+struct GemmS8Step {
+  LinearInfo info;
+  SlotId out;
+  PackedPtr weight;  // PackInt8
+};
+// emulated: scalar quantizer, unpacked codes, float products in K-chunks <= 1,024 added as int32,
+// scalar dequantize. Shares no packing, shift, kernel or epilogue with GemmS8Step.
+struct GemmCodesStep {
+  LinearInfo info;
+  SlotId in, out;
+  ActivationSpec spec;
+  PackedPtr weight;  // PackEmulated
+};
+
+using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, AttentionStep, AddStep,
+                          BroadcastStep, SelectRowStep, MeanRowsStep, GemmF16Step, GemmFakeStep,
+                          QuantizeStep, GemmS8Step, GemmCodesStep>;
+
+}  // namespace w8a8

@@ -1,0 +1,47 @@
+#include "tests/support/environment.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <sstream>
+
+namespace w8a8::test {
+namespace {
+
+std::filesystem::path SourceFolder() { return W8A8_SOURCE_DIR; }
+
+}  // namespace
+
+std::filesystem::path DataFolder() {
+  const char* given = std::getenv("W8A8_DATA");
+  const std::filesystem::path folder =
+      given != nullptr ? std::filesystem::path(given) : SourceFolder() / "../shared/data";
+  return std::filesystem::is_directory(folder) ? std::filesystem::weakly_canonical(folder)
+                                               : std::filesystem::path();
+}
+
+std::filesystem::path VitTinyFolder() {
+  const std::filesystem::path data = DataFolder();
+  return data.empty() ? data : data / "models/vit_tiny_patch16_224.augreg_in21k_ft_in1k";
+}
+
+std::filesystem::path ScratchFolder(const std::string& name) {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("w8a8-test-" + std::to_string(::getpid())) / name;
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  return folder;
+}
+
+bool Required(const std::string& what) {
+  const char* list = std::getenv("W8A8_REQUIRE");
+  std::istringstream names(list == nullptr ? "" : list);
+  for (std::string name; std::getline(names, name, ',');) {
+    if (name == what) return true;
+  }
+  return false;
+}
+
+std::filesystem::path GoldenFolder() { return SourceFolder() / "tests/golden"; }
+
+}  // namespace w8a8::test
