@@ -1,0 +1,81 @@
+// The `int8` product: a QuantizedLinear packed for one kernel set. Immutable after construction, so
+// workers share it; everything a call writes is the caller's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/quantized_linear.h"
+#include "quant/spec.h"
+#include "runtime/base/aligned_buffer.h"
+#include "runtime/base/half.h"
+#include "runtime/base/mat_view.h"
+#include "runtime/cpu/kernels.h"
+
+namespace w8a8 {
+
+// A caller's FP16, BF16 or FP32 matrix to write to; implicit from the three views.
+struct OutputView {
+  OutputView(MatView<Half> y)  // NOLINT(google-explicit-constructor)
+      : data(y.data), type(OutputType::kHalf), rows(y.rows), cols(y.cols), stride(y.stride) {}
+  OutputView(MatView<BFloat16> y)  // NOLINT(google-explicit-constructor)
+      : data(y.data), type(OutputType::kBFloat16), rows(y.rows), cols(y.cols), stride(y.stride) {}
+  OutputView(MatView<float> y)  // NOLINT(google-explicit-constructor)
+      : data(y.data), type(OutputType::kFloat), rows(y.rows), cols(y.cols), stride(y.stride) {}
+
+  void* data;
+  OutputType type;
+  int64_t rows, cols, stride;
+};
+
+// Quantized rows in one set's storage; the scratch of one worker. Grows and never shrinks, so
+// nothing is allocated once the largest shape was seen.
+struct CodeRows {
+  AlignedBuffer<std::byte> codes;
+  AlignedBuffer<float> scale;  // [rows]; a static scale is repeated
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+  QuantizeCounts counts;  // of the last Quantize
+};
+
+// Quantizes `x` by `spec` (checked: CheckActivationSpec). `code_sum`: [rows] or nullptr.
+void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+                  CodeRows* rows, int32_t* code_sum = nullptr);
+// The codes as int8 [rows, cols].
+void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked);
+
+// What gemm_s8 reads; plain data, so that a test can flip a bit of it.
+struct PackedInt8 {
+  AlignedBuffer<std::byte> weight;
+  AlignedBuffer<float> scale;       // [n padded]
+  AlignedBuffer<float> bias;        // [n padded], zeros where the layer has none
+  AlignedBuffer<int32_t> code_sum;  // [n padded]
+};
+
+class Int8Linear {
+ public:
+  // Packs once; `linear` need not outlive the call.
+  Int8Linear(const QuantizedLinear& linear, const Kernels& kernels);
+
+  int64_t n() const { return n_; }
+  int64_t k() const { return k_; }
+  const Kernels& kernels() const { return *kernels_; }
+  PackedInt8& packed() { return packed_; }
+
+  // y [rows, n] from rows quantized with the same set; `acc` [rows, n] or an empty view.
+  void Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc = {}) const;
+  // Quantizes and multiplies. `spec` as QuantizeRows takes it.
+  void Run(MatView<const Half> x, const ActivationSpec& spec, OutputView y,
+           CodeRows* scratch) const;
+  // The layer's own spec: its static input scale, or per-token without clip.
+  void Run(MatView<const Half> x, OutputView y, CodeRows* scratch) const;
+
+ private:
+  const Kernels* kernels_;
+  int64_t n_, k_;
+  ActivationSpec own_spec_;
+  PackedInt8 packed_;
+};
+
+}  // namespace w8a8
