@@ -1,14 +1,17 @@
 // Files that are either whole or absent: written under a temporary name, then renamed.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace w8a8 {
 
-// A temporary path beside `target`. Write it with any library, then Commit(). Without Commit() the
-// destructor removes it and `target` keeps its old contents.
+// A temporary path beside `target`. Write it with Append() or with any library, then Commit().
+// Without Commit() the destructor removes it and `target` keeps its old contents. Throws Error if
+// the folder does not exist, or the target exists and is not a regular file (or a link to one).
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);
@@ -17,12 +20,18 @@ class AtomicFile {
   ~AtomicFile();
 
   const std::filesystem::path& temporary() const { return temporary_; }
-  // Renames over the target; throws Error when that fails.
+  // Creates the temporary file at the first call and adds to its end; throws Error with the
+  // system's reason (a full disk, say).
+  void Append(std::span<const std::byte> bytes);
+  // Flushes to the disk and renames over the target; throws Error when either fails.
   void Commit();
 
  private:
+  [[noreturn]] void FailWriting(int error) const;
+
   std::filesystem::path target_;
   std::filesystem::path temporary_;
+  int descriptor_ = -1;
   bool committed_ = false;
 };
 

@@ -1,1 +1,203 @@
-namespace w8a8 {}
+#include "runtime/base/safetensors.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <fmt/ranges.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/safetensors_header.h"
+
+namespace w8a8 {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+
+// A read-only private mapping of a whole regular file. A file that is cut short while it is mapped
+// raises SIGBUS, as with every mapping; writers here replace files and never truncate them.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& file);
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile() { ::munmap(address_, size_); }
+
+  std::span<const std::byte> bytes() const {
+    return {static_cast<const std::byte*>(address_), size_};
+  }
+
+ private:
+  void* address_ = nullptr;
+  size_t size_ = 0;
+};
+
+// What stands in the way of mapping `info`'s file; empty if nothing does.
+std::string_view NotMappable(const struct stat& info) {
+  if (S_ISDIR(info.st_mode)) return "is a folder, not a safetensors file";
+  if (!S_ISREG(info.st_mode)) return "is a pipe, socket or device; a regular file is needed";
+  if (info.st_size == 0) return "is empty (0 bytes); fetch or convert it again";
+  return {};
+}
+
+MappedFile::MappedFile(const std::string& file) {
+  // O_NONBLOCK: opening a pipe without a writer must not wait for one.
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) {
+    struct stat link {};
+    const bool dangling =
+        errno == ENOENT && ::lstat(file.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
+    if (dangling) Fail("{}: is a symbolic link to a file that does not exist.", file);
+    Fail("{}: cannot be opened: {}.", file, std::strerror(errno));
+  }
+  struct stat info {};
+  const bool known = ::fstat(descriptor, &info) == 0;
+  const std::string_view obstacle = known ? NotMappable(info) : "cannot be examined";
+  if (obstacle.empty()) {
+    size_ = static_cast<size_t>(info.st_size);
+    address_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  }
+  const int error = errno;
+  ::close(descriptor);
+  if (!obstacle.empty()) Fail("{}: {}.", file, obstacle);
+  if (address_ == MAP_FAILED) {
+    Fail("{}: cannot be mapped into memory ({} bytes): {}.", file, size_, std::strerror(error));
+  }
+}
+
+// What the first bytes of a file that is no safetensors file look like, and the way out.
+std::string_view OtherFormat(std::string_view start) {
+  struct Magic {
+    std::string_view bytes;
+    std::string_view meaning;
+  };
+  constexpr std::string_view kConvert =
+      "It looks like a PyTorch checkpoint; convert it: in Python, "
+      "safetensors.torch.save_file(torch.load(file), 'model.safetensors').";
+  static constexpr std::array<Magic, 9> kMagics = {{
+      {"version https://git-lfs",
+       "It is a git-lfs pointer, not the file itself; fetch it with: git lfs pull."},
+      {"PK\x03\x04", kConvert},
+      {"\x80\x02", kConvert},
+      {"\x80\x03", kConvert},
+      {"\x80\x04", kConvert},
+      {"\x80\x05", kConvert},
+      {"\x89HDF", "It is an HDF5 file; a safetensors file is needed."},
+      {"GGUF", "It is a GGUF file; a safetensors file is needed."},
+      {"<", "It looks like a web page, saved in place of the file; fetch it again."},
+  }};
+  for (const Magic& magic : kMagics) {
+    if (start.starts_with(magic.bytes)) return magic.meaning;
+  }
+  return "It is not a safetensors file, or it is damaged; fetch or convert it again.";
+}
+
+SafetensorsHeader ReadHeader(std::string_view contents, const std::string& file) {
+  uint64_t header_bytes = 0;
+  if (contents.size() < sizeof(header_bytes)) {
+    Fail("{}: is {} bytes long, too short for a safetensors file. {}", file, contents.size(),
+         OtherFormat(contents));
+  }
+  std::memcpy(&header_bytes, contents.data(), sizeof(header_bytes));
+  contents.remove_prefix(sizeof(header_bytes));
+  const auto refuse = [&](std::string_view bound, uint64_t limit) {
+    Fail("{}: its first 8 bytes announce a header of {} bytes, more than the {} {}. {}", file,
+         header_bytes, limit, bound,
+         OtherFormat({contents.data() - sizeof(header_bytes), contents.size() + 8}));
+  };
+  if (header_bytes > kMaxSafetensorsHeaderBytes) {
+    refuse("that the format allows", kMaxSafetensorsHeaderBytes);
+  }
+  if (header_bytes > contents.size()) refuse("bytes that follow", contents.size());
+  return ParseSafetensorsHeader(contents.substr(0, header_bytes), contents.size() - header_bytes,
+                                file);
+}
+
+// How much two names agree at their ends; a wrong prefix, suffix or one wrong letter score high.
+size_t Likeness(std::string_view a, std::string_view b) {
+  const size_t shorter = std::min(a.size(), b.size());
+  const auto prefix = static_cast<size_t>(
+      std::ranges::mismatch(a.substr(0, shorter), b.substr(0, shorter)).in1 - a.begin());
+  const std::string_view a_rest = a.substr(prefix);
+  const std::string_view b_rest = b.substr(prefix);
+  const size_t rest = std::min(a_rest.size(), b_rest.size());
+  size_t suffix = 0;
+  while (suffix < rest &&
+         a_rest[a_rest.size() - 1 - suffix] == b_rest[b_rest.size() - 1 - suffix]) {
+    ++suffix;
+  }
+  return prefix + suffix;
+}
+
+}  // namespace
+
+struct SafetensorsFile::Impl {
+  explicit Impl(const std::filesystem::path& from) : path(from), mapping(from.string()) {
+    const std::span<const std::byte> bytes = mapping.bytes();
+    const std::string_view contents(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    SafetensorsHeader header = ReadHeader(contents, path.string());
+    uint64_t data_bytes = 0;
+    for (const auto& [name, tensor] : header.tensors) data_bytes = std::max(data_bytes, tensor.end);
+    const std::span<const std::byte> data = bytes.last(data_bytes);
+    for (auto& [name, tensor] : header.tensors) {
+      tensors.emplace(name, TensorView{name, tensor.dtype, std::move(tensor.shape),
+                                       data.subspan(tensor.begin, tensor.end - tensor.begin)});
+    }
+    metadata = std::move(header.metadata);
+  }
+
+  std::filesystem::path path;
+  MappedFile mapping;
+  std::map<std::string, TensorView, std::less<>> tensors;
+  std::map<std::string, std::string> metadata;
+};
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : impl_(std::make_unique<Impl>(path)) {}
+SafetensorsFile::~SafetensorsFile() = default;
+SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;
+SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = default;
+
+const std::filesystem::path& SafetensorsFile::path() const { return impl_->path; }
+
+const std::map<std::string, TensorView, std::less<>>& SafetensorsFile::tensors() const {
+  return impl_->tensors;
+}
+
+const std::map<std::string, std::string>& SafetensorsFile::metadata() const {
+  return impl_->metadata;
+}
+
+const TensorView* SafetensorsFile::Find(std::string_view name) const {
+  const auto entry = impl_->tensors.find(name);
+  return entry == impl_->tensors.end() ? nullptr : &entry->second;
+}
+
+const TensorView& SafetensorsFile::Get(std::string_view name) const {
+  if (const TensorView* tensor = Find(name)) return *tensor;
+  std::vector<std::pair<size_t, std::string>> close;
+  for (const auto& [other, tensor] : impl_->tensors) {
+    const size_t likeness = Likeness(name, other);
+    if (2 * likeness >= name.size()) close.emplace_back(likeness, PrintableName(other));
+  }
+  std::ranges::stable_sort(close, std::ranges::greater(), [](const auto& c) { return c.first; });
+  close.resize(std::min<size_t>(close.size(), 3));
+  std::string hint = "None has a name like it.";
+  if (!close.empty()) {
+    hint = "Close names: ";
+    for (const auto& [likeness, other] : close) hint += fmt::format("'{}', ", other);
+    hint.replace(hint.size() - 2, 2, ".");
+  }
+  Fail("{}: no tensor '{}' among its {}. {}", impl_->path.string(), PrintableName(name),
+       impl_->tensors.size(), hint);
+}
+
+}  // namespace w8a8

@@ -1,0 +1,82 @@
+#include <algorithm>
+#include <utility>
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "runtime/base/atomic_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/safetensors.h"
+#include "runtime/base/safetensors_header.h"
+
+namespace w8a8 {
+namespace {
+
+// A JSON string literal. Names that are not UTF-8 can come from no valid source file.
+std::string Quoted(const std::string& text) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::type_error&) {
+    Fail(
+        "the tensor name or metadata '{}' is not UTF-8 and cannot be written to a safetensors "
+        "file.",
+        PrintableName(text));
+  }
+}
+
+}  // namespace
+
+void SafetensorsWriter::Add(std::string name, Dtype dtype, std::vector<int64_t> shape,
+                            std::span<const std::byte> bytes) {
+  W8A8_CHECK(!name.empty() && name != "__metadata__");
+  W8A8_CHECK(shape.size() <= kMaxSafetensorsRank);
+  W8A8_CHECK(std::ranges::none_of(entries_, [&](const Entry& e) { return e.name == name; }));
+  const TensorView view{name, dtype, shape, bytes};
+  W8A8_CHECK(static_cast<uint64_t>(view.elements()) * static_cast<uint64_t>(DtypeBits(dtype)) ==
+             8 * bytes.size());
+  entries_.push_back({std::move(name), dtype, std::move(shape), bytes});
+}
+
+void SafetensorsWriter::SetMetadata(std::string key, std::string value) {
+  metadata_.insert_or_assign(std::move(key), std::move(value));
+}
+
+void SafetensorsWriter::Write(const std::filesystem::path& path) const {
+  std::vector<const Entry*> order;
+  for (const Entry& entry : entries_) order.push_back(&entry);
+  // Dtype is ordered by alignment, as in the reference, which sorts by it.
+  std::ranges::sort(order, [](const Entry* a, const Entry* b) {
+    return std::pair(b->dtype, std::string_view(a->name)) <
+           std::pair(a->dtype, std::string_view(b->name));
+  });
+  std::vector<std::string> items;
+  if (!metadata_.empty()) {
+    std::string pairs;
+    for (const auto& [key, value] : metadata_) {
+      pairs += fmt::format("{}{}:{}", pairs.empty() ? "" : ",", Quoted(key), Quoted(value));
+    }
+    items.push_back(fmt::format("\"__metadata__\":{{{}}}", pairs));
+  }
+  uint64_t place = 0;
+  for (const Entry* entry : order) {
+    const uint64_t end = place + entry->bytes.size();
+    items.push_back(fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
+                                Quoted(entry->name), DtypeName(entry->dtype),
+                                fmt::join(entry->shape, ","), place, end));
+    place = end;
+  }
+  std::string header = fmt::format("{{{}}}", fmt::join(items, ","));
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  if (header.size() > kMaxSafetensorsHeaderBytes) {
+    Fail("{}: a header of {} bytes is more than the {} that the format allows.", path.string(),
+         header.size(), kMaxSafetensorsHeaderBytes);
+  }
+  const uint64_t header_bytes = header.size();
+  AtomicFile file(path);
+  file.Append(std::as_bytes(std::span(&header_bytes, 1)));
+  file.Append(std::as_bytes(std::span(header)));
+  for (const Entry* entry : order) file.Append(entry->bytes);
+  file.Commit();
+}
+
+}  // namespace w8a8
