@@ -46,4 +46,7 @@ struct QuantizedLinear {
   void Finish();
 };
 
+// Throws Error naming `name` unless the shape is within bounds and every weight is finite.
+void CheckWeights(const std::string& name, MatView<const float> weight);
+
 }  // namespace w8a8

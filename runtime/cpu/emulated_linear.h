@@ -39,10 +39,6 @@ struct EmulatedScratch {
   QuantizeCounts counts;
 };
 
-// FP16 rows to int8 codes with the functions of quant/numerics.h, one element after the other.
-void QuantizeRowsReference(MatView<const Half> x, const ActivationSpec& spec, int8_t* codes,
-                           float* scale, QuantizeCounts* counts);
-
 class EmulatedLinear {
  public:
   EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn& pack);

@@ -10,16 +10,10 @@
 #include <span>
 #include <string_view>
 
+#include "quant/quantize_counts.h"
 #include "runtime/base/half.h"
 
 namespace w8a8 {
-
-// How often the inputs of a quantizer were not finite or fell outside the codes.
-struct QuantizeCounts {
-  uint64_t nan = 0;
-  uint64_t inf = 0;
-  uint64_t saturated = 0;  // x finite and |x * inv_scale| >= 127.5
-};
 
 // FP16 rows to codes in the set's own storage.
 struct QuantizeRowsArgs {

@@ -1,0 +1,58 @@
+// Quantize-dequantize in floating point: what a PyTorch user simulates, in the three flavours of
+// numerics.md section 4. The values returned are operands of a float linear layer.
+//
+// ideal        codes * scale in binary32, never stored as FP16.
+// llm-awq      FP16 arithmetic: scale = max(amax, 1e-5) / max_code, x / scale, its nearest integer
+//              and the product each rounded to FP16; nothing is clamped but by R.
+// vllm-static  FP16 arithmetic: clamp(rne(x / scale), -128, 127) * scale with the static scale cast
+//              to FP16; exactly 0 means uncalibrated, and the input is left alone. Weights: codes
+//              against the scale rounded to FP16, their product with it stored as FP16.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/quantize_counts.h"
+#include "quant/spec.h"
+#include "runtime/base/half.h"
+#include "runtime/base/mat_view.h"
+
+namespace w8a8 {
+
+struct FakeWeights {
+  std::vector<float> values;  // [n, k]: what the float layer multiplies by
+  std::vector<int8_t> codes;  // [n, k]
+  std::vector<float> scale;   // [n]
+};
+
+// Checks as QuantizedLinear::FromLinear does, and num_bits in 2..8. Throws Error naming `name`.
+FakeWeights FakeQuantizeWeights(const std::string& name, MatView<const float> weight,
+                                const WeightSpec& spec, FakeFlavour flavour);
+// Weights that are already codes (of a file): used as they are, except that llm-awq quantizes their
+// real values anew.
+FakeWeights FakeWeightsFromCodes(const std::string& name, int64_t n, int64_t k,
+                                 std::span<const int8_t> codes, std::span<const float> scale,
+                                 FakeFlavour flavour);
+
+// The values of FakeQuantizeWeights alone.
+std::vector<float> DequantizedWeights(const std::string& name, MatView<const float> weight,
+                                      const WeightSpec& spec, FakeFlavour flavour);
+
+// Optional outputs of QuantizeDequantizeRows; nullptr: not wanted.
+struct FakeRowsDetail {
+  int8_t* codes = nullptr;           // [rows, cols] without gaps; beyond int8 (llm-awq) saturated
+  float* scale = nullptr;            // [rows], a static scale repeated
+  QuantizeCounts* counts = nullptr;  // added to; saturated: x finite and its quotient >= 127.5
+};
+
+// Throws Error naming `site` where the flavour cannot run the spec: vllm-static per-token, a static
+// scale that FP16 cannot hold.
+void CheckFakeSpec(const ActivationSpec& spec, FakeFlavour flavour, const std::string& site);
+
+// x [rows, cols] to values [rows, cols]. The spec was checked. A finite R clamps first.
+void QuantizeDequantizeRows(MatView<const Half> x, const ActivationSpec& spec, FakeFlavour flavour,
+                            MatView<float> values, const FakeRowsDetail& detail = {});
+
+}  // namespace w8a8

@@ -1,0 +1,184 @@
+// The scalar arithmetic of the project: rounding, codes, scales, dequantize, residual and the
+// activation functions. Every kernel on every device is judged against these functions, bit for
+// bit. Host and device; binary32 without contraction, an FMA only where Fma() stands, no libm.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define W8A8_HOST_DEVICE __host__ __device__
+#else
+#define W8A8_HOST_DEVICE
+#endif
+
+namespace w8a8 {
+
+constexpr int32_t kMaxCode = 127;
+// Keeps sum_k code_x * code_w inside int32 with -128 legal on both sides: 131,071 * 2^14 < 2^31.
+constexpr int64_t kMaxInputs = 131071;
+// Below this, amax / 127 is subnormal: such a row of weights gets scale 1 and codes 0.
+constexpr float kMinWeightScale = 0x1p-126f;
+
+W8A8_HOST_DEVICE inline float Fma(float a, float b, float c) {
+#if defined(__CUDA_ARCH__)
+  return __fmaf_rn(a, b, c);
+#else
+  return std::fma(a, b, c);
+#endif
+}
+
+W8A8_HOST_DEVICE inline uint32_t FloatBits(float value) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_uint(value);
+#else
+  return std::bit_cast<uint32_t>(value);
+#endif
+}
+
+W8A8_HOST_DEVICE inline float FloatFromBits(uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __uint_as_float(bits);
+#else
+  return std::bit_cast<float>(bits);
+#endif
+}
+
+// The limits come first in each comparison so that a NaN passes through.
+W8A8_HOST_DEVICE inline float Clamp(float value, float low, float high) {
+  value = value < low ? low : value;
+  return value > high ? high : value;
+}
+
+W8A8_HOST_DEVICE inline float Abs(float value) {
+  return FloatFromBits(FloatBits(value) & 0x7fffffffu);
+}
+
+// To the nearest integer, ties to even, for |value| <= 2^22 (infinity and NaN pass through): adding
+// 1.5 * 2^23 leaves no fraction bits.
+W8A8_HOST_DEVICE inline float RoundToEven(float value) { return (value + 0x1.8p23f) - 0x1.8p23f; }
+
+// ---- weights ----
+
+// `amax` >= 0 is the largest magnitude of one output row; max_code = 2^(bits - 1) - 1.
+W8A8_HOST_DEVICE inline float WeightScale(float amax, int32_t max_code = kMaxCode) {
+  const float scale = amax / static_cast<float>(max_code);
+  return scale < kMinWeightScale ? 1.0f : scale;
+}
+
+// `value` finite, scale > 0. A row whose scale was set to 1 for being tiny gets codes 0.
+W8A8_HOST_DEVICE inline int8_t WeightCode(float value, float scale, int32_t max_code = kMaxCode) {
+  const float limit = static_cast<float>(max_code);
+  return static_cast<int8_t>(RoundToEven(Clamp(value / scale, -limit, limit)));
+}
+
+// ---- activations ----
+
+struct ActivationScale {
+  float scale;      // real = scale * code
+  float inv_scale;  // what the quantizer multiplies by
+};
+
+// Per-token: `amax` is the largest finite magnitude of the row, R > 0 or infinity.
+W8A8_HOST_DEVICE inline ActivationScale TokenScale(float amax, float clip_range) {
+  const float a = amax < clip_range ? amax : clip_range;
+  return {a / 127.0f, a > 0.0f ? 127.0f / a : 0.0f};
+}
+
+// Per-tensor: `scale` and its reciprocal finite and > 0.
+W8A8_HOST_DEVICE inline ActivationScale TensorScale(float scale) { return {scale, 1.0f / scale}; }
+
+// Nearest code, ties to even. Multiplying by the reciprocal is part of the definition: for scale
+// 0.001f and x 0.0015f, x * (1 / scale) is 1.4999999 (code 1) but x / scale is 1.5 (code 2).
+W8A8_HOST_DEVICE inline int8_t ActivationCode(float x, float inv_scale) {
+  const float p = x * inv_scale;
+  if (p != p) return 0;
+  return static_cast<int8_t>(RoundToEven(Clamp(p, -127.0f, 127.0f)));
+}
+
+W8A8_HOST_DEVICE inline bool IsSaturated(float x, float inv_scale) {
+  const bool finite = (FloatBits(x) & 0x7f800000u) != 0x7f800000u;
+  return finite && Abs(x * inv_scale) >= 127.5f;
+}
+
+// ---- outputs ----
+
+// bias 0 where the layer has none. float(acc) rounds: |acc| can pass 2^24.
+W8A8_HOST_DEVICE inline float Dequantize(int32_t acc, float scale_w, float scale_x, float bias) {
+  return Fma(static_cast<float>(acc) * scale_w, scale_x, bias);
+}
+
+// layer_scale 1 where the model has none.
+W8A8_HOST_DEVICE inline float Residual(float layer_scale, float y, float x) {
+  return Fma(layer_scale, y, x);
+}
+
+// ---- activation functions ----
+// FP16 values in, unrounded binary32 out; the caller rounds once to FP16. After that rounding each
+// is within one FP16 ulp or 2^-15, whichever is larger, of the exact function on every finite FP16
+// input. NaN gives NaN, +infinity +infinity, -infinity -0.
+
+// x * phi(x) with phi = 1/2 + x * P(2 x^2 / c^2 - 1) on [-c, c]. The coefficients are minimax in
+// the error bound above over all FP16 inputs, under phi(-c) <= 0 and phi(c) >= 1, so that beyond c
+// the clamp gives exactly 0 and 1.
+W8A8_HOST_DEVICE inline float GeluFromPolynomial(float x, float c, float two_over_c2,
+                                                 const float (&p)[10]) {
+  const float xc = Clamp(x, -c, c);
+  const float t = Fma(xc * xc, two_over_c2, -1.0f);
+  float sum = p[9];
+  for (int i = 8; i >= 0; --i) sum = Fma(sum, t, p[i]);
+  const float phi = Clamp(Fma(xc, sum, 0.5f), 0.0f, 1.0f);
+  return (x < -65504.0f ? -65504.0f : x) * phi;
+}
+
+constexpr float kGeluErfLimit = 4.625f;
+constexpr float kGeluErfTwoOverLimit2 = 0x1.7ef8b6p-4f;
+constexpr float kGeluTanhLimit = 4.5f;
+constexpr float kGeluTanhTwoOverLimit2 = 0x1.948b1p-4f;
+
+// x/2 (1 + erf(x / sqrt 2)).
+W8A8_HOST_DEVICE inline float GeluErf(float x) {
+  constexpr float p[10] = {0x1.38c76ep-3f, -0x1.34d944p-4f, 0x1.ba4a36p-5f, -0x1.4d0ee0p-5f,
+                           0x1.e710b8p-6f, -0x1.3c1fe2p-6f, 0x1.6fbeb2p-7f, -0x1.0995dap-7f,
+                           0x1.7bcb2ep-8f, -0x1.f0660ap-10f};
+  return GeluFromPolynomial(x, kGeluErfLimit, kGeluErfTwoOverLimit2, p);
+}
+
+// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+W8A8_HOST_DEVICE inline float GeluTanh(float x) {
+  constexpr float p[10] = {0x1.416916p-3f, -0x1.3c8e0ep-4f, 0x1.c09cbcp-5f, -0x1.49c5b6p-5f,
+                           0x1.d066c4p-6f, -0x1.1ec56ap-6f, 0x1.39d3c2p-7f, -0x1.c9f37ep-8f,
+                           0x1.5e5d0cp-8f, -0x1.df1e1ap-10f};
+  return GeluFromPolynomial(x, kGeluTanhLimit, kGeluTanhTwoOverLimit2, p);
+}
+
+// 2^z for |z| <= 100, relative error below 2^-22; 2^0 = 1 exactly. NaN gives some number.
+W8A8_HOST_DEVICE inline float Exp2(float z) {
+  const float shifted = z + 0x1.8p23f;
+  const float f = z - (shifted - 0x1.8p23f);
+  float sum = 0x1.5bba14p-10f;
+  sum = Fma(sum, f, 0x1.3cea88p-7f);
+  sum = Fma(sum, f, 0x1.c6b752p-5f);
+  sum = Fma(sum, f, 0x1.ebf9bcp-3f);
+  sum = Fma(sum, f, 0x1.62e42ap-1f);
+  sum = Fma(sum, f, 1.0f);
+  return FloatFromBits(FloatBits(sum) + ((FloatBits(shifted) - 0x4b400000u) << 23));
+}
+
+// x / (1 + 2^(x * rate)): beyond |x * rate| = 100 the quotient is x or -0 in FP16.
+W8A8_HOST_DEVICE inline float Sigmoid2Gate(float x, float rate) {
+  if (x != x) return x;
+  const float e = Exp2(Clamp(x * rate, -100.0f, 100.0f));
+  return (x < -65504.0f ? -65504.0f : x) / (1.0f + e);
+}
+
+constexpr float kSiluRate = -0x1.715476p+0f;       // -log2(e)
+constexpr float kQuickGeluRate = -0x1.3a4cbep+1f;  // -1.702 log2(e)
+
+// x / (1 + exp(-x)).
+W8A8_HOST_DEVICE inline float Silu(float x) { return Sigmoid2Gate(x, kSiluRate); }
+// x / (1 + exp(-1.702 x)).
+W8A8_HOST_DEVICE inline float QuickGelu(float x) { return Sigmoid2Gate(x, kQuickGeluRate); }
+
+}  // namespace w8a8

@@ -1,0 +1,15 @@
+// What a quantizer met that its codes cannot show.
+#pragma once
+
+#include <cstdint>
+
+namespace w8a8 {
+
+// Counted over the values x given to the quantizer, never over the codes.
+struct QuantizeCounts {
+  uint64_t nan = 0;
+  uint64_t inf = 0;
+  uint64_t saturated = 0;  // x finite and |x * inv_scale| >= 127.5
+};
+
+}  // namespace w8a8

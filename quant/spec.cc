@@ -1,0 +1,35 @@
+#include "quant/spec.h"
+
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+
+std::string_view PrecisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kFp16:
+      return "fp16";
+    case Precision::kFake:
+      return "fake";
+    case Precision::kEmulated:
+      return "emulated";
+    case Precision::kInt8:
+      return "int8";
+  }
+  W8A8_CHECK(!"a Precision outside its enumeration");
+  return {};
+}
+
+std::string_view FakeFlavourName(FakeFlavour flavour) {
+  switch (flavour) {
+    case FakeFlavour::kIdeal:
+      return "ideal";
+    case FakeFlavour::kLlmAwq:
+      return "llm-awq";
+    case FakeFlavour::kVllmStatic:
+      return "vllm-static";
+  }
+  W8A8_CHECK(!"a FakeFlavour outside its enumeration");
+  return {};
+}
+
+}  // namespace w8a8
