@@ -12,7 +12,7 @@ enum class NormKind : uint8_t { kLayerNorm, kRmsNorm };
 enum class ActivationKind : uint8_t { kGeluErf, kGeluTanh, kQuickGelu, kSilu };
 enum class PoolKind : uint8_t {
   kNone,            // no pooled output
-  kFirstToken,      // the class token after the final norm
+  kFirstToken,      // the class token
   kMean,            // mean over patch tokens
   kAttentionProbe,  // SigLIP's MAP head
 };
@@ -35,7 +35,8 @@ struct EncoderConfig {
   float norm_eps = 1e-6f;
   ActivationKind activation = ActivationKind::kGeluTanh;
   bool pre_norm = false;   // a norm before block 0 (CLIP)
-  bool final_norm = true;  // a norm after the last block
+  bool final_norm = true;  // a norm over all tokens after the last block
+  bool pool_norm = false;  // a norm over the pooled row (timm's fc_norm)
   bool layer_scale = false;
   bool qk_norm = false;  // RMS over the whole width, before the head split
   PoolKind pool = PoolKind::kNone;

@@ -1,0 +1,171 @@
+#include "runtime/encoder/graph.h"
+
+#include <fmt/format.h>
+
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+// Appends nodes stage by stage. A slot is written again only after the last node that reads it, and
+// never between a linear node and the next one, so its input and output can be tapped.
+class GraphBuilder {
+ public:
+  explicit GraphBuilder(const EncoderConfig& config) {
+    graph_.config = config;
+    const int64_t tokens = config.tokens();
+    graph_.pixels = AddSlot("pixels", config.channels, config.image_height * config.image_width);
+    graph_.stream = AddSlot("stream", tokens, config.width);
+    normed_ = AddSlot("normed", tokens, config.width);
+    qkv_ = AddSlot("qkv", tokens, 3 * config.width);
+    attended_ = AddSlot("attended", tokens, config.width);
+    branch_ = AddSlot("branch", tokens, config.width);
+    hidden_ = AddSlot("hidden", tokens, config.mlp_width);
+    activated_ = AddSlot("activated", tokens, config.mlp_width);
+  }
+
+  Graph Build() {
+    AddEmbedding();
+    for (int64_t block = 0; block < graph_.config.blocks; ++block) AddBlock(block);
+    AddOutputs();
+    return std::move(graph_);
+  }
+
+ private:
+  SlotId AddSlot(const char* name, int64_t rows, int64_t cols) {
+    graph_.slots.push_back({name, rows, cols});
+    return static_cast<SlotId>(graph_.slots.size() - 1);
+  }
+
+  Node& Add(NodeKind kind, std::string weight, SlotId in, SlotId out) {
+    Node node;
+    node.kind = kind;
+    node.weight = std::move(weight);
+    node.in = in;
+    node.out = out;
+    graph_.nodes.push_back(std::move(node));
+    return graph_.nodes.back();
+  }
+
+  void AddSite(int64_t block, const char* layer, SlotId in, SlotId out) {
+    const std::string site = SiteName(block, layer);
+    Add(NodeKind::kLinear, site, in, out).site = site;
+  }
+
+  void AddAttention(SlotId queries, SlotId keys_values, SlotId out, int64_t first_key_col) {
+    Node& node = Add(NodeKind::kAttention, "", queries, out);
+    node.in2 = keys_values;
+    node.k_col = first_key_col;
+    node.v_col = first_key_col + graph_.config.width;
+  }
+
+  void EndStage() {
+    const int32_t first = graph_.stages.empty() ? 0 : graph_.stages.back().last_node;
+    graph_.stages.push_back({first, static_cast<int32_t>(graph_.nodes.size())});
+  }
+
+  void AddEmbedding() {
+    if (graph_.config.pre_norm) {
+      Add(NodeKind::kEmbed, "patch_embed", graph_.pixels, normed_);
+      Add(NodeKind::kNorm, "pre_norm", normed_, graph_.stream);
+    } else {
+      Add(NodeKind::kEmbed, "patch_embed", graph_.pixels, graph_.stream);
+    }
+    EndStage();
+  }
+
+  void AddBlock(int64_t block) {
+    const bool scaled = graph_.config.layer_scale;
+    Add(NodeKind::kNorm, SiteName(block, "norm1"), graph_.stream, normed_);
+    AddSite(block, "attn.qkv", normed_, qkv_);
+    if (graph_.config.qk_norm) {
+      Add(NodeKind::kQkNorm, SiteName(block, "attn"), qkv_, qkv_).k_col = graph_.config.width;
+    }
+    AddAttention(qkv_, qkv_, attended_, graph_.config.width);
+    AddSite(block, "attn.proj", attended_, branch_);
+    Add(NodeKind::kAdd, scaled ? SiteName(block, "ls1") : "", branch_, graph_.stream);
+    Add(NodeKind::kNorm, SiteName(block, "norm2"), graph_.stream, normed_);
+    AddSite(block, "mlp.fc1", normed_, hidden_);
+    Add(NodeKind::kActivation, "", hidden_, activated_);
+    AddSite(block, "mlp.fc2", activated_, branch_);
+    Add(NodeKind::kAdd, scaled ? SiteName(block, "ls2") : "", branch_, graph_.stream);
+    EndStage();
+  }
+
+  void AddOutputs() {
+    graph_.tokens = graph_.stream;
+    if (graph_.config.final_norm) {
+      Add(NodeKind::kNorm, "norm", graph_.stream, normed_);
+      graph_.tokens = normed_;
+    }
+    AddPooling();
+    if (graph_.config.classes > 0) {
+      W8A8_CHECK(graph_.pooled != kNoSlot);
+      graph_.logits = AddSlot("logits", 1, graph_.config.classes);
+      Add(NodeKind::kLinear, "head", graph_.pooled, graph_.logits);
+    }
+    EndStage();
+  }
+
+  void AddPooling() {
+    const EncoderConfig& config = graph_.config;
+    if (config.pool == PoolKind::kNone) return;
+    if (config.pool == PoolKind::kAttentionProbe) return AddAttentionProbe();
+    graph_.pooled = AddSlot("pooled", 1, config.width);
+    if (config.pool == PoolKind::kFirstToken) {
+      Add(NodeKind::kSelectRow, "", graph_.tokens, graph_.pooled).row = 0;
+    } else {
+      Add(NodeKind::kMeanRows, "", graph_.tokens, graph_.pooled).row = config.class_token ? 1 : 0;
+    }
+    if (config.pool_norm) {
+      const SlotId normed = AddSlot("pooled_normed", 1, config.width);
+      Add(NodeKind::kNorm, "pool.norm", graph_.pooled, normed);
+      graph_.pooled = normed;
+    }
+  }
+
+  // h = proj(attention(probe, tokens)); pooled = h + mlp(norm(h)).
+  void AddAttentionProbe() {
+    const EncoderConfig& config = graph_.config;
+    const SlotId probe = AddSlot("probe", 1, config.width);
+    const SlotId query = AddSlot("pool_query", 1, config.width);
+    const SlotId keys_values = AddSlot("pool_kv", config.tokens(), 2 * config.width);
+    const SlotId attended = AddSlot("pool_attended", 1, config.width);
+    const SlotId normed = AddSlot("pool_normed", 1, config.width);
+    const SlotId hidden = AddSlot("pool_hidden", 1, config.mlp_width);
+    const SlotId activated = AddSlot("pool_activated", 1, config.mlp_width);
+    const SlotId branch = AddSlot("pool_branch", 1, config.width);
+    graph_.pooled = AddSlot("pooled", 1, config.width);
+    Add(NodeKind::kBroadcast, "pool.probe", kNoSlot, probe);
+    Add(NodeKind::kLinear, "pool.q", probe, query);
+    Add(NodeKind::kLinear, "pool.kv", graph_.tokens, keys_values);
+    AddAttention(query, keys_values, attended, 0);
+    Add(NodeKind::kLinear, "pool.proj", attended, graph_.pooled);
+    Add(NodeKind::kNorm, "pool.norm", graph_.pooled, normed);
+    Add(NodeKind::kLinear, "pool.fc1", normed, hidden);
+    Add(NodeKind::kActivation, "", hidden, activated);
+    Add(NodeKind::kLinear, "pool.fc2", activated, branch);
+    Add(NodeKind::kAdd, "", branch, graph_.pooled);
+  }
+
+  Graph graph_;
+  SlotId normed_, qkv_, attended_, branch_, hidden_, activated_;
+};
+
+}  // namespace
+
+std::string SiteName(int64_t block, const char* layer) {
+  return fmt::format("blocks.{}.{}", block, layer);
+}
+
+std::vector<std::string> Graph::Sites() const {
+  std::vector<std::string> sites;
+  for (const Node& node : nodes) {
+    if (!node.site.empty()) sites.push_back(node.site);
+  }
+  return sites;
+}
+
+Graph BuildGraph(const EncoderConfig& config) { return GraphBuilder(config).Build(); }
+
+}  // namespace w8a8

@@ -1,0 +1,49 @@
+// How each family stores the canonical parameters of weights.h: the only place with checkpoint key
+// names.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/encoder/config.h"
+
+namespace w8a8 {
+
+// Rows [first_row, first_row + rows) of one stored tensor; `key` is without the tower's prefix.
+struct StoredTensor {
+  std::string key;
+  std::vector<int64_t> shape;  // of the whole stored tensor
+  int64_t first_row = 0;
+  int64_t rows = 0;
+};
+
+// A linear layer [n, k]. Its parts stand one under the other: q, k, v.
+struct LinearLayout {
+  std::string stem;  // canonical
+  int64_t n = 0;
+  int64_t k = 0;
+  bool site = false;
+  std::vector<StoredTensor> weights;
+  std::vector<StoredTensor> biases;  // one per weight
+  bool bias_optional = false;        // all of them or none
+};
+
+struct VectorLayout {
+  std::string name;  // canonical stem, and ".weight" or ".bias" where it has parts
+  StoredTensor tensor;
+};
+
+struct CheckpointLayout {
+  std::string anchor;  // the key by whose suffix the tower is found
+  // A further tensor in a block, or one under these stems, would change what is computed.
+  std::string block_stem;  // "encoder.layers."
+  std::vector<std::string> computing_stems;
+  std::vector<LinearLayout> linears;
+  std::vector<VectorLayout> vectors;
+};
+
+CheckpointLayout LayoutOf(const EncoderConfig& config);
+
+}  // namespace w8a8

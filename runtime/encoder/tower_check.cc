@@ -1,0 +1,214 @@
+#include "runtime/encoder/tower_check.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include <fmt/ranges.h>
+
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr size_t kNamedAtMost = 8;
+
+bool IsFloat(Dtype dtype) {
+  return dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBF16;
+}
+
+std::string FirstOf(const std::vector<std::string>& items) {
+  const size_t shown = std::min(items.size(), kNamedAtMost);
+  const std::vector<std::string> first(items.begin(),
+                                       items.begin() + static_cast<std::ptrdiff_t>(shown));
+  const std::string more =
+      shown < items.size() ? fmt::format(" and {} more", items.size() - shown) : "";
+  return fmt::format("{}{}", fmt::join(first, ", "), more);
+}
+
+class TowerChecker {
+ public:
+  TowerChecker(const Checkpoint& checkpoint, const std::string& prefix)
+      : checkpoint_(checkpoint), prefix_(prefix) {}
+
+  void CheckLinear(const LinearLayout& linear) {
+    const bool codes = linear.site && AnyInt8(linear);
+    quantized_ = quantized_ || codes;
+    for (const StoredTensor& weight : linear.weights) {
+      if (codes) {
+        CheckCodes(weight);
+      } else {
+        CheckFloat(weight.key, weight.shape);
+      }
+    }
+    CheckBiases(linear);
+  }
+
+  void CheckFloat(const std::string& key, const std::vector<int64_t>& shape) {
+    const TensorView* tensor = Expect(key);
+    if (tensor == nullptr) return;
+    if (!IsFloat(tensor->dtype)) {
+      Wrong(*tensor,
+            fmt::format("has dtype {}, expected F32, F16 or BF16", DtypeName(tensor->dtype)));
+    } else if (tensor->shape != shape) {
+      Wrong(*tensor, fmt::format("has shape {}, expected [{}]", tensor->ShapeText(),
+                                 fmt::join(shape, ", ")));
+    }
+  }
+
+  void Finish() const {
+    if (missing_.empty() && wrong_.empty()) return;
+    std::string text = checkpoint_.folder().string() + ":";
+    if (!missing_.empty()) {
+      text += fmt::format(" {} tensor(s) that config.json asks for are missing: {}.",
+                          missing_.size(), FirstOf(missing_));
+    }
+    if (!wrong_.empty()) {
+      text +=
+          fmt::format(" {} tensor(s) do not fit config.json: {}.", wrong_.size(), FirstOf(wrong_));
+    }
+    if (std::any_of(missing_.begin(), missing_.end(),
+                    [this](const std::string& key) { return key == prefix_ + "head.probe"; })) {
+      text +=
+          " If the checkpoint has no pooling head, its config must say "
+          "\"vision_use_head\": false.";
+    }
+    throw Error(text);
+  }
+
+  const std::set<std::string, std::less<>>& used() const { return used_; }
+  bool quantized() const { return quantized_; }
+
+ private:
+  bool AnyInt8(const LinearLayout& linear) const {
+    return std::any_of(linear.weights.begin(), linear.weights.end(), [this](const auto& weight) {
+      const TensorView* tensor = checkpoint_.Find(prefix_ + weight.key);
+      return tensor != nullptr && tensor->dtype == Dtype::kI8;
+    });
+  }
+
+  void CheckCodes(const StoredTensor& weight) {
+    const TensorView* codes = Expect(weight.key);
+    if (codes != nullptr && codes->dtype != Dtype::kI8) {
+      Wrong(*codes,
+            fmt::format("has dtype {} where its neighbours are I8", DtypeName(codes->dtype)));
+    } else if (codes != nullptr && codes->shape != weight.shape) {
+      Wrong(*codes, fmt::format("has shape {}, expected [{}]", codes->ShapeText(),
+                                fmt::join(weight.shape, ", ")));
+    }
+    const std::string stem = StemOfKey(weight.key);
+    CheckScale(Expect(stem + ".weight_scale"), weight.rows);
+    const TensorView* input = checkpoint_.Find(prefix_ + stem + ".input_scale");
+    if (input == nullptr) return;
+    used_.insert(input->name);
+    CheckScale(input, 1);
+  }
+
+  // [rows, 1] as compressed-tensors writes it, or [rows]; a lone scale may be a scalar.
+  void CheckScale(const TensorView* scale, int64_t rows) {
+    if (scale == nullptr) return;
+    if (!IsFloat(scale->dtype) || scale->elements() != rows || scale->shape.size() > 2) {
+      Wrong(*scale, fmt::format("is {} {}, expected [{}, 1] of F32, F16 or BF16",
+                                DtypeName(scale->dtype), scale->ShapeText(), rows));
+    }
+  }
+
+  void CheckBiases(const LinearLayout& linear) {
+    const bool present = std::any_of(
+        linear.biases.begin(), linear.biases.end(),
+        [this](const auto& bias) { return checkpoint_.Find(prefix_ + bias.key) != nullptr; });
+    if (linear.bias_optional && !present) return;
+    for (const StoredTensor& bias : linear.biases) CheckFloat(bias.key, bias.shape);
+  }
+
+  const TensorView* Expect(const std::string& key) {
+    const std::string full = prefix_ + key;
+    const TensorView* tensor = checkpoint_.Find(full);
+    if (!used_.insert(full).second) return tensor;
+    if (tensor == nullptr) missing_.push_back(full);
+    return tensor;
+  }
+
+  void Wrong(const TensorView& tensor, const std::string& how) {
+    const std::string text = fmt::format("'{}' {}", tensor.name, how);
+    if (std::find(wrong_.begin(), wrong_.end(), text) == wrong_.end()) wrong_.push_back(text);
+  }
+
+  const Checkpoint& checkpoint_;
+  const std::string& prefix_;
+  std::set<std::string, std::less<>> used_;
+  std::vector<std::string> missing_, wrong_;
+  bool quantized_ = false;
+};
+
+// The block that "encoder.layers.3.mlp..." belongs to, or -1.
+int64_t BlockOf(std::string_view key, std::string_view block_stem) {
+  if (!key.starts_with(block_stem)) return -1;
+  key.remove_prefix(block_stem.size());
+  int64_t block = -1;
+  const auto [end, problem] = std::from_chars(key.data(), key.data() + key.size(), block);
+  const bool number = problem == std::errc() && end != key.data() + key.size() && *end == '.';
+  return number ? block : -1;
+}
+
+int64_t CountBlocks(const CheckpointLayout& layout) {
+  int64_t blocks = 0;
+  for (const LinearLayout& linear : layout.linears) {
+    blocks = std::max(blocks, BlockOf(linear.weights.front().key, layout.block_stem) + 1);
+  }
+  return blocks;
+}
+
+// Sorts the tensors that nobody asked for into harmless ones (a note) and those without which the
+// tower would compute something else (an Error).
+std::vector<std::string> JudgeUnused(const Checkpoint& checkpoint, const std::string& prefix,
+                                     const CheckpointLayout& layout,
+                                     const std::set<std::string, std::less<>>& used) {
+  const int64_t blocks = CountBlocks(layout);
+  std::vector<std::string> unused;
+  for (const auto& [full, tensor] : checkpoint.tensors()) {
+    if (!full.starts_with(prefix) || used.contains(full)) continue;
+    const std::string_view key = std::string_view(full).substr(prefix.size());
+    if (key.ends_with("position_ids")) continue;  // a buffer that older files still hold
+    const int64_t block = BlockOf(key, layout.block_stem);
+    const bool computes =
+        (block >= 0 && block < blocks) ||
+        std::any_of(layout.computing_stems.begin(), layout.computing_stems.end(),
+                    [key](const std::string& stem) { return key.starts_with(stem); });
+    if (computes) {
+      Fail(
+          "{}: tensor '{}' is part of the computation, but not of the family that config.json "
+          "names; this variant is not supported.",
+          checkpoint.folder().string(), full);
+    }
+    unused.push_back(full);
+  }
+  return unused;
+}
+
+}  // namespace
+
+std::string StemOfKey(const std::string& key) {
+  constexpr std::string_view kEnding = ".weight";
+  return key.ends_with(kEnding) ? key.substr(0, key.size() - kEnding.size()) : key;
+}
+
+TowerReport CheckTower(const Checkpoint& checkpoint, const std::string& prefix,
+                       const CheckpointLayout& layout) {
+  TowerChecker checker(checkpoint, prefix);
+  for (const LinearLayout& linear : layout.linears) checker.CheckLinear(linear);
+  for (const VectorLayout& vector : layout.vectors) {
+    checker.CheckFloat(vector.tensor.key, vector.tensor.shape);
+  }
+  checker.Finish();
+  TowerReport report;
+  report.quantized = checker.quantized();
+  const std::vector<std::string> unused = JudgeUnused(checkpoint, prefix, layout, checker.used());
+  if (!unused.empty()) {
+    report.notes.push_back(
+        fmt::format("{} tensor(s) are not used: {}", unused.size(), FirstOf(unused)));
+  }
+  return report;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,199 @@
+#include "runtime/encoder/weights.h"
+
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <span>
+#include <utility>
+
+#include "runtime/base/error.h"
+#include "runtime/base/sha256.h"
+#include "runtime/encoder/checkpoint.h"
+#include "runtime/encoder/layout.h"
+#include "runtime/encoder/tower_check.h"
+
+namespace w8a8 {
+namespace {
+
+TensorView RowsOf(const TensorView& tensor, const StoredTensor& part) {
+  TensorView rows = tensor;
+  if (part.rows == tensor.shape.front()) return rows;
+  const size_t row_bytes = tensor.bytes.size() / static_cast<size_t>(tensor.shape.front());
+  rows.shape.front() = part.rows;
+  rows.bytes = tensor.bytes.subspan(static_cast<size_t>(part.first_row) * row_bytes,
+                                    static_cast<size_t>(part.rows) * row_bytes);
+  return rows;
+}
+
+void RequireFinite(const TensorView& tensor, std::span<const float> values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) {
+      Fail("tensor '{}' holds {} at element {}; a weight must be finite.", tensor.name, values[i],
+           i);
+    }
+  }
+}
+
+void RequirePositive(const TensorView& tensor, std::span<const float> scales) {
+  for (size_t i = 0; i < scales.size(); ++i) {
+    if (!(scales[i] > 0.0f)) {
+      Fail("tensor '{}' holds the scale {} at element {}; a scale must be above 0.", tensor.name,
+           scales[i], i);
+    }
+  }
+}
+
+template <class T>
+void Append(std::vector<T>& to, std::vector<T> from) {
+  if (to.empty()) {
+    to = std::move(from);
+  } else {
+    to.insert(to.end(), from.begin(), from.end());
+  }
+}
+
+}  // namespace
+
+struct EncoderWeights::Impl {
+  Impl(const std::filesystem::path& folder, const EncoderConfig& config,
+       const std::string& wanted_prefix)
+      : checkpoint(folder), layout(LayoutOf(config)) {
+    prefix = checkpoint.FindTower(layout.anchor, wanted_prefix);
+    report = CheckTower(checkpoint, prefix, layout);
+    for (const LinearLayout& linear : layout.linears) linears.emplace(linear.stem, &linear);
+    for (const VectorLayout& vector : layout.vectors) vectors.emplace(vector.name, &vector.tensor);
+  }
+
+  const TensorView& Get(const std::string& key) const {
+    const TensorView* tensor = checkpoint.Find(prefix + key);
+    W8A8_CHECK(tensor != nullptr);
+    return *tensor;
+  }
+
+  const LinearLayout& LinearOf(const std::string& stem) const {
+    const auto found = linears.find(stem);
+    W8A8_CHECK(found != linears.end());
+    return *found->second;
+  }
+
+  std::vector<float> Floats(const StoredTensor& part) const {
+    const TensorView rows = RowsOf(Get(part.key), part);
+    std::vector<float> values = FloatValues(rows);
+    RequireFinite(rows, values);
+    return values;
+  }
+
+  void ReadCodes(const StoredTensor& part, LinearParameters& linear) const {
+    Append(linear.codes, Int8Values(Get(part.key)));
+    const std::string stem = StemOfKey(part.key);
+    linear.weight_scale = AppendedScales(stem + ".weight_scale", std::move(linear.weight_scale));
+    const TensorView* stored = checkpoint.Find(prefix + stem + ".input_scale");
+    if (stored == nullptr) return;
+    const float input_scale = AppendedScales(stem + ".input_scale", {}).front();
+    // The parts read one input: codes made with different scales could not share a product.
+    if (linear.input_scale.value_or(input_scale) != input_scale) {
+      Fail(
+          "tensor '{}' holds {} where the other parts of the same layer have {}; they must be "
+          "equal.",
+          stored->name, input_scale, *linear.input_scale);
+    }
+    linear.input_scale = input_scale;
+  }
+
+  std::vector<float> AppendedScales(const std::string& key, std::vector<float> scales) const {
+    const TensorView& tensor = Get(key);
+    const std::vector<float> values = FloatValues(tensor);
+    RequireFinite(tensor, values);
+    RequirePositive(tensor, values);
+    scales.insert(scales.end(), values.begin(), values.end());
+    return scales;
+  }
+
+  // All parts of a layer carry a static input scale, or none does.
+  void RequireSameInputScales(const LinearLayout& linear) const {
+    size_t present = 0;
+    for (const StoredTensor& part : linear.weights) {
+      const std::string key = prefix + StemOfKey(part.key) + ".input_scale";
+      present += checkpoint.Find(key) != nullptr ? 1 : 0;
+    }
+    if (present != 0 && present != linear.weights.size()) {
+      Fail("{}: only {} of the {} parts of '{}' have an 'input_scale'.",
+           checkpoint.folder().string(), present, linear.weights.size(), linear.stem);
+    }
+  }
+
+  Checkpoint checkpoint;
+  CheckpointLayout layout;
+  std::string prefix;
+  TowerReport report;
+  std::map<std::string, const LinearLayout*> linears;  // into layout
+  std::map<std::string, const StoredTensor*> vectors;  // into layout
+  mutable std::once_flag hashed;
+  mutable std::string sha256;
+};
+
+EncoderWeights::EncoderWeights(const std::filesystem::path& folder, const EncoderConfig& config,
+                               const std::string& prefix)
+    : impl_(std::make_unique<Impl>(folder, config, prefix)) {}
+EncoderWeights::~EncoderWeights() = default;
+EncoderWeights::EncoderWeights(EncoderWeights&&) noexcept = default;
+
+LinearParameters EncoderWeights::Linear(const std::string& stem) const {
+  const LinearLayout& layout = impl_->LinearOf(stem);
+  LinearParameters linear;
+  linear.n = layout.n;
+  linear.k = layout.k;
+  const bool codes = impl_->Get(layout.weights.front().key).dtype == Dtype::kI8;
+  for (const StoredTensor& part : layout.weights) {
+    if (codes) {
+      impl_->ReadCodes(part, linear);
+    } else {
+      Append(linear.values, impl_->Floats(part));
+    }
+  }
+  if (codes) impl_->RequireSameInputScales(layout);
+  const bool has_bias =
+      impl_->checkpoint.Find(impl_->prefix + layout.biases.front().key) != nullptr;
+  for (const StoredTensor& part : layout.biases) {
+    if (has_bias) Append(linear.bias, impl_->Floats(part));
+  }
+  return linear;
+}
+
+std::vector<float> EncoderWeights::Vector(const std::string& stem, const char* part) const {
+  const std::string name = *part == '\0' ? stem : stem + "." + part;
+  const auto found = impl_->vectors.find(name);
+  return found == impl_->vectors.end() ? std::vector<float>() : impl_->Floats(*found->second);
+}
+
+LinearSource EncoderWeights::Source(const std::string& stem) const {
+  LinearSource source;
+  for (const StoredTensor& part : impl_->LinearOf(stem).weights) {
+    source.stems.push_back(impl_->prefix + StemOfKey(part.key));
+    source.rows.push_back(part.rows);
+  }
+  return source;
+}
+
+bool EncoderWeights::quantized() const { return impl_->report.quantized; }
+
+const std::string& EncoderWeights::sha256() const {
+  std::call_once(impl_->hashed, [this] {
+    std::string lines;
+    for (const std::filesystem::path& file : files()) {
+      const std::string hash = Sha256HexOfFile(file);
+      lines += hash + "  " + file.filename().string() + "\n";
+      impl_->sha256 = hash;
+    }
+    if (files().size() > 1) impl_->sha256 = Sha256Hex(lines);
+  });
+  return impl_->sha256;
+}
+
+std::vector<std::filesystem::path> EncoderWeights::files() const {
+  return impl_->checkpoint.files();
+}
+
+const std::vector<std::string>& EncoderWeights::notes() const { return impl_->report.notes; }
+
+}  // namespace w8a8
