@@ -1,0 +1,162 @@
+#include "runtime/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+const float* DataOrNull(const FloatsPtr& values) {
+  return values == nullptr || values->empty() ? nullptr : values->data();
+}
+
+// `values`, or `count` times `otherwise` where the model has none.
+const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
+                    AlignedBuffer<float>* constants) {
+  if (const float* data = DataOrNull(values)) return data;
+  float* filled = constants->Reserve(count);
+  std::fill_n(filled, count, otherwise);
+  return filled;
+}
+
+void LeaveTrace(Arena& arena, MatView<const int8_t> codes, const float* scale, int64_t scales,
+                MatView<const int32_t> acc) {
+  arena.trace.codes = codes;
+  arena.trace.input_scale.assign(scale, scale + scales);
+  arena.trace.acc = acc;
+}
+
+template <class... Buffers>
+int64_t Bytes(const Buffers&... buffers) {
+  return ((buffers.capacity() * static_cast<int64_t>(sizeof(*buffers.data()))) + ...);
+}
+
+}  // namespace
+
+PackedPtr CpuBackend::PackFloat(MatView<const float> weight) {
+  return std::make_shared<FloatWeights>(weight);
+}
+
+PackedPtr CpuBackend::PackInt8(const QuantizedLinear& linear) {
+  return std::make_shared<Int8Weights>(Int8Linear(linear, kernels_));
+}
+
+PackedPtr CpuBackend::PackEmulated(const QuantizedLinear& linear) {
+  const PackFloatFn pack = [this](MatView<const float> weight) { return PackFloat(weight); };
+  return std::make_shared<EmulatedWeights>(EmulatedLinear(linear, pack));
+}
+
+void CpuBackend::Run(const NormStep& step, Arena& arena) {
+  const MatView<Half> x = arena.half(step.in);
+  const MatView<Half> y = arena.half(step.out);
+  const NormRowsArgs args = {.x = x.data,
+                             .x_stride = x.stride,
+                             .rows = x.rows,
+                             .cols = x.cols,
+                             .eps = step.eps,
+                             .weight = DataOr(step.weight, 1.0f, x.cols, &ones_),
+                             .bias = DataOr(step.bias, 0.0f, x.cols, &zeros_),
+                             .y = y.data,
+                             .y_stride = y.stride};
+  step.kind == NormKind::kLayerNorm ? kernels_.layer_norm_rows(args) : kernels_.rms_norm_rows(args);
+}
+
+void CpuBackend::Run(const QkNormStep& step, Arena& arena) {
+  const MatView<Half> all = arena.half(step.in_out);
+  const auto normalize = [&](int64_t first_col, const FloatsPtr& weight) {
+    const MatView<Half> x = all.ColRange(first_col, step.width);
+    kernels_.rms_norm_rows({.x = x.data,
+                            .x_stride = x.stride,
+                            .rows = x.rows,
+                            .cols = x.cols,
+                            .eps = step.eps,
+                            .weight = DataOr(weight, 1.0f, x.cols, &ones_),
+                            .bias = DataOr({}, 0.0f, x.cols, &zeros_),
+                            .y = x.data,
+                            .y_stride = x.stride});
+  };
+  normalize(step.q_col, step.q_weight);
+  normalize(step.k_col, step.k_weight);
+}
+
+void CpuBackend::Run(const ActivationStep& step, Arena& arena) {
+  const MatView<Half> x = arena.half(step.in);
+  const MatView<Half> y = arena.half(step.out);
+  const ActivationRowsArgs args = {.x = x.data,
+                                   .x_stride = x.stride,
+                                   .rows = x.rows,
+                                   .cols = x.cols,
+                                   .y = y.data,
+                                   .y_stride = y.stride};
+  switch (step.kind) {
+    case ActivationKind::kGeluErf:
+      return kernels_.gelu_erf_rows(args);
+    case ActivationKind::kGeluTanh:
+      return kernels_.gelu_tanh_rows(args);
+    case ActivationKind::kQuickGelu:
+      return kernels_.quick_gelu_rows(args);
+    case ActivationKind::kSilu:
+      return kernels_.silu_rows(args);
+  }
+}
+
+void CpuBackend::Run(const AddStep& step, Arena& arena) {
+  const MatView<Half> stream = arena.half(step.stream);
+  const MatView<Half> y = arena.half(step.y);
+  kernels_.add_residual({.stream = stream.data,
+                         .stream_stride = stream.stride,
+                         .y = y.data,
+                         .y_stride = y.stride,
+                         .rows = stream.rows,
+                         .cols = stream.cols,
+                         .layer_scale = DataOrNull(step.layer_scale)});
+}
+
+void CpuBackend::Run(const QuantizeStep& step, Arena& arena) {
+  QuantizeRows(kernels_, arena.half(step.in), step.spec, &codes_);
+  codes_granularity_ = step.spec.granularity;
+}
+
+void CpuBackend::Run(const GemmS8Step& step, Arena& arena) {
+  const Int8Linear& linear = static_cast<const Int8Weights&>(*step.weight).linear;
+  const MatView<Half> y = arena.half(step.out);
+  W8A8_CHECK(codes_.rows == y.rows && codes_.cols == linear.k() && y.cols == linear.n());
+  if (!arena.keep_trace) return linear.Multiply(codes_, y);
+  const MatView<int32_t> acc = {trace_acc_.Reserve(y.rows * y.cols), y.rows, y.cols, y.cols};
+  const MatView<int8_t> codes = {trace_codes_.Reserve(codes_.rows * codes_.cols), codes_.rows,
+                                 codes_.cols, codes_.cols};
+  linear.Multiply(codes_, y, acc);
+  UnpackCodes(kernels_, codes_, codes);
+  const int64_t scales = codes_granularity_ == Granularity::kToken ? codes_.rows : 1;
+  LeaveTrace(arena, codes, codes_.scale.data(), scales, acc);
+}
+
+void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
+  const EmulatedLinear& linear = static_cast<const EmulatedWeights&>(*step.weight).linear;
+  const MatView<Half> x = arena.half(step.in);
+  const MatView<Half> y = arena.half(step.out);
+  const MultiplyFloatFn multiply = [this](MatView<const float> a, const PackedWeights& weight,
+                                          MatView<float> c) {
+    gemm_.MultiplyTransposed(a, static_cast<const FloatWeights&>(weight).view(), c);
+  };
+  linear.Run(x, step.spec, multiply, y, &emulated_);
+  if (!arena.keep_trace) return;
+  const int64_t scales = step.spec.granularity == Granularity::kToken ? x.rows : 1;
+  LeaveTrace(arena, {emulated_.codes.data(), x.rows, x.cols, x.cols}, emulated_.scale.data(),
+             scales, {emulated_.acc.data(), y.rows, y.cols, y.cols});
+}
+
+int64_t CpuBackend::scratch_bytes() const {
+  return attention_.scratch_bytes() +
+         Bytes(x_, product_, patch_, ones_, zeros_, codes_.codes, codes_.scale, emulated_.codes,
+               emulated_.scale, emulated_.acc, emulated_.chunk_codes, emulated_.chunk_product,
+               trace_codes_, trace_scale_, trace_acc_);
+}
+
+std::unique_ptr<Backend> MakeCpuBackend(std::string_view kernels_flag) {
+  return std::make_unique<CpuBackend>(Select(kernels_flag));
+}
+
+}  // namespace w8a8

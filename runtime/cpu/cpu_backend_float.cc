@@ -1,0 +1,171 @@
+// The float steps of CpuBackend: one image at a time, so that no result depends on the batch.
+#include <algorithm>
+#include <vector>
+
+#include "quant/fake_quant.h"
+#include "runtime/base/error.h"
+#include "runtime/cpu/cpu_backend.h"
+
+namespace w8a8 {
+namespace {
+
+MatView<float> Room(int64_t rows, int64_t cols, AlignedBuffer<float>* buffer) {
+  return {buffer->Reserve(rows * cols), rows, cols, cols};
+}
+
+MatView<float> Widen(MatView<const Half> from, AlignedBuffer<float>* to) {
+  const MatView<float> values = Room(from.rows, from.cols, to);
+  for (int64_t row = 0; row < from.rows; ++row) {
+    ToFloat(from.row_span(row), values.row_span(row));
+  }
+  return values;
+}
+
+bool Present(const FloatsPtr& values) { return values != nullptr && !values->empty(); }
+
+void AddTo(std::span<float> row, const float* addend) {
+  for (size_t i = 0; i < row.size(); ++i) row[i] += addend[i];
+}
+
+// One patch of a [channels, height * width] image in the order (channel, y, x).
+void GatherPatch(const EmbedStep& step, MatView<const float> image, int64_t patch_index,
+                 float* values) {
+  const int64_t grid_cols = step.image_width / step.patch;
+  const int64_t first = patch_index / grid_cols * step.patch * step.image_width +
+                        patch_index % grid_cols * step.patch;
+  for (int64_t channel = 0; channel < step.channels; ++channel) {
+    for (int64_t y = 0; y < step.patch; ++y) {
+      values = std::copy_n(image.row(channel) + first + y * step.image_width, step.patch, values);
+    }
+  }
+}
+
+}  // namespace
+
+// y = fp16(x * weight^T + bias).
+void CpuBackend::FloatLinear(MatView<const float> x, const PackedWeights& weight,
+                             const FloatsPtr& bias, MatView<Half> y) {
+  const MatView<float> product = Room(y.rows, y.cols, &product_);
+  gemm_.MultiplyTransposed(x, static_cast<const FloatWeights&>(weight).view(), product);
+  for (int64_t row = 0; row < y.rows; ++row) {
+    if (Present(bias)) AddTo(product.row_span(row), bias->data());
+    ToHalf(product.row_span(row), y.row_span(row));
+  }
+}
+
+void CpuBackend::Run(const EmbedStep& step, Arena& arena) {
+  for (int64_t image = 0; image < arena.images(); ++image) EmbedImage(step, arena, image);
+}
+
+// Pixels are operands of a float product and enter it as FP16 like every other; bias and position
+// are added in binary32 before the one rounding.
+void CpuBackend::EmbedImage(const EmbedStep& step, Arena& arena, int64_t image) {
+  const MatView<float> pixels =
+      arena.pixels(step.pixels).RowRange(image * step.channels, step.channels);
+  const int64_t patches = (step.image_height / step.patch) * (step.image_width / step.patch);
+  const MatView<float> x = Room(patches, step.channels * step.patch * step.patch, &x_);
+  patch_.Reserve(x.cols);
+  const std::span<Half> rounded(patch_.data(), static_cast<size_t>(x.cols));
+  for (int64_t p = 0; p < patches; ++p) {
+    GatherPatch(step, pixels, p, x.row(p));
+    ToHalf(x.row_span(p), rounded);
+    ToFloat(rounded, x.row_span(p));
+  }
+  MatView<Half> out = arena.half(step.out, image);
+  const float* position = step.position->data();
+  const MatView<float> product = Room(patches, out.cols, &product_);
+  gemm_.MultiplyTransposed(x, static_cast<const FloatWeights&>(*step.patch_weight).view(), product);
+  if (Present(step.class_token)) {
+    const MatView<float> token = Room(1, out.cols, &x_);
+    std::copy(step.class_token->begin(), step.class_token->end(), token.data);
+    AddTo(token.row_span(0), position);
+    ToHalf(token.row_span(0), out.row_span(0));
+    out = out.RowRange(1, patches);
+    position += out.cols;
+  }
+  W8A8_CHECK(out.rows == patches);
+  for (int64_t p = 0; p < patches; ++p) {
+    if (Present(step.patch_bias)) AddTo(product.row_span(p), step.patch_bias->data());
+    AddTo(product.row_span(p), position + p * out.cols);
+    ToHalf(product.row_span(p), out.row_span(p));
+  }
+}
+
+void CpuBackend::Run(const AttentionStep& step, Arena& arena) {
+  const int64_t width = step.heads * step.head_dim;
+  for (int64_t image = 0; image < arena.images(); ++image) {
+    const MatView<Half> kv = arena.half(step.kv, image);
+    attention_.Run({.q = arena.half(step.q, image).ColRange(step.q_col, width),
+                    .k = kv.ColRange(step.k_col, width),
+                    .v = kv.ColRange(step.v_col, width),
+                    .out = arena.half(step.out, image),
+                    .heads = step.heads,
+                    .head_dim = step.head_dim},
+                   &gemm_);
+  }
+}
+
+void CpuBackend::Run(const BroadcastStep& step, Arena& arena) {
+  const MatView<Half> out = arena.half(step.out);
+  for (int64_t row = 0; row < out.rows; ++row) ToHalf(*step.row, out.row_span(row));
+}
+
+void CpuBackend::Run(const SelectRowStep& step, Arena& arena) {
+  for (int64_t image = 0; image < arena.images(); ++image) {
+    const MatView<Half> in = arena.half(step.in, image);
+    std::copy_n(in.row(step.row), in.cols, arena.half(step.out, image).data);
+  }
+}
+
+void CpuBackend::Run(const MeanRowsStep& step, Arena& arena) {
+  for (int64_t image = 0; image < arena.images(); ++image) {
+    const MatView<Half> in = arena.half(step.in, image);
+    const MatView<float> sum = Room(1, in.cols, &product_);
+    std::fill_n(sum.data, in.cols, 0.0f);
+    for (int64_t row = step.first_row; row < in.rows; ++row) {
+      const MatView<float> values = Widen(in.RowRange(row, 1), &x_);
+      AddTo(sum.row_span(0), values.data);
+    }
+    const auto count = static_cast<float>(in.rows - step.first_row);
+    for (float& value : sum.row_span(0)) value /= count;
+    ToHalf(sum.row_span(0), arena.half(step.out, image).row_span(0));
+  }
+}
+
+void CpuBackend::Run(const GemmF16Step& step, Arena& arena) {
+  if (arena.keep_trace) arena.trace = {};
+  for (int64_t image = 0; image < arena.images(); ++image) {
+    FloatLinear(Widen(arena.half(step.in, image), &x_), *step.weight, step.bias,
+                arena.half(step.out, image));
+  }
+}
+
+// An image at a time as well: flavour ideal's values are as wide as the product's operands.
+void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
+  CheckFakeSpec(step.spec, step.flavour, step.info.site);
+  const MatView<Half> in = arena.half(step.in);
+  FakeRowsDetail detail;
+  if (arena.keep_trace) {
+    detail.codes = trace_codes_.Reserve(in.rows * in.cols);
+    detail.scale = trace_scale_.Reserve(in.rows);
+    const int64_t scales = step.spec.granularity == Granularity::kToken ? in.rows : 1;
+    arena.trace.codes = {detail.codes, in.rows, in.cols, in.cols};
+    arena.trace.acc = {};
+    arena.trace.input_scale.resize(static_cast<size_t>(scales));
+  }
+  for (int64_t image = 0; image < arena.images(); ++image) {
+    const MatView<Half> rows = arena.half(step.in, image);
+    const MatView<float> values = Room(rows.rows, rows.cols, &x_);
+    QuantizeDequantizeRows(rows, step.spec, step.flavour, values, detail);
+    FloatLinear(values, *step.weight, step.bias, arena.half(step.out, image));
+    if (!arena.keep_trace) continue;
+    detail.codes += rows.rows * rows.cols;
+    detail.scale += rows.rows;
+  }
+  if (arena.keep_trace) {
+    std::copy_n(trace_scale_.data(), arena.trace.input_scale.size(),
+                arena.trace.input_scale.begin());
+  }
+}
+
+}  // namespace w8a8

@@ -1,0 +1,177 @@
+#include "runtime/cpu/attention.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/cpu/softmax.h"
+#include "tests/runtime/step_bench.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8::test {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Case {
+  int64_t queries, keys, heads, head_dim;
+  float amplitude;
+};
+
+struct Operands {
+  std::vector<Half> q, k, v;
+};
+
+std::vector<Half> RandomHalves(int64_t count, uint64_t seed, float amplitude) {
+  std::vector<Half> values;
+  for (const float value : RandomFloats(count, seed, amplitude)) values.push_back(ToHalf(value));
+  return values;
+}
+
+Operands RandomOperands(const Case& c) {
+  const int64_t width = c.heads * c.head_dim;
+  return {RandomHalves(c.queries * width, 1, c.amplitude),
+          RandomHalves(c.keys * width, 2, c.amplitude), RandomHalves(c.keys * width, 3, 1.0f)};
+}
+
+// The textbook, in `Real`: every row of scores, its maximum, its exponentials, their weighted mean.
+template <class Real>
+std::vector<Real> PlainAttention(const Case& c, const Operands& operands) {
+  const int64_t width = c.heads * c.head_dim;
+  const auto at = [&](const std::vector<Half>& values, int64_t row, int64_t head, int64_t i) {
+    return Real{ToFloat(values[static_cast<size_t>(row * width + head * c.head_dim + i)])};
+  };
+  std::vector<Real> out(static_cast<size_t>(c.queries * width));
+  std::vector<Real> scores(static_cast<size_t>(c.keys));
+  for (int64_t head = 0; head < c.heads; ++head) {
+    for (int64_t query = 0; query < c.queries; ++query) {
+      Real maximum = -std::numeric_limits<Real>::infinity();
+      for (int64_t key = 0; key < c.keys; ++key) {
+        Real score = 0;
+        for (int64_t i = 0; i < c.head_dim; ++i) {
+          score += at(operands.q, query, head, i) * at(operands.k, key, head, i);
+        }
+        score /= std::sqrt(static_cast<Real>(c.head_dim));
+        scores[static_cast<size_t>(key)] = score;
+        maximum = std::max(maximum, score);
+      }
+      Real sum = 0;
+      for (Real& score : scores) sum += score = std::exp(score - maximum);
+      for (int64_t i = 0; i < c.head_dim; ++i) {
+        Real value = 0;
+        for (int64_t key = 0; key < c.keys; ++key) {
+          value += scores[static_cast<size_t>(key)] / sum * at(operands.v, key, head, i);
+        }
+        out[static_cast<size_t>(query * width + head * c.head_dim + i)] = value;
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<Half> RunAttention(const Case& c, const Operands& operands) {
+  const int64_t width = c.heads * c.head_dim;
+  std::vector<Half> out(static_cast<size_t>(c.queries * width));
+  FloatGemm gemm;
+  Attention attention;
+  attention.Run({.q = {operands.q.data(), c.queries, width, width},
+                 .k = {operands.k.data(), c.keys, width, width},
+                 .v = {operands.v.data(), c.keys, width, width},
+                 .out = {out.data(), c.queries, width, width},
+                 .heads = c.heads,
+                 .head_dim = c.head_dim},
+                &gemm);
+  return out;
+}
+
+std::vector<float> Floats(const std::vector<Half>& values) {
+  std::vector<float> floats;
+  for (const Half value : values) floats.push_back(ToFloat(value));
+  return floats;
+}
+
+TEST(Attention, IsAtMostTwiceAsWrongAsThePlainLoopWithTheSameRounding) {
+  for (const Case& c :
+       {Case{197, 197, 3, 64, 1.0f}, Case{1, 196, 12, 64, 2.0f}, Case{30, 30, 2, 72, 8.0f},
+        Case{16, 33, 1, 8, 1.0f}, Case{1, 1, 1, 4, 1.0f}}) {
+    const Operands operands = RandomOperands(c);
+    std::vector<float> naive = PlainAttention<float>(c, operands);
+    for (float& value : naive) value = RoundedToHalf(value);
+    EXPECT_EQ(
+        TwiceNaive(PlainAttention<double>(c, operands), naive, Floats(RunAttention(c, operands))),
+        "")
+        << c.queries << " queries, " << c.keys << " keys, " << c.heads << " x " << c.head_dim;
+  }
+}
+
+TEST(Attention, IsFarFromAnswersWithAWrongScale) {
+  const Case c{20, 40, 2, 16, 4.0f};
+  Operands operands = RandomOperands(c);
+  const std::vector<double> exact = PlainAttention<double>(c, operands);
+  const double error = RelativeL2(exact, Floats(RunAttention(c, operands)));
+  for (Half& value : operands.q) value = ToHalf(ToFloat(value) * 1.01f);
+  EXPECT_GT(RelativeL2(exact, Floats(RunAttention(c, operands))), 4 * error);
+}
+
+TEST(Attention, SurvivesScoresThatWouldOverflowWithoutTheMaximum) {
+  const Case c{4, 8, 1, 64, 300.0f};  // scores of some 10^5
+  for (const float value : Floats(RunAttention(c, RandomOperands(c)))) {
+    EXPECT_TRUE(std::isfinite(value));
+  }
+}
+
+TEST(Attention, PassesANanOnToItsQueryOnly) {
+  const Case c{3, 20, 1, 8, 1.0f};
+  Operands operands = RandomOperands(c);
+  operands.q[8] = ToHalf(std::numeric_limits<float>::quiet_NaN());  // query 1
+  const std::vector<Half> out = RunAttention(c, operands);
+  for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(IsNan(out[i]), i / 8 == 1) << i;
+}
+
+// Every 61st binary32 number of [-87, 0], zero included.
+TEST(Softmax, ExponentialIsWithinItsRelativeError) {
+  double worst = 0;
+  for (uint32_t bits = 0x80000000u; bits <= std::bit_cast<uint32_t>(-87.0f); bits += 61) {
+    const float x = std::bit_cast<float>(bits);
+    worst = std::max(worst, std::abs(double{ExpNonPositive(x)} / std::exp(double{x}) - 1));
+  }
+  RecordProperty("worst_relative_error", std::to_string(worst));
+  EXPECT_LE(worst, 0x1p-20);
+}
+
+TEST(Softmax, ExponentialHasExactEnds) {
+  EXPECT_EQ(ExpNonPositive(0.0f), 1.0f);
+  EXPECT_EQ(ExpNonPositive(-0.0f), 1.0f);
+  EXPECT_EQ(ExpNonPositive(std::nextafter(-87.0f, -kInfinity)), 0.0f);
+  EXPECT_EQ(ExpNonPositive(-kInfinity), 0.0f);
+  EXPECT_TRUE(std::isnan(ExpNonPositive(std::numeric_limits<float>::quiet_NaN())));
+}
+
+// The contract of softmax.h, element by element: whatever registers did the work.
+TEST(Softmax, RowsEqualTheScalarDefinitionInEveryBit) {
+  for (const int64_t count : {1, 2, 15, 16, 17, 31, 33, 197, 729}) {
+    std::vector<float> scores = RandomFloats(count, static_cast<uint64_t>(count), 40.0f);
+    float maximum = -kInfinity;
+    for (const float score : scores) maximum = std::max(maximum, score);
+    std::vector<float> expected;
+    std::vector<float> lanes(16);
+    for (size_t j = 0; j < scores.size(); ++j) {
+      expected.push_back(ExpNonPositive((scores[j] - maximum) * 0.125f));
+      lanes[j % 16] += expected[j];
+    }
+    for (size_t half = 8; half > 0; half /= 2) {
+      for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    }
+    scores.resize(static_cast<size_t>(PaddedToSoftmaxLanes(count)), 1e30f);
+    const float sum = SoftmaxNumerators(scores.data(), count, 0.125f);
+    scores.resize(static_cast<size_t>(count));
+    EXPECT_EQ(Equal(expected, scores), "") << count;
+    EXPECT_EQ(sum, lanes[0]) << count;
+  }
+}
+
+}  // namespace
+}  // namespace w8a8::test
