@@ -1,0 +1,104 @@
+#include "calib/pattern_histogram.h"
+
+#include <cmath>
+#include <utility>
+
+#include "quant/numerics.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr uint32_t kSign = 0x8000u;
+constexpr uint32_t kInfinity = 0x7c00u;  // magnitudes below it are finite, above it NaN
+
+float MagnitudeOf(uint32_t pattern) { return ToFloat(Half{static_cast<uint16_t>(pattern)}); }
+
+}  // namespace
+
+PatternHistogram::PatternHistogram(std::vector<uint64_t> counts) : counts_(std::move(counts)) {
+  W8A8_CHECK(counts_.size() == static_cast<size_t>(kPatterns));
+}
+
+void PatternHistogram::Add(std::span<const Half> values) {
+  // One table: 0.57 ns per value on normal and GELU-shaped data (Zen 3), against 0.69 with two
+  // interleaved tables and 0.80 with four, whose larger footprint costs more than the rare
+  // store-to-load stall on repeated values.
+  uint64_t* const counts = counts_.data();
+  for (const Half value : values) ++counts[value.bits];
+}
+
+void PatternHistogram::Merge(const PatternHistogram& other) { AddCounts(other.counts_, counts_); }
+
+uint64_t PatternHistogram::Total() const {
+  uint64_t total = 0;
+  for (const uint64_t count : counts_) total += count;
+  return total;
+}
+
+NonFiniteCounts PatternHistogram::NonFinite() const {
+  NonFiniteCounts result;
+  result.inf = counts_[kInfinity] + counts_[kInfinity | kSign];
+  for (uint32_t m = kInfinity + 1; m < kSign; ++m) result.nan += counts_[m] + counts_[m | kSign];
+  return result;
+}
+
+float PatternHistogram::AbsMax() const {
+  for (uint32_t m = kInfinity; m-- > 0;) {
+    if (counts_[m] + counts_[m | kSign] > 0) return MagnitudeOf(m);
+  }
+  return 0.0f;
+}
+
+float PatternHistogram::AbsPercentile(double percent) const {
+  W8A8_CHECK(percent > 0.0 && percent <= 100.0);
+  const std::vector<MagnitudeCount> magnitudes = Magnitudes();
+  uint64_t finite = 0;
+  for (const MagnitudeCount& m : magnitudes) finite += m.count;
+  const double wanted = percent / 100.0 * static_cast<double>(finite);
+  uint64_t below = 0;
+  for (const MagnitudeCount& m : magnitudes) {
+    below += m.count;
+    if (static_cast<double>(below) >= wanted) return m.magnitude;
+  }
+  return 0.0f;
+}
+
+double PatternHistogram::MeanSquaredError(float clip) const {
+  return w8a8::MeanSquaredError(Magnitudes(), clip);
+}
+
+std::vector<MagnitudeCount> PatternHistogram::Magnitudes() const {
+  std::vector<MagnitudeCount> result;
+  for (uint32_t m = 0; m < kInfinity; ++m) {
+    const uint64_t count = counts_[m] + counts_[m | kSign];
+    if (count > 0) result.push_back({MagnitudeOf(m), count});
+  }
+  return result;
+}
+
+double MeanSquaredError(std::span<const MagnitudeCount> magnitudes, float clip) {
+  const ActivationScale scale = TensorScale(clip / 127.0f);
+  W8A8_CHECK(clip > 0.0f && std::isfinite(scale.scale) && std::isfinite(scale.inv_scale));
+  double sum = 0.0;
+  uint64_t finite = 0;
+  for (const MagnitudeCount& m : magnitudes) {
+    // Rounding is symmetric, so the magnitude's error is that of both signs.
+    const double code = ActivationCode(m.magnitude, scale.inv_scale);
+    const double error = static_cast<double>(m.magnitude) - static_cast<double>(scale.scale) * code;
+    sum += static_cast<double>(m.count) * (error * error);
+    finite += m.count;
+  }
+  return finite == 0 ? 0.0 : sum / static_cast<double>(finite);
+}
+
+void AddCounts(std::span<const uint64_t> from, std::span<uint64_t> into) {
+  W8A8_CHECK(from.size() == into.size());
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (__builtin_add_overflow(from[i], into[i], &into[i])) {
+      Fail("statistics: counter {} passes 2^64 - 1 when added up; a stats file is damaged.", i);
+    }
+  }
+}
+
+}  // namespace w8a8

@@ -1,0 +1,85 @@
+#include "calib/site_statistics.h"
+
+#include <algorithm>
+
+#include "calib/image_moments.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr double kSumUnit = 0x1p-24;
+
+void AddWide(std::span<const Int128> from, std::span<Int128> into) {
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (__builtin_add_overflow(from[i], into[i], &into[i])) {
+      Fail("statistics: the 128-bit sum of channel {} overflows; a stats file is damaged.", i);
+    }
+  }
+}
+
+void TakeLarger(std::span<const float> from, std::span<float> into) {
+  for (size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
+}
+
+}  // namespace
+
+SiteStatistics::SiteStatistics(int64_t channels, int64_t tokens, int64_t row_sample_size)
+    : channel_absmax(static_cast<size_t>(channels), 0.0f),
+      channel_sum(static_cast<size_t>(channels), 0),
+      channel_sum_sq(static_cast<size_t>(channels), 0),
+      position_absmax(static_cast<size_t>(tokens), 0.0f),
+      position_absmax_sum(static_cast<size_t>(tokens), 0),
+      position_count(static_cast<size_t>(tokens), 0),
+      rows(channels, row_sample_size) {}
+
+void SiteStatistics::Observe(const RowKeys& keys, MatView<const Half> image_rows,
+                             std::span<const int32_t> token_of_row) {
+  W8A8_CHECK(image_rows.cols == channels());
+  W8A8_CHECK(token_of_row.empty() || static_cast<int64_t>(token_of_row.size()) == image_rows.rows);
+  ImageMoments moments(channels());
+  for (int64_t r = 0; r < image_rows.rows; ++r) {
+    const std::span<const Half> row = image_rows.row_span(r);
+    const int64_t token = token_of_row.empty() ? r : token_of_row[static_cast<size_t>(r)];
+    W8A8_CHECK(token >= 0 && token < tokens());
+    histogram.Add(row);
+    const float row_max = ToFloat(moments.AddRow(row));
+    const auto t = static_cast<size_t>(token);
+    position_absmax[t] = std::max(position_absmax[t], row_max);
+    position_absmax_sum[t] += static_cast<uint64_t>(static_cast<double>(row_max) / kSumUnit);
+    ++position_count[t];
+    rows.Offer(keys(token), row);
+  }
+  for (size_t c = 0; c < channel_absmax.size(); ++c) {
+    channel_absmax[c] = std::max(channel_absmax[c], ToFloat(moments.absmax[c]));
+    channel_sum[c] += ToFixedPoint(moments.sum[c], kSumFractionBits);
+    channel_sum_sq[c] += ToFixedPoint(moments.sum_sq[c], kSumOfSquaresFractionBits);
+  }
+}
+
+void SiteStatistics::Merge(const SiteStatistics& other) {
+  if (other.channels() != channels() || other.tokens() != tokens() ||
+      other.rows.capacity() != rows.capacity()) {
+    Fail(
+        "statistics of {} channels, {} tokens and up to {} sampled rows cannot be merged with "
+        "those of {}, {} and {}; both must come from one model and one build.",
+        channels(), tokens(), rows.capacity(), other.channels(), other.tokens(),
+        other.rows.capacity());
+  }
+  histogram.Merge(other.histogram);
+  TakeLarger(other.channel_absmax, channel_absmax);
+  AddWide(other.channel_sum, channel_sum);
+  AddWide(other.channel_sum_sq, channel_sum_sq);
+  TakeLarger(other.position_absmax, position_absmax);
+  AddCounts(other.position_absmax_sum, position_absmax_sum);
+  AddCounts(other.position_count, position_count);
+  rows.Merge(other.rows);
+}
+
+uint64_t SiteStatistics::Rows() const {
+  uint64_t total = 0;
+  for (const uint64_t count : position_count) total += count;
+  return total;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,94 @@
+// stats.h5: the statistics of a calibration run. Equal statistics give equal bytes.
+//
+// /sites/<site>/: counts u64 [65536] by FP16 pattern; channel_absmax f32 [K]; channel_sum,
+// channel_sum_sq u64 [K, 2] (high, low word of the 128-bit fixed point of site_statistics.h);
+// position_absmax f32 [S]; position_absmax_sum, position_count u64 [S]; nonfinite u64 [2] (NaN,
+// Inf); rows f16 [n, K], row_key u64 [n], ascending by key; attribute rows (observed in all).
+// /images/: sha256, name, ascending by both. Attributes of the file: version, model_sha256,
+// preprocessing_sha256, image_set_sha256, images, rows (the most of any site), seed,
+// row_sample_size.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "calib/site_statistics.h"
+#include "reports/hdf5_file.h"
+
+namespace w8a8 {
+
+struct ImageEntry {
+  std::string sha256;  // of the file's bytes, 64 lower-case hex digits
+  std::string name;    // relative path; no zero byte
+  friend auto operator<=>(const ImageEntry&, const ImageEntry&) = default;
+};
+
+// SHA-256 of the sorted lines "sha256  name\n", the listing of the sha256sum program.
+std::string ImageSetSha256(std::vector<ImageEntry> images);
+
+struct StatsHeader {
+  std::string model_sha256;
+  std::string preprocessing_sha256;
+  uint64_t seed = 0;  // of the row samples
+  int64_t row_sample_size = kRowSampleSize;
+  std::vector<ImageEntry> images;  // in any order; an (sha256, name) may occur once only
+};
+
+struct CalibrationStats {
+  StatsHeader header;
+  std::map<std::string, SiteStatistics> sites;
+};
+
+// Adds sites of equal name; the sites present must be the same unless `into` has none yet.
+void MergeSites(const std::map<std::string, SiteStatistics>& from,
+                std::map<std::string, SiteStatistics>* into);
+
+void WriteStats(const std::filesystem::path& path, const CalibrationStats& stats);
+CalibrationStats ReadStats(const std::filesystem::path& path);
+
+// The bytes that one run over all the images gives, one site in memory at a time. Refused: files of
+// different models, preprocessing, seeds, sample sizes or sites, and an image (sha256 and name)
+// that stands in two of them, because it would count twice. The same file contents under two names
+// are two images, as in one run. Returns the header of `out`.
+StatsHeader MergeStats(std::span<const std::filesystem::path> inputs,
+                       const std::filesystem::path& out);
+
+// One site at a time, for files larger than memory should hold.
+class StatsReader {
+ public:
+  // Reads and checks the header; throws Error on anything that is not a stats file of ours.
+  explicit StatsReader(const std::filesystem::path& path);
+
+  const StatsHeader& header() const { return header_; }
+  const std::vector<std::string>& sites() const { return sites_; }  // bytewise order
+  // Throws Error if a dataset is missing, has another shape, or contradicts the others.
+  SiteStatistics Site(const std::string& site) const;
+
+ private:
+  Hdf5InputFile file_;
+  StatsHeader header_;
+  std::vector<std::string> sites_;
+};
+
+class StatsWriter {
+ public:
+  StatsWriter(const std::filesystem::path& path, StatsHeader header);
+  // In bytewise order of the names, each once.
+  void Site(const std::string& site, const SiteStatistics& statistics);
+  // Nothing appears under the target name before this.
+  void Commit();
+
+ private:
+  Hdf5OutputFile file_;
+  StatsHeader header_;
+  std::string last_site_;
+  uint64_t most_rows_ = 0;
+};
+
+}  // namespace w8a8

@@ -1,0 +1,143 @@
+#include <algorithm>
+
+#include "calib/stats_file.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+constexpr int64_t kMostSampledRows = int64_t{1} << 20;
+constexpr const char* kWayOut = "The file is damaged or was changed; calibrate again.";
+
+bool IsSha256(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::vector<ImageEntry> ReadImages(const Hdf5InputFile& file) {
+  const std::string path = file.path().string();
+  const auto count = static_cast<int64_t>(file.UnsignedAttribute("/", "images"));
+  const std::vector<std::string> sha256s = file.ReadStrings("/images/sha256", count);
+  const std::vector<std::string> names = file.ReadStrings("/images/name", count);
+  std::vector<ImageEntry> images;
+  for (size_t i = 0; i < sha256s.size(); ++i) {
+    if (!IsSha256(sha256s[i])) {
+      Fail("{}: /images/sha256 of image {} is '{}', not 64 hex digits. {}", path, i, sha256s[i],
+           kWayOut);
+    }
+    images.push_back({sha256s[i], names[i]});
+    if (i > 0 && images[i - 1] >= images[i]) {
+      Fail("{}: /images is not in ascending order at entry {}. {}", path, i, kWayOut);
+    }
+  }
+  if (ImageSetSha256(images) != file.TextAttribute("/", "image_set_sha256")) {
+    Fail("{}: /images does not give the file's image_set_sha256. {}", path, kWayOut);
+  }
+  return images;
+}
+
+StatsHeader ReadHeader(const Hdf5InputFile& file) {
+  const std::string path = file.path().string();
+  if (!file.HasAttribute("/", "version") || !file.Has("/sites") || !file.Has("/images")) {
+    Fail("{}: is an HDF5 file, but not one that 'calibrate' wrote (no version, /sites or /images).",
+         path);
+  }
+  const uint64_t version = file.UnsignedAttribute("/", "version");
+  if (version != kVersion) {
+    Fail("{}: is a stats file of version {}; this build reads version {}. Calibrate again.", path,
+         version, kVersion);
+  }
+  StatsHeader header;
+  header.model_sha256 = file.TextAttribute("/", "model_sha256");
+  header.preprocessing_sha256 = file.TextAttribute("/", "preprocessing_sha256");
+  header.seed = file.UnsignedAttribute("/", "seed");
+  header.row_sample_size = file.SignedAttribute("/", "row_sample_size");
+  if (header.row_sample_size < 0 || header.row_sample_size > kMostSampledRows) {
+    Fail("{}: row_sample_size is {}, not in 0 to {}. {}", path, header.row_sample_size,
+         kMostSampledRows, kWayOut);
+  }
+  header.images = ReadImages(file);
+  return header;
+}
+
+std::vector<Int128> FromWordPairs(const std::vector<uint64_t>& words) {
+  std::vector<Int128> values;
+  values.reserve(words.size() / 2);
+  for (size_t i = 0; i < words.size(); i += 2) {
+    values.push_back(FromWords(words[i], words[i + 1]));
+  }
+  return values;
+}
+
+int64_t LengthOf(const Hdf5InputFile& file, const std::string& dataset) {
+  const Hdf5Shape shape = file.ShapeOf(dataset);
+  if (shape.size() != 1 || shape[0] < 1 || shape[0] > int64_t{1} << 24) {
+    Fail("{}: '{}' has an impossible shape. {}", file.path().string(), dataset, kWayOut);
+  }
+  return shape[0];
+}
+
+RowSample ReadRows(const Hdf5InputFile& file, const std::string& group, int64_t channels,
+                   int64_t capacity, uint64_t rows) {
+  const auto sampled = static_cast<int64_t>(std::min(rows, static_cast<uint64_t>(capacity)));
+  std::vector<uint64_t> keys = file.Read<uint64_t>(group + "/row_key", {sampled});
+  std::vector<Half> values = file.Read<Half>(group + "/rows", {sampled, channels});
+  return RowSample(channels, capacity, std::move(keys), std::move(values));
+}
+
+// What is stored twice must agree; a contradiction would end up in somebody's plan.
+void CheckAgreement(const Hdf5InputFile& file, const std::string& site, const SiteStatistics& s) {
+  const auto refuse = [&](const std::string& what) {
+    Fail("{}: site '{}': {}. {}", file.path().string(), site, what, kWayOut);
+  };
+  const std::string group = "/sites/" + site;
+  if (s.Rows() != file.UnsignedAttribute(group, "rows")) {
+    refuse("position_count does not add up to the number of rows");
+  }
+  if (s.histogram.Total() != s.Rows() * static_cast<uint64_t>(s.channels())) {
+    refuse("counts do not add up to rows x channels");
+  }
+  const NonFiniteCounts nonfinite = s.histogram.NonFinite();
+  if (file.Read<uint64_t>(group + "/nonfinite", {2}) !=
+      std::vector<uint64_t>{nonfinite.nan, nonfinite.inf}) {
+    refuse("nonfinite differs from counts");
+  }
+  const float absmax = s.AbsMax();
+  if (*std::max_element(s.channel_absmax.begin(), s.channel_absmax.end()) != absmax ||
+      *std::max_element(s.position_absmax.begin(), s.position_absmax.end()) != absmax) {
+    refuse("channel_absmax, position_absmax and counts have different maxima");
+  }
+}
+
+}  // namespace
+
+StatsReader::StatsReader(const std::filesystem::path& path)
+    : file_(path), header_(ReadHeader(file_)), sites_(file_.Children("/sites")) {}
+
+SiteStatistics StatsReader::Site(const std::string& site) const {
+  const std::string group = "/sites/" + site;
+  const int64_t channels = LengthOf(file_, group + "/channel_absmax");
+  const int64_t tokens = LengthOf(file_, group + "/position_count");
+  SiteStatistics s(channels, tokens, header_.row_sample_size);
+  s.histogram =
+      PatternHistogram(file_.Read<uint64_t>(group + "/counts", {PatternHistogram::kPatterns}));
+  s.channel_absmax = file_.Read<float>(group + "/channel_absmax", {channels});
+  s.channel_sum = FromWordPairs(file_.Read<uint64_t>(group + "/channel_sum", {channels, 2}));
+  s.channel_sum_sq = FromWordPairs(file_.Read<uint64_t>(group + "/channel_sum_sq", {channels, 2}));
+  s.position_absmax = file_.Read<float>(group + "/position_absmax", {tokens});
+  s.position_absmax_sum = file_.Read<uint64_t>(group + "/position_absmax_sum", {tokens});
+  s.position_count = file_.Read<uint64_t>(group + "/position_count", {tokens});
+  s.rows = ReadRows(file_, group, channels, header_.row_sample_size, s.Rows());
+  CheckAgreement(file_, site, s);
+  return s;
+}
+
+CalibrationStats ReadStats(const std::filesystem::path& path) {
+  const StatsReader reader(path);
+  CalibrationStats stats;
+  stats.header = reader.header();
+  for (const std::string& site : reader.sites()) stats.sites.emplace(site, reader.Site(site));
+  return stats;
+}
+
+}  // namespace w8a8
