@@ -20,9 +20,15 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(int64_t count) { Reserve(count); }
 
-  // Makes room for `count` elements and returns the buffer. Newly allocated bytes are zero.
+  // Makes room for `count` elements and returns the buffer. Newly allocated bytes are zero. Throws
+  // std::bad_alloc, with the buffer then empty.
   T* Reserve(int64_t count) {
     if (count <= capacity_) return data_.get();
+    constexpr int64_t kMostElements = (INT64_MAX - 128) / static_cast<int64_t>(sizeof(T));
+    if (count > kMostElements) throw std::bad_alloc();
+    // The old block goes first: both at once could be twice the memory.
+    data_.reset();
+    capacity_ = 0;
     const size_t bytes = (static_cast<size_t>(count) * sizeof(T) + 64 + 63) / 64 * 64;
     void* memory = std::aligned_alloc(64, bytes);
     if (memory == nullptr) throw std::bad_alloc();

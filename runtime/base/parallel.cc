@@ -45,8 +45,10 @@ void ParallelFor(int64_t count, int threads,
 int AvailableCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
+  // The call fails where the machine has more CPUs than cpu_set_t has bits (1,024).
+  const bool known = sched_getaffinity(0, sizeof(set), &set) == 0;
+  const int cpus = known ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cpus);
 }
 
 }  // namespace w8a8

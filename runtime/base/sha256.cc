@@ -1,6 +1,8 @@
 #include "runtime/base/sha256.h"
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <vector>
@@ -46,8 +48,9 @@ std::string Sha256Hex(const std::string& text) {
 }
 
 std::string Sha256HexOfFile(const std::filesystem::path& path) {
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
-  if (!file) Fail("{}: cannot be opened for reading.", path.string());
+  if (!file) Fail("{}: cannot be opened for reading: {}.", path.string(), std::strerror(errno));
   Hasher hasher;
   std::vector<char> piece(size_t{1} << 20);
   while (file) {

@@ -4,11 +4,33 @@
 
 #include <cstdlib>
 #include <sstream>
+#include <system_error>
+
+#include <fmt/format.h>
 
 namespace w8a8::test {
 namespace {
 
 std::filesystem::path SourceFolder() { return W8A8_SOURCE_DIR; }
+
+// One folder for each test process, gone when it ends normally.
+class ScratchRoot {
+ public:
+  ScratchRoot()
+      : owner_(::getpid()),
+        path_(std::filesystem::temp_directory_path() / fmt::format("w8a8-test-{}", owner_)) {}
+  ScratchRoot(const ScratchRoot&) = delete;
+  ScratchRoot& operator=(const ScratchRoot&) = delete;
+  ~ScratchRoot() {
+    std::error_code ignored;
+    if (owner_ == ::getpid()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  pid_t owner_;
+  std::filesystem::path path_;
+};
 
 }  // namespace
 
@@ -26,8 +48,8 @@ std::filesystem::path VitTinyFolder() {
 }
 
 std::filesystem::path ScratchFolder(const std::string& name) {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / ("w8a8-test-" + std::to_string(::getpid())) / name;
+  static const ScratchRoot root;
+  const std::filesystem::path folder = root.path() / name;
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   return folder;

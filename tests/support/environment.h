@@ -11,7 +11,7 @@ namespace w8a8::test {
 std::filesystem::path DataFolder();
 // The ViT-Ti/16 folder inside it.
 std::filesystem::path VitTinyFolder();
-// A fresh folder for this test, removed and remade.
+// A fresh folder for this test, removed and remade; all of a process's are removed at its end.
 std::filesystem::path ScratchFolder(const std::string& name);
 // True if W8A8_REQUIRE (a comma list) names `what`.
 bool Required(const std::string& what);

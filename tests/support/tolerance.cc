@@ -45,6 +45,9 @@ std::string EqualElements(std::span<const T> expected, std::span<const T> actual
                      Value(actual[first]), worst, Value(expected[worst]), Value(actual[worst]));
 }
 
+// Two binary32 units of the largest code, 127: a product of two rounded factors is off by no more.
+constexpr double kMidpointWidth = 127 * 0x1p-22;
+
 double RootMeanSquareError(std::span<const double> exact, std::span<const float> values) {
   double sum = 0;
   for (size_t i = 0; i < exact.size(); ++i) {
@@ -86,12 +89,14 @@ std::string TwiceNaive(std::span<const double> exact, std::span<const float> nai
 
 std::string Midpoint(std::span<const double> real_codes, std::span<const int8_t> expected,
                      std::span<const int8_t> actual) {
-  if (expected.size() != actual.size()) return "sizes differ";
+  if (expected.size() != actual.size() || expected.size() != real_codes.size()) {
+    return "sizes differ";
+  }
   for (size_t i = 0; i < expected.size(); ++i) {
     const int apart = std::abs(int{expected[i]} - int{actual[i]});
     if (apart == 0) continue;
     const double to_midpoint = std::abs(std::abs(real_codes[i] - std::floor(real_codes[i])) - 0.5);
-    if (apart > 1 || to_midpoint > 127 * 0x1p-22) {
+    if (apart > 1 || !(to_midpoint <= kMidpointWidth)) {
       return fmt::format("[{}]: code {} expected, {} found, real value {}", i, expected[i],
                          actual[i], real_codes[i]);
     }

@@ -26,8 +26,8 @@ double DotBound(int64_t k, double max_a, double max_b);
 std::string TwiceNaive(std::span<const double> exact, std::span<const float> naive,
                        std::span<const float> actual);
 
-// Midpoint: codes equal, or one apart where the real value (code units) lies within `ulps` binary32
-// units of a rounding midpoint.
+// Midpoint: codes equal, or one apart where the real value (code units) lies within two binary32
+// units of the largest code (127 * 2^-22) of a rounding midpoint.
 std::string Midpoint(std::span<const double> real_codes, std::span<const int8_t> expected,
                      std::span<const int8_t> actual);
 

@@ -1,0 +1,86 @@
+#include "runtime/base/parallel.h"
+
+#include <atomic>
+#include <latch>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace w8a8 {
+namespace {
+
+TEST(ParallelFor, CallsTheBodyOnceForEveryIndex) {
+  for (const int threads : {-1, 0, 1, 2, 3, 16}) {
+    for (const int64_t count : {0, 1, 2, 15, 1000}) {
+      std::vector<std::atomic<int>> calls(static_cast<size_t>(count));
+      ParallelFor(count, threads,
+                  [&](int64_t index, int) { calls.at(static_cast<size_t>(index)).fetch_add(1); });
+      for (const auto& c : calls) ASSERT_EQ(c.load(), 1) << threads << " threads, " << count;
+    }
+  }
+}
+
+TEST(ParallelFor, NoTwoCallsOfOneWorkerOverlap) {
+  constexpr int kThreads = 8;
+  std::vector<std::atomic<bool>> busy(kThreads);
+  std::atomic<int> overlaps{0};
+  ParallelFor(20'000, kThreads, [&](int64_t, int worker) {
+    auto& mine = busy.at(static_cast<size_t>(worker));
+    if (mine.exchange(true)) ++overlaps;
+    mine = false;
+  });
+  EXPECT_EQ(overlaps.load(), 0);
+}
+
+TEST(ParallelFor, UsesAsManyWorkersAsAsked) {
+  constexpr int kThreads = 4;
+  std::latch all(kThreads);  // would hang if fewer than kThreads bodies ran side by side
+  std::vector<std::atomic<int>> calls(kThreads);
+  ParallelFor(kThreads, kThreads, [&](int64_t, int worker) {
+    all.arrive_and_wait();
+    ++calls.at(static_cast<size_t>(worker));
+  });
+  for (const auto& c : calls) EXPECT_EQ(c.load(), 1);
+}
+
+TEST(ParallelFor, WithOneThreadKeepsTheOrder) {
+  std::vector<int64_t> order;
+  ParallelFor(5, 1, [&](int64_t index, int worker) {
+    EXPECT_EQ(worker, 0);
+    order.push_back(index);
+  });
+  EXPECT_EQ(order, (std::vector<int64_t>{0, 1, 2, 3, 4}));
+}
+
+TEST(ParallelFor, RethrowsTheExceptionOfTheLowestIndexThatThrew) {
+  for (int repetition = 0; repetition < 50; ++repetition) {
+    std::latch all(4);
+    const auto throw_all = [&](int64_t index, int) {
+      all.arrive_and_wait();
+      throw std::runtime_error(std::to_string(index));
+    };
+    try {
+      ParallelFor(4, 4, throw_all);
+      FAIL() << "nothing was thrown";
+    } catch (const std::runtime_error& error) {
+      ASSERT_STREQ(error.what(), "0");
+    }
+  }
+}
+
+TEST(ParallelFor, HandsOutNoIndexAfterAnException) {
+  std::vector<int64_t> seen;
+  const auto throw_at_three = [&](int64_t index, int) {
+    seen.push_back(index);
+    if (index == 3) throw std::logic_error("three");
+  };
+  EXPECT_THROW(ParallelFor(100, 1, throw_at_three), std::logic_error);
+  EXPECT_EQ(seen, (std::vector<int64_t>{0, 1, 2, 3}));
+}
+
+TEST(AvailableCpus, IsAtLeastOne) { EXPECT_GE(AvailableCpus(), 1); }
+
+}  // namespace
+}  // namespace w8a8
