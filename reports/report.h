@@ -1,0 +1,165 @@
+// One value with everything that a comparison found out. Three writers (json_writer.h,
+// hdf5_writer.h, html_writer.h) show the same numbers; none computes any. Nothing here knows what
+// quantization is: arms, sites and plans are names and numbers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "reports/estimate.h"
+
+namespace w8a8 {
+
+struct Verdict {
+  std::string ship = "undecided";  // "yes", "no", "undecided"
+  std::string arm;                 // the arm it is about
+  std::string text;                // one sentence with the threshold and the interval
+};
+
+struct ArmReport {
+  std::string name;                        // "int8/per-token/inf", "fake/plan"
+  std::string precision;                   // "fp16", "fake", "emulated", "int8"
+  std::optional<std::string> flavour;      // of a fake arm
+  std::optional<std::string> granularity;  // "per-token", "per-tensor", "plan"; none for fp16
+  std::optional<double> clip_range;        // none: no clip, or not one number for all sites
+  bool chosen = false;
+  std::map<std::string, OutputErrors> outputs;
+  std::optional<Estimate> top1, top5, agreement;  // fractions
+  std::optional<uint64_t> weight_bytes;           // what the encoder's weights take on disk
+};
+
+// The error of one linear layer's output in one arm. `view`: "teacher_forced" (the layer got the
+// reference's input) or "propagated" (the arm's own).
+struct SiteReport {
+  std::string site;
+  std::string arm;
+  std::string view;
+  std::optional<int64_t> block;  // for the axis of the plot; sites without one stand in order
+  double sqnr_db = kUndefined;
+  bool exact = false;
+  double relative_l2 = kUndefined;
+  double cosine = kUndefined;
+  double max_abs = kUndefined;
+  double mean_error = kUndefined;
+  double saturation = kUndefined;     // fraction of the input's elements
+  double input_sqnr_db = kUndefined;  // of the input as quantized
+  uint64_t nonfinite = 0;             // elements left out because they are NaN or infinite
+};
+
+// Numbers compared between the runtime and its emulation. The mismatches must be 0 and the numbers
+// compared must not be.
+struct CheckCounts {
+  uint64_t int32_compared = 0, int32_mismatches = 0;
+  uint64_t codes_compared = 0, code_mismatches = 0;
+  std::array<uint64_t, 3> code_differences = {};  // codes that are 0, 1, and 2 or more apart
+  uint64_t outputs_compared = 0, output_mismatches = 0;
+  uint64_t nonfinite = 0;
+
+  bool Passed() const {
+    return int32_compared > 0 && codes_compared > 0 && outputs_compared > 0 &&
+           int32_mismatches == 0 && code_mismatches == 0 && output_mismatches == 0;
+  }
+};
+
+// What one check ran over; the totals and sites of ChecksReport are the sums over the passes.
+struct CheckPass {
+  std::string name;  // "int8/plan against emulated/plan"
+  uint64_t images = 0;
+  CheckCounts counts;
+};
+
+struct ChecksReport {
+  CheckCounts total;
+  std::vector<std::pair<std::string, CheckCounts>> sites;
+  std::vector<CheckPass> passes;
+};
+
+struct SkippedFile {
+  std::string file;
+  std::string reason;
+};
+
+// How the chosen plan treats a site and what else was tried for it.
+struct PlanCandidate {
+  std::string rule;  // "abs-max", "percentile 99.99", "mse", "kl"
+  double clip_range = kUndefined;
+  double sqnr_db = kUndefined;  // teacher-forced
+};
+
+struct PlanChoice {
+  std::string site;
+  std::string granularity;  // "per-token", "per-tensor", "fp16" where the site is not quantized
+  std::string rule;         // one of the candidates, or "no clip"
+  std::optional<double> clip_range;
+  std::optional<double> scale;  // static scales only
+  std::vector<PlanCandidate> candidates;
+};
+
+// Something about the reference, the data or the plan that a reader must know. `site` may be empty.
+struct HealthNote {
+  std::string level;  // "note", "warning"
+  std::string site;
+  std::string text;
+};
+
+struct Report {
+  std::string title;  // the model's name
+  Verdict verdict;
+  nlohmann::ordered_json facts;  // an object: tool, model, images, preprocessing, plan_sha256, ...
+  std::vector<ArmReport> arms;
+  std::vector<SiteReport> sites;
+  ChecksReport checks;
+  std::vector<SkippedFile> skipped_images;
+  std::vector<PlanChoice> plan_choices;
+  std::vector<HealthNote> health;
+};
+
+struct StageTime {
+  std::string name;
+  double seconds = 0;
+  double reference_forwards = 0;  // seconds as a multiple of one reference pass over the images
+};
+
+struct LatencyFigures {
+  double ms_per_image = 0;
+  std::map<std::string, double> more;  // "ms_low", "batch", ...
+};
+
+// What depends on the run. It stands in run.json, report.h5:/run and one marked section of the
+// page, and nowhere else.
+struct RunInfo {
+  std::string command, host, device, kernels;
+  int threads = 0;
+  std::string started;  // ISO 8601 with the zone
+  std::vector<StageTime> stages;
+  uint64_t peak_memory_bytes = 0;
+  std::map<std::string, LatencyFigures> latency;  // by precision: "fp16", "int8"
+};
+
+// A point of the sweep: an arm whose every site has one granularity and one clip range.
+struct SweepPoint {
+  size_t arm = 0;                    // index into Report::arms
+  std::optional<double> clip_range;  // none: no clip
+};
+
+// Points of one curve, by clip range, "no clip" last.
+std::vector<SweepPoint> SweepCurve(const Report& report, const std::string& precision,
+                                   const std::string& granularity);
+
+// The output that figures about "the" error are read from: logits, else pooled, else tokens; empty
+// if no arm has any.
+std::string MainOutput(const Report& report);
+
+// Indices of the sites of `arm` and `view`, least SQNR first, at most `count`. Exact ones are no
+// culprits.
+std::vector<size_t> WorstSites(const Report& report, const std::string& arm,
+                               const std::string& view, size_t count);
+
+}  // namespace w8a8
