@@ -1,0 +1,249 @@
+#include "eval/error_meter.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <unordered_map>
+
+#include "eval/intervals.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+// Element k of a row goes into sum k mod 8: a fixed order that a compiler can still vectorize.
+constexpr size_t kLanes = 8;
+using Lanes = std::array<double, kLanes>;
+
+struct LaneSums {
+  Lanes expected_sq = {}, actual_sq = {}, product = {}, error_sq = {}, error = {}, max_abs = {};
+  Lanes finite = {};  // counts, exact in binary64
+};
+
+double Total(const Lanes& lanes) {
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
+         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+void AddElement(LaneSums& sums, size_t lane, float expected, float actual) {
+  constexpr float kMax = std::numeric_limits<float>::max();
+  const bool finite = (std::fabs(expected) <= kMax) & (std::fabs(actual) <= kMax);
+  const double e = finite ? double{expected} : 0.0;
+  const double a = finite ? double{actual} : 0.0;
+  const double error = a - e;
+  const double magnitude = std::fabs(error);
+  sums.expected_sq[lane] += e * e;
+  sums.actual_sq[lane] += a * a;
+  sums.product[lane] += e * a;
+  sums.error_sq[lane] += error * error;
+  sums.error[lane] += error;
+  sums.max_abs[lane] = magnitude > sums.max_abs[lane] ? magnitude : sums.max_abs[lane];
+  sums.finite[lane] += finite ? 1.0 : 0.0;
+}
+
+void AddRow(LaneSums& sums, const float* expected, const float* actual, size_t cols) {
+  LaneSums local = sums;  // a copy that cannot alias the rows
+  size_t k = 0;
+  for (; k + kLanes <= cols; k += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      AddElement(local, lane, expected[k + lane], actual[k + lane]);
+    }
+  }
+  for (size_t lane = 0; k < cols; ++k, ++lane) AddElement(local, lane, expected[k], actual[k]);
+  sums = local;
+}
+
+ImageError MakeRecord(int64_t image, const LaneSums& sums, uint64_t pairs) {
+  ImageError record;
+  record.image = image;
+  record.sum_expected_sq = Total(sums.expected_sq);
+  record.sum_actual_sq = Total(sums.actual_sq);
+  record.sum_product = Total(sums.product);
+  record.sum_error_sq = Total(sums.error_sq);
+  record.sum_error = Total(sums.error);
+  record.max_abs = *std::max_element(sums.max_abs.begin(), sums.max_abs.end());
+  record.compared = static_cast<uint64_t>(Total(sums.finite));
+  record.nonfinite = pairs - record.compared;
+  return record;
+}
+
+// What is pooled over images, of a whole run or of a resample.
+struct Pooled {
+  double expected_sq = 0, error_sq = 0, max_abs = 0;
+
+  void Add(const ImageError& record) {
+    expected_sq += record.sum_expected_sq;
+    error_sq += record.sum_error_sq;
+    max_abs = std::max(max_abs, record.max_abs);
+  }
+  double SqnrDb() const { return 10 * std::log10(expected_sq / error_sq); }
+  double RelativeL2() const { return error_sq == 0 ? 0.0 : std::sqrt(error_sq / expected_sq); }
+};
+
+std::vector<double> Cosines(const std::vector<ImageError>& records) {
+  std::vector<double> cosines;
+  cosines.reserve(records.size());
+  for (const ImageError& record : records) cosines.push_back(Cosine(record));
+  return cosines;
+}
+
+double Mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+double FirstPercentile(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return PercentileOfSorted(values, 0.01);
+}
+
+}  // namespace
+
+void ImageOrder::Add(int64_t image, const std::string& sha256, const std::string& file) {
+  const auto [at, added] = keys_.try_emplace(image, sha256, file);
+  W8A8_CHECK(added || at->second == std::make_pair(sha256, file));
+}
+
+std::vector<int64_t> ImageOrder::Sorted() const {
+  std::vector<std::tuple<std::string, std::string, int64_t>> keyed;
+  for (const auto& [image, key] : keys_) keyed.emplace_back(key.first, key.second, image);
+  std::sort(keyed.begin(), keyed.end());
+  std::vector<int64_t> sorted;
+  for (const auto& entry : keyed) sorted.push_back(std::get<2>(entry));
+  return sorted;
+}
+
+double Cosine(const ImageError& record) {
+  if (record.compared == 0) return kUndefined;
+  if (record.sum_expected_sq == 0 && record.sum_actual_sq == 0) return 1.0;
+  if (record.sum_expected_sq == 0 || record.sum_actual_sq == 0) return 0.0;
+  if (record.sum_error_sq == 0) return 1.0;  // not 1 - 1e-16 from the square roots
+  const double cosine =
+      record.sum_product / (std::sqrt(record.sum_expected_sq) * std::sqrt(record.sum_actual_sq));
+  return std::clamp(cosine, -1.0, 1.0);
+}
+
+void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const Half> actual) {
+  W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
+  const auto cols = static_cast<size_t>(expected.cols);
+  std::vector<float> expected_row(cols), actual_row(cols);
+  LaneSums sums;
+  for (int64_t r = 0; r < expected.rows; ++r) {
+    ToFloat(expected.row_span(r), expected_row);
+    ToFloat(actual.row_span(r), actual_row);
+    AddRow(sums, expected_row.data(), actual_row.data(), cols);
+  }
+  records_.push_back(MakeRecord(image, sums, static_cast<uint64_t>(expected.rows) * cols));
+}
+
+void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const float> actual) {
+  W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
+  const auto cols = static_cast<size_t>(expected.cols);
+  std::vector<float> expected_row(cols);
+  LaneSums sums;
+  for (int64_t r = 0; r < expected.rows; ++r) {
+    ToFloat(expected.row_span(r), expected_row);
+    AddRow(sums, expected_row.data(), actual.row(r), cols);
+  }
+  records_.push_back(MakeRecord(image, sums, static_cast<uint64_t>(expected.rows) * cols));
+}
+
+void ErrorMeter::AddSaturation(int64_t image, uint64_t saturated, uint64_t elements) {
+  // The image was added a moment ago: the search ends at once.
+  const auto at = std::find_if(records_.rbegin(), records_.rend(),
+                               [&](const ImageError& record) { return record.image == image; });
+  W8A8_CHECK(at != records_.rend() && saturated <= elements);
+  at->saturated += saturated;
+  at->elements += elements;
+}
+
+void ErrorMeter::Merge(const ErrorMeter& other) {
+  records_.insert(records_.end(), other.records_.begin(), other.records_.end());
+}
+
+std::vector<ImageError> ErrorMeter::Reduced(const ImageOrder& order) const {
+  std::unordered_map<int64_t, size_t> at;
+  for (size_t i = 0; i < records_.size(); ++i) {
+    W8A8_CHECK(at.try_emplace(records_[i].image, i).second);
+  }
+  std::vector<ImageError> reduced;
+  reduced.reserve(records_.size());
+  for (const int64_t image : order.Sorted()) {
+    if (const auto found = at.find(image); found != at.end()) {
+      reduced.push_back(records_[found->second]);
+    }
+  }
+  W8A8_CHECK(reduced.size() == records_.size());
+  return reduced;
+}
+
+ErrorSummary ErrorMeter::Summarize(const ImageOrder& order) const {
+  ErrorSummary summary;
+  std::vector<ImageError> records = Reduced(order);
+  summary.images = records.size();
+  uint64_t saturated = 0, elements = 0;
+  for (const ImageError& record : records) {
+    summary.compared += record.compared;
+    summary.nonfinite += record.nonfinite;
+    saturated += record.saturated;
+    elements += record.elements;
+  }
+  if (elements > 0) {
+    summary.saturation = static_cast<double>(saturated) / static_cast<double>(elements);
+  }
+  std::erase_if(records, [](const ImageError& record) { return record.compared == 0; });
+  if (records.empty()) return summary;
+
+  Pooled pooled;
+  double sum_error = 0;
+  for (const ImageError& record : records) {
+    pooled.Add(record);
+    sum_error += record.sum_error;
+  }
+  const std::vector<double> cosines = Cosines(records);
+  summary.sqnr_db = pooled.error_sq == 0 ? HUGE_VAL : pooled.SqnrDb();
+  summary.relative_l2 = pooled.RelativeL2();
+  summary.cosine_mean = Mean(cosines);
+  summary.cosine_p1 = FirstPercentile(cosines);
+  summary.max_abs = pooled.max_abs;
+  summary.mean_error = sum_error / static_cast<double>(summary.compared);
+  summary.exact = pooled.error_sq == 0 && summary.nonfinite == 0;
+  return summary;
+}
+
+OutputErrors ErrorMeter::Estimates(const ImageOrder& order, uint64_t seed) const {
+  const ErrorSummary summary = Summarize(order);
+  std::vector<ImageError> records = Reduced(order);
+  std::erase_if(records, [](const ImageError& record) { return record.compared == 0; });
+  OutputErrors errors;
+  errors.exact = summary.exact;
+  errors.nonfinite = summary.nonfinite;
+  if (records.empty()) return errors;
+
+  const std::vector<double> cosines = Cosines(records);
+  std::vector<double> sqnr_db, relative_l2, cosine_mean, cosine_p1, max_abs;
+  std::vector<double> drawn_cosines(records.size());
+  ForEachResample(records.size(), seed, [&](std::span<const uint32_t> draws) {
+    Pooled pooled;
+    for (size_t i = 0; i < draws.size(); ++i) {
+      pooled.Add(records[draws[i]]);
+      drawn_cosines[i] = cosines[draws[i]];
+    }
+    sqnr_db.push_back(pooled.error_sq == 0 ? HUGE_VAL : pooled.SqnrDb());
+    relative_l2.push_back(pooled.RelativeL2());
+    max_abs.push_back(pooled.max_abs);
+    cosine_mean.push_back(Mean(drawn_cosines));
+    cosine_p1.push_back(FirstPercentile(drawn_cosines));
+  });
+  if (!summary.exact) errors.sqnr_db = PercentileInterval(summary.sqnr_db, std::move(sqnr_db));
+  errors.relative_l2 = PercentileInterval(summary.relative_l2, std::move(relative_l2));
+  errors.cosine_mean = PercentileInterval(summary.cosine_mean, std::move(cosine_mean));
+  errors.cosine_p1 = PercentileInterval(summary.cosine_p1, std::move(cosine_p1));
+  errors.max_abs = PercentileInterval(summary.max_abs, std::move(max_abs));
+  return errors;
+}
+
+}  // namespace w8a8

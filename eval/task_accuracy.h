@@ -1,0 +1,43 @@
+// What quantization does to the task: top-1 and top-5 over sets of accepted classes, and how often
+// an arm answers as the reference does.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "reports/estimate.h"
+#include "runtime/base/half.h"
+
+namespace w8a8 {
+
+// The `count` classes of the largest scores, best first; ties to the lower index, NaN below
+// everything. Fewer scores than `count`: all of them.
+std::vector<int64_t> TopClasses(std::span<const float> scores, size_t count);
+
+struct TaskAccuracy {
+  std::optional<Estimate> top1, top5;  // none without labelled images
+  std::optional<Estimate> agreement;   // none without images
+  uint64_t images = 0, labelled = 0;
+};
+
+// Counts of one arm. Integers only: merging is addition, in any order.
+class TaskMeter {
+ public:
+  // Scores of one image (logits, or similarities to class embeddings), as the arm and as the
+  // reference computed them. An image without accepted classes counts for agreement only.
+  void Add(std::span<const float> scores, std::span<const float> reference,
+           std::span<const int64_t> accepted);
+  void Add(std::span<const Half> scores, std::span<const Half> reference,
+           std::span<const int64_t> accepted);
+  void Merge(const TaskMeter& other);
+  // Fractions with Wilson intervals.
+  TaskAccuracy Result() const;
+
+ private:
+  uint64_t images_ = 0, labelled_ = 0;
+  uint64_t top1_ = 0, top5_ = 0, agree_ = 0;
+};
+
+}  // namespace w8a8

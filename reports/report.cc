@@ -1,0 +1,45 @@
+#include "reports/report.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace w8a8 {
+
+std::vector<SweepPoint> SweepCurve(const Report& report, const std::string& precision,
+                                   const std::string& granularity) {
+  std::vector<SweepPoint> points;
+  for (size_t i = 0; i < report.arms.size(); ++i) {
+    const ArmReport& arm = report.arms[i];
+    if (arm.precision != precision || arm.granularity != granularity) continue;
+    points.push_back({.arm = i, .clip_range = arm.clip_range});
+  }
+  const auto place = [](const SweepPoint& point) { return point.clip_range.value_or(HUGE_VAL); };
+  std::stable_sort(points.begin(), points.end(),
+                   [&](const SweepPoint& a, const SweepPoint& b) { return place(a) < place(b); });
+  return points;
+}
+
+std::string MainOutput(const Report& report) {
+  for (const char* output : {"logits", "pooled", "tokens"}) {
+    for (const ArmReport& arm : report.arms) {
+      if (arm.outputs.contains(output)) return output;
+    }
+  }
+  return "";
+}
+
+std::vector<size_t> WorstSites(const Report& report, const std::string& arm,
+                               const std::string& view, size_t count) {
+  std::vector<size_t> worst;
+  for (size_t i = 0; i < report.sites.size(); ++i) {
+    const SiteReport& site = report.sites[i];
+    if (site.arm == arm && site.view == view && std::isfinite(site.sqnr_db)) worst.push_back(i);
+  }
+  std::stable_sort(worst.begin(), worst.end(), [&](size_t a, size_t b) {
+    return report.sites[a].sqnr_db < report.sites[b].sqnr_db;
+  });
+  worst.resize(std::min(worst.size(), count));
+  return worst;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,68 @@
+#include "eval/task_accuracy.h"
+
+#include <cmath>
+#include <limits>
+
+#include "gtest/gtest.h"
+
+namespace w8a8 {
+namespace {
+
+using Scores = std::vector<float>;
+using Classes = std::vector<int64_t>;
+
+void AddFloats(TaskMeter& meter, const Scores& scores, const Scores& reference,
+               const Classes& accepted) {
+  meter.Add(std::span<const float>(scores), std::span<const float>(reference), accepted);
+}
+
+TEST(TopClasses, PutsTiesAtTheLowerIndexAndNanLast) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(TopClasses(Scores{1, 3, 3, 2}, 3), (Classes{1, 2, 3}));
+  EXPECT_EQ(TopClasses(Scores{nan, -HUGE_VALF, 1}, 3), (Classes{2, 1, 0}));
+  EXPECT_EQ(TopClasses(Scores{0.0f, -0.0f}, 1), (Classes{0}));
+  EXPECT_EQ(TopClasses(Scores{5, 6}, 5), (Classes{1, 0}));
+}
+
+TEST(TaskMeter, CountsAnyAcceptedClassAndAgreementWithTheReference) {
+  TaskMeter meter;
+  const Scores reference = {0, 1, 2, 3, 4, 5, 6};              // answers 6
+  AddFloats(meter, {0, 1, 2, 3, 4, 5, 6}, reference, {6});     // right, agrees
+  AddFloats(meter, {0, 1, 2, 3, 4, 9, 6}, reference, {1, 5});  // right by the second label
+  AddFloats(meter, {0, 1, 2, 3, 4, 9, 6}, reference, {6});     // wrong, in the top five
+  AddFloats(meter, {0, 1, 2, 3, 4, 5, 6}, reference, {0, 1});  // agrees, not in the top five
+  AddFloats(meter, {0, 1, 2, 3, 4, 5, 6}, reference, {});      // no label
+  const TaskAccuracy result = meter.Result();
+  EXPECT_EQ(result.images, 5u);
+  EXPECT_EQ(result.labelled, 4u);
+  EXPECT_EQ(result.top1->value, 0.5);
+  EXPECT_EQ(result.top5->value, 0.75);
+  EXPECT_EQ(result.agreement->value, 0.6);
+  EXPECT_LT(result.agreement->low, 0.6);
+  EXPECT_GT(result.agreement->high, 0.6);
+}
+
+TEST(TaskMeter, MergesByAddition) {
+  TaskMeter first, second, both;
+  for (int i = 0; i < 10; ++i) {
+    const Scores scores = {static_cast<float>(i % 3), 1, 0};
+    TaskMeter& part = i % 2 == 0 ? first : second;
+    AddFloats(part, scores, {2, 1, 0}, {0});
+    AddFloats(both, scores, {2, 1, 0}, {0});
+  }
+  first.Merge(second);
+  EXPECT_EQ(first.Result().top1->value, both.Result().top1->value);
+  EXPECT_EQ(first.Result().agreement->low, both.Result().agreement->low);
+}
+
+TEST(TaskMeter, SaysNothingAboutNothing) {
+  TaskMeter meter;
+  EXPECT_FALSE(meter.Result().agreement.has_value());
+  const std::vector<Half> scores = {Half{0x3c00}, Half{0}};
+  meter.Add(std::span<const Half>(scores), std::span<const Half>(scores), {});
+  EXPECT_FALSE(meter.Result().top1.has_value());
+  EXPECT_EQ(meter.Result().agreement->value, 1);
+}
+
+}  // namespace
+}  // namespace w8a8
