@@ -1,0 +1,200 @@
+// What a step makes of an image depends on that image alone, and a second run of the same shape
+// finds all its memory in place.
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/cpu/cpu_backend.h"
+#include "tests/runtime/step_bench.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8::test {
+namespace {
+
+constexpr int64_t kTokens = 19, kWidth = 48, kMlp = 96;
+
+// Slots of a little encoder: pixels, stream, normed, qkv, mixed, wide, probe, pooled.
+Graph LittleGraph() {
+  return GraphOfSlots({{3, 24 * 12},
+                       {kTokens, kWidth},
+                       {kTokens, kWidth},
+                       {kTokens, 3 * kWidth},
+                       {kTokens, kWidth},
+                       {kTokens, kMlp},
+                       {1, kWidth},
+                       {1, kWidth}},
+                      /*pixels=*/0);
+}
+
+PackedPtr RandomWeights(Backend& backend, int64_t n, int64_t k, uint64_t seed) {
+  const std::vector<float> values = RandomHalfFloats(n * k, seed, 0.2f);
+  return backend.PackFloat({values.data(), n, k, k});
+}
+
+QuantizedLinear RandomQuantized(int64_t n, int64_t k, uint64_t seed) {
+  const std::vector<float> weight = RandomFloats(n * k, seed, 0.2f);
+  return QuantizedLinear::FromLinear("layer", {weight.data(), n, k, k}, RandomFloats(n, seed + 1));
+}
+
+// Every kind of step, each reading what an earlier one wrote.
+std::vector<Step> EveryStep(Backend& backend) {
+  const LinearInfo info{.node = 0, .site = "blocks.0.mlp.fc2"};
+  const ActivationSpec spec{.clip_range = 4.0f};
+  return {
+      EmbedStep{.pixels = 0,
+                .out = 1,
+                .patch_weight = RandomWeights(backend, kWidth, 48, 1),
+                .patch_bias = Shared(RandomFloats(kWidth, 2)),
+                .class_token = Shared(RandomFloats(kWidth, 3)),
+                .position = Shared(RandomFloats(kTokens * kWidth, 4)),
+                .channels = 3,
+                .image_height = 24,
+                .image_width = 12,
+                .patch = 4},
+      NormStep{.in = 1,
+               .out = 2,
+               .kind = NormKind::kLayerNorm,
+               .eps = 1e-6f,
+               .weight = Shared(RandomFloats(kWidth, 5)),
+               .bias = Shared(RandomFloats(kWidth, 6))},
+      GemmF16Step{.info = info,
+                  .in = 2,
+                  .out = 3,
+                  .weight = RandomWeights(backend, 3 * kWidth, kWidth, 7),
+                  .bias = Shared(RandomFloats(3 * kWidth, 8))},
+      QkNormStep{.in_out = 3,
+                 .q_col = 0,
+                 .k_col = kWidth,
+                 .width = kWidth,
+                 .eps = 1e-6f,
+                 .q_weight = Shared(RandomFloats(kWidth, 9)),
+                 .k_weight = Shared({})},
+      AttentionStep{.q = 3,
+                    .kv = 3,
+                    .out = 4,
+                    .q_col = 0,
+                    .k_col = kWidth,
+                    .v_col = 2 * kWidth,
+                    .heads = 3,
+                    .head_dim = 16},
+      GemmFakeStep{.info = info,
+                   .in = 4,
+                   .out = 2,
+                   .spec = spec,
+                   .flavour = FakeFlavour::kIdeal,
+                   .weight = RandomWeights(backend, kWidth, kWidth, 10),
+                   .bias = Shared(RandomFloats(kWidth, 11))},
+      AddStep{.stream = 1, .y = 2, .layer_scale = Shared(RandomFloats(kWidth, 12))},
+      QuantizeStep{.info = info, .in = 1, .spec = spec},
+      GemmS8Step{
+          .info = info, .out = 5, .weight = backend.PackInt8(RandomQuantized(kMlp, kWidth, 13))},
+      ActivationStep{.in = 5, .out = 5, .kind = ActivationKind::kGeluErf},
+      GemmCodesStep{.info = info,
+                    .in = 5,
+                    .out = 2,
+                    .spec = spec,
+                    .weight = backend.PackEmulated(RandomQuantized(kWidth, kMlp, 15))},
+      AddStep{.stream = 1, .y = 2, .layer_scale = nullptr},
+      BroadcastStep{.out = 6, .row = Shared(RandomFloats(kWidth, 17))},
+      AttentionStep{.q = 6,
+                    .kv = 3,
+                    .out = 7,
+                    .q_col = 0,
+                    .k_col = kWidth,
+                    .v_col = 2 * kWidth,
+                    .heads = 3,
+                    .head_dim = 16},
+      AddStep{.stream = 6, .y = 7, .layer_scale = nullptr},
+      MeanRowsStep{.in = 1, .out = 7, .first_row = 1},
+      AddStep{.stream = 6, .y = 7, .layer_scale = nullptr},
+      SelectRowStep{.in = 1, .out = 7, .row = 2},
+      NormStep{.in = 7,
+               .out = 7,
+               .kind = NormKind::kRmsNorm,
+               .eps = 1e-6f,
+               .weight = nullptr,
+               .bias = nullptr},
+      AddStep{.stream = 6, .y = 7, .layer_scale = nullptr},
+  };
+}
+
+// Stream and pooled row of the images [first, first + count) in one batch.
+std::vector<Half> RunAll(CpuBackend& backend, const std::vector<Step>& steps, Arena& arena,
+                         int64_t first, int64_t count) {
+  arena.Prepare(LittleGraph(), count);
+  for (int64_t image = 0; image < count; ++image) {
+    const std::vector<float> pixels =
+        RandomFloats(3 * 24 * 12, 100 + static_cast<uint64_t>(first + image));
+    std::copy(pixels.begin(), pixels.end(), arena.pixels(0).row(image * 3));
+  }
+  for (const Step& step : steps) {
+    std::visit([&](const auto& s) { backend.Run(s, arena); }, step);
+  }
+  std::vector<Half> values;
+  for (int64_t image = 0; image < count; ++image) {
+    for (const SlotId slot : {1, 6}) {
+      const std::vector<Half> part = Copy(arena.half(slot, image));
+      values.insert(values.end(), part.begin(), part.end());
+    }
+  }
+  return values;
+}
+
+TEST(Batch, SevenImagesAtOnceOrOneByOneGiveEqualBits) {
+  for (const Kernels* kernels : All()) {
+    if (!kernels->supported()) continue;
+    CpuBackend backend(*kernels);
+    const std::vector<Step> steps = EveryStep(backend);
+    Arena arena;
+    const std::vector<Half> together = RunAll(backend, steps, arena, 0, 7);
+    std::vector<Half> alone;
+    for (int64_t image = 0; image < 7; ++image) {
+      const std::vector<Half> one = RunAll(backend, steps, arena, image, 1);
+      alone.insert(alone.end(), one.begin(), one.end());
+    }
+    EXPECT_EQ(Equal(alone, together), "") << kernels->name;
+    for (const Half value : together) ASSERT_TRUE(IsFinite(value));
+  }
+}
+
+TEST(Batch, TwoWorkersAtOnceGiveTheBitsOfOne) {
+  CpuBackend one(Select(""));
+  const std::vector<Step> steps = EveryStep(one);
+  Arena arena;
+  const std::vector<Half> expected = RunAll(one, steps, arena, 0, 3);
+  std::vector<std::vector<Half>> actual(2);
+  {
+    std::vector<std::jthread> workers;
+    for (std::vector<Half>& out : actual) {
+      workers.emplace_back([&] {
+        CpuBackend own(Select(""));  // packed weights are shared, scratch is not
+        Arena own_arena;
+        for (int i = 0; i < 10; ++i) out = RunAll(own, steps, own_arena, 0, 3);
+      });
+    }
+  }
+  for (const std::vector<Half>& out : actual) EXPECT_EQ(Equal(expected, out), "");
+}
+
+TEST(Batch, ASecondRunOfEqualOrSmallerShapeGrowsNothing) {
+  CpuBackend backend(Select(""));
+  const std::vector<Step> steps = EveryStep(backend);
+  Arena arena;
+  arena.keep_trace = true;
+  RunAll(backend, steps, arena, 0, 4);
+  const int64_t allocations = arena.allocations();
+  const int64_t scratch = backend.scratch_bytes();
+  EXPECT_GT(allocations, 0);
+  EXPECT_GT(scratch, 0);
+  RunAll(backend, steps, arena, 0, 4);
+  RunAll(backend, steps, arena, 0, 2);
+  EXPECT_EQ(arena.allocations(), allocations);
+  EXPECT_EQ(backend.scratch_bytes(), scratch);
+}
+
+}  // namespace
+}  // namespace w8a8::test

@@ -1,0 +1,230 @@
+// The float steps of the CPU backend against the textbook in binary64.
+#include <cmath>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "quant/fake_quant.h"
+#include "runtime/cpu/cpu_backend.h"
+#include "tests/runtime/step_bench.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8::test {
+namespace {
+
+CpuBackend& TestBackend() {
+  static CpuBackend backend(Select(""));
+  return backend;
+}
+
+// Both ways of computing one value; `naive` is rounded to FP16 as the slot is.
+struct Expected {
+  std::vector<double> exact;
+  std::vector<float> naive;
+  void Add(double exact_value, float naive_value) {
+    exact.push_back(exact_value);
+    naive.push_back(RoundedToHalf(naive_value));
+  }
+};
+
+// x [rows, k] * weight [n, k] + bias.
+Expected PlainLinear(const std::vector<float>& x, const std::vector<float>& weight,
+                     const std::vector<float>& bias, size_t k) {
+  Expected expected;
+  for (size_t row = 0; row < x.size() / k; ++row) {
+    for (size_t n = 0; n < weight.size() / k; ++n) {
+      double exact = 0;
+      float naive = 0;
+      for (size_t i = 0; i < k; ++i) {
+        exact += double{x[row * k + i]} * double{weight[n * k + i]};
+        naive += x[row * k + i] * weight[n * k + i];
+      }
+      const float b = bias.empty() ? 0.0f : bias[n];
+      expected.Add(exact + double{b}, naive + b);
+    }
+  }
+  return expected;
+}
+
+TEST(GemmF16Step, IsAtMostTwiceAsWrongAsThePlainLoop) {
+  Arena arena;
+  arena.Prepare(GraphOfSlots({{50, 192}, {50, 67}}), 3);
+  FillSlot(arena, 0, 1);
+  const std::vector<float> weight = RandomHalfFloats(67 * 192, 2);
+  for (const std::vector<float>& bias : {RandomFloats(67, 3), std::vector<float>()}) {
+    GemmF16Step step;
+    step.in = 0;
+    step.out = 1;
+    step.weight = TestBackend().PackFloat({weight.data(), 67, 192, 192});
+    step.bias = Shared(bias);
+    TestBackend().Run(step, arena);
+    const Expected e = PlainLinear(CopyFloats(arena.half(0)), weight, bias, 192);
+    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "");
+  }
+}
+
+TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
+  Arena arena;
+  arena.Prepare(GraphOfSlots({{20, 96}, {20, 33}}), 2);
+  FillSlot(arena, 0, 1, 0, 4.0f);
+  const std::vector<float> weight = RandomFloats(33 * 96, 2);
+  const std::vector<float> bias = RandomFloats(33, 3);
+  const PackedPtr packed = TestBackend().PackFloat({weight.data(), 33, 96, 96});
+  for (const FakeFlavour flavour : {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq}) {
+    const ActivationSpec spec{.clip_range = 3.0f};
+    arena.keep_trace = true;
+    GemmFakeStep step;
+    step.in = 0;
+    step.out = 1;
+    step.spec = spec;
+    step.flavour = flavour;
+    step.weight = packed;
+    step.bias = Shared(bias);
+    TestBackend().Run(step, arena);
+    std::vector<float> values(40 * 96);
+    std::vector<int8_t> codes(40 * 96);
+    std::vector<float> scale(40);
+    QuantizeDequantizeRows(arena.half(0), spec, flavour, {values.data(), 40, 96, 96},
+                           {.codes = codes.data(), .scale = scale.data()});
+    const Expected e = PlainLinear(values, weight, bias, 96);
+    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "");
+    const MatView<const int8_t> traced = arena.trace.codes;
+    EXPECT_EQ(Equal(std::span<const int8_t>(codes), {traced.data, codes.size()}), "");
+    EXPECT_EQ(Equal(std::span<const float>(scale), arena.trace.input_scale), "");
+    EXPECT_EQ(arena.trace.acc.rows, 0);
+  }
+}
+
+EmbedStep TinyEmbed(bool class_token) {
+  EmbedStep step{.pixels = 0,
+                 .out = 1,
+                 .patch_weight = nullptr,
+                 .patch_bias = Shared(RandomFloats(8, 2)),
+                 .class_token = Shared(class_token ? RandomFloats(8, 3) : std::vector<float>()),
+                 .position = Shared(RandomFloats((6 + (class_token ? 1 : 0)) * 8, 4)),
+                 .channels = 3,
+                 .image_height = 8,
+                 .image_width = 12,
+                 .patch = 4};
+  const std::vector<float> weight = RandomHalfFloats(8 * 48, 1);
+  step.patch_weight = TestBackend().PackFloat({weight.data(), 8, 48, 48});
+  return step;
+}
+
+// A convolution with stride = kernel = patch, as models write it: one loop per index.
+Expected PlainEmbed(const EmbedStep& step, MatView<const float> pixels, int64_t images) {
+  const std::vector<float> weight = RandomHalfFloats(8 * 48, 1);
+  Expected expected;
+  for (int64_t image = 0; image < images; ++image) {
+    size_t token = 0;
+    if (!step.class_token->empty()) {
+      for (size_t d = 0; d < 8; ++d) {
+        const float c = (*step.class_token)[d], p = (*step.position)[d];
+        expected.Add(double{c} + double{p}, c + p);
+      }
+      ++token;
+    }
+    for (int64_t grid_y = 0; grid_y < 2; ++grid_y) {
+      for (int64_t grid_x = 0; grid_x < 3; ++grid_x, ++token) {
+        for (size_t d = 0; d < 8; ++d) {
+          double exact = 0;
+          float naive = 0;
+          size_t k = d * 48;
+          for (int64_t c = 0; c < 3; ++c) {
+            for (int64_t y = 0; y < 4; ++y) {
+              for (int64_t x = 0; x < 4; ++x, ++k) {
+                const int64_t column = (grid_y * 4 + y) * 12 + grid_x * 4 + x;
+                const float pixel = RoundedToHalf(pixels.row(image * 3 + c)[column]);
+                exact += double{pixel} * double{weight[k]};
+                naive += pixel * weight[k];
+              }
+            }
+          }
+          const float b = (*step.patch_bias)[d], p = (*step.position)[token * 8 + d];
+          expected.Add(exact + double{b} + double{p}, naive + b + p);
+        }
+      }
+    }
+  }
+  return expected;
+}
+
+TEST(EmbedStep, IsTheConvolutionPlusPositionWithAndWithoutAClassToken) {
+  for (const bool class_token : {true, false}) {
+    const EmbedStep step = TinyEmbed(class_token);
+    Arena arena;
+    arena.Prepare(GraphOfSlots({{3, 96}, {class_token ? 7 : 6, 8}}, /*pixels=*/0), 2);
+    const MatView<float> pixels = arena.pixels(0);
+    const std::vector<float> values = RandomFloats(2 * 3 * 96, 5, 2.0f);
+    std::copy(values.begin(), values.end(), pixels.data);
+    TestBackend().Run(step, arena);
+    const Expected e = PlainEmbed(step, pixels, 2);
+    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "")
+        << "class token " << class_token;
+  }
+}
+
+TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
+  // Self-attention of two images from one fused slot, and one query per image against k and v.
+  Arena arena;
+  arena.Prepare(GraphOfSlots({{10, 48}, {10, 16}, {1, 16}, {1, 16}}), 2);
+  FillSlot(arena, 0, 1, 0, 2.0f);
+  FillSlot(arena, 2, 2, 0, 2.0f);
+  const auto check = [&](SlotId q_slot, SlotId out_slot) {
+    TestBackend().Run(AttentionStep{.q = q_slot,
+                                    .kv = 0,
+                                    .out = out_slot,
+                                    .q_col = 0,
+                                    .k_col = 16,
+                                    .v_col = 32,
+                                    .heads = 2,
+                                    .head_dim = 8},
+                      arena);
+    for (int64_t image = 0; image < 2; ++image) {
+      const MatView<Half> all = arena.half(0, image);
+      const MatView<Half> q = arena.half(q_slot, image).ColRange(0, 16);
+      std::vector<Half> expected(static_cast<size_t>(q.rows * 16));
+      FloatGemm gemm;
+      Attention attention;
+      attention.Run({.q = q,
+                     .k = all.ColRange(16, 16),
+                     .v = all.ColRange(32, 16),
+                     .out = {expected.data(), q.rows, 16, 16},
+                     .heads = 2,
+                     .head_dim = 8},
+                    &gemm);
+      EXPECT_EQ(Equal(expected, Copy(arena.half(out_slot, image))), "") << "image " << image;
+    }
+  };
+  check(0, 1);
+  check(2, 3);
+}
+
+TEST(RowSteps, BroadcastSelectAndMean) {
+  Arena arena;
+  arena.Prepare(GraphOfSlots({{5, 9}, {1, 9}, {1, 9}, {1, 9}}), 2);
+  FillSlot(arena, 0, 1);
+  const std::vector<float> row = RandomFloats(9, 2);
+  TestBackend().Run(BroadcastStep{.out = 1, .row = Shared(row)}, arena);
+  TestBackend().Run(SelectRowStep{.in = 0, .out = 2, .row = 3}, arena);
+  TestBackend().Run(MeanRowsStep{.in = 0, .out = 3, .first_row = 1}, arena);
+  for (int64_t image = 0; image < 2; ++image) {
+    const std::vector<float> in = CopyFloats(arena.half(0, image));
+    Expected mean;
+    for (size_t c = 0; c < 9; ++c) {
+      EXPECT_EQ(arena.half(1, image).data[c], ToHalf(row[c]));
+      EXPECT_EQ(arena.half(2, image).data[c], ToHalf(in[3 * 9 + c]));
+      double exact = 0;
+      float naive = 0;
+      for (size_t r = 1; r < 5; ++r) {
+        exact += double{in[r * 9 + c]};
+        naive += in[r * 9 + c];
+      }
+      mean.Add(exact / 4, naive / 4);
+    }
+    EXPECT_EQ(TwiceNaive(mean.exact, mean.naive, CopyFloats(arena.half(3, image))), "");
+  }
+}
+
+}  // namespace
+}  // namespace w8a8::test
