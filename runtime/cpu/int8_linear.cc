@@ -1,0 +1,99 @@
+#include "runtime/cpu/int8_linear.h"
+
+#include <algorithm>
+
+#include "quant/reference_quantizer.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+template <class T>
+AlignedBuffer<T> PaddedCopy(const std::vector<T>& values, int64_t padded) {
+  AlignedBuffer<T> copy(padded);
+  std::fill(std::copy(values.begin(), values.end(), copy.data()), copy.data() + padded, T{});
+  return copy;
+}
+
+}  // namespace
+
+void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+                  CodeRows* rows, int32_t* code_sum) {
+  rows->rows = x.rows;
+  rows->cols = x.cols;
+  rows->stride = RoundUp(x.cols, kernels.k_multiple);
+  rows->counts = {};
+  kernels.quantize_rows(
+      {.x = x.data,
+       .x_stride = x.stride,
+       .rows = x.rows,
+       .cols = x.cols,
+       .clip_range = spec.clip_range,
+       .static_scale = spec.granularity == Granularity::kTensor ? spec.scale : 0.0f,
+       .codes = rows->codes.Reserve(x.rows * rows->stride * kernels.code_bytes),
+       .codes_stride = rows->stride,
+       .scale = rows->scale.Reserve(x.rows),
+       .code_sum = code_sum,
+       .counts = &rows->counts});
+}
+
+void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked) {
+  W8A8_CHECK(unpacked.rows == rows.rows && unpacked.cols == rows.cols);
+  kernels.unpack_codes({.codes = rows.codes.data(),
+                        .codes_stride = rows.stride,
+                        .rows = rows.rows,
+                        .cols = rows.cols,
+                        .unpacked = unpacked.data,
+                        .unpacked_stride = unpacked.stride});
+}
+
+Int8Linear::Int8Linear(const QuantizedLinear& linear, const Kernels& kernels)
+    : kernels_(&kernels), n_(linear.n), k_(linear.k) {
+  W8A8_CHECK(static_cast<int64_t>(linear.weight_code_sum.size()) == n_);  // Finish() was called
+  if (linear.input_scale) {
+    own_spec_ = {.granularity = Granularity::kTensor, .scale = *linear.input_scale};
+  }
+  const int64_t padded = RoundUp(n_, kernels.n_multiple);
+  packed_.scale = PaddedCopy(linear.weight_scale, padded);
+  packed_.bias = PaddedCopy(linear.bias, padded);
+  packed_.code_sum = PaddedCopy(linear.weight_code_sum, padded);
+  packed_.weight.Reserve(kernels.packed_bytes(n_, k_));
+  kernels.pack_weights(
+      {.codes = linear.weight_codes.data(), .n = n_, .k = k_, .packed = packed_.weight.data()});
+}
+
+void Int8Linear::Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc) const {
+  W8A8_CHECK(x.cols == k_ && y.rows == x.rows && y.cols == n_);
+  W8A8_CHECK(acc.data == nullptr || (acc.rows == x.rows && acc.cols == n_));
+  kernels_->gemm_s8({.m = x.rows,
+                     .n = n_,
+                     .k = k_,
+                     .x_codes = x.codes.data(),
+                     .x_stride = x.stride,
+                     .packed_weight = packed_.weight.data(),
+                     .scale_x = x.scale.data(),
+                     .scale_w = packed_.scale.data(),
+                     .bias = packed_.bias.data(),
+                     .code_sum_w = packed_.code_sum.data(),
+                     .output_type = y.type,
+                     .y = y.data,
+                     .y_stride = y.stride,
+                     .acc = acc.data,
+                     .acc_stride = acc.stride});
+}
+
+void Int8Linear::Run(MatView<const Half> x, const ActivationSpec& spec, OutputView y,
+                     CodeRows* scratch) const {
+  QuantizeRows(*kernels_, x, spec, scratch);
+  Multiply(*scratch, y);
+}
+
+void Int8Linear::Run(MatView<const Half> x, OutputView y, CodeRows* scratch) const {
+  Run(x, own_spec_, y, scratch);
+}
+
+}  // namespace w8a8
