@@ -1,0 +1,76 @@
+// Images in order, decoded ahead of their use.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "datasets/image_set.h"
+#include "datasets/preprocess.h"
+
+namespace w8a8 {
+
+struct LoadedImage {
+  int64_t index = 0;  // into the list of files
+  std::string name;
+  std::string sha256;
+  std::vector<float> pixels;  // [3, height, width]
+  RgbImage resized;           // the same before normalization
+};
+
+struct LoaderOptions {
+  int threads = 1;
+  int ahead = 16;  // images decoded and not yet taken, at most: bounds the memory
+  std::optional<int64_t> max_images;  // stop after so many that could be decoded
+};
+
+// Worker threads read, decode and preprocess; Next() hands the results out in the order of the
+// files. Images, order and skipped() do not depend on the number of threads.
+class ImageLoader {
+ public:
+  ImageLoader(std::vector<ImageFile> files, const Preprocessor& preprocessor,
+              LoaderOptions options);
+  ImageLoader(const ImageLoader&) = delete;
+  ImageLoader& operator=(const ImageLoader&) = delete;
+  ~ImageLoader();
+
+  // The next image that could be read; nullopt at the end. An error that is not the image's fault
+  // (no memory) is thrown here.
+  std::optional<LoadedImage> Next();
+  // What Next() has passed over so far, in order.
+  const std::vector<SkippedImage>& skipped() const { return skipped_; }
+
+ private:
+  using Outcome = std::variant<LoadedImage, SkippedImage, std::exception_ptr>;
+
+  void Work();
+  Outcome Load(size_t index) const;
+
+  const std::vector<ImageFile> files_;
+  const Preprocessor preprocessor_;
+  const LoaderOptions options_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<size_t, Outcome> done_;  // decoded, waiting for Next()
+  size_t next_to_load_ = 0;
+  size_t next_to_deliver_ = 0;
+  bool stop_ = false;
+
+  int64_t delivered_ = 0;
+  std::vector<SkippedImage> skipped_;
+  std::vector<std::thread> workers_;
+};
+
+// The files that decode, in order, at most `max_images` of them; the others before that point are
+// appended to `skipped`. For when the list must be known before the first image is used.
+std::vector<ImageFile> KeepDecodable(const std::vector<ImageFile>& files,
+                                     const Preprocessor& preprocessor, LoaderOptions options,
+                                     std::vector<SkippedImage>* skipped);
+
+}  // namespace w8a8

@@ -1,0 +1,134 @@
+#include "datasets/preprocess_config.h"
+
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "datasets/preprocess_readers.h"
+#include "runtime/base/atomic_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/sha256.h"
+
+namespace w8a8 {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+std::optional<Json> ReadObject(const fs::path& path) {
+  if (!fs::exists(path)) return std::nullopt;
+  Json json = Json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) Fail("{}: not a JSON object", path.string());
+  return json;
+}
+
+std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
+  const fs::path hugging_face = folder / "preprocessor_config.json";
+  if (const auto json = ReadObject(hugging_face)) {
+    // A folder that we exported from a timm model keeps the timm config under this name.
+    if (json->contains("pretrained_cfg")) return ReadTimmConfig(*json, hugging_face);
+    return ReadHuggingFaceConfig(*json, hugging_face);
+  }
+  const fs::path processor = folder / "processor_config.json";
+  if (const auto json = ReadObject(processor); json && json->contains("image_processor")) {
+    return ReadHuggingFaceConfig(json->at("image_processor"), processor);
+  }
+  const fs::path timm = folder / "config.json";
+  if (const auto json = ReadObject(timm); json && json->contains("pretrained_cfg")) {
+    return ReadTimmConfig(*json, timm);
+  }
+  return std::nullopt;
+}
+
+void CheckFixedSize(const PreprocessConfig& config) {
+  if (config.crop || config.resize_rule == ResizeRule::kExact) return;
+  Fail(
+      "{}: {} gives images of different sizes here ({} and no centre crop); the encoder needs one "
+      "fixed size. Set \"size\": {{\"height\": H, \"width\": W}} or a crop_size.",
+      config.source_file.string(), config.processor,
+      config.resize_rule == ResizeRule::kNone ? "no resize" : "the shortest edge is resized");
+}
+
+void UseTorchvision(PreprocessConfig& config) {
+  if (config.filter == Filter::kNearest && config.resize_rule != ResizeRule::kNone) {
+    FailUsage(
+        "--resampler torchvision: {} asks for nearest, which this resampler does not do; use "
+        "--resampler pillow13",
+        config.source_file.string());
+  }
+  if (config.arithmetic != Arithmetic::kNumpy) return;
+  config.arithmetic = Arithmetic::kFused;
+  config.crop_rule = CropRule::kFast;
+}
+
+std::string Triple(const std::array<double, 3>& values) {
+  return fmt::format("{}, {}, {}", values[0], values[1], values[2]);
+}
+
+std::string ResizeText(const PreprocessConfig& config) {
+  if (config.resize_rule == ResizeRule::kNone) return "no resize";
+  const std::string how =
+      fmt::format("{} ({})", FilterName(config.filter), ResamplerName(config.resampler));
+  if (config.resize_rule == ResizeRule::kShortestEdge) {
+    return fmt::format("shorter side to {}, {}", config.shortest_edge, how);
+  }
+  return fmt::format("resize to {}x{}, {}", config.resize.width, config.resize.height, how);
+}
+
+}  // namespace
+
+PreprocessConfig ReadPreprocessConfig(const fs::path& model_folder, Resampler resampler) {
+  if (!fs::is_directory(model_folder)) {
+    Fail(
+        "--model {}: no such folder. It takes a local folder; fetch a hub model first: "
+        "huggingface-cli download NAME --local-dir DIR",
+        model_folder.string());
+  }
+  std::optional<PreprocessConfig> config = ReadAny(model_folder);
+  if (!config) {
+    Fail(
+        "{}: no preprocessing config (preprocessor_config.json, or config.json with a "
+        "pretrained_cfg). Without it nobody knows how this model wants its images: copy "
+        "preprocessor_config.json from the model's repository into the folder.",
+        model_folder.string());
+  }
+  CheckFixedSize(*config);
+  config->resampler = resampler;
+  if (resampler == Resampler::kTorchvision) UseTorchvision(*config);
+  return *config;
+}
+
+std::string DescribePreprocessing(const PreprocessConfig& config) {
+  std::string text = config.processor + ": " + ResizeText(config);
+  if (config.crop) {
+    text += fmt::format(", centre crop {}x{}", config.crop->width, config.crop->height);
+  }
+  if (config.arithmetic == Arithmetic::kTorch) {
+    text += ", / 255";
+  } else if (config.rescale) {
+    text += fmt::format(", * {}", config.rescale_factor);
+  }
+  if (config.normalize) {
+    text += fmt::format(", mean ({}), std ({})", Triple(config.mean), Triple(config.std_dev));
+  }
+  text += config.alpha == AlphaRule::kOnWhite ? ", transparency on white" : ", alpha dropped";
+  return text;
+}
+
+std::string PreprocessingSha256(const PreprocessConfig& config) {
+  const ImageSize crop = config.crop.value_or(ImageSize{});
+  const bool resizes = config.resize_rule != ResizeRule::kNone;
+  const bool rescales = config.rescale || config.arithmetic == Arithmetic::kTorch;
+  return Sha256Hex(fmt::format(
+      "w8a8-preprocessing/1 resize={} {}x{} edge={} filter={} order={} crop={} {}x{} rule={} "
+      "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} arithmetic={}",
+      static_cast<int>(config.resize_rule), config.resize.width, config.resize.height,
+      config.shortest_edge, resizes ? FilterName(config.filter) : "",
+      resizes ? ResamplerName(config.resampler) : "", config.crop.has_value(), crop.width,
+      crop.height, static_cast<int>(config.crop_rule), rescales ? config.rescale_factor : 1.0,
+      config.normalize, config.mean[0], config.mean[1], config.mean[2], config.std_dev[0],
+      config.std_dev[1], config.std_dev[2], static_cast<int>(config.alpha),
+      static_cast<int>(config.arithmetic)));
+}
+
+}  // namespace w8a8

@@ -1,0 +1,70 @@
+// What a model wants done to an image before it sees it, read from the files that come with it.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "datasets/decode.h"
+#include "datasets/resample.h"
+
+namespace w8a8 {
+
+enum class ResizeRule {
+  kNone,
+  kExact,         // to `resize`, whatever the aspect
+  kShortestEdge,  // the shorter side becomes `shortest_edge`, the longer one int(edge * long /
+                  // short)
+};
+
+// Where an odd margin goes when the centre is cut out (or padded with zeros).
+enum class CropRule {
+  kNumpy,        // transformers' PIL processors: offset floor(margin / 2), padding ceil
+  kTorchvision,  // timm: offset rounded half to even, padding floor
+  kFast,         // transformers' torchvision processors: offset floor, padding floor
+};
+
+// Order of the binary32 operations on a level 0 to 255.
+enum class Arithmetic {
+  kNumpy,  // transformers: float32(level * factor in binary64), then (x - mean) / std
+  kTorch,  // timm: level / 255, then (x - mean) / std
+  kFused,  // transformers' torchvision processors: (level - mean / factor) / (std / factor)
+};
+
+struct PreprocessConfig {
+  std::filesystem::path source_file;
+  Resampler resampler = Resampler::kPillow13;
+  std::string processor;  // "SiglipImageProcessor", "timm pretrained_cfg"
+  ResizeRule resize_rule = ResizeRule::kExact;
+  ImageSize resize;       // kExact
+  int shortest_edge = 0;  // kShortestEdge
+  Filter filter = Filter::kBicubic;
+  std::optional<ImageSize> crop;
+  CropRule crop_rule = CropRule::kNumpy;
+  bool rescale = true;
+  double rescale_factor = 1.0 / 255;
+  bool normalize = true;
+  std::array<double, 3> mean = {0.5, 0.5, 0.5};
+  std::array<double, 3> std_dev = {0.5, 0.5, 0.5};
+  AlphaRule alpha = AlphaRule::kOnWhite;
+  Arithmetic arithmetic = Arithmetic::kNumpy;
+
+  ImageSize OutputSize() const { return crop.value_or(resize); }
+};
+
+// Reads, in this order: preprocessor_config.json (Hugging Face; or a timm config kept under that
+// name), the image_processor of processor_config.json, the pretrained_cfg of config.json (timm).
+// With Resampler::kTorchvision a Hugging Face config is carried out as transformers' torchvision
+// ("fast") processors do, crop and arithmetic included. Throws Error for a folder without any of
+// them, for values of the wrong kind, and for everything that is asked for and not supported, by
+// name.
+PreprocessConfig ReadPreprocessConfig(const std::filesystem::path& model_folder,
+                                      Resampler resampler);
+
+// One line for people: "SiglipImageProcessor: resize to 224x224, bicubic (pillow13), ...".
+std::string DescribePreprocessing(const PreprocessConfig& config);
+// Of every setting that has an influence on pixel values, and of nothing else.
+std::string PreprocessingSha256(const PreprocessConfig& config);
+
+}  // namespace w8a8
