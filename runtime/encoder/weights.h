@@ -48,12 +48,17 @@ class EncoderWeights {
   ~EncoderWeights();
   EncoderWeights(EncoderWeights&&) noexcept;
 
-  LinearParameters Linear(const std::string& stem) const;  // patch_embed: K = channels*patch*patch
-  std::vector<float> Vector(const std::string& stem,
-                            const char* part) const;  // "weight", "bias", ""
+  // patch_embed: K = channels * patch * patch in the order (channel, row, column). Throws Error
+  // that names the tensor for a value that is not finite, or a scale that is not above 0.
+  LinearParameters Linear(const std::string& stem) const;
+  // part: "weight", "bias" or "". Empty where the layout has no such parameter (the bias of an
+  // RMSNorm, an absent layer scale).
+  std::vector<float> Vector(const std::string& stem, const char* part) const;
   LinearSource Source(const std::string& stem) const;
-  bool quantized() const;             // a quantized/ folder: sites hold codes
-  const std::string& sha256() const;  // over the sorted shards' sha256; computed once, on first use
+  bool quantized() const;  // a quantized/ folder: sites hold codes
+  // Of the one file; of several: of their lines "<sha256>  <name>\n" in the order of their names.
+  // Computed once, on first use.
+  const std::string& sha256() const;
   std::vector<std::filesystem::path> files() const;  // the shards
   const std::vector<std::string>& notes() const;     // unexpected keys and other oddities
 

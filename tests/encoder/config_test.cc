@@ -1,0 +1,215 @@
+#include "runtime/encoder/config.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/encoder/small_models.h"
+#include "tests/support/environment.h"
+#include "tests/support/errors.h"
+
+namespace w8a8::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path FolderWithConfig(const std::string& config) {
+  const fs::path folder = ScratchFolder("config_test");
+  WriteText(folder / "config.json", config);
+  return folder;
+}
+
+std::string ErrorOfConfig(const std::string& config) {
+  return ErrorOf([&] { ReadEncoderConfig(FolderWithConfig(config)); });
+}
+
+// A timm folder whose weights say width 128, mlp 256, 3 blocks, patch 4, a class token.
+fs::path TimmFolder(const std::string& config) {
+  const fs::path folder = FolderWithConfig(config);
+  OwnedTensors tensors;
+  tensors["patch_embed.proj.weight"] = Zeros({128, 3, 4, 4});
+  tensors["cls_token"] = Zeros({1, 1, 128});
+  for (int block = 0; block < 3; ++block) {
+    const std::string stem = "blocks." + std::to_string(block) + ".";
+    tensors[stem + "norm1.weight"] = Zeros({128});
+    tensors[stem + "mlp.fc1.weight"] = Zeros({256, 128});
+  }
+  WriteTensors(folder / "model.safetensors", tensors);
+  return folder;
+}
+
+TEST(SiglipConfig, FieldsThatAreLeftOutTakeTheClassDefaults) {
+  const EncoderConfig config = ReadEncoderConfig(FolderWithConfig(
+      R"({"model_type": "siglip", "vision_config": {"model_type": "siglip_vision_model"}})"));
+  EXPECT_EQ(config.family, "siglip");
+  EXPECT_EQ(config.width, 768);
+  EXPECT_EQ(config.mlp_width, 3072);
+  EXPECT_EQ(config.blocks, 12);
+  EXPECT_EQ(config.heads, 12);
+  EXPECT_EQ(config.image_height, 224);
+  EXPECT_EQ(config.patch, 16);
+  EXPECT_EQ(config.tokens(), 196);
+  EXPECT_EQ(config.norm_eps, 1e-6f);
+  EXPECT_EQ(config.activation, ActivationKind::kGeluTanh);
+  EXPECT_EQ(config.pool, PoolKind::kAttentionProbe);
+  EXPECT_FALSE(config.class_token);
+}
+
+TEST(SiglipConfig, WithoutAnyVisionConfigIsTheBaseModel) {
+  EXPECT_EQ(ReadEncoderConfig(FolderWithConfig(R"({"model_type": "siglip"})")).width, 768);
+}
+
+TEST(SiglipConfig, StatedFieldsWin) {
+  const EncoderConfig config = ReadEncoderConfig(FolderWithConfig(
+      R"({"model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304,
+          "num_hidden_layers": 27, "num_attention_heads": 16, "image_size": 384,
+          "patch_size": 14, "hidden_act": "gelu", "vision_use_head": false})"));
+  EXPECT_EQ(config.head_dim(), 72);
+  EXPECT_EQ(config.tokens(), 729);  // 384 / 14 = 27.4: the rest of the image is not used
+  EXPECT_EQ(config.activation, ActivationKind::kGeluErf);
+  EXPECT_EQ(config.pool, PoolKind::kNone);
+}
+
+TEST(SiglipConfig, TheTowerOfALargerModelIsRead) {
+  const EncoderConfig config = ReadEncoderConfig(FolderWithConfig(
+      R"({"model_type": "paligemma", "vision_config": {"model_type": "siglip_vision_model",
+          "hidden_size": 1152, "num_attention_heads": 16, "vision_use_head": false}})"));
+  EXPECT_EQ(config.width, 1152);
+  ASSERT_EQ(config.notes.size(), 1u);
+  EXPECT_TRUE(Contains(config.notes[0], "paligemma"));
+}
+
+TEST(SiglipConfig, WrongValuesAreNamedWithTheirField) {
+  EXPECT_TRUE(
+      Contains(ErrorOfConfig(R"({"model_type": "siglip_vision_model", "hidden_size": "x"})"),
+               "'hidden_size' is \"x\""));
+  EXPECT_TRUE(
+      Contains(ErrorOfConfig(R"({"model_type": "siglip", "vision_config": {"hidden_size": -3}})"),
+               "'vision_config.hidden_size' is -3"));
+  EXPECT_TRUE(
+      Contains(ErrorOfConfig(
+                   R"({"model_type": "siglip_vision_model", "hidden_size": 18446744073709551615})"),
+               "'hidden_size'"));
+  EXPECT_TRUE(
+      Contains(ErrorOfConfig(R"({"model_type": "siglip_vision_model", "num_attention_heads": 7})"),
+               "7 attention heads do not divide the width 768"));
+  EXPECT_TRUE(
+      Contains(ErrorOfConfig(R"({"model_type": "siglip_vision_model", "hidden_act": "relu"})"),
+               "'hidden_act' is 'relu'"));
+  EXPECT_TRUE(Contains(ErrorOfConfig(R"({"model_type": "siglip_vision_model", "image_size": 8})"),
+                       "0 patches"));
+}
+
+TEST(Config, BrokenJsonIsNamedWithTheFile) {
+  EXPECT_TRUE(Contains(ErrorOfConfig("{\"model_type\": "), "config.json: not valid JSON"));
+  EXPECT_TRUE(Contains(ErrorOfConfig("[1]"), "expected a JSON object"));
+  EXPECT_TRUE(Contains(ErrorOfConfig("{}"), "neither 'model_type' (transformers) nor"));
+}
+
+TEST(Config, FamiliesWithoutAReaderAreRefusedByName) {
+  const auto of_type = [](const std::string& type) {
+    return ErrorOfConfig("{\"model_type\": \"" + type + "\"}");
+  };
+  EXPECT_TRUE(Contains(of_type("siglip2"), "NaFlex"));
+  EXPECT_TRUE(Contains(of_type("intern_vit_6b"), "InternViT"));
+  EXPECT_TRUE(Contains(of_type("clip"), "CLIP"));
+  EXPECT_TRUE(Contains(of_type("dinov2"), "DINOv2"));
+  EXPECT_TRUE(Contains(of_type("llama"), "model_type 'llama' is not supported"));
+  EXPECT_TRUE(Contains(
+      ErrorOfConfig(
+          R"({"model_type": "siglip", "vision_config": {"model_type": "siglip2_vision_model"}})"),
+      "NaFlex"));
+  EXPECT_TRUE(Contains(
+      ErrorOfConfig(R"({"model_type": "internvl_chat", "vision_config": {"use_moe": true}})"),
+      "'use_moe' is true"));
+}
+
+TEST(Config, AHubNameIsRefusedWithTheCommandThatFetchesIt) {
+  const std::string message = ErrorOf([] { ReadEncoderConfig("google/siglip-base-patch16-224"); });
+  EXPECT_TRUE(Contains(message,
+                       "hf download google/siglip-base-patch16-224 --local-dir "
+                       "siglip-base-patch16-224"))
+      << message;
+}
+
+TEST(Config, APathThatIsNoFolderIsRefusedWithoutADownloadCommand) {
+  EXPECT_FALSE(Contains(ErrorOf([] { ReadEncoderConfig("./no/such"); }), "hf download"));
+  const fs::path folder = FolderWithConfig("{}");
+  EXPECT_TRUE(Contains(ErrorOf([&] { ReadEncoderConfig(folder / "config.json"); }), "is a file"));
+}
+
+TEST(Config, PickledWeightsAreRefusedWithTheCommandThatConvertsThem) {
+  for (const char* name : {"pytorch_model.bin", "model.pth"}) {
+    const fs::path folder = FolderWithConfig(R"({"model_type": "siglip"})");
+    WriteText(folder / name, "pickle");
+    const std::string message = ErrorOf([&] { ReadEncoderConfig(folder); });
+    EXPECT_TRUE(Contains(message, "python3 -c")) << message;
+    EXPECT_TRUE(Contains(message, (folder / "model.safetensors").string())) << message;
+  }
+}
+
+TEST(TimmConfig, SizesComeFromTheWeightsAndHeadsFromTheName) {
+  const EncoderConfig config = ReadEncoderConfig(TimmFolder(
+      R"({"architecture": "vit_large_patch16_224", "num_classes": 7,
+          "pretrained_cfg": {"input_size": [3, 12, 20]}})"));
+  EXPECT_EQ(config.family, "timm-vit");
+  EXPECT_EQ(config.width, 128);
+  EXPECT_EQ(config.mlp_width, 256);
+  EXPECT_EQ(config.blocks, 3);
+  EXPECT_EQ(config.patch, 4);
+  EXPECT_EQ(config.tokens(), 3 * 5 + 1);
+  EXPECT_EQ(config.heads, 16);
+  EXPECT_EQ(config.classes, 7);
+  EXPECT_EQ(config.activation, ActivationKind::kGeluErf);
+  EXPECT_EQ(config.pool, PoolKind::kFirstToken);
+}
+
+TEST(TimmConfig, HeadsComeFromModelArgsThenTheNameThenTheWidth) {
+  const std::string size = R"("pretrained_cfg": {"input_size": [3, 8, 8]})";
+  const EncoderConfig stated = ReadEncoderConfig(
+      TimmFolder(R"({"architecture": "vit_small_patch16_224", "model_args": {"num_heads": 4}, )" +
+                 size + "}"));
+  EXPECT_EQ(stated.heads, 4);
+  const EncoderConfig named =
+      ReadEncoderConfig(TimmFolder(R"({"architecture": "vit_huge_patch14_224", )" + size + "}"));
+  EXPECT_EQ(named.heads, 16);  // 80 wide in the real one
+  const EncoderConfig assumed =
+      ReadEncoderConfig(TimmFolder(R"({"architecture": "vit_wee_patch4_8", )" + size + "}"));
+  EXPECT_EQ(assumed.heads, 2);
+  ASSERT_EQ(assumed.notes.size(), 1u);
+  EXPECT_TRUE(Contains(assumed.notes[0], "64 wide"));
+}
+
+TEST(TimmConfig, MeanPoolingMovesTheNormBehindTheMean) {
+  const EncoderConfig config = ReadEncoderConfig(TimmFolder(
+      R"({"architecture": "vit_large_patch4_8", "global_pool": "avg",
+          "pretrained_cfg": {"input_size": [3, 8, 8]}})"));
+  EXPECT_EQ(config.pool, PoolKind::kMean);
+  EXPECT_TRUE(config.pool_norm);
+  EXPECT_FALSE(config.final_norm);
+}
+
+TEST(TimmConfig, VariantsThatComputeSomethingElseAreRefusedByName) {
+  for (const char* name : {"vit_base_patch16_clip_224", "vit_base_patch16_siglip_224", "resnet50",
+                           "vit_small_patch14_reg4_dinov2", "deit3_base_patch16_224"}) {
+    const std::string message = ErrorOfConfig(std::string("{\"architecture\": \"") + name + "\"}");
+    EXPECT_TRUE(Contains(message, name)) << message;
+    EXPECT_TRUE(Contains(message, "not supported")) << message;
+  }
+  EXPECT_TRUE(Contains(
+      ErrorOfConfig(
+          R"({"architecture": "vit_base_patch16_224", "model_args": {"act_layer": "silu"}})"),
+      "'model_args.act_layer' is not supported"));
+}
+
+TEST(TimmConfig, TheRealModelIsReadWhole) {
+  if (DataFolder().empty()) W8A8_SKIP_OR_FAIL("data", "set W8A8_DATA");
+  const EncoderConfig config = ReadEncoderConfig(VitTinyFolder());
+  EXPECT_EQ(config.width, 192);
+  EXPECT_EQ(config.heads, 3);
+  EXPECT_EQ(config.blocks, 12);
+  EXPECT_EQ(config.tokens(), 197);
+  EXPECT_EQ(config.classes, 1000);
+  EXPECT_TRUE(config.notes.empty());
+}
+
+}  // namespace
+}  // namespace w8a8::test

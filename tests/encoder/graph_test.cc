@@ -1,0 +1,140 @@
+#include "runtime/encoder/graph.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "tests/encoder/small_models.h"
+
+namespace w8a8::test {
+namespace {
+
+// A ViT with a class token and a classifier, as timm has it.
+EncoderConfig TinyVit() {
+  EncoderConfig config = TinySiglip();
+  config.family = "timm-vit";
+  config.class_token = true;
+  config.pool = PoolKind::kFirstToken;
+  config.classes = 10;
+  return config;
+}
+
+std::vector<NodeKind> KindsOf(const Graph& graph, const Stage& stage) {
+  std::vector<NodeKind> kinds;
+  for (int32_t i = stage.first_node; i < stage.last_node; ++i) {
+    kinds.push_back(graph.nodes[static_cast<size_t>(i)].kind);
+  }
+  return kinds;
+}
+
+TEST(Graph, SitesAreTheFourLinearLayersOfEachBlockInOrder) {
+  const std::vector<std::string> expected = {
+      "blocks.0.attn.qkv", "blocks.0.attn.proj", "blocks.0.mlp.fc1", "blocks.0.mlp.fc2",
+      "blocks.1.attn.qkv", "blocks.1.attn.proj", "blocks.1.mlp.fc1", "blocks.1.mlp.fc2"};
+  EXPECT_EQ(BuildGraph(TinySiglip()).Sites(), expected);
+  EXPECT_EQ(BuildGraph(TinyVit()).Sites(), expected);
+}
+
+TEST(Graph, StagesAreTheEmbeddingEachBlockAndTheOutputs) {
+  const Graph graph = BuildGraph(TinyVit());
+  ASSERT_EQ(graph.stages.size(), 4u);
+  EXPECT_EQ(KindsOf(graph, graph.stages[0]), std::vector<NodeKind>{NodeKind::kEmbed});
+  const std::vector<NodeKind> block = {
+      NodeKind::kNorm, NodeKind::kLinear, NodeKind::kAttention,  NodeKind::kLinear, NodeKind::kAdd,
+      NodeKind::kNorm, NodeKind::kLinear, NodeKind::kActivation, NodeKind::kLinear, NodeKind::kAdd};
+  EXPECT_EQ(KindsOf(graph, graph.stages[1]), block);
+  EXPECT_EQ(KindsOf(graph, graph.stages[2]), block);
+  const std::vector<NodeKind> outputs = {NodeKind::kNorm, NodeKind::kSelectRow, NodeKind::kLinear};
+  EXPECT_EQ(KindsOf(graph, graph.stages[3]), outputs);
+  EXPECT_EQ(graph.stages.back().last_node, static_cast<int32_t>(graph.nodes.size()));
+}
+
+TEST(Graph, OutputSlotsHaveTheShapesOfTheModel) {
+  const Graph graph = BuildGraph(TinyVit());
+  const auto slot = [&graph](SlotId id) { return graph.slots[static_cast<size_t>(id)]; };
+  EXPECT_EQ(slot(graph.tokens).rows, 17);  // 4 x 4 patches and the class token
+  EXPECT_EQ(slot(graph.tokens).cols, 64);
+  EXPECT_EQ(slot(graph.pooled).rows, 1);
+  EXPECT_EQ(slot(graph.logits).cols, 10);
+  EXPECT_EQ(slot(graph.pixels).cols, 32 * 32);
+}
+
+TEST(Graph, AttentionProbeReadsOneQueryAndTheTokensKeysAndValues) {
+  const Graph graph = BuildGraph(TinySiglip());
+  const Stage last = graph.stages.back();
+  const Node* attention = nullptr;
+  for (int32_t i = last.first_node; i < last.last_node; ++i) {
+    const Node& node = graph.nodes[static_cast<size_t>(i)];
+    if (node.kind == NodeKind::kAttention) attention = &node;
+  }
+  ASSERT_NE(attention, nullptr);
+  EXPECT_EQ(graph.slots[static_cast<size_t>(attention->in)].rows, 1);
+  EXPECT_EQ(graph.slots[static_cast<size_t>(attention->in2)].rows, 16);
+  EXPECT_EQ(graph.slots[static_cast<size_t>(attention->in2)].cols, 128);
+  EXPECT_EQ(attention->q_col, 0);
+  EXPECT_EQ(attention->k_col, 0);
+  EXPECT_EQ(attention->v_col, 64);
+  EXPECT_EQ(graph.nodes.back().kind, NodeKind::kAdd);
+  EXPECT_EQ(graph.nodes.back().out, graph.pooled);
+}
+
+TEST(Graph, LinearNodesNeverWriteTheirOwnInputAndShapesAgree) {
+  for (const EncoderConfig& config : {TinySiglip(), TinyVit()}) {
+    const Graph graph = BuildGraph(config);
+    for (const Node& node : graph.nodes) {
+      if (node.kind != NodeKind::kLinear) continue;
+      EXPECT_NE(node.in, node.out) << node.weight;
+      EXPECT_EQ(graph.slots[static_cast<size_t>(node.in)].rows,
+                graph.slots[static_cast<size_t>(node.out)].rows)
+          << node.weight;
+    }
+  }
+}
+
+TEST(Graph, EveryNodeReadsASlotThatWasWrittenBefore) {
+  for (const EncoderConfig& config : {TinySiglip(), TinyVit()}) {
+    const Graph graph = BuildGraph(config);
+    std::set<SlotId> written = {graph.pixels};
+    for (const Node& node : graph.nodes) {
+      for (const SlotId slot : {node.in, node.in2}) {
+        EXPECT_TRUE(slot == kNoSlot || written.contains(slot)) << node.weight;
+      }
+      written.insert(node.out);
+    }
+  }
+}
+
+TEST(Graph, BetweenStagesOnlyTheStreamIsAlive) {
+  const Graph graph = BuildGraph(TinySiglip());
+  for (const Stage& stage : graph.stages) {
+    std::set<SlotId> written = {graph.pixels, graph.stream};
+    for (int32_t i = stage.first_node; i < stage.last_node; ++i) {
+      const Node& node = graph.nodes[static_cast<size_t>(i)];
+      for (const SlotId slot : {node.in, node.in2}) {
+        EXPECT_TRUE(slot == kNoSlot || written.contains(slot)) << node.weight;
+      }
+      written.insert(node.out);
+    }
+  }
+}
+
+// The fields for families that have no reader yet change nodes, not the builder.
+TEST(Graph, PreNormLayerScaleAndQkNormAreNodesOfTheSameGraph) {
+  EncoderConfig config = TinyVit();
+  config.pre_norm = true;
+  config.layer_scale = true;
+  config.qk_norm = true;
+  config.norm = NormKind::kRmsNorm;
+  const Graph graph = BuildGraph(config);
+  EXPECT_EQ(KindsOf(graph, graph.stages[0]),
+            (std::vector<NodeKind>{NodeKind::kEmbed, NodeKind::kNorm}));
+  EXPECT_EQ(graph.nodes[1].out, graph.stream);
+  const Node& qk_norm = graph.nodes[static_cast<size_t>(graph.stages[1].first_node + 2)];
+  EXPECT_EQ(qk_norm.kind, NodeKind::kQkNorm);
+  EXPECT_EQ(qk_norm.weight, "blocks.0.attn");
+  EXPECT_EQ(qk_norm.k_col, 64);
+  EXPECT_EQ(graph.nodes[static_cast<size_t>(graph.stages[1].last_node - 1)].weight, "blocks.0.ls2");
+}
+
+}  // namespace
+}  // namespace w8a8::test
