@@ -1,0 +1,106 @@
+#include "eval/commands/preprocess.h"
+
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include "datasets/loader.h"
+#include "eval/progress.h"
+#include "eval/session.h"
+#include "runtime/base/error.h"
+#include "runtime/base/safetensors.h"
+
+namespace w8a8 {
+namespace {
+
+struct Preprocessed {
+  std::vector<float> pixel_values;
+  std::vector<RgbImage> resized;
+  std::vector<std::string> names;
+  std::vector<SkippedImage> skipped;
+};
+
+Preprocessed LoadAll(const Options& options, const Preprocessor& preprocessor) {
+  ImageSet set = ListImages(options.images);
+  const size_t files = set.files.size();
+  ImageLoader loader(std::move(set.files), preprocessor,
+                     {.threads = options.ThreadCount(), .max_images = options.max_images});
+  Progress progress("preprocess", "images", static_cast<double>(files), options.quiet);
+  Preprocessed all;
+  all.skipped = std::move(set.unreadable);
+  while (auto image = loader.Next()) {
+    all.pixel_values.insert(all.pixel_values.end(), image->pixels.begin(), image->pixels.end());
+    all.resized.push_back(std::move(image->resized));
+    all.names.push_back(std::move(image->name));
+    progress.Update(static_cast<double>(image->index + 1));
+  }
+  all.skipped.insert(all.skipped.end(), loader.skipped().begin(), loader.skipped().end());
+  return all;
+}
+
+// File names are bytes; those that are not UTF-8 are shown with replacement characters.
+std::string Dump(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+nlohmann::json SkippedJson(const std::vector<SkippedImage>& skipped) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const SkippedImage& image : skipped) {
+    list.push_back({{"file", image.file}, {"reason", image.reason}});
+  }
+  return list;
+}
+
+void Write(const Options& options, const Preprocessor& preprocessor, const Preprocessed& all) {
+  const int64_t height = preprocessor.size().height;
+  const int64_t width = preprocessor.size().width;
+  SafetensorsWriter writer;
+  writer.Add("pixel_values", Dtype::kF32,
+             {static_cast<int64_t>(all.names.size()), 3, height, width},
+             std::span<const float>(all.pixel_values));
+  for (size_t i = 0; i < all.resized.size(); ++i) {
+    writer.Add(fmt::format("resized.{}", i), Dtype::kU8, {height, width, 3},
+               std::span<const uint8_t>(all.resized[i].pixels));
+  }
+  writer.SetMetadata("images", Dump(all.names));
+  writer.SetMetadata("skipped", Dump(SkippedJson(all.skipped)));
+  writer.SetMetadata("preprocessing", DescribePreprocessing(preprocessor.config()));
+  writer.SetMetadata("preprocessing_sha256", PreprocessingSha256(preprocessor.config()));
+  writer.Write(options.out);
+}
+
+void PrintResult(const Options& options, const Preprocessor& preprocessor,
+                 const Preprocessed& all) {
+  if (options.json) {
+    fmt::print("{}\n", Dump({{"out", options.out},
+                             {"images", all.names.size()},
+                             {"skipped", SkippedJson(all.skipped)},
+                             {"preprocessing", DescribePreprocessing(preprocessor.config())}}));
+    return;
+  }
+  for (const SkippedImage& image : all.skipped) {
+    fmt::print(stderr, "skipped {}: {}\n", image.file, image.reason);
+  }
+  if (options.quiet) return;
+  fmt::print("{}: {} images, {} skipped; {}\n", options.out, all.names.size(), all.skipped.size(),
+             DescribePreprocessing(preprocessor.config()));
+}
+
+}  // namespace
+
+int RunPreprocess(const Options& options) {
+  RequireFlag(options.model, "--model", "preprocess");
+  RequireFlag(options.images, "--images", "preprocess");
+  RequireFlag(options.out, "--out", "preprocess");
+  const Resampler resampler = ResamplerFromName(options.resampler);
+  const Preprocessor preprocessor(ReadPreprocessConfig(options.model, resampler));
+  const Preprocessed all = LoadAll(options, preprocessor);
+  if (all.names.empty()) {
+    Fail("--images {}: none of its {} images can be read; the first: {}: {}", options.images,
+         all.skipped.size(), all.skipped.front().file, all.skipped.front().reason);
+  }
+  Write(options, preprocessor, all);
+  PrintResult(options, preprocessor, all);
+  return 0;
+}
+
+}  // namespace w8a8
