@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <tuple>
 #include <unordered_map>
 
@@ -17,9 +18,9 @@ namespace {
 constexpr size_t kLanes = 8;
 using Lanes = std::array<double, kLanes>;
 
-struct LaneSums {
+struct ImageSums {
   Lanes expected_sq = {}, actual_sq = {}, product = {}, error_sq = {}, error = {}, max_abs = {};
-  Lanes finite = {};  // counts, exact in binary64
+  uint64_t nonfinite = 0;
 };
 
 double Total(const Lanes& lanes) {
@@ -27,35 +28,79 @@ double Total(const Lanes& lanes) {
          ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-void AddElement(LaneSums& sums, size_t lane, float expected, float actual) {
+bool BothFinite(float expected, float actual) {
   constexpr float kMax = std::numeric_limits<float>::max();
-  const bool finite = (std::fabs(expected) <= kMax) & (std::fabs(actual) <= kMax);
-  const double e = finite ? double{expected} : 0.0;
-  const double a = finite ? double{actual} : 0.0;
-  const double error = a - e;
-  const double magnitude = std::fabs(error);
-  sums.expected_sq[lane] += e * e;
-  sums.actual_sq[lane] += a * a;
-  sums.product[lane] += e * a;
-  sums.error_sq[lane] += error * error;
-  sums.error[lane] += error;
-  sums.max_abs[lane] = magnitude > sums.max_abs[lane] ? magnitude : sums.max_abs[lane];
-  sums.finite[lane] += finite ? 1.0 : 0.0;
+  return (std::fabs(expected) <= kMax) & (std::fabs(actual) <= kMax);
 }
 
-void AddRow(LaneSums& sums, const float* expected, const float* actual, size_t cols) {
-  LaneSums local = sums;  // a copy that cannot alias the rows
-  size_t k = 0;
-  for (; k + kLanes <= cols; k += kLanes) {
+// Two loops of three sums each: with all six (48 lanes) in one the sums live in memory, at 9 ns an
+// element. Lengths are multiples of kLanes, values finite.
+[[gnu::always_inline]] inline void AddFinite(ImageSums& sums, std::span<const float> expected,
+                                             std::span<const float> actual) {
+  Lanes expected_sq = sums.expected_sq, actual_sq = sums.actual_sq, product = sums.product;
+  for (size_t k = 0; k < expected.size(); k += kLanes) {
     for (size_t lane = 0; lane < kLanes; ++lane) {
-      AddElement(local, lane, expected[k + lane], actual[k + lane]);
+      const double e = expected[k + lane], a = actual[k + lane];
+      expected_sq[lane] += e * e;
+      actual_sq[lane] += a * a;
+      product[lane] += e * a;
     }
   }
-  for (size_t lane = 0; k < cols; ++k, ++lane) AddElement(local, lane, expected[k], actual[k]);
-  sums = local;
+  sums.expected_sq = expected_sq;
+  sums.actual_sq = actual_sq;
+  sums.product = product;
+
+  Lanes error_sq = sums.error_sq, error_sum = sums.error, max_abs = sums.max_abs;
+  for (size_t k = 0; k < expected.size(); k += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const double error = double{actual[k + lane]} - double{expected[k + lane]};
+      const double magnitude = std::fabs(error);
+      error_sq[lane] += error * error;
+      error_sum[lane] += error;
+      max_abs[lane] = magnitude > max_abs[lane] ? magnitude : max_abs[lane];
+    }
+  }
+  sums.error_sq = error_sq;
+  sums.error = error_sum;
+  sums.max_abs = max_abs;
 }
 
-ImageError MakeRecord(int64_t image, const LaneSums& sums, uint64_t pairs) {
+[[gnu::target("avx2")]] void AddFiniteAvx2(ImageSums& sums, std::span<const float> expected,
+                                           std::span<const float> actual) {
+  AddFinite(sums, expected, actual);
+}
+
+// One row of each as floats, padded with zeros to a multiple of kLanes.
+struct RowPair {
+  explicit RowPair(int64_t columns)
+      : cols(static_cast<size_t>(columns)),
+        expected((cols + kLanes - 1) / kLanes * kLanes),
+        actual(expected.size()) {}
+
+  size_t cols;
+  std::vector<float> expected, actual;
+};
+
+// Pairs that are not finite become zeros in both, which add nothing to any sum.
+uint64_t ClearNonfinite(RowPair& row) {
+  size_t finite = 0;
+  for (size_t k = 0; k < row.cols; ++k) finite += BothFinite(row.expected[k], row.actual[k]);
+  if (finite == row.cols) return 0;
+  for (size_t k = 0; k < row.cols; ++k) {
+    if (!BothFinite(row.expected[k], row.actual[k])) row.expected[k] = row.actual[k] = 0;
+  }
+  return row.cols - finite;
+}
+
+void AddRow(ImageSums& sums, RowPair& row) {
+  static const bool has_avx2 = __builtin_cpu_supports("avx2") > 0;
+  sums.nonfinite += ClearNonfinite(row);
+  // The same operations in the same order: equal bits.
+  if (has_avx2) return AddFiniteAvx2(sums, row.expected, row.actual);
+  AddFinite(sums, row.expected, row.actual);
+}
+
+ImageError MakeRecord(int64_t image, const ImageSums& sums, int64_t pairs) {
   ImageError record;
   record.image = image;
   record.sum_expected_sq = Total(sums.expected_sq);
@@ -64,8 +109,8 @@ ImageError MakeRecord(int64_t image, const LaneSums& sums, uint64_t pairs) {
   record.sum_error_sq = Total(sums.error_sq);
   record.sum_error = Total(sums.error);
   record.max_abs = *std::max_element(sums.max_abs.begin(), sums.max_abs.end());
-  record.compared = static_cast<uint64_t>(Total(sums.finite));
-  record.nonfinite = pairs - record.compared;
+  record.compared = static_cast<uint64_t>(pairs) - sums.nonfinite;
+  record.nonfinite = sums.nonfinite;
   return record;
 }
 
@@ -128,27 +173,26 @@ double Cosine(const ImageError& record) {
 
 void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const Half> actual) {
   W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
-  const auto cols = static_cast<size_t>(expected.cols);
-  std::vector<float> expected_row(cols), actual_row(cols);
-  LaneSums sums;
+  ImageSums sums;
+  RowPair row(expected.cols);
   for (int64_t r = 0; r < expected.rows; ++r) {
-    ToFloat(expected.row_span(r), expected_row);
-    ToFloat(actual.row_span(r), actual_row);
-    AddRow(sums, expected_row.data(), actual_row.data(), cols);
+    ToFloat(expected.row_span(r), std::span(row.expected).first(row.cols));
+    ToFloat(actual.row_span(r), std::span(row.actual).first(row.cols));
+    AddRow(sums, row);
   }
-  records_.push_back(MakeRecord(image, sums, static_cast<uint64_t>(expected.rows) * cols));
+  records_.push_back(MakeRecord(image, sums, expected.rows * expected.cols));
 }
 
 void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const float> actual) {
   W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
-  const auto cols = static_cast<size_t>(expected.cols);
-  std::vector<float> expected_row(cols);
-  LaneSums sums;
+  ImageSums sums;
+  RowPair row(expected.cols);
   for (int64_t r = 0; r < expected.rows; ++r) {
-    ToFloat(expected.row_span(r), expected_row);
-    AddRow(sums, expected_row.data(), actual.row(r), cols);
+    ToFloat(expected.row_span(r), std::span(row.expected).first(row.cols));
+    std::ranges::copy(actual.row_span(r), row.actual.begin());
+    AddRow(sums, row);
   }
-  records_.push_back(MakeRecord(image, sums, static_cast<uint64_t>(expected.rows) * cols));
+  records_.push_back(MakeRecord(image, sums, expected.rows * expected.cols));
 }
 
 void ErrorMeter::AddSaturation(int64_t image, uint64_t saturated, uint64_t elements) {

@@ -5,18 +5,22 @@
 
 namespace w8a8 {
 
-std::vector<SweepPoint> SweepCurve(const Report& report, const std::string& precision,
-                                   const std::string& granularity) {
-  std::vector<SweepPoint> points;
-  for (size_t i = 0; i < report.arms.size(); ++i) {
-    const ArmReport& arm = report.arms[i];
-    if (arm.precision != precision || arm.granularity != granularity) continue;
-    points.push_back({.arm = i, .clip_range = arm.clip_range});
+std::vector<SweepCurve> SweepCurves(const Report& report) {
+  const auto place = [&](size_t arm) { return report.arms[arm].clip_range.value_or(HUGE_VAL); };
+  std::vector<SweepCurve> curves;
+  for (const char* precision : {"int8", "fake"}) {
+    for (const char* granularity : {"per-token", "per-tensor"}) {
+      SweepCurve curve{.precision = precision, .granularity = granularity, .arms = {}};
+      for (size_t i = 0; i < report.arms.size(); ++i) {
+        const ArmReport& arm = report.arms[i];
+        if (arm.precision == precision && arm.granularity == granularity) curve.arms.push_back(i);
+      }
+      std::stable_sort(curve.arms.begin(), curve.arms.end(),
+                       [&](size_t a, size_t b) { return place(a) < place(b); });
+      if (!curve.arms.empty()) curves.push_back(std::move(curve));
+    }
   }
-  const auto place = [](const SweepPoint& point) { return point.clip_range.value_or(HUGE_VAL); };
-  std::stable_sort(points.begin(), points.end(),
-                   [&](const SweepPoint& a, const SweepPoint& b) { return place(a) < place(b); });
-  return points;
+  return curves;
 }
 
 std::string MainOutput(const Report& report) {

@@ -143,15 +143,14 @@ struct RunInfo {
   std::map<std::string, LatencyFigures> latency;  // by precision: "fp16", "int8"
 };
 
-// A point of the sweep: an arm whose every site has one granularity and one clip range.
-struct SweepPoint {
-  size_t arm = 0;                    // index into Report::arms
-  std::optional<double> clip_range;  // none: no clip
+// Arms of one precision and granularity that differ in the clip range: one curve of the sweep.
+struct SweepCurve {
+  std::string precision, granularity;
+  std::vector<size_t> arms;  // indices into Report::arms, by clip range, "no clip" last
 };
 
-// Points of one curve, by clip range, "no clip" last.
-std::vector<SweepPoint> SweepCurve(const Report& report, const std::string& precision,
-                                   const std::string& granularity);
+// Those that have points, in a fixed order: int8 before fake, per-token before per-tensor.
+std::vector<SweepCurve> SweepCurves(const Report& report);
 
 // The output that figures about "the" error are read from: logits, else pooled, else tokens; empty
 // if no arm has any.
