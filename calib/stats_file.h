@@ -32,6 +32,10 @@ struct ImageEntry {
 // SHA-256 of the sorted lines "sha256  name\n", the listing of the sha256sum program.
 std::string ImageSetSha256(std::vector<ImageEntry> images);
 
+// Throws Error naming `where` and the image if an (sha256, name) occurs twice: it would count
+// twice. StatsWriter checks it too; call this before the work is done.
+void CheckImagesDiffer(std::vector<ImageEntry> images, const std::string& where);
+
 struct StatsHeader {
   std::string model_sha256;
   std::string preprocessing_sha256;

@@ -40,14 +40,18 @@ std::string ImageSetSha256(std::vector<ImageEntry> images) {
   return Sha256Hex(listing);
 }
 
+void CheckImagesDiffer(std::vector<ImageEntry> images, const std::string& where) {
+  std::sort(images.begin(), images.end());
+  const auto twice = std::adjacent_find(images.begin(), images.end());
+  if (twice == images.end()) return;
+  Fail("{}: image {} (sha256 {}) is listed twice; its statistics would count twice. List it once.",
+       where, twice->name, twice->sha256);
+}
+
 StatsWriter::StatsWriter(const std::filesystem::path& path, StatsHeader header)
     : file_(path), header_(std::move(header)) {
   std::sort(header_.images.begin(), header_.images.end());
-  const auto twice = std::adjacent_find(header_.images.begin(), header_.images.end());
-  if (twice != header_.images.end()) {
-    Fail("{}: image {} (sha256 {}) is listed twice; its statistics would count twice.",
-         path.string(), twice->name, twice->sha256);
-  }
+  CheckImagesDiffer(header_.images, path.string());
   WriteImages(header_.images, &file_);
   file_.Attribute("/", "version", kVersion);
   file_.Attribute("/", "model_sha256", header_.model_sha256);
