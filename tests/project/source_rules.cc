@@ -1,0 +1,111 @@
+#include "tests/project/source_rules.h"
+
+#include <algorithm>
+#include <array>
+#include <regex>
+#include <set>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "runtime/base/atomic_file.h"
+#include "tests/project/source_files.h"
+
+namespace w8a8::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The sorted files under root's `folders` whose names end in one of `endings`.
+std::vector<std::string> FilesEndingIn(const fs::path& root,
+                                       const std::vector<std::string_view>& folders,
+                                       const std::vector<std::string_view>& endings) {
+  std::vector<std::string> files;
+  for (const std::string_view folder : folders) {
+    if (!fs::is_directory(root / folder)) continue;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / folder)) {
+      const std::string name = entry.path().string();
+      const bool wanted = std::ranges::any_of(
+          endings, [&](std::string_view ending) { return name.ends_with(ending); });
+      if (wanted && entry.is_regular_file()) {
+        files.push_back(fs::relative(entry.path(), root).generic_string());
+      }
+    }
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+// Split, so that this file keeps the rule it checks.
+const std::vector<std::string>& ForbiddenTexts() {
+  static const std::vector<std::string> texts = {
+      std::string("/wo") + "rk/", std::string("/ho") + "me/", std::string("/ro") + "ot/",
+      std::string("TO") + "DO",   std::string("FIX") + "ME",  std::string("XX") + "X",
+  };
+  return texts;
+}
+
+void CheckText(const std::string& file, const std::string& text,
+               std::vector<std::string>& breaches) {
+  for (const std::string& forbidden : ForbiddenTexts()) {
+    const size_t place = text.find(forbidden);
+    if (place == std::string::npos) continue;
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(place), '\n');
+    breaches.push_back(fmt::format("{}:{}: holds '{}'", file, line, forbidden));
+  }
+}
+
+void CheckSource(const fs::path& root, const std::string& file, const std::string& text,
+                 std::vector<std::string>& breaches) {
+  const int64_t lines = std::count(text.begin(), text.end(), '\n');
+  if (lines > kMostLines) {
+    breaches.push_back(fmt::format("{}: {} lines, more than {}", file, lines, kMostLines));
+  }
+  if (file.ends_with(".h")) {
+    if (text.find("#pragma once\n") == std::string::npos) {
+      breaches.push_back(fmt::format("{}: no #pragma once", file));
+    }
+    return;
+  }
+  // A source stands in the CMakeLists.txt of its own folder or of one above it.
+  for (fs::path folder = fs::path(file).parent_path(); !folder.empty();
+       folder = folder.parent_path()) {
+    const fs::path list = root / folder / "CMakeLists.txt";
+    if (!fs::exists(list)) continue;
+    const std::string name = fs::path(file).lexically_relative(folder).generic_string();
+    const std::regex listed("(^|[\\s(])" + std::regex_replace(name, std::regex("\\."), "\\.") +
+                            "($|[\\s)])");
+    if (std::regex_search(ReadFile(list), listed)) return;
+  }
+  breaches.push_back(fmt::format("{}: no CMakeLists.txt lists it", file));
+}
+
+}  // namespace
+
+std::vector<std::string> SourceFiles(const fs::path& root) {
+  return FilesEndingIn(root, {"calib", "datasets", "eval", "quant", "reports", "runtime", "tests"},
+                       {".h", ".cc", ".cu", ".cuh"});
+}
+
+std::vector<std::string> TextFiles(const fs::path& root) {
+  std::vector<std::string> files = FilesEndingIn(
+      root, {"calib", "datasets", "eval", "quant", "reports", "runtime", "tests", "scripts", ".ci"},
+      {".h", ".cc", ".cu", ".cuh", ".py", ".sh", ".cmake", ".txt", ".md", ".mustache", "/run",
+       "/setup", "/test"});
+  for (const char* name : {"CMakeLists.txt", "CMakePresets.json", "README.md"}) {
+    if (fs::exists(root / name)) files.emplace_back(name);
+  }
+  return files;
+}
+
+std::vector<std::string> SourceRuleBreaches(const fs::path& root) {
+  std::vector<std::string> breaches;
+  for (const std::string& file : TextFiles(root)) CheckText(file, ReadFile(root / file), breaches);
+  for (const std::string& file : SourceFiles(root)) {
+    CheckSource(root, file, ReadFile(root / file), breaches);
+  }
+  return breaches;
+}
+
+}  // namespace w8a8::test

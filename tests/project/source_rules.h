@@ -1,0 +1,17 @@
+// Rules that every file of the source tree keeps.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace w8a8::test {
+
+constexpr int64_t kMostLines = 400;
+
+// One sentence for every breach under `root`: a source of more than kMostLines lines, a header
+// without #pragma once, a path of one machine, work left for later, a source that no CMakeLists.txt
+// beside it lists.
+std::vector<std::string> SourceRuleBreaches(const std::filesystem::path& root);
+
+}  // namespace w8a8::test

@@ -1,0 +1,52 @@
+#include "tests/project/source_rules.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/project/planted_tree.h"
+
+namespace w8a8::test {
+namespace {
+
+using Breaches = std::vector<std::string>;
+
+TEST(SourceRules, AreKept) { EXPECT_EQ(SourceRuleBreaches(W8A8_SOURCE_DIR), Breaches()); }
+
+TEST(SourceRules, LongFilesAreFound) {
+  const PlantedTree tree;
+  std::string text = "#pragma once\n";
+  for (int64_t line = 1; line < kMostLines; ++line) text += "\n";
+  tree.Plant("quant/spec.h", text);
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches());
+  tree.Plant("quant/spec.h", text + "\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches{"quant/spec.h: 401 lines, more than 400"});
+}
+
+TEST(SourceRules, HeadersWithoutAGuardAreFound) {
+  const PlantedTree tree;
+  tree.Plant("quant/spec.h", "int x;\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches{"quant/spec.h: no #pragma once"});
+}
+
+TEST(SourceRules, MachinePathsAndLeftWorkAreFound) {
+  const PlantedTree tree;
+  tree.Plant("scripts/plot.py", std::string("import sys\npath = '/ho") + "me/me/data'\n");
+  tree.Plant("README.md", std::string("TO") + "DO\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()),
+            (Breaches{std::string("scripts/plot.py:2: holds '/ho") + "me/'",
+                      std::string("README.md:1: holds 'TO") + "DO'"}));
+}
+
+TEST(SourceRules, UnlistedSourcesAreFound) {
+  const PlantedTree tree;
+  tree.Plant("quant/CMakeLists.txt", "w8a8_library(w8a8_quant SOURCES a.cc kinds/b.cc)\n");
+  tree.Plant("quant/a.cc", "\n");
+  tree.Plant("quant/kinds/b.cc", "\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches());
+  tree.Plant("quant/aa.cc", "\n");
+  tree.Plant("quant/b.cc", "\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), (Breaches{"quant/aa.cc: no CMakeLists.txt lists it",
+                                                       "quant/b.cc: no CMakeLists.txt lists it"}));
+}
+
+}  // namespace
+}  // namespace w8a8::test
