@@ -291,7 +291,9 @@ int RunLinear(const Options& options) {
   const Kernels& kernels = KernelsOf(options);
   const LayerInput in = ReadInput(options.in);
   LayerOutput out = RunLayer(in, spec, options, kernels);
-  if (options.input_scale && !out.input_scale.empty()) out.input_scale.resize(1);
+  if (options.input_scale && !out.input_scale.empty()) {
+    out.input_scale.erase(out.input_scale.begin() + 1, out.input_scale.end());
+  }
   WriteOutput(in, out, options.out);
   return 0;
 }
