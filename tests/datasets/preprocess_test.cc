@@ -1,0 +1,99 @@
+#include "datasets/preprocess.h"
+
+#include <cmath>
+#include <iostream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "datasets/image_set.h"
+#include "golden_images.h"
+#include "runtime/base/safetensors.h"
+#include "tests/support/environment.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8::test {
+namespace {
+
+std::vector<float> PixelValues(const Preprocessor& preprocessor, const RgbImage& image) {
+  return preprocessor.Normalize(preprocessor.ResizeAndCrop(image));
+}
+
+class PreprocessGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(PreprocessGolden, PixelValuesEqualThePythonProcessors) {
+  const auto folder = ScratchFolder("preprocess_golden");
+  for (const GoldenRow& row : ReadGoldenTable(GetParam())) {
+    WriteText(folder / "preprocessor_config.json", row.at("config"));
+    const Preprocessor preprocessor(
+        ReadPreprocessConfig(folder, ResamplerFromName(row.at("resampler"))));
+    const RgbImage image = HashImage(std::stoi(row.at("width")), std::stoi(row.at("height")),
+                                     std::stoull(row.at("seed")));
+    EXPECT_EQ(Digest(PixelValues(preprocessor, image)), row.at("sha256"))
+        << row.at("config") << " " << row.at("resampler") << " " << SizeText(image);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PreprocessGolden,
+                         testing::Values("preprocess_transformers.tsv", "preprocess_timm.tsv"),
+                         [](const auto& test) {
+                           return std::string(test.param).substr(11, 4) == "timm" ? "timm"
+                                                                                  : "transformers";
+                         });
+
+TEST(Preprocess, CalibrationPhotosHavePillowsBytes) {
+  const auto folder = DataFolder() / "images/calib";
+  if (!std::filesystem::exists(folder)) W8A8_SKIP_OR_FAIL("data", "no " + folder.string());
+  const Preprocessor preprocessor(ReadPreprocessConfig(VitTinyFolder(), Resampler::kPillow13));
+  const auto rows = ReadGoldenTable("resample_photos.tsv");
+  EXPECT_EQ(rows.size(), 211u);
+  EXPECT_EQ(ListImages(folder).files.size(), rows.size());
+  for (const GoldenRow& row : rows) {
+    const RgbImage image = DecodeFile(folder / row.at("file"), AlphaRule::kDrop);
+    EXPECT_EQ(SizeText(image), row.at("size")) << row.at("file");
+    EXPECT_EQ(Digest(preprocessor.ResizeAndCrop(image).pixels), row.at("sha256")) << row.at("file");
+  }
+}
+
+// The golden's inputs were normalized in binary64, ours in binary32: what must agree is the levels.
+std::vector<float> LevelsOf(std::span<const float> values) {
+  std::vector<float> levels;
+  for (const float value : values) levels.push_back(std::round((value * 0.5f + 0.5f) * 255.0f));
+  return levels;
+}
+
+TEST(Preprocess, RealModelsGoldenInputsHaveOurLevels) {
+  const auto golden = VitTinyFolder() / "golden_fp64.safetensors";
+  if (!std::filesystem::exists(golden)) W8A8_SKIP_OR_FAIL("data", "no " + golden.string());
+  const SafetensorsFile file(golden);
+  const std::vector<float> input = FloatValues(file.Get("input"));
+  const Preprocessor preprocessor(ReadPreprocessConfig(VitTinyFolder(), Resampler::kPillow13));
+  constexpr size_t kImage = 3 * 224 * 224;
+  std::istringstream names(file.metadata().at("files"));
+  std::string name;
+  int compared = 0;
+  for (size_t offset = 0; std::getline(names, name, ','); offset += kImage) {
+    const auto photo = DataFolder() / "images/eval" / name;
+    if (!std::filesystem::exists(photo)) {
+      std::cout << "*** " << name << " of the golden is not among the photos: not compared ***\n";
+      continue;
+    }
+    const auto actual = PixelValues(preprocessor, DecodeFile(photo, AlphaRule::kDrop));
+    const auto expected = std::span(input).subspan(offset, kImage);
+    EXPECT_EQ(Equal(LevelsOf(expected), LevelsOf(actual)), "") << name;
+    ++compared;
+  }
+  EXPECT_GE(compared, 1);
+}
+
+TEST(Preprocess, AnImpossibleAspectRatioIsAReasonNotACrash) {
+  PreprocessConfig config;
+  config.resize_rule = ResizeRule::kShortestEdge;
+  config.shortest_edge = 8192;
+  config.crop = ImageSize{224, 224};
+  const Preprocessor preprocessor(config);
+  EXPECT_THROW(preprocessor.ResizeAndCrop(HashImage(1, 200000, 1)), UnreadableImage);
+}
+
+}  // namespace
+}  // namespace w8a8::test
