@@ -148,6 +148,14 @@ const TensorView* Checkpoint::Find(std::string_view key) const {
   return found == tensors_.end() ? nullptr : &found->second;
 }
 
+const std::string* Checkpoint::Metadata(const std::string& key) const {
+  for (const SafetensorsFile& shard : shards_) {
+    const auto found = shard.metadata().find(key);
+    if (found != shard.metadata().end()) return &found->second;
+  }
+  return nullptr;
+}
+
 std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wanted) const {
   std::vector<std::string> prefixes;
   for (const auto& [key, view] : tensors_) {

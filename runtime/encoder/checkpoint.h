@@ -25,6 +25,8 @@ class Checkpoint {
 
   const TensorView* Find(std::string_view key) const;  // nullptr if absent
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
+  // The entry of the first shard that has one; nullptr if none has.
+  const std::string* Metadata(const std::string& key) const;
   const std::vector<std::filesystem::path>& files() const { return files_; }
   const std::filesystem::path& folder() const { return folder_; }
 

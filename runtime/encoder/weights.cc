@@ -190,6 +190,13 @@ const std::string& EncoderWeights::sha256() const {
   return impl_->sha256;
 }
 
+const std::string& EncoderWeights::source_sha256() const {
+  const std::string* source = impl_->checkpoint.Metadata("source_sha256");
+  return quantized() && source != nullptr ? *source : sha256();
+}
+
+const std::string& EncoderWeights::prefix() const { return impl_->prefix; }
+
 std::vector<std::filesystem::path> EncoderWeights::files() const {
   return impl_->checkpoint.files();
 }

@@ -59,6 +59,10 @@ class EncoderWeights {
   // Of the one file; of several: of their lines "<sha256>  <name>\n" in the order of their names.
   // Computed once, on first use.
   const std::string& sha256() const;
+  // Of the model that a quantized/ folder of ours was made from (its plan.json names it); for every
+  // other model its own sha256().
+  const std::string& source_sha256() const;
+  const std::string& prefix() const;                 // the tower's: "vision_model." or ""
   std::vector<std::filesystem::path> files() const;  // the shards
   const std::vector<std::string>& notes() const;     // unexpected keys and other oddities
 
