@@ -97,6 +97,7 @@ void WriteArms(Hdf5OutputFile& file, const Report& report) {
   table.Text("granularity", [](Arm arm) { return Or(arm.granularity); });
   table.Column<double>("clip_range", ClipRangeOf);
   table.Column<uint8_t>("chosen", [](Arm arm) { return arm.chosen; });
+  table.Text("label", [](Arm arm) { return arm.label; });
   table.Interval("top1", [](Arm arm) { return Or(arm.top1); });
   table.Interval("top5", [](Arm arm) { return Or(arm.top5); });
   table.Interval("agreement", [](Arm arm) { return Or(arm.agreement); });

@@ -4,7 +4,8 @@
 //   /verdict          ship, arm, text
 //   /facts/…          the facts as attributes of nested groups
 //   /arms             name, precision, flavour, granularity, clip_range (+inf: no clip), chosen,
-//                     top1, top5, agreement, weight_bytes (0: unknown), outputs/<output>/<figure>
+//                     label, top1, top5, agreement, weight_bytes (0: unknown),
+//                     outputs/<output>/<figure>
 //   /sites            site, arm, view, block (-1: none) and the figures
 //   /sweep            the rows of /arms that are points of the sweep: arm, precision, granularity,
 //                     clip_range, output, sqnr_db, cosine_mean, top1, agreement

@@ -52,6 +52,7 @@ Json ToJson(const ArmReport& arm) {
                {"top1", ToJson(arm.top1)},
                {"top5", ToJson(arm.top5)},
                {"agreement", ToJson(arm.agreement)}};
+  if (!arm.label.empty()) json["label"] = Text(arm.label);
   if (arm.weight_bytes) json["weight_bytes"] = *arm.weight_bytes;
   return json;
 }

@@ -32,6 +32,22 @@ std::string MainOutput(const Report& report) {
   return "";
 }
 
+SiteOrder OrderOfSites(const Report& report) {
+  SiteOrder order;
+  for (size_t i = 0; i < report.sites.size(); ++i) {
+    const bool is_new = order.place.try_emplace(report.sites[i].site, order.rows.size()).second;
+    if (is_new) order.rows.push_back(i);
+  }
+  return order;
+}
+
+const ArmReport* ChosenArm(const Report& report, const std::string& precision) {
+  for (const ArmReport& arm : report.arms) {
+    if (arm.chosen && arm.precision == precision) return &arm;
+  }
+  return nullptr;
+}
+
 std::vector<size_t> WorstSites(const Report& report, const std::string& arm,
                                const std::string& view, size_t count) {
   std::vector<size_t> worst;

@@ -30,6 +30,7 @@ struct ArmReport {
   std::optional<std::string> granularity;  // "per-token", "per-tensor", "plan"; none for fp16
   std::optional<double> clip_range;        // none: no clip, or not one number for all sites
   bool chosen = false;
+  std::string label;  // what people call this arm, "CLIP_RANGE = 5"; named arms head the page
   std::map<std::string, OutputErrors> outputs;
   std::optional<Estimate> top1, top5, agreement;  // fractions
   std::optional<uint64_t> weight_bytes;           // what the encoder's weights take on disk
@@ -155,6 +156,16 @@ std::vector<SweepCurve> SweepCurves(const Report& report);
 // The output that figures about "the" error are read from: logits, else pooled, else tokens; empty
 // if no arm has any.
 std::string MainOutput(const Report& report);
+
+// The distinct sites in the order in which they first appear, with a row of each.
+struct SiteOrder {
+  std::vector<size_t> rows;             // indices into Report::sites
+  std::map<std::string, size_t> place;  // site -> index into `rows`
+};
+SiteOrder OrderOfSites(const Report& report);
+
+// The arm that is marked as chosen and has this precision; null if there is none.
+const ArmReport* ChosenArm(const Report& report, const std::string& precision);
 
 // Indices of the sites of `arm` and `view`, least SQNR first, at most `count`. Exact ones are no
 // culprits.

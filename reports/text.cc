@@ -43,6 +43,32 @@ std::string ValidUtf8(std::string_view text) {
   return valid;
 }
 
+std::string EscapeMarkup(std::string_view text) {
+  std::string escaped;
+  for (const char c : ValidUtf8(text)) {
+    switch (c) {
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      case '\'':
+        escaped += "&#39;";
+        break;
+      default:
+        escaped += c;
+    }
+  }
+  return escaped;
+}
+
 std::string FormatDb(double value) {
   return std::isfinite(value) ? fmt::format("{:.2f}", value) : std::string(kNone);
 }
@@ -76,6 +102,12 @@ std::string FormatBytes(uint64_t value) {
   for (; scaled >= 1024 && unit + 1 < kUnits.size(); ++unit) scaled /= 1024;
   if (unit == 0) return fmt::format("{} {}", value, kUnits[0]);
   return fmt::format("{:.1f} {}", scaled, kUnits[unit]);
+}
+
+std::string FormatEstimate(const Estimate& estimate, std::string (*format)(double)) {
+  if (!std::isfinite(estimate.low) && !std::isfinite(estimate.high)) return format(estimate.value);
+  return fmt::format("{} [{}, {}]", format(estimate.value), format(estimate.low),
+                     format(estimate.high));
 }
 
 }  // namespace w8a8

@@ -12,6 +12,9 @@ namespace w8a8 {
 // File names are bytes: what is not UTF-8 (and the zero byte) becomes U+FFFD.
 std::string ValidUtf8(std::string_view text);
 
+// ValidUtf8() with the five characters that mean something to HTML and XML escaped.
+std::string EscapeMarkup(std::string_view text);
+
 // A dash where there is no number.
 std::string FormatDb(double value);        // "27.61"
 std::string FormatFraction(double value);  // 4 digits after the point: "0.9989"
@@ -19,5 +22,8 @@ std::string FormatShare(double value);     // a fraction as percent: "97.3"
 std::string FormatShort(double value);     // 3 significant digits: "0.0312", "1.2e-05"
 std::string FormatCount(uint64_t value);   // "1,234,567"
 std::string FormatBytes(uint64_t value);   // "5.5 MiB"
+
+// "27.61 [26.9, 28.2]" with either of the formats above; without the interval if it has none.
+std::string FormatEstimate(const Estimate& estimate, std::string (*format)(double));
 
 }  // namespace w8a8

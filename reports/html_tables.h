@@ -1,0 +1,30 @@
+// The page's tables as data for the template. Numbers are pairs: `t` is shown, `v` is sorted by.
+#pragma once
+
+#include <kainjow/mustache.hpp>
+
+#include "reports/report.h"
+
+namespace w8a8::html {
+
+using Data = kainjow::mustache::data;
+
+Data ArmRows(const Report& report);     // fp16, the chosen arms, twins and named arms
+Data SweepRows(const Report& report);   // the points of the sweep
+Data OutputRows(const Report& report);  // every arm and output
+Data GuiltyRows(const Report& report);  // the worst sites of the chosen INT8 arm
+Data SiteRows(const Report& report);    // one row a site, both chosen arms, both views
+Data CheckRows(const Report& report);   // one row a site
+Data PassRows(const Report& report);    // one row a check pass
+Data PlanRows(const Report& report);
+Data HealthRows(const Report& report);
+Data SkippedRows(const Report& report);
+Data FactRows(const Report& report);
+Data StageRows(const RunInfo& run);
+Data LatencyRows(const RunInfo& run);
+Data CountsRow(const CheckCounts& counts);
+
+// Text from outside, made valid UTF-8; the template escapes it.
+Data Shown(const std::string& text);
+
+}  // namespace w8a8::html

@@ -1,0 +1,18 @@
+#include "reports/report_files.h"
+
+#include "reports/hdf5_writer.h"
+#include "reports/html_writer.h"
+#include "reports/json_writer.h"
+#include "runtime/base/atomic_file.h"
+
+namespace w8a8 {
+
+void WriteReportFiles(const std::filesystem::path& folder, const Report& report,
+                      const RunInfo& run) {
+  WriteFileAtomically(folder / "report.json", ReportJsonText(report));
+  WriteFileAtomically(folder / "run.json", RunJsonText(run));
+  WriteReportHdf5(folder / "report.h5", report, run);
+  WriteFileAtomically(folder / "report.html", ReportHtml(report, run));
+}
+
+}  // namespace w8a8

@@ -1,0 +1,176 @@
+#include "reports/html_writer.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+#include "reports/report_plots.h"
+#include "reports/svg_plot.h"
+#include "reports/text.h"
+#include "tests/reports/sample_report.h"
+
+namespace w8a8 {
+namespace {
+
+size_t Occurrences(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+// The page without the section between the two marks.
+std::string WithoutRun(const std::string& page) {
+  const size_t begin = page.find(kRunSectionBegin);
+  const size_t end = page.find(kRunSectionEnd);
+  EXPECT_LT(begin, end);
+  return page.substr(0, begin) + page.substr(end);
+}
+
+TEST(ReportHtml, EscapesEveryNameFromOutside) {
+  Report report = test::SampleReport(2);
+  const std::string hostile = test::kHostileName;
+  report.title = hostile;
+  report.verdict.text = report.verdict.ship = hostile;
+  report.facts[hostile] = hostile;
+  report.facts["list"] = {hostile};
+  report.health.push_back({hostile, hostile, hostile});
+  report.plan_choices[0].rule = hostile;
+  report.checks.sites[0].first = hostile;
+  report.checks.passes[0].name = hostile;
+  for (SiteReport& site : report.sites) site.site += hostile;
+  for (ArmReport& arm : report.arms) arm.label = hostile;
+  report.arms[5].name = hostile;
+  report.arms[5].outputs[hostile] = {};
+  RunInfo run = test::SampleRun();
+  run.command = run.host = run.device = run.kernels = run.started = hostile;
+  run.stages[0].name = hostile;
+  run.latency[hostile] = {};
+  const std::string page = ReportHtml(report, run);
+  EXPECT_EQ(page.find("<script>alert"), std::string::npos);
+  EXPECT_EQ(Occurrences(page, "<script"), 1u);  // the page's own
+  EXPECT_GT(Occurrences(page, "&lt;script&gt;alert(1)&lt;/script&gt;&quot;"), 30u);
+}
+
+TEST(ReportHtml, OnlyTheMarkedSectionDependsOnTheRun) {
+  const Report report = test::SampleReport(3);
+  RunInfo other = test::SampleRun();
+  other.command = "another";
+  other.stages.clear();
+  other.latency.clear();
+  const std::string first = ReportHtml(report, test::SampleRun());
+  const std::string second = ReportHtml(report, other);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(WithoutRun(first), WithoutRun(second));
+  EXPECT_EQ(Occurrences(first, kRunSectionBegin), 1u);
+}
+
+TEST(ReportHtml, PutsTheVerdictFirstAndShowsWhatMatters) {
+  const std::string page = ReportHtml(test::SampleReport(12), test::SampleRun());
+  const auto at = [&](const char* part) {
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+    return page.find(part);
+  };
+  EXPECT_LT(at("Ship it: undecided"), at("id=\"arms\""));
+  EXPECT_LT(at("id=\"arms\""), at("id=\"guilty\""));
+  EXPECT_LT(at("id=\"guilty\""), at("id=\"depth\""));
+  EXPECT_LT(at("id=\"depth\""), at("id=\"sweep\""));
+  EXPECT_LT(at("id=\"sweep\""), at("id=\"sites\""));
+  EXPECT_EQ(Occurrences(page, "<tr id=\"site-"), 48u);
+  at("27.60 [27.10, 28.20]");
+  at("CLIP_RANGE = 5");
+  at("no mismatch");
+  at("caf\xEF\xBF\xBD.jpg");
+  at("images.calibration");
+}
+
+TEST(ReportHtml, FetchesNothing) {
+  const std::string page = ReportHtml(test::SampleReport(2), test::SampleRun());
+  for (const char* part : {"http:", "https:", "src=", "@import", "url("}) {
+    EXPECT_EQ(page.find(part), std::string::npos) << part;
+  }
+}
+
+TEST(ReportHtml, SaysWhenNothingWasProven) {
+  Report report = test::SampleReport(1);
+  report.checks.total.int32_mismatches = 1;
+  EXPECT_NE(ReportHtml(report, {}).find("NOT PROVEN"), std::string::npos);
+  report.checks.total = {};
+  EXPECT_NE(ReportHtml(report, {}).find("NOT PROVEN"), std::string::npos);
+}
+
+TEST(ReportHtml, AnEmptyReportIsAPage) {
+  const std::string page = ReportHtml({}, {});
+  EXPECT_NE(page.find("</html>"), std::string::npos);
+  EXPECT_EQ(page.find("id=\"sites\""), std::string::npos);
+}
+
+TEST(SvgPlot, DrawsEveryPointWithItsTitleAndBreaksTheLineAtGaps) {
+  Plot plot;
+  PlotSeries series{.label = "a", .points = {}};
+  series.points = {{.x = 0, .y = 1, .title = "first <"},
+                   {.x = 1, .y = kUndefined, .title = "gap"},
+                   {.x = 2, .y = 3, .title = "last"}};
+  plot.series = {series};
+  const std::string svg = RenderSvg(plot);
+  EXPECT_EQ(Occurrences(svg, "<title>"), 2u);
+  EXPECT_NE(svg.find("first &lt;"), std::string::npos);
+  EXPECT_EQ(svg.find("gap"), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  const std::string path = svg.substr(svg.find(" d=\"") + 4);
+  EXPECT_EQ(Occurrences(path.substr(0, path.find('"')), "M"), 2u);
+  EXPECT_EQ(RenderSvg(Plot{}), "");
+}
+
+TEST(SvgPlot, OnePointHasAnAxisToo) {
+  Plot plot;
+  PlotSeries series{.label = "a", .points = {}};
+  series.points = {{.x = 5, .y = 7, .title = "only"}};
+  plot.series = {series};
+  EXPECT_EQ(RenderSvg(plot).find("nan"), std::string::npos);
+}
+
+TEST(RoundTicks, AreRoundAndInside) {
+  const auto labels = [](double low, double high) {
+    std::string text;
+    for (const PlotTick& tick : RoundTicks(low, high, 5)) text += tick.label + " ";
+    return text;
+  };
+  EXPECT_EQ(labels(0, 10), "0 2 4 6 8 10 ");
+  EXPECT_EQ(labels(-0.13, 0.11), "-0.1 -0.05 0 0.05 0.1 ");
+  EXPECT_EQ(labels(9.5, 41), "10 20 30 40 ");
+  EXPECT_EQ(labels(3, 3), "3 ");
+}
+
+TEST(SweepPlot, PutsNoClipLastAndMarksTheChosenPoint) {
+  const Plot plot = SweepErrorPlot(test::SampleReport(1));
+  EXPECT_EQ(plot.x.ticks.back().label, "no clip");
+  ASSERT_EQ(plot.series.size(), 5u);  // the chosen arm's line and four curves
+  for (const PlotSeries& series : plot.series) {
+    int marked = 0;
+    for (const PlotPoint& point : series.points) marked += point.marked;
+    EXPECT_EQ(marked, series.label == "int8, per-token" ? 1 : 0) << series.label;
+  }
+}
+
+TEST(Text, ReplacesWhatIsNotUtf8) {
+  EXPECT_EQ(ValidUtf8("größe 写真 🙂"), "größe 写真 🙂");
+  const std::string mark = "\xEF\xBF\xBD";
+  EXPECT_EQ(ValidUtf8("a\xff"), "a" + mark);
+  EXPECT_EQ(ValidUtf8("\xc0\x80"), mark + mark);             // overlong
+  EXPECT_EQ(ValidUtf8("\xed\xa0\x80"), mark + mark + mark);  // a surrogate
+  EXPECT_EQ(ValidUtf8("\xf4\x90\x80\x80"), mark + mark + mark + mark);
+  EXPECT_EQ(ValidUtf8("\xe2\x82"), mark + mark);  // cut short
+  EXPECT_EQ(ValidUtf8(std::string_view("a\0b", 3)), "a" + mark + "b");
+}
+
+TEST(Text, FormatsNumbersForReaders) {
+  EXPECT_EQ(FormatCount(0), "0");
+  EXPECT_EQ(FormatCount(1234567), "1,234,567");
+  EXPECT_EQ(FormatBytes(512), "512 bytes");
+  EXPECT_EQ(FormatBytes(5767168), "5.5 MiB");
+  EXPECT_EQ(FormatDb(kUndefined), "–");
+  EXPECT_EQ(FormatEstimate({27.6, 26.9, 28.2}, FormatDb), "27.60 [26.90, 28.20]");
+  EXPECT_EQ(FormatEstimate({0.5, kUndefined, kUndefined}, FormatShare), "50.0");
+}
+
+}  // namespace
+}  // namespace w8a8

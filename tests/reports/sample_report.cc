@@ -1,0 +1,173 @@
+#include "tests/reports/sample_report.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "runtime/base/counter_hash.h"
+
+namespace w8a8::test {
+namespace {
+
+double Wobble(const std::string& name) { return HashUniform(HashText(name), 0); }
+
+Estimate Around(double value, double width) { return {value, value - width, value + 1.2 * width}; }
+
+OutputErrors ErrorsAt(double sqnr_db) {
+  OutputErrors errors;
+  errors.sqnr_db = Around(sqnr_db, 0.5);
+  const double relative = std::pow(10, -sqnr_db / 20);
+  errors.relative_l2 = Around(relative, 0.05 * relative);
+  errors.cosine_mean = Around(1 - relative * relative / 2, 1e-4);
+  errors.cosine_p1 = Around(1 - relative * relative, 1e-3);
+  errors.max_abs = Around(10 * relative, relative);
+  return errors;
+}
+
+ArmReport MakeArm(const std::string& precision, std::optional<std::string> granularity,
+                  std::optional<double> clip_range, double sqnr_db) {
+  ArmReport arm;
+  const std::string clip = clip_range ? fmt::format("{:g}", *clip_range) : "inf";
+  arm.name = precision;
+  if (granularity) arm.name += "/" + *granularity;
+  if (granularity && granularity != "plan") arm.name += "/" + clip;
+  arm.precision = precision;
+  if (precision == "fake") arm.flavour = "ideal";
+  arm.granularity = std::move(granularity);
+  arm.clip_range = clip_range;
+  arm.chosen = arm.granularity == "plan" && precision != "emulated";
+  for (const char* output : {"tokens", "pooled", "logits"}) arm.outputs[output] = ErrorsAt(sqnr_db);
+  const double agreement = 1 / (1 + std::exp(-(sqnr_db - 5) / 5));
+  arm.top1 = Around(0.76 * agreement, 0.03);
+  arm.top5 = Around(0.9 * agreement, 0.02);
+  arm.agreement = Around(agreement, 0.01);
+  return arm;
+}
+
+void AddArms(Report& report) {
+  ArmReport reference = MakeArm("fp16", std::nullopt, std::nullopt, 30);
+  for (auto& [output, errors] : reference.outputs) {
+    errors = {};
+    errors.exact = true;
+    errors.relative_l2 = {0, 0, 0};
+  }
+  reference.agreement.reset();
+  report.arms.push_back(reference);
+  for (const char* precision : {"fake", "int8", "emulated"}) {
+    report.arms.push_back(MakeArm(precision, "plan", std::nullopt, 27.6));
+  }
+  for (const char* granularity : {"per-token", "per-tensor"}) {
+    const double best = std::string(granularity) == "per-token" ? 27.6 : 9.3;
+    for (const double clip : {2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, HUGE_VAL}) {
+      const std::optional<double> range =
+          std::isinf(clip) ? std::nullopt : std::optional<double>(clip);
+      const double sqnr_db = std::isinf(clip) ? best : best * (1 - 0.9 * std::exp(-clip / 9));
+      report.arms.push_back(MakeArm("fake", granularity, range, sqnr_db + 0.3));
+      report.arms.push_back(MakeArm("int8", granularity, range, sqnr_db));
+      if (clip == 5 && best > 20) report.arms.back().label = "CLIP_RANGE = 5";
+    }
+  }
+}
+
+SiteReport MakeSite(const std::string& site, int64_t block, const std::string& arm,
+                    const std::string& view) {
+  SiteReport row;
+  row.site = site;
+  row.arm = arm;
+  row.view = view;
+  row.block = block;
+  const double depth_loss = view == "propagated" ? 6 + 0.5 * static_cast<double>(block) : 0;
+  row.sqnr_db = 34 + 5 * Wobble(site) - depth_loss + (arm == "fake/plan" ? 0.2 : 0);
+  row.relative_l2 = std::pow(10, -row.sqnr_db / 20);
+  row.cosine = 1 - row.relative_l2 * row.relative_l2 / 2;
+  row.max_abs = 0.3 + 0.1 * Wobble(site + view);
+  row.mean_error = 1e-4 * Wobble(site + arm);
+  row.saturation = 1e-5 * (1 + Wobble(arm + site));
+  row.input_sqnr_db = row.sqnr_db + 3;
+  return row;
+}
+
+void AddSites(Report& report, int blocks) {
+  for (const char* arm : {"fake/plan", "int8/plan"}) {
+    for (const char* view : {"teacher_forced", "propagated"}) {
+      for (int block = 0; block < blocks; ++block) {
+        for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
+          report.sites.push_back(
+              MakeSite(fmt::format("blocks.{}.{}", block, part), block, arm, view));
+        }
+      }
+    }
+  }
+  SiteReport& exact = report.sites[1];
+  exact.sqnr_db = HUGE_VAL;
+  exact.exact = true;
+  exact.relative_l2 = 0;
+}
+
+void AddChecksAndPlan(Report& report, int blocks) {
+  for (int block = 0; block < blocks; ++block) {
+    for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
+      const std::string site = fmt::format("blocks.{}.{}", block, part);
+      CheckCounts counts{.int32_compared = 33292800, .codes_compared = 8321280};
+      counts.code_differences[0] = counts.codes_compared;
+      counts.outputs_compared = 33292800;
+      report.checks.sites.emplace_back(site, counts);
+      report.checks.total.int32_compared += counts.int32_compared;
+      report.checks.total.codes_compared += counts.codes_compared;
+      report.checks.total.code_differences[0] += counts.code_differences[0];
+      report.checks.total.outputs_compared += counts.outputs_compared;
+      PlanChoice choice;
+      choice.site = site;
+      choice.granularity = "per-tensor";
+      choice.rule = "mse";
+      choice.clip_range = 4.25;
+      choice.scale = 4.25 / 127;
+      choice.candidates = {{"abs-max", 21.5, 20.1}, {"mse", 4.25, 26.4}, {"kl", 3.5, kUndefined}};
+      report.plan_choices.push_back(choice);
+    }
+  }
+  report.checks.passes = {{"int8/plan against emulated/plan", 220, report.checks.total}};
+}
+
+}  // namespace
+
+Report SampleReport(int blocks) {
+  Report report;
+  report.title = "vit <tiny> & friends";
+  report.verdict = {.ship = "undecided",
+                    .arm = "int8/plan",
+                    .text =
+                        "agreement 98.2 % [95.4, 99.3]; yes needs a lower bound of 98 %: more "
+                        "images"};
+  report.facts = {{"tool", {{"version", "0.1.0"}}},
+                  {"model", {{"name", "vit <tiny> & friends"}, {"sha256", "0123"}}},
+                  {"images", {{"calibration", 64}, {"evaluation", 220}, {"sha256", "4567"}}},
+                  {"preprocessing", {{"resample", "bicubic"}, {"mean", {0.5, 0.5, 0.5}}}},
+                  {"plan_sha256", "89ab"},
+                  {"seed", 7},
+                  {"a/b", "a name with a slash"}};
+  AddArms(report);
+  AddSites(report, blocks);
+  AddChecksAndPlan(report, blocks);
+  report.skipped_images = {{kHostileName, "not an image"}, {"caf\xe9.jpg", "cut short"}};
+  report.health = {{"warning", "blocks.0.mlp.fc1", "holds 3 values that are not finite in FP16"},
+                   {"note", "", "calibration and evaluation images are the same"}};
+  return report;
+}
+
+RunInfo SampleRun() {
+  RunInfo run;
+  run.command = "w8a8-calib --images '<photos>' --model vit";
+  run.host = "host";
+  run.device = "cpu";
+  run.kernels = "avx512vnni";
+  run.threads = 2;
+  run.started = "2024-05-06T07:08:09Z";
+  run.stages = {{"calibrate", 12.5, 1.25}, {"compare", 100, 10}};
+  run.peak_memory_bytes = uint64_t{3} << 29;
+  run.latency["fp16"] = {.ms_per_image = 52.5, .more = {}};
+  run.latency["int8"] = {.ms_per_image = 12.25, .more = {{"batch", 1}}};
+  return run;
+}
+
+}  // namespace w8a8::test
