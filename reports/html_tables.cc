@@ -18,14 +18,29 @@ constexpr size_t kGuiltySites = 5;
 Data Cell(const std::string& text, double sort_by) {
   Data cell;
   cell.set("t", text);
-  cell.set("v", std::isfinite(sort_by) ? fmt::format("{:.9g}", sort_by) : "");
+  cell.set("v", std::isfinite(sort_by) ? fmt::format("{:.9g}", sort_by)
+                                       : std::string(sort_by > 0 ? "1e999" : ""));
   return cell;
 }
 
 Data Cell(double value, Format format) { return Cell(format(value), value); }
 
+// `value` and `interval` are the two halves of `t`.
 Data Cell(const Estimate& estimate, Format format) {
-  return Cell(FormatEstimate(estimate, format), estimate.value);
+  Data cell = Cell(FormatEstimate(estimate, format), estimate.value);
+  cell.set("value", format(estimate.value));
+  const bool bounded = std::isfinite(estimate.low) || std::isfinite(estimate.high);
+  cell.set("interval",
+           bounded ? fmt::format("[{}, {}]", format(estimate.low), format(estimate.high)) : "");
+  return cell;
+}
+
+// A word in the place of an estimate that sorts above every number.
+Data Word(const std::string& word) {
+  Data cell = Cell(word, HUGE_VAL);
+  cell.set("value", word);
+  cell.set("interval", "");
+  return cell;
 }
 
 Data Cell(const std::optional<Estimate>& estimate, Format format) {
@@ -35,11 +50,11 @@ Data Cell(const std::optional<Estimate>& estimate, Format format) {
 Data Count(uint64_t value) { return Cell(FormatCount(value), static_cast<double>(value)); }
 
 Data SqnrCell(const OutputErrors& errors) {
-  return errors.exact ? Cell("exact", HUGE_VAL) : Cell(errors.sqnr_db, FormatDb);
+  return errors.exact ? Word("exact") : Cell(errors.sqnr_db, FormatDb);
 }
 
 Data SqnrCell(const SiteReport& site) {
-  return site.exact ? Cell("exact", HUGE_VAL) : Cell(site.sqnr_db, FormatDb);
+  return site.exact ? Word("exact") : Cell(site.sqnr_db, FormatDb);
 }
 
 const OutputErrors* ErrorsOf(const ArmReport& arm, const std::string& output) {
@@ -62,8 +77,7 @@ Data ArmRow(const ArmReport& arm, const std::string& output) {
   row.set("clip_range", Cell(ClipText(arm), arm.clip_range.value_or(HUGE_VAL)));
   const OutputErrors* errors = ErrorsOf(arm, output);
   const bool reference = arm.precision == "fp16";
-  row.set("sqnr_db",
-          reference || errors == nullptr ? Cell("reference", HUGE_VAL) : SqnrCell(*errors));
+  row.set("sqnr_db", reference || errors == nullptr ? Word("reference") : SqnrCell(*errors));
   row.set("cosine_mean", Cell(errors ? errors->cosine_mean : Estimate{}, FormatFraction));
   row.set("cosine_p1", Cell(errors ? errors->cosine_p1 : Estimate{}, FormatFraction));
   row.set("top1", Cell(arm.top1, FormatShare));

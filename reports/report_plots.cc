@@ -118,6 +118,14 @@ void AddChosenLine(Plot& plot, const Report& report, const Figure& figure) {
   plot.series.push_back(std::move(line));
 }
 
+// The broad lines of fake go under the narrow ones of int8.
+void DrawFakeFirst(Plot& plot) {
+  std::stable_sort(plot.series.begin(), plot.series.end(),
+                   [](const PlotSeries& a, const PlotSeries& b) {
+                     return (a.colour == ColourOf("fake")) > (b.colour == ColourOf("fake"));
+                   });
+}
+
 Plot SweepPlot(const Report& report, const Figure& figure, Format format, const char* unit) {
   Plot plot;
   plot.x = {.label = "clip range", .logarithmic = true, .ticks = ClipTicks(report)};
@@ -125,6 +133,7 @@ Plot SweepPlot(const Report& report, const Figure& figure, Format format, const 
   for (const SweepCurve& curve : SweepCurves(report)) {
     plot.series.push_back(SweepSeries(report, curve, figure, format, unit));
   }
+  DrawFakeFirst(plot);
   return plot;
 }
 
@@ -144,6 +153,7 @@ Plot ErrorByDepthPlot(const Report& report) {
     drawn.push_back(key);
     plot.series.push_back(DepthSeries(report, order, site.arm, site.view));
   }
+  DrawFakeFirst(plot);
   return plot;
 }
 

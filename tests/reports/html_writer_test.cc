@@ -75,7 +75,7 @@ TEST(ReportHtml, PutsTheVerdictFirstAndShowsWhatMatters) {
   EXPECT_LT(at("id=\"depth\""), at("id=\"sweep\""));
   EXPECT_LT(at("id=\"sweep\""), at("id=\"sites\""));
   EXPECT_EQ(Occurrences(page, "<tr id=\"site-"), 48u);
-  at("27.60 [27.10, 28.20]");
+  at("27.60<small>[27.10, 28.20]</small>");
   at("CLIP_RANGE = 5");
   at("no mismatch");
   at("caf\xEF\xBF\xBD.jpg");
