@@ -1,0 +1,134 @@
+#include "eval/feature_tap.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+// Rows [image * rows, (image + 1) * rows) of a view whose rows lie without gaps.
+template <class T>
+std::span<const T> RowsOfImage(MatView<const T> view, size_t image, int64_t rows) {
+  W8A8_CHECK(view.stride == view.cols);
+  return {view.row(static_cast<int64_t>(image) * rows), static_cast<size_t>(rows * view.cols)};
+}
+
+std::vector<float> Widened(std::span<const Half> values) {
+  std::vector<float> floats(values.size());
+  ToFloat(values, floats);
+  return floats;
+}
+
+}  // namespace
+
+void FeatureStore::PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
+                            int64_t image, std::span<const std::byte> bytes) {
+  const std::lock_guard lock(mutex_);
+  Tensor& tensor = tensors_.try_emplace(name, Tensor{dtype, shape, {}}).first->second;
+  W8A8_CHECK(tensor.dtype == dtype && tensor.shape == shape);
+  const size_t offset = static_cast<size_t>(image) * bytes.size();
+  if (tensor.bytes.size() < offset + bytes.size()) tensor.bytes.resize(offset + bytes.size());
+  std::copy(bytes.begin(), bytes.end(), tensor.bytes.data() + offset);
+}
+
+void FeatureStore::PutShared(const std::string& name, float value) {
+  const std::lock_guard lock(mutex_);
+  shared_[name] = value;
+}
+
+void FeatureStore::AddTo(SafetensorsWriter& writer) const {
+  for (const auto& [name, tensor] : tensors_) {
+    int64_t elements = 1;
+    for (const int64_t size : tensor.shape) elements *= size;
+    const auto bytes_per_image = static_cast<int64_t>(DtypeBits(tensor.dtype)) / 8 * elements;
+    std::vector<int64_t> shape = {static_cast<int64_t>(tensor.bytes.size()) / bytes_per_image};
+    shape.insert(shape.end(), tensor.shape.begin(), tensor.shape.end());
+    writer.Add(name, tensor.dtype, std::move(shape), std::span<const std::byte>(tensor.bytes));
+  }
+  for (const auto& [name, value] : shared_) {
+    writer.Add(name, Dtype::kF32, {1}, std::span<const float>(&value, 1));
+  }
+}
+
+FeatureTap::FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store)
+    : graph_(graph), selection_(std::move(selection)), store_(store) {}
+
+void FeatureTap::OnStream(int /*arm*/, int stage, const std::vector<ImageId>& images,
+                          MatView<const Half> stream) {
+  const int64_t rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  uint64_t nonfinite = 0;
+  for (size_t i = 0; i < images.size(); ++i) {
+    const std::span<const Half> values = RowsOfImage(stream, i, rows);
+    nonfinite += static_cast<uint64_t>(
+        std::count_if(values.begin(), values.end(), [](Half value) { return !IsFinite(value); }));
+    if (selection_.layers.contains(stage)) {
+      store_->Put(fmt::format("hidden_states.{}", stage), Dtype::kF16, {rows, stream.cols},
+                  images[i].index, values);
+    }
+  }
+  if (nonfinite == 0) return;
+  const std::lock_guard lock(mutex_);
+  nonfinite_[stage] += nonfinite;
+}
+
+void FeatureTap::OnOutputs(const OutputEvent& event) {
+  const int64_t rows = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
+  const auto put_row = [&](const char* name, MatView<const Half> view, size_t i) {
+    if (view.rows == 0) return;
+    store_->Put(name, Dtype::kF32, {view.cols}, (*event.images)[i].index,
+                std::span<const float>(Widened(RowsOfImage(view, i, 1))));
+  };
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    store_->Put("last_hidden_state", Dtype::kF16, {rows, event.tokens.cols},
+                (*event.images)[i].index, RowsOfImage(event.tokens, i, rows));
+    put_row("pooler_output", event.pooled, i);
+    put_row("logits", event.logits, i);
+  }
+}
+
+void FeatureTap::OnLinear(LinearEvent& event) {
+  const std::string prefix = fmt::format("taps.{}.", *event.site);
+  const int64_t rows = event.rows_per_image;
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    const int64_t image = (*event.images)[i].index;
+    store_->Put(prefix + "input", Dtype::kF16, {rows, event.input.cols}, image,
+                RowsOfImage(event.input, i, rows));
+    store_->Put(prefix + "output", Dtype::kF16, {rows, event.output.cols}, image,
+                RowsOfImage(event.output, i, rows));
+  }
+  if (event.trace->codes.rows > 0) PutTrace(event, prefix);
+}
+
+void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
+  const LinearTrace& trace = *event.trace;
+  const int64_t rows = event.rows_per_image;
+  const bool per_row = !selection_.static_scales.contains(*event.site);
+  if (!per_row) store_->PutShared(prefix + "input_scale", trace.input_scale.front());
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    const int64_t image = (*event.images)[i].index;
+    store_->Put(prefix + "codes", Dtype::kI8, {rows, trace.codes.cols}, image,
+                RowsOfImage(trace.codes, i, rows));
+    if (trace.acc.rows > 0) {
+      store_->Put(prefix + "acc", Dtype::kI32, {rows, trace.acc.cols}, image,
+                  RowsOfImage(trace.acc, i, rows));
+    }
+    if (per_row) {
+      store_->Put(prefix + "input_scale", Dtype::kF32, {rows}, image,
+                  std::span(trace.input_scale)
+                      .subspan(i * static_cast<size_t>(rows), static_cast<size_t>(rows)));
+    }
+  }
+}
+
+std::optional<InputImage> RecordingSource::Next() {
+  std::optional<InputImage> image = source_.Next();
+  if (!image) return std::nullopt;
+  names_.push_back(image->id.name);
+  store_->Put("pixel_values", Dtype::kF32, shape_, image->id.index,
+              std::span<const float>(image->pixels));
+  return image;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,103 @@
+// Collects what `encode` writes: hidden states, outputs, pixels and what passes single sites.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eval/image_source.h"
+#include "eval/tap.h"
+#include "runtime/base/safetensors.h"
+#include "runtime/encoder/graph.h"
+
+namespace w8a8 {
+
+// Tensors that grow by image: image i fills element i of the first dimension. Thread-safe.
+class FeatureStore {
+ public:
+  // `shape` is one image's; `values` has as many elements.
+  template <class T>
+  void Put(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape, int64_t image,
+           std::span<const T> values) {
+    PutBytes(name, dtype, shape, image, std::as_bytes(values));
+  }
+  // A value that all images share, as a tensor of one element.
+  void PutShared(const std::string& name, float value);
+
+  // The tensors; the store must outlive writer.Write().
+  void AddTo(SafetensorsWriter& writer) const;
+  size_t tensors() const { return tensors_.size() + shared_.size(); }
+
+ private:
+  struct Tensor {
+    Dtype dtype;
+    std::vector<int64_t> shape;
+    std::vector<std::byte> bytes;
+  };
+  void PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
+                int64_t image, std::span<const std::byte> bytes);
+
+  std::mutex mutex_;
+  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, float> shared_;
+};
+
+// What to collect beside the outputs, which are always collected.
+struct FeatureSelection {
+  std::set<int64_t> layers;             // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
+  std::set<std::string> sites;          // taps.{site}.*
+  std::set<std::string> static_scales;  // sites of one input scale for all rows
+};
+
+// Watches arm 0.
+class FeatureTap final : public Tap {
+ public:
+  // `graph` and `store` outlive the tap.
+  FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store);
+
+  bool WantsLinear(int /*arm*/, const std::string& site) const override {
+    return selection_.sites.contains(site);
+  }
+  bool WantsTrace(int /*arm*/) const override { return !selection_.sites.empty(); }
+  void OnLinear(LinearEvent& event) override;
+  void OnStream(int arm, int stage, const std::vector<ImageId>& images,
+                MatView<const Half> stream) override;
+  void OnOutputs(const OutputEvent& event) override;
+
+  // Values that are not finite, by the hidden state that they were met in.
+  std::map<int64_t, uint64_t> nonfinite() const { return nonfinite_; }
+
+ private:
+  void PutTrace(const LinearEvent& event, const std::string& prefix);
+
+  const Graph& graph_;
+  const FeatureSelection selection_;
+  FeatureStore* const store_;
+  std::mutex mutex_;
+  std::map<int64_t, uint64_t> nonfinite_;
+};
+
+// Hands the images of another source on and keeps their pixels as `pixel_values`.
+class RecordingSource final : public ImageSource {
+ public:
+  // `shape` is one image's: channels, height, width.
+  RecordingSource(ImageSource& source, std::array<int64_t, 3> shape, FeatureStore* store)
+      : source_(source), shape_(shape.begin(), shape.end()), store_(store) {}
+  std::optional<InputImage> Next() override;
+
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  ImageSource& source_;
+  const std::vector<int64_t> shape_;
+  FeatureStore* const store_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace w8a8
