@@ -7,11 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define W8A8_HOST_DEVICE __host__ __device__
-#else
-#define W8A8_HOST_DEVICE
-#endif
+#include "quant/function_fits.h"
 
 namespace w8a8 {
 
@@ -119,66 +115,47 @@ W8A8_HOST_DEVICE inline float Residual(float layer_scale, float y, float x) {
 // is within one FP16 ulp or 2^-15, whichever is larger, of the exact function on every finite FP16
 // input. NaN gives NaN, +infinity +infinity, -infinity -0.
 
-// x * phi(x) with phi = 1/2 + x * P(2 x^2 / c^2 - 1) on [-c, c]. The coefficients are minimax in
-// the error bound above over all FP16 inputs, under phi(-c) <= 0 and phi(c) >= 1, so that beyond c
-// the clamp gives exactly 0 and 1.
-W8A8_HOST_DEVICE inline float GeluFromPolynomial(float x, float c, float two_over_c2,
-                                                 const float (&p)[10]) {
-  const float xc = Clamp(x, -c, c);
-  const float t = Fma(xc * xc, two_over_c2, -1.0f);
-  float sum = p[9];
-  for (int i = 8; i >= 0; --i) sum = Fma(sum, t, p[i]);
+W8A8_HOST_DEVICE inline float GeluFromFit(float x, const GeluFit& fit) {
+  const float xc = Clamp(x, -fit.limit, fit.limit);
+  const float t = Fma(xc * xc, fit.two_over_limit2, -1.0f);
+  float sum = fit.p[9];
+  for (int i = 8; i >= 0; --i) sum = Fma(sum, t, fit.p[i]);
   const float phi = Clamp(Fma(xc, sum, 0.5f), 0.0f, 1.0f);
-  return (x < -65504.0f ? -65504.0f : x) * phi;
+  return (x < -65504.0f ? -65504.0f : x) * phi;  // -infinity * 0 would be NaN
 }
-
-constexpr float kGeluErfLimit = 4.625f;
-constexpr float kGeluErfTwoOverLimit2 = 0x1.7ef8b6p-4f;
-constexpr float kGeluTanhLimit = 4.5f;
-constexpr float kGeluTanhTwoOverLimit2 = 0x1.948b1p-4f;
 
 // x/2 (1 + erf(x / sqrt 2)).
 W8A8_HOST_DEVICE inline float GeluErf(float x) {
-  constexpr float p[10] = {0x1.38c76ep-3f, -0x1.34d944p-4f, 0x1.ba4a36p-5f, -0x1.4d0ee0p-5f,
-                           0x1.e710b8p-6f, -0x1.3c1fe2p-6f, 0x1.6fbeb2p-7f, -0x1.0995dap-7f,
-                           0x1.7bcb2ep-8f, -0x1.f0660ap-10f};
-  return GeluFromPolynomial(x, kGeluErfLimit, kGeluErfTwoOverLimit2, p);
+  constexpr GeluFit fit = GeluErfFit();
+  return GeluFromFit(x, fit);
 }
 
 // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 W8A8_HOST_DEVICE inline float GeluTanh(float x) {
-  constexpr float p[10] = {0x1.416916p-3f, -0x1.3c8e0ep-4f, 0x1.c09cbcp-5f, -0x1.49c5b6p-5f,
-                           0x1.d066c4p-6f, -0x1.1ec56ap-6f, 0x1.39d3c2p-7f, -0x1.c9f37ep-8f,
-                           0x1.5e5d0cp-8f, -0x1.df1e1ap-10f};
-  return GeluFromPolynomial(x, kGeluTanhLimit, kGeluTanhTwoOverLimit2, p);
+  constexpr GeluFit fit = GeluTanhFit();
+  return GeluFromFit(x, fit);
 }
 
 // 2^z for |z| <= 100, relative error below 2^-22; 2^0 = 1 exactly. NaN gives some number.
 W8A8_HOST_DEVICE inline float Exp2(float z) {
+  constexpr Exp2Fit fit = Exp2OfFraction();
   const float shifted = z + 0x1.8p23f;
   const float f = z - (shifted - 0x1.8p23f);
-  float sum = 0x1.5bba14p-10f;
-  sum = Fma(sum, f, 0x1.3cea88p-7f);
-  sum = Fma(sum, f, 0x1.c6b752p-5f);
-  sum = Fma(sum, f, 0x1.ebf9bcp-3f);
-  sum = Fma(sum, f, 0x1.62e42ap-1f);
-  sum = Fma(sum, f, 1.0f);
+  float sum = fit.p[5];
+  for (int i = 4; i >= 0; --i) sum = Fma(sum, f, fit.p[i]);
   return FloatFromBits(FloatBits(sum) + ((FloatBits(shifted) - 0x4b400000u) << 23));
 }
 
 // x / (1 + 2^(x * rate)): beyond |x * rate| = 100 the quotient is x or -0 in FP16.
-W8A8_HOST_DEVICE inline float Sigmoid2Gate(float x, float rate) {
+W8A8_HOST_DEVICE inline float SigmoidGate(float x, float rate) {
   if (x != x) return x;
-  const float e = Exp2(Clamp(x * rate, -100.0f, 100.0f));
+  const float e = Exp2(Clamp(x * rate, -kMaxExponent, kMaxExponent));
   return (x < -65504.0f ? -65504.0f : x) / (1.0f + e);
 }
 
-constexpr float kSiluRate = -0x1.715476p+0f;       // -log2(e)
-constexpr float kQuickGeluRate = -0x1.3a4cbep+1f;  // -1.702 log2(e)
-
 // x / (1 + exp(-x)).
-W8A8_HOST_DEVICE inline float Silu(float x) { return Sigmoid2Gate(x, kSiluRate); }
+W8A8_HOST_DEVICE inline float Silu(float x) { return SigmoidGate(x, kSiluRate); }
 // x / (1 + exp(-1.702 x)).
-W8A8_HOST_DEVICE inline float QuickGelu(float x) { return Sigmoid2Gate(x, kQuickGeluRate); }
+W8A8_HOST_DEVICE inline float QuickGelu(float x) { return SigmoidGate(x, kQuickGeluRate); }
 
 }  // namespace w8a8

@@ -12,6 +12,13 @@ int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+// An odd number of padding units (cache lines of codes) per row: rows a power of two apart would
+// meet in the same sets of the first-level cache.
+int64_t CodeStride(int64_t cols, int64_t multiple) {
+  const int64_t units = (cols + multiple - 1) / multiple;
+  return (units | 1) * multiple;
+}
+
 template <class T>
 AlignedBuffer<T> PaddedCopy(const std::vector<T>& values, int64_t padded) {
   AlignedBuffer<T> copy(padded);
@@ -25,7 +32,7 @@ void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const Activatio
                   CodeRows* rows, int32_t* code_sum) {
   rows->rows = x.rows;
   rows->cols = x.cols;
-  rows->stride = RoundUp(x.cols, kernels.k_multiple);
+  rows->stride = CodeStride(x.cols, kernels.k_multiple);
   rows->counts = {};
   kernels.quantize_rows(
       {.x = x.data,

@@ -9,6 +9,11 @@
 #include "runtime/cpu/kernels_scalar.h"
 
 namespace w8a8 {
+
+#if defined(__x86_64__)
+extern const Kernels kAvx512VnniKernels;  // kernels_avx512vnni.cc
+#endif
+
 namespace {
 
 constexpr Kernels kScalarKernels = {
@@ -33,7 +38,10 @@ constexpr Kernels kScalarKernels = {
     .to_half = scalar::HalfFromFloat,
 };
 
-constexpr std::array<const Kernels*, 1> kAll = {
+constexpr std::array kAll = {
+#if defined(__x86_64__)
+    &kAvx512VnniKernels,
+#endif
     &kScalarKernels,
 };
 

@@ -1,0 +1,297 @@
+// The INT8 steps for AVX-512-VNNI. Activation codes are stored as u8 = code + 128, row-major;
+// weights in panels of 32 columns, four inputs of a column side by side. vpdpbusd then sums
+// (code + 128) * weight, and 128 * (sum of the column's codes) is taken off in the epilogue; both
+// wrap modulo 2^32, which is harmless.
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "runtime/cpu/kernels_avx512.h"
+
+namespace w8a8 {
+namespace avx512 {
+namespace {
+
+constexpr int64_t kTileRows = 12;
+constexpr int64_t kPanel = 32;
+constexpr int64_t kKMultiple = 64;
+// Rows of codes of one block: MC x K stays in the second-level cache beside a panel of weights.
+constexpr int64_t kBlockBytes = 220 * 1024;
+
+using AliasedInt32 = int32_t __attribute__((may_alias));
+
+inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// The first `count` of 16 lanes; none for count <= 0.
+inline __mmask16 Lanes(int64_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
+}
+
+// ---- quantize ----
+
+inline __m256i LoadHalves(const Half* from, __mmask16 lanes) {
+  return _mm256_maskz_loadu_epi16(lanes, from);
+}
+
+// The pattern without its sign orders finite FP16 values by magnitude.
+float FiniteAmax(const Half* x, int64_t cols) {
+  const __m256i infinity = _mm256_set1_epi16(0x7c00);
+  __m256i amax = _mm256_setzero_si256();
+  for (int64_t c = 0; c < cols; c += 16) {
+    const __m256i halves = LoadHalves(x + c, Lanes(cols - c));
+    const __m256i magnitude = _mm256_and_si256(halves, _mm256_set1_epi16(0x7fff));
+    const __m256i finite = _mm256_cmpgt_epi16(infinity, magnitude);
+    amax = _mm256_max_epi16(amax, _mm256_and_si256(finite, magnitude));
+  }
+  return _mm512_reduce_max_ps(_mm512_cvtph_ps(amax));
+}
+
+struct RowScale {
+  float scale, inv_scale;
+};
+
+RowScale ScaleOfRow(const QuantizeRowsArgs& args, const Half* x) {
+  if (args.static_scale > 0.0f) return {args.static_scale, 1.0f / args.static_scale};
+  const float amax = FiniteAmax(x, args.cols);
+  const float a = amax < args.clip_range ? amax : args.clip_range;
+  return {a / 127.0f, a > 0.0f ? 127.0f / a : 0.0f};
+}
+
+// p = x * inv_scale of 16 elements; lanes past the row hold 0.
+inline __m512 Products(const Half* x, __mmask16 lanes, float inv_scale) {
+  return _mm512_mul_ps(_mm512_cvtph_ps(LoadHalves(x, lanes)), _mm512_set1_ps(inv_scale));
+}
+
+inline __m512i CodesOf(__m512 p) {
+  const __mmask16 ordered = _mm512_cmp_ps_mask(p, p, _CMP_ORD_Q);
+  const __m512 clamped =
+      _mm512_min_ps(_mm512_max_ps(p, _mm512_set1_ps(-127.0f)), _mm512_set1_ps(127.0f));
+  return _mm512_maskz_cvtps_epi32(ordered, clamped);
+}
+
+int32_t QuantizeRow(const Half* x, int64_t cols, float inv_scale, uint8_t* codes, int64_t stride) {
+  __m512i sum = _mm512_setzero_si512();
+  for (int64_t c = 0; c < stride; c += 16) {  // past the row p is 0 (or NaN): code 0
+    const __m512i code = CodesOf(Products(x + c, Lanes(cols - c), inv_scale));
+    sum = _mm512_add_epi32(sum, code);
+    const __m128i shifted = _mm_xor_si128(_mm512_cvtepi32_epi8(code), _mm_set1_epi8(-128));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + c), shifted);
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
+void CountRow(const Half* x, int64_t cols, float inv_scale, QuantizeCounts* counts) {
+  for (int64_t c = 0; c < cols; c += 16) {
+    const __mmask16 lanes = Lanes(cols - c);
+    const __m512 value = _mm512_abs_ps(_mm512_cvtph_ps(LoadHalves(x + c, lanes)));
+    const __m512 product = _mm512_abs_ps(Products(x + c, lanes, inv_scale));
+    const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
+    const int nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+    const int inf = _mm512_cmp_ps_mask(value, infinity, _CMP_EQ_OQ);
+    const int outside = _mm512_cmp_ps_mask(product, _mm512_set1_ps(127.5f), _CMP_GE_OQ);
+    counts->nan += static_cast<uint64_t>(__builtin_popcount(static_cast<unsigned>(nan)));
+    counts->inf += static_cast<uint64_t>(__builtin_popcount(static_cast<unsigned>(inf)));
+    counts->saturated +=
+        static_cast<uint64_t>(__builtin_popcount(static_cast<unsigned>(outside & ~inf & ~nan)));
+  }
+}
+
+// ---- multiply ----
+
+// Twelve named rows of two accumulators: g++ 12 spills accumulators that are an array (30 to 48 %
+// of the vpdpbusd peak instead of 90), so rows are spelled out and cut by MR at compile time. A
+// row's address is one of four pointers plus 0, 1 or 2 strides: an addressing mode, not a register.
+#define W8A8_ROWS(X)                                                                         \
+  X(0, x0)                                                                                   \
+  X(1, x0) X(2, x0) X(3, x3) X(4, x3) X(5, x3) X(6, x6) X(7, x6) X(8, x6) X(9, x9) X(10, x9) \
+      X(11, x9)
+#define W8A8_DECLARE(r, base) \
+  [[maybe_unused]] __m512i left##r = _mm512_setzero_si512(), right##r = _mm512_setzero_si512();
+#define W8A8_STEP(r, base)                                                          \
+  if constexpr (r < MR) {                                                           \
+    const __m512i a = _mm512_set1_epi32(                                            \
+        *reinterpret_cast<const AliasedInt32*>(base + 4 * i + (r % 3) * x_stride)); \
+    left##r = _mm512_dpbusd_epi32(left##r, a, b_left);                              \
+    right##r = _mm512_dpbusd_epi32(right##r, a, b_right);                           \
+  }
+#define W8A8_KEEP(r, base)                               \
+  if constexpr (r < MR) {                                \
+    _mm512_store_si512(acc + r * kPanel, left##r);       \
+    _mm512_store_si512(acc + r * kPanel + 16, right##r); \
+  }
+
+// acc[r][0..31] = sum over 4 * k4 inputs of x[r] * panel, r < MR. acc is 64-byte aligned.
+template <int MR>
+void MultiplyTile(const uint8_t* x0, int64_t x_stride, const int8_t* panel, int64_t k4,
+                  int32_t* acc) {
+  [[maybe_unused]] const uint8_t* x3 = x0 + 3 * x_stride;
+  [[maybe_unused]] const uint8_t* x6 = x0 + 6 * x_stride;
+  [[maybe_unused]] const uint8_t* x9 = x0 + 9 * x_stride;
+  W8A8_ROWS(W8A8_DECLARE)
+  for (int64_t i = 0; i < k4; ++i) {
+    const __m512i b_left = _mm512_load_si512(panel + 4 * kPanel * i);
+    const __m512i b_right = _mm512_load_si512(panel + 4 * kPanel * i + 64);
+    W8A8_ROWS(W8A8_STEP)
+  }
+  W8A8_ROWS(W8A8_KEEP)
+}
+
+using TileFunction = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, int32_t*);
+constexpr TileFunction kTiles[kTileRows] = {MultiplyTile<1>,  MultiplyTile<2>,  MultiplyTile<3>,
+                                            MultiplyTile<4>,  MultiplyTile<5>,  MultiplyTile<6>,
+                                            MultiplyTile<7>,  MultiplyTile<8>,  MultiplyTile<9>,
+                                            MultiplyTile<10>, MultiplyTile<11>, MultiplyTile<12>};
+
+// ---- epilogue ----
+
+inline void StoreHalf(Half* to, __mmask16 lanes, __m512 values) {
+  _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
+}
+
+// Nearest, ties to even; NaN keeps its upper bits and is quieted.
+inline void StoreBFloat16(BFloat16* to, __mmask16 lanes, __m512 values) {
+  const __m512i bits = _mm512_castps_si512(values);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i quieted = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
+  const __mmask16 nan = _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
+  const __m512i upper = _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quieted), 16);
+  _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtepi32_epi16(upper));
+}
+
+// The 16 columns from `col` of row `row`, whose shifted sums stand at `sums`.
+inline void StoreColumns(const GemmS8Args& args, const int32_t* sums, int64_t row, int64_t col) {
+  const __mmask16 lanes = Lanes(args.n - col);
+  const __m512i shift = _mm512_slli_epi32(_mm512_loadu_si512(args.code_sum_w + col), 7);
+  const __m512i acc = _mm512_sub_epi32(_mm512_load_si512(sums), shift);
+  if (args.acc != nullptr) {
+    _mm512_mask_storeu_epi32(args.acc + row * args.acc_stride + col, lanes, acc);
+  }
+  const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(args.scale_w + col));
+  const __m512 y =
+      _mm512_fmadd_ps(scaled, _mm512_set1_ps(args.scale_x[row]), _mm512_loadu_ps(args.bias + col));
+  const int64_t at = row * args.y_stride + col;
+  switch (args.output_type) {
+    case OutputType::kHalf:
+      StoreHalf(static_cast<Half*>(args.y) + at, lanes, y);
+      break;
+    case OutputType::kBFloat16:
+      StoreBFloat16(static_cast<BFloat16*>(args.y) + at, lanes, y);
+      break;
+    case OutputType::kFloat:
+      _mm512_mask_storeu_ps(static_cast<float*>(args.y) + at, lanes, y);
+      break;
+  }
+}
+
+// Rows [row, row + count) of one panel; count <= 12.
+void RunTile(const GemmS8Args& args, int64_t row, int64_t count, int64_t panel) {
+  const int64_t k4 = DivideUp(args.k, 4);
+  const auto* x = static_cast<const uint8_t*>(args.x_codes) + row * args.x_stride;
+  const auto* w = static_cast<const int8_t*>(args.packed_weight) + panel * kPanel * 4 * k4;
+  alignas(64) int32_t sums[kTileRows * kPanel];
+  kTiles[count - 1](x, args.x_stride, w, k4, sums);
+  for (int64_t r = 0; r < count; ++r) {
+    StoreColumns(args, sums + r * kPanel, row + r, panel * kPanel);
+    StoreColumns(args, sums + r * kPanel + 16, row + r, panel * kPanel + 16);
+  }
+}
+
+}  // namespace
+
+void QuantizeRows(const QuantizeRowsArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const Half* x = args.x + r * args.x_stride;
+    const RowScale scale = ScaleOfRow(args, x);
+    args.scale[r] = scale.scale;
+    const int32_t sum =
+        QuantizeRow(x, args.cols, scale.inv_scale,
+                    static_cast<uint8_t*>(args.codes) + r * args.codes_stride, args.codes_stride);
+    if (args.code_sum != nullptr) args.code_sum[r] = sum;
+    if (args.counts != nullptr) CountRow(x, args.cols, scale.inv_scale, args.counts);
+  }
+}
+
+void UnpackCodes(const UnpackCodesArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const uint8_t* codes = static_cast<const uint8_t*>(args.codes) + r * args.codes_stride;
+    int8_t* unpacked = args.unpacked + r * args.unpacked_stride;
+    for (int64_t c = 0; c < args.cols; ++c) unpacked[c] = static_cast<int8_t>(codes[c] ^ 0x80);
+  }
+}
+
+int64_t PackedBytes(int64_t n, int64_t k) {
+  return DivideUp(n, kPanel) * kPanel * 4 * DivideUp(k, 4);
+}
+
+// [panel][k / 4][32 columns][4 inputs]; columns past n and inputs past k stay zero.
+void PackWeights(const PackWeightsArgs& args) {
+  const int64_t k4 = DivideUp(args.k, 4);
+  for (int64_t n = 0; n < args.n; ++n) {
+    int8_t* column =
+        static_cast<int8_t*>(args.packed) + n / kPanel * kPanel * 4 * k4 + n % kPanel * 4;
+    for (int64_t k = 0; k < args.k; ++k) {
+      column[k / 4 * 4 * kPanel + k % 4] = args.codes[n * args.k + k];
+    }
+  }
+}
+
+// M blocks, then panels, then M tiles: a block of codes stays in the second-level cache while every
+// panel passes through the first. Between one and two tiles of rows are split evenly.
+void GemmS8(const GemmS8Args& args) {
+  const int64_t panels = DivideUp(args.n, kPanel);
+  const int64_t fitting = kBlockBytes / args.x_stride / kTileRows * kTileRows;
+  const int64_t block = fitting < kTileRows ? kTileRows : fitting;
+  for (int64_t begin = 0; begin < args.m; begin += block) {
+    const int64_t end = Min(begin + block, args.m);
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      for (int64_t row = begin; row < end;) {
+        const int64_t left = end - row;
+        const int64_t count =
+            left > kTileRows && left < 2 * kTileRows ? DivideUp(left, 2) : Min(left, kTileRows);
+        RunTile(args, row, count, panel);
+        row += count;
+      }
+    }
+  }
+}
+
+namespace {
+
+// Runs before it is known what the CPU has, so it is compiled without the file's flags.
+__attribute__((target("no-avx"))) const char* UnusableReason() {
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx512f")) return "the CPU or the kernel lacks AVX-512F";
+  if (!__builtin_cpu_supports("avx512bw")) return "the CPU lacks AVX-512BW";
+  if (!__builtin_cpu_supports("avx512dq")) return "the CPU lacks AVX-512DQ";
+  if (!__builtin_cpu_supports("avx512vl")) return "the CPU lacks AVX-512VL";
+  if (!__builtin_cpu_supports("avx512vnni")) return "the CPU lacks AVX-512-VNNI";
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace avx512
+
+extern constexpr Kernels kAvx512VnniKernels = {
+    .name = "avx512vnni",
+    .unusable_reason = avx512::UnusableReason,
+    .code_bytes = 1,
+    .k_multiple = avx512::kKMultiple,
+    .n_multiple = avx512::kPanel,
+    .quantize_rows = avx512::QuantizeRows,
+    .unpack_codes = avx512::UnpackCodes,
+    .packed_bytes = avx512::PackedBytes,
+    .pack_weights = avx512::PackWeights,
+    .gemm_s8 = avx512::GemmS8,
+    .layer_norm_rows = avx512::LayerNormRows,
+    .rms_norm_rows = avx512::RmsNormRows,
+    .gelu_erf_rows = avx512::GeluErfRows,
+    .gelu_tanh_rows = avx512::GeluTanhRows,
+    .quick_gelu_rows = avx512::QuickGeluRows,
+    .silu_rows = avx512::SiluRows,
+    .add_residual = avx512::AddResidual,
+    .to_float = avx512::FloatFromHalf,
+    .to_half = avx512::HalfFromFloat,
+};
+
+}  // namespace w8a8
