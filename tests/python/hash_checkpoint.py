@@ -5,8 +5,10 @@ SiglipVisionConfig (all that `siglip_shapes` reads must be present).
 """
 
 import hashlib
+import json
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from counter_hash import counter_hash, hash_text, hash_uniform
 
@@ -125,6 +127,18 @@ def content_sha256(config, dtype, seed, outliers=0):
         digest.update((PREFIX + key + "\n").encode())
         digest.update(stored_bytes(values, dtype))
     return digest.hexdigest()
+
+
+def write_folder(folder, config, seed, outliers=0):
+    """config.json and model.safetensors (F32) of a SiglipVisionModel."""
+    fields = {"model_type": "siglip_vision_model", **config}
+    (folder / "config.json").write_text(json.dumps(fields))
+    tensors = hash_tensors(config, seed, outliers)
+    save_file(
+        {PREFIX + key: values for key, values in tensors.items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
 
 
 if __name__ == "__main__":
