@@ -1,0 +1,157 @@
+// The INT8 product of every kernel set: accumulators against int64, outputs against scalar.
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "quant/numerics.h"
+#include "quant/reference_quantizer.h"
+#include "runtime/cpu/int8_linear.h"
+#include "tests/cpu/kernel_sets.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8 {
+namespace {
+
+using test::Equal;
+using test::LayerShape;
+using test::LayerShapes;
+using test::RandomHalves;
+using test::RandomLinear;
+using test::SetsUnderTest;
+using test::SetUnderTest;
+using test::Text;
+using test::Values;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Product {
+  std::vector<int32_t> acc;
+  std::vector<Half> half;
+  std::vector<BFloat16> bfloat16;
+  std::vector<float> binary32;
+};
+
+// Everything the set computes from x; guard columns right of the outputs must stay untouched.
+Product Multiply(const Kernels& kernels, const QuantizedLinear& linear, const std::vector<Half>& x,
+                 int64_t m) {
+  const int64_t n = linear.n;
+  const int64_t stride = n + 3;
+  const auto count = static_cast<size_t>(m * stride);
+  Product p{std::vector<int32_t>(count, 77), std::vector<Half>(count, Half{77}),
+            std::vector<BFloat16>(count, BFloat16{77}), std::vector<float>(count, 77.0f)};
+  CodeRows rows;
+  QuantizeRows(kernels, test::View(x, m), {}, &rows);
+  const Int8Linear packed(linear, kernels);
+  packed.Multiply(rows, MatView<Half>{p.half.data(), m, n, stride}, {p.acc.data(), m, n, stride});
+  packed.Multiply(rows, MatView<BFloat16>{p.bfloat16.data(), m, n, stride});
+  packed.Multiply(rows, MatView<float>{p.binary32.data(), m, n, stride});
+  return p;
+}
+
+// The contract, one element after the other.
+Product Expected(const QuantizedLinear& linear, const std::vector<Half>& x, int64_t m) {
+  const int64_t n = linear.n, k = linear.k, stride = n + 3;
+  const auto count = static_cast<size_t>(m * stride);
+  Product p{std::vector<int32_t>(count, 77), std::vector<Half>(count, Half{77}),
+            std::vector<BFloat16>(count, BFloat16{77}), std::vector<float>(count, 77.0f)};
+  std::vector<int8_t> codes(static_cast<size_t>(m * k));
+  std::vector<float> scale(static_cast<size_t>(m));
+  QuantizeCounts counts;
+  QuantizeRowsReference(test::View(x, m), {}, codes.data(), scale.data(), &counts);
+  for (int64_t r = 0; r < m; ++r) {
+    for (int64_t c = 0; c < n; ++c) {
+      int64_t sum = 0;
+      for (int64_t i = 0; i < k; ++i) {
+        sum += int64_t{codes[static_cast<size_t>(r * k + i)]} *
+               linear.weight_codes[static_cast<size_t>(c * k + i)];
+      }
+      const auto at = static_cast<size_t>(r * stride + c);
+      const auto column = static_cast<size_t>(c);
+      p.acc[at] = static_cast<int32_t>(sum);
+      p.binary32[at] =
+          Dequantize(p.acc[at], linear.weight_scale[column], scale[static_cast<size_t>(r)],
+                     linear.bias.empty() ? 0.0f : linear.bias[column]);
+      p.half[at] = ToHalf(p.binary32[at]);
+      p.bfloat16[at] = ToBFloat16(p.binary32[at]);
+    }
+  }
+  return p;
+}
+
+void ExpectEqual(const Product& expected, const Product& actual, const std::string& what) {
+  EXPECT_EQ(Equal(expected.acc, actual.acc), "") << what;
+  EXPECT_EQ(Equal(expected.half, actual.half), "") << what;
+  EXPECT_EQ(Equal(expected.binary32, actual.binary32), "") << what;
+  EXPECT_TRUE(expected.bfloat16 == actual.bfloat16) << what << ": BF16";
+}
+
+TEST(GemmS8, EqualsTheContractOnEverySetAndShape) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const LayerShape& shape : LayerShapes()) {
+      const QuantizedLinear linear = RandomLinear(shape, /*seed=*/7);
+      const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/8, Values::kFinite);
+      ExpectEqual(Expected(linear, x, shape.m), Multiply(*set.kernels, linear, x, shape.m),
+                  set.label + " " + Text(shape));
+    }
+  }
+}
+
+TEST(GemmS8, TakesAMissingBiasAsZero) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    QuantizedLinear linear = RandomLinear({4, 20, 50}, /*seed=*/9);
+    linear.bias.clear();
+    const std::vector<Half> x = RandomHalves(4 * 50, /*seed=*/10, Values::kFinite);
+    ExpectEqual(Expected(linear, x, 4), Multiply(*set.kernels, linear, x, 4), set.label);
+  }
+}
+
+// 127 * -128 at every input: a saturating instruction would stop long before the true sum.
+TEST(GemmS8, DoesNotSaturateAtTheExtremes) {
+  constexpr int64_t kK = 4304;
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const int8_t code : {int8_t{-128}, int8_t{127}}) {
+      const auto linear = QuantizedLinear::FromCodes(
+          "test", 33, kK, std::vector<int8_t>(33 * kK, code), std::vector<float>(33, 1e-4f), {});
+      const std::vector<Half> x(2 * kK, ToHalf(3.0f));
+      const Product actual = Multiply(*set.kernels, linear, x, 2);
+      EXPECT_EQ(actual.acc[0], int32_t{127} * code * int32_t{kK}) << set.label;
+      ExpectEqual(Expected(linear, x, 2), actual, set.label);
+    }
+  }
+}
+
+TEST(GemmS8, HoldsTheLargestK) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    const auto linear = QuantizedLinear::FromCodes(
+        "test", 1, kMaxInputs, std::vector<int8_t>(kMaxInputs, -128), {1e-6f}, {});
+    const std::vector<Half> x(static_cast<size_t>(kMaxInputs), ToHalf(-1.0f));
+    const Product actual = Multiply(*set.kernels, linear, x, 1);
+    EXPECT_EQ(actual.acc[0], 127 * 128 * static_cast<int32_t>(kMaxInputs)) << set.label;
+  }
+}
+
+// M = 300 passes the block of rows of the avx512vnni set (220 KiB of codes).
+TEST(GemmS8, EqualsScalarOnManyRows) {
+  const LayerShape shape{300, 40, 1024};
+  const QuantizedLinear linear = RandomLinear(shape, /*seed=*/11);
+  const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/12, Values::kFinite);
+  const Product expected = Multiply(test::ScalarSet(), linear, x, shape.m);
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    ExpectEqual(expected, Multiply(*set.kernels, linear, x, shape.m), set.label);
+  }
+}
+
+TEST(GemmS8, RoundsOverflowToInfinityAndKeepsNan) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    auto linear = QuantizedLinear::FromCodes("test", 2, 1, {127, 127}, {1e30f, 1e30f}, {});
+    std::vector<Half> x = {ToHalf(60000.0f), ToHalf(kInfinity)};
+    ExpectEqual(Expected(linear, x, 2), Multiply(*set.kernels, linear, x, 2), set.label);
+    EXPECT_EQ(Multiply(*set.kernels, linear, x, 2).half[0].bits, 0x7c00) << set.label;
+    linear.weight_scale = {3e38f, 3e38f};  // inf * 0 in the row whose scale is 0
+    linear.Finish();
+    ExpectEqual(Expected(linear, x, 2), Multiply(*set.kernels, linear, x, 2), set.label);
+  }
+}
+
+}  // namespace
+}  // namespace w8a8

@@ -1,0 +1,119 @@
+// The quantizer of every kernel set against the reference quantizer.
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "quant/reference_quantizer.h"
+#include "runtime/cpu/int8_linear.h"
+#include "tests/cpu/kernel_sets.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8 {
+namespace {
+
+using test::Equal;
+using test::RandomHalves;
+using test::SetsUnderTest;
+using test::SetUnderTest;
+using test::Values;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Quantized {
+  std::vector<int8_t> codes;
+  std::vector<float> scale;
+  std::vector<int32_t> code_sum;
+  QuantizeCounts counts;
+};
+
+Quantized Expected(const std::vector<Half>& x, int64_t rows, const ActivationSpec& spec) {
+  const size_t cols = x.size() / static_cast<size_t>(rows);
+  Quantized q{std::vector<int8_t>(x.size()), std::vector<float>(static_cast<size_t>(rows)), {}, {}};
+  QuantizeRowsReference(test::View(x, rows), spec, q.codes.data(), q.scale.data(), &q.counts);
+  for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
+    const auto row = q.codes.begin() + static_cast<std::ptrdiff_t>(r * cols);
+    q.code_sum.push_back(std::accumulate(row, row + static_cast<std::ptrdiff_t>(cols), 0));
+  }
+  return q;
+}
+
+Quantized QuantizeWith(const Kernels& kernels, const std::vector<Half>& x, int64_t rows,
+                       const ActivationSpec& spec) {
+  const MatView<const Half> view = test::View(x, rows);
+  Quantized q{
+      std::vector<int8_t>(x.size()), {}, std::vector<int32_t>(static_cast<size_t>(rows)), {}};
+  CodeRows code_rows;
+  QuantizeRows(kernels, view, spec, &code_rows, q.code_sum.data());
+  UnpackCodes(kernels, code_rows, {q.codes.data(), rows, view.cols, view.cols});
+  q.scale.assign(code_rows.scale.data(), code_rows.scale.data() + rows);
+  q.counts = code_rows.counts;
+  return q;
+}
+
+void ExpectEqual(const Quantized& expected, const Quantized& actual, const std::string& what) {
+  EXPECT_EQ(Equal(expected.codes, actual.codes), "") << what;
+  EXPECT_EQ(Equal(expected.scale, actual.scale), "") << what;
+  EXPECT_EQ(Equal(expected.code_sum, actual.code_sum), "") << what;
+  EXPECT_EQ(expected.counts.nan, actual.counts.nan) << what;
+  EXPECT_EQ(expected.counts.inf, actual.counts.inf) << what;
+  EXPECT_EQ(expected.counts.saturated, actual.counts.saturated) << what;
+}
+
+const ActivationSpec kSpecs[] = {
+    {},
+    {.clip_range = 1.5f},
+    {.clip_range = 1e-40f},  // 127 / R is infinite: 0 * infinity is a NaN that no input holds
+    {.granularity = Granularity::kTensor, .scale = 0.0078125f},
+    {.granularity = Granularity::kTensor, .scale = 1e-6f}};
+
+TEST(QuantizeRows, EqualsTheReferenceOnEverySet) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const int64_t cols : {1, 15, 16, 17, 63, 64, 65, 192, 257, 588, 4304}) {
+      for (const ActivationSpec& spec : kSpecs) {
+        const std::vector<Half> x = RandomHalves(5 * cols, 3, Values::kAny);
+        ExpectEqual(Expected(x, 5, spec), QuantizeWith(*set.kernels, x, 5, spec),
+                    set.label + " K " + std::to_string(cols));
+      }
+    }
+  }
+}
+
+// Every FP16 pattern under scales that put midpoints, limits and subnormals everywhere.
+TEST(QuantizeRows, EqualsTheReferenceOnEveryPattern) {
+  std::vector<Half> patterns(65536);
+  for (uint32_t bits = 0; bits < 65536; ++bits) patterns[bits] = Half{static_cast<uint16_t>(bits)};
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const float scale : {1.0f, 0.5f, 0.001f, 3.1e-5f, 516.0f, 1e-30f, 1e30f}) {
+      const ActivationSpec spec{.granularity = Granularity::kTensor, .scale = scale};
+      ExpectEqual(Expected(patterns, 1, spec), QuantizeWith(*set.kernels, patterns, 1, spec),
+                  set.label);
+    }
+  }
+}
+
+TEST(QuantizeRows, GivesAZeroRowScaleZero) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    const std::vector<Half> x = {Half{0x8000}, Half{0}, ToHalf(kInfinity), ToHalf(std::nanf(""))};
+    const Quantized q = QuantizeWith(*set.kernels, x, 1, {});
+    EXPECT_EQ(q.scale[0], 0.0f) << set.label;
+    EXPECT_EQ(q.codes, std::vector<int8_t>(4, 0)) << set.label;
+    EXPECT_EQ(q.counts.inf + q.counts.nan, 2u) << set.label;
+  }
+}
+
+TEST(QuantizeRows, PadsRowsWithCodeZero) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    const std::vector<Half> x(70, ToHalf(kInfinity));  // padding as Inf * 0 would be NaN
+    CodeRows rows;
+    QuantizeRows(*set.kernels, test::View(x, 1), {.clip_range = 1e-40f}, &rows);
+    std::vector<int8_t> padded(static_cast<size_t>(rows.stride), 9);
+    rows.cols = rows.stride;
+    UnpackCodes(*set.kernels, rows, {padded.data(), 1, rows.stride, rows.stride});
+    for (size_t i = 70; i < padded.size(); ++i) ASSERT_EQ(padded[i], 0) << set.label << " at " << i;
+  }
+}
+
+}  // namespace
+}  // namespace w8a8

@@ -1,0 +1,189 @@
+// Norms, activation functions, residual and conversions of every kernel set against the contract.
+#include <algorithm>
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "quant/numerics.h"
+#include "runtime/base/counter_hash.h"
+#include "tests/cpu/kernel_sets.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8 {
+namespace {
+
+using test::Equal;
+using test::RandomHalves;
+using test::SetsUnderTest;
+using test::SetUnderTest;
+using test::Values;
+
+constexpr int64_t kColumnCounts[] = {1, 7, 8, 15, 16, 17, 192, 255, 256, 257, 768, 1152, 4304};
+
+std::vector<float> Uniform(uint64_t seed, int64_t count) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < count; ++i) {
+    values.push_back(1.0f + HashUniform(seed, static_cast<uint64_t>(i)));
+  }
+  return values;
+}
+
+// numerics.md, "Row sums", as written there.
+float RowSum(const std::vector<float>& terms, bool squares) {
+  float s[256] = {};
+  for (size_t k = 0; k < terms.size(); ++k) {
+    s[k % 256] = squares ? std::fma(terms[k], terms[k], s[k % 256]) : s[k % 256] + terms[k];
+  }
+  for (const int h : {4, 2, 1}) {
+    for (int i = 0; i < 256; ++i) {
+      if (i % 8 < h) s[i] += s[i + h];
+    }
+  }
+  for (const int h : {128, 64, 32, 16, 8}) {
+    for (int i = 0; i < h; i += 8) s[i] += s[i + h];
+  }
+  return s[0];
+}
+
+struct NormCase {
+  std::vector<Half> x;
+  std::vector<float> weight, bias;
+  int64_t cols() const { return static_cast<int64_t>(weight.size()); }
+  int64_t rows() const { return static_cast<int64_t>(x.size()) / cols(); }
+};
+
+NormCase RandomNorm(int64_t cols, Values values) {
+  return {RandomHalves(4 * cols, 21, values), Uniform(22, cols), Uniform(23, cols)};
+}
+
+std::vector<Half> ExpectedNorm(const NormCase& c, bool subtract_mean) {
+  std::vector<Half> y;
+  const auto count = static_cast<float>(c.cols());
+  for (int64_t r = 0; r < c.rows(); ++r) {
+    std::vector<float> x(static_cast<size_t>(c.cols()));
+    ToFloat(test::View(c.x, c.rows()).row_span(r), x);
+    if (subtract_mean) {
+      const float mean = RowSum(x, /*squares=*/false) / count;
+      for (float& value : x) value -= mean;
+    }
+    const float inv_std = 1.0f / std::sqrt(RowSum(x, /*squares=*/true) / count + 1e-6f);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const float normalized = x[i] * inv_std;
+      y.push_back(ToHalf(subtract_mean ? std::fma(normalized, c.weight[i], c.bias[i])
+                                       : normalized * c.weight[i]));
+    }
+  }
+  return y;
+}
+
+std::vector<Half> RunNorm(void (*norm)(const NormRowsArgs&), const NormCase& c) {
+  std::vector<Half> y(c.x.size());
+  norm({.x = c.x.data(),
+        .x_stride = c.cols(),
+        .rows = c.rows(),
+        .cols = c.cols(),
+        .eps = 1e-6f,
+        .weight = c.weight.data(),
+        .bias = c.bias.data(),
+        .y = y.data(),
+        .y_stride = c.cols()});
+  return y;
+}
+
+TEST(NormRows, EqualTheContractOnEverySetAndWidth) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const int64_t cols : kColumnCounts) {
+      for (const Values values : {Values::kFinite, Values::kAny}) {
+        const NormCase c = RandomNorm(cols, values);
+        EXPECT_EQ(Equal(ExpectedNorm(c, true), RunNorm(set.kernels->layer_norm_rows, c)), "")
+            << set.label << ", LayerNorm of " << cols;
+        EXPECT_EQ(Equal(ExpectedNorm(c, false), RunNorm(set.kernels->rms_norm_rows, c)), "")
+            << set.label << ", RMSNorm of " << cols;
+      }
+    }
+  }
+}
+
+// E[x^2] - E[x]^2 would give 0 or garbage here.
+TEST(NormRows, TakeTwoPasses) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    const NormCase c{{ToHalf(2048.0f), ToHalf(2050.0f)}, {1.0f, 1.0f}, {0.0f, 0.0f}};
+    const std::vector<Half> y = RunNorm(set.kernels->layer_norm_rows, c);
+    EXPECT_EQ(ToFloat(y[0]), -1.0f) << set.label;
+    EXPECT_EQ(ToFloat(y[1]), 1.0f) << set.label;
+  }
+}
+
+TEST(ActivationRows, EqualNumericsOnEveryPattern) {
+  std::vector<Half> x(65536), expected(65536), actual(65536);
+  for (uint32_t bits = 0; bits < 65536; ++bits) x[bits] = Half{static_cast<uint16_t>(bits)};
+  struct Row {
+    const char* name;
+    float (*function)(float);
+    void (*Kernels::*rows)(const ActivationRowsArgs&);
+  };
+  const Row functions[] = {{"gelu_erf", GeluErf, &Kernels::gelu_erf_rows},
+                           {"gelu_tanh", GeluTanh, &Kernels::gelu_tanh_rows},
+                           {"quick_gelu", QuickGelu, &Kernels::quick_gelu_rows},
+                           {"silu", Silu, &Kernels::silu_rows}};
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const Row& f : functions) {
+      std::ranges::transform(x, expected.begin(),
+                             [&f](Half h) { return ToHalf(f.function(ToFloat(h))); });
+      // 255 columns: a tail in every row; 65,536 = 257 * 255 + 1.
+      (set.kernels->*f.rows)({x.data(), 255, 257, 255, actual.data(), 255});
+      (set.kernels->*f.rows)({x.data() + 65535, 1, 1, 1, actual.data() + 65535, 1});
+      EXPECT_EQ(Equal(expected, actual), "") << set.label << " " << f.name;
+    }
+  }
+}
+
+TEST(AddResidual, EqualsTheContractOnEverySetAndWidth) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const int64_t cols : kColumnCounts) {
+      const std::vector<Half> y = RandomHalves(2 * cols, 31, Values::kAny);
+      const std::vector<Half> before = RandomHalves(2 * cols, 32, Values::kAny);
+      const std::vector<float> layer_scale = Uniform(33, cols);
+      for (const float* scale : {static_cast<const float*>(nullptr), layer_scale.data()}) {
+        std::vector<Half> expected, stream = before;
+        for (size_t i = 0; i < y.size(); ++i) {
+          const float s = scale == nullptr ? 1.0f : scale[i % static_cast<size_t>(cols)];
+          expected.push_back(ToHalf(std::fma(s, ToFloat(y[i]), ToFloat(before[i]))));
+        }
+        set.kernels->add_residual({.stream = stream.data(),
+                                   .stream_stride = cols,
+                                   .y = y.data(),
+                                   .y_stride = cols,
+                                   .rows = 2,
+                                   .cols = cols,
+                                   .layer_scale = scale});
+        EXPECT_EQ(Equal(expected, stream), "") << set.label << " " << cols;
+      }
+    }
+  }
+}
+
+TEST(Conversions, EqualHalfDotHOnEveryPatternAndBetween) {
+  std::vector<Half> x(65536);
+  std::vector<float> widened(65536), expected(65536);
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    x[bits] = Half{static_cast<uint16_t>(bits)};
+    expected[bits] = ToFloat(x[bits]);
+  }
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    set.kernels->to_float(x.data(), widened.data(), 65536);
+    EXPECT_EQ(Equal(expected, widened), "") << set.label;
+    for (const float nudge : {0.0f, 0x1p-12f, -0x1p-12f, 0x1p-11f, 0x1.8p-11f}) {
+      std::vector<float> near(65535);  // an odd count, so that there is a tail
+      std::vector<Half> rounded(65535), nearest;
+      for (size_t i = 0; i < near.size(); ++i) near[i] = std::fma(expected[i], nudge, expected[i]);
+      std::ranges::transform(near, std::back_inserter(nearest),
+                             [](float value) { return ToHalf(value); });
+      set.kernels->to_half(near.data(), rounded.data(), 65535);
+      EXPECT_EQ(Equal(nearest, rounded), "") << set.label;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace w8a8

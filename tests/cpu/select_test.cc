@@ -1,0 +1,84 @@
+// Which kernel set runs, and what is refused.
+#include <cstdlib>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/base/error.h"
+#include "runtime/cpu/kernels.h"
+
+namespace w8a8 {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Sets W8A8_CPU_ISA for one test.
+class SelectKernels : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const char* variable = std::getenv("W8A8_CPU_ISA")) before_ = variable;
+    unsetenv("W8A8_CPU_ISA");
+  }
+  void TearDown() override { setenv("W8A8_CPU_ISA", before_.c_str(), 1); }
+
+ private:
+  std::string before_;
+};
+
+TEST(All, ListsScalarLastAndEveryNameOnce) {
+  EXPECT_EQ(All().back()->name, "scalar");
+  EXPECT_TRUE(All().back()->supported());
+  for (const Kernels* kernels : All()) {
+    int named = 0;
+    for (const Kernels* other : All()) named += other->name == kernels->name ? 1 : 0;
+    EXPECT_EQ(named, 1) << kernels->name;
+  }
+}
+
+TEST_F(SelectKernels, TakesTheBestUsableSet) {
+  for (const Kernels* kernels : All()) {
+    if (!kernels->supported()) continue;
+    EXPECT_EQ(&Select(""), kernels);
+    break;
+  }
+}
+
+TEST_F(SelectKernels, AForcedSetReallyRunsOrIsAnError) {
+  for (const Kernels* kernels : All()) {
+    if (kernels->supported()) {
+      EXPECT_EQ(&Select(kernels->name), kernels);
+      continue;
+    }
+    try {
+      Select(kernels->name);
+      FAIL() << kernels->name << " was replaced";
+    } catch (const UsageError&) {
+      FAIL() << "a known set is exit 1, not 2";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(kernels->unusable_reason()));
+    }
+  }
+}
+
+TEST_F(SelectKernels, TheFlagWinsOverTheVariable) {
+  setenv("W8A8_CPU_ISA", "scalar", 1);
+  EXPECT_EQ(Select("").name, "scalar");
+  setenv("W8A8_CPU_ISA", "no-such-set", 1);
+  EXPECT_THROW(Select(""), UsageError);
+  EXPECT_EQ(Select("scalar").name, "scalar");
+}
+
+TEST_F(SelectKernels, UnknownNamesAndThoseOfLaterVersionsAreUsageErrors) {
+  EXPECT_THROW(Select("sse9"), UsageError);
+  for (const char* later : {"avx2", "amx"}) {
+    try {
+      Select(later);
+      FAIL() << later;
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("later"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace w8a8

@@ -1,0 +1,153 @@
+// Stands in for the compiler's <immintrin.h> when the AVX-512 sources are built for a test on any
+// machine: SIMDe's portable versions, and in plain loops the few that SIMDe 0.7.4 lacks. Only the
+// intrinsics that the sources use.
+#pragma once
+#pragma GCC system_header  // vector types as template arguments draw warnings
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <cstdint>
+#include <cstring>
+
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+
+#ifndef _MM_FROUND_TO_NEAREST_INT
+#define _MM_FROUND_TO_NEAREST_INT 0
+#endif
+
+using __mmask16 = simde__mmask16;
+
+namespace w8a8::simde {
+
+// Lanes of a vector as an array, and back.
+template <class Lane, class Vector>
+struct Lanes {
+  static constexpr int kCount = static_cast<int>(sizeof(Vector) / sizeof(Lane));
+  Lane lane[kCount] = {};
+
+  Lanes() = default;
+  explicit Lanes(Vector v) { std::memcpy(lane, &v, sizeof v); }
+  Vector vector() const {
+    Vector v;
+    std::memcpy(&v, lane, sizeof v);
+    return v;
+  }
+};
+
+template <class Lane, class Vector>
+Vector LoadMasked(simde__mmask16 mask, const void* from) {
+  Lanes<Lane, Vector> v;
+  for (int i = 0; i < v.kCount; ++i) {
+    if (mask >> i & 1) std::memcpy(&v.lane[i], static_cast<const Lane*>(from) + i, sizeof(Lane));
+  }
+  return v.vector();
+}
+
+template <class Lane, class Vector>
+void StoreMasked(void* to, simde__mmask16 mask, Vector vector) {
+  const Lanes<Lane, Vector> v(vector);
+  for (int i = 0; i < v.kCount; ++i) {
+    if (mask >> i & 1) std::memcpy(static_cast<Lane*>(to) + i, &v.lane[i], sizeof(Lane));
+  }
+}
+
+// Conversion of every lane by the compiler's own rules (truncating for integers).
+template <class To, class ToVector, class From, class FromVector>
+ToVector ConvertLanes(FromVector vector) {
+  const Lanes<From, FromVector> from(vector);
+  Lanes<To, ToVector> to;
+  for (int i = 0; i < from.kCount; ++i) to.lane[i] = static_cast<To>(from.lane[i]);
+  return to.vector();
+}
+
+}  // namespace w8a8::simde
+
+inline simde__m256i _mm256_maskz_loadu_epi16(simde__mmask16 mask, const void* from) {
+  return w8a8::simde::LoadMasked<int16_t, simde__m256i>(mask, from);
+}
+inline simde__m512 _mm512_maskz_loadu_ps(simde__mmask16 mask, const void* from) {
+  return w8a8::simde::LoadMasked<float, simde__m512>(mask, from);
+}
+inline void _mm256_mask_storeu_epi16(void* to, simde__mmask16 mask, simde__m256i v) {
+  w8a8::simde::StoreMasked<int16_t>(to, mask, v);
+}
+inline void _mm512_mask_storeu_epi32(void* to, simde__mmask16 mask, simde__m512i v) {
+  w8a8::simde::StoreMasked<int32_t>(to, mask, v);
+}
+inline void _mm512_mask_storeu_ps(void* to, simde__mmask16 mask, simde__m512 v) {
+  w8a8::simde::StoreMasked<float>(to, mask, v);
+}
+
+inline simde__m128i _mm512_cvtepi32_epi8(simde__m512i v) {
+  return w8a8::simde::ConvertLanes<int8_t, simde__m128i, int32_t>(v);
+}
+inline simde__m256i _mm512_cvtepi32_epi16(simde__m512i v) {
+  return w8a8::simde::ConvertLanes<int16_t, simde__m256i, int32_t>(v);
+}
+inline simde__m512 _mm512_cvtepi32_ps(simde__m512i v) {
+  return w8a8::simde::ConvertLanes<float, simde__m512, int32_t>(v);
+}
+
+inline simde__m512i _mm512_maskz_cvtps_epi32(simde__mmask16 mask, simde__m512 v) {
+  const w8a8::simde::Lanes<float, simde__m512> from(v);
+  w8a8::simde::Lanes<int32_t, simde__m512i> to;
+  for (int i = 0; i < 16; ++i) {
+    if (mask >> i & 1) to.lane[i] = static_cast<int32_t>(__builtin_nearbyintf(from.lane[i]));
+  }
+  return to.vector();
+}
+inline simde__m512 _mm512_cvtph_ps(simde__m256i halves) {
+  const w8a8::simde::Lanes<uint16_t, simde__m256i> from(halves);
+  w8a8::simde::Lanes<float, simde__m512> to;
+  for (int i = 0; i < 16; ++i) {
+    to.lane[i] = simde_float16_to_float32(simde_uint16_as_float16(from.lane[i]));
+  }
+  return to.vector();
+}
+inline simde__m256i _mm512_cvtps_ph(simde__m512 v, int /*to nearest*/) {
+  const w8a8::simde::Lanes<float, simde__m512> from(v);
+  w8a8::simde::Lanes<uint16_t, simde__m256i> to;
+  for (int i = 0; i < 16; ++i) {
+    to.lane[i] = simde_float16_as_uint16(simde_float16_from_float32(from.lane[i]));
+  }
+  return to.vector();
+}
+
+// SIMDe's fmadd rounds twice.
+#undef _mm512_fmadd_ps
+inline simde__m512 _mm512_fmadd_ps(simde__m512 a, simde__m512 b, simde__m512 c) {
+  const w8a8::simde::Lanes<float, simde__m512> x(a), y(b), z(c);
+  w8a8::simde::Lanes<float, simde__m512> to;
+  for (int i = 0; i < 16; ++i) to.lane[i] = __builtin_fmaf(x.lane[i], y.lane[i], z.lane[i]);
+  return to.vector();
+}
+
+inline int32_t _mm512_reduce_add_epi32(simde__m512i v) {
+  const w8a8::simde::Lanes<int32_t, simde__m512i> lanes(v);
+  int32_t sum = 0;
+  for (const int32_t lane : lanes.lane) sum += lane;
+  return sum;
+}
+inline float _mm512_reduce_max_ps(simde__m512 v) {
+  const w8a8::simde::Lanes<float, simde__m512> lanes(v);
+  float largest = lanes.lane[0];
+  for (const float lane : lanes.lane) largest = lane > largest ? lane : largest;
+  return largest;
+}
+
+// Each 128-bit lane permuted alike; 128-bit lanes permuted.
+inline simde__m512 _mm512_permute_ps(simde__m512 v, int control) {
+  const w8a8::simde::Lanes<float, simde__m512> from(v);
+  w8a8::simde::Lanes<float, simde__m512> to;
+  for (int i = 0; i < 16; ++i) to.lane[i] = from.lane[i / 4 * 4 + (control >> (i % 4 * 2) & 3)];
+  return to.vector();
+}
+inline simde__m512 _mm512_shuffle_f32x4(simde__m512 a, simde__m512 b, int control) {
+  const w8a8::simde::Lanes<float, simde__m512> low(a), high(b);
+  w8a8::simde::Lanes<float, simde__m512> to;
+  for (int i = 0; i < 16; ++i) {
+    const int from = (control >> (i / 4 * 2) & 3) * 4 + i % 4;
+    to.lane[i] = i < 8 ? low.lane[from] : high.lane[from];
+  }
+  return to.vector();
+}
