@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "golden_images.h"
+#include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {

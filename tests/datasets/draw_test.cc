@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/decode.h"
-#include "golden_images.h"
+#include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {

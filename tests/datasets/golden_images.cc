@@ -1,4 +1,4 @@
-#include "golden_images.h"
+#include "tests/datasets/golden_images.h"
 
 #include <fstream>
 #include <sstream>

@@ -4,7 +4,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
-#include "golden_images.h"
+#include "tests/datasets/golden_images.h"
 
 namespace w8a8::test {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <gtest/gtest.h>
 
-#include "golden_images.h"
 #include "runtime/base/error.h"
 #include "runtime/base/sha256.h"
+#include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {

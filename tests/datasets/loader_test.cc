@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "golden_images.h"
+#include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "datasets/image_set.h"
-#include "golden_images.h"
 #include "runtime/base/safetensors.h"
+#include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
 #include "tests/support/tolerance.h"
 

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "golden_images.h"
 #include "runtime/base/error.h"
+#include "tests/datasets/golden_images.h"
 
 namespace w8a8::test {
 namespace {
