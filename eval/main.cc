@@ -1,1 +1,42 @@
-int main() { return 0; }
+// w8a8-calib: parse, run one command, turn exceptions into exit codes.
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "eval/command_line.h"
+#include "eval/commands/commands.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+int Run(int argc, char** argv) {
+  const std::optional<Options> options = ParseCommandLine(argc, argv);
+  if (!options) return 0;
+  for (const Command& command : Commands()) {
+    if (options->command == command.name) return command.run(*options);
+  }
+  FailUsage("{}: this command is not in this version.", options->command);
+}
+
+}  // namespace
+}  // namespace w8a8
+
+int main(int argc, char** argv) {
+  try {
+    return w8a8::Run(argc, argv);
+  } catch (const w8a8::UsageError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 2;
+  } catch (const w8a8::Error& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "error: out of memory. Lower --memory, --batch or --threads.\n");
+    return 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "internal error: %s. This is a bug in w8a8-calib.\n", error.what());
+    return 1;
+  }
+}

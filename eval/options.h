@@ -13,6 +13,7 @@ namespace w8a8 {
 // Flags keep their names from the command line; an empty string or nullopt is "not given".
 struct Options {
   std::string command;  // "" is the whole job
+  std::string typed;    // the command line as given, for run.json
   std::string images, model, model_prefix, eval_images, labels, out;
   std::optional<int64_t> max_images;
   std::string resampler = "pillow13";
@@ -38,6 +39,7 @@ struct Options {
   std::string layers = "all";          // encode: all | none | i,j
   std::vector<std::string> taps;       // encode
   std::string in;                      // linear
+  std::string stats;                   // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;     // merge, report: positional files
   bool json = false;
   bool quiet = false;

@@ -1,0 +1,21 @@
+// An arm: one way of running the encoder. Every experiment is a list of arms handed to one runner.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "quant/spec.h"
+
+namespace w8a8 {
+
+struct Arm {
+  std::string name;  // begins with the precision: "int8/per-token/inf", "fake/plan"
+  Precision precision = Precision::kFp16;
+  Plan plan;
+  FakeFlavour flavour = FakeFlavour::kIdeal;  // fake only
+};
+
+// True if the two compute the same numbers.
+bool SameComputation(const Arm& first, const Arm& second);
+
+}  // namespace w8a8

@@ -1,0 +1,123 @@
+#include "eval/commands/evaluate_commands.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "eval/comparison.h"
+#include "eval/export_quantized.h"
+#include "eval/output_folder.h"
+#include "reports/report_files.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+std::filesystem::path OutputFolder(const Options& options, const Session& session) {
+  const std::filesystem::path folder = options.out.empty()
+                                           ? DefaultOutputFolder(session.config.name)
+                                           : std::filesystem::path(options.out);
+  PrepareOutputFolder(folder);
+  return folder;
+}
+
+// Statistics of an earlier calibration of the same model and preprocessing.
+std::optional<CalibrationStats> ReadStatsFor(const Options& options, const Session& session,
+                                             const Preprocessing& preprocessing) {
+  if (options.stats.empty()) return std::nullopt;
+  CalibrationStats stats = ReadStats(options.stats);
+  CheckStatsFit(stats.header, options.stats, session.weights->sha256(), preprocessing.sha256);
+  return stats;
+}
+
+// The images that `sweep` and `compare` judge on: --eval-images where given, else --images.
+void ChooseImages(const Options& options, const Session& session, ComparisonInput& input) {
+  const std::string& path = options.eval_images.empty() ? options.images : options.eval_images;
+  RequireFlag(path, "--images", options.command.c_str());
+  ImageSet images = ListImages(path);
+  input.evaluation = std::move(images.files);
+  input.skipped = std::move(images.unreadable);
+  input.accepted = ReadAcceptedClasses(options, input.evaluation, session.config.classes);
+  input.evaluated_on = "judged on the images given";
+}
+
+int CompareOnly(const Options& options, const SweepPoints& points) {
+  RunClock clock(options.typed);
+  clock.Stage("open");
+  const Session session = OpenSession(options);
+  const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  const std::optional<CalibrationStats> stats = ReadStatsFor(options, session, preprocessing);
+  ComparisonInput input;
+  ChooseImages(options, session, input);
+  input.stats = stats ? &*stats : nullptr;
+  input.points = points;
+  input.chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
+  const std::filesystem::path folder = OutputFolder(options, session);
+  const Comparison comparison = Compare(session, preprocessing, options, input, clock);
+  WriteReportFiles(folder, comparison.report, comparison.run);
+  PrintComparison(comparison, options, folder);
+  return 0;
+}
+
+// quantized/ of the chosen plan; what the exporter warns of stands in the report too.
+void Export(const Session& session, const Options& options, const Plan& plan,
+            const std::filesystem::path& folder, Comparison& comparison) {
+  const std::vector<std::string> warnings =
+      ExportQuantized(*session.weights, session.graph, plan, options.model, folder / "quantized");
+  for (const std::string& warning : warnings) {
+    comparison.report.health.push_back({.level = "note", .site = "", .text = warning});
+  }
+}
+
+}  // namespace
+
+int RunSweep(const Options& options) {
+  const bool per_tensor = std::find(options.granularities.begin(), options.granularities.end(),
+                                    Granularity::kTensor) != options.granularities.end();
+  if (per_tensor && options.stats.empty()) {
+    FailUsage(
+        "sweep: per-tensor points need --stats FILE (w8a8-calib calibrate makes it); or give "
+        "--granularities per-token.");
+  }
+  return CompareOnly(options, {options.granularities, options.clip_ranges});
+}
+
+int RunCompare(const Options& options) { return CompareOnly(options, {}); }
+
+int RunWholeJob(const Options& options) {
+  RunClock clock(options.typed);
+  clock.Stage("open");
+  const Session session = OpenSession(options);
+  const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  ImagePlan images = PlanImages(options, session.config, preprocessing);
+  const std::filesystem::path folder = OutputFolder(options, session);
+
+  clock.Stage("calibrate");
+  LoaderSource calibration(images.calibration, preprocessing, options, images.max_calibration);
+  const int64_t listed = static_cast<int64_t>(images.calibration.size());
+  const CalibrationStats stats =
+      Calibrate(session, calibration, preprocessing, options,
+                static_cast<double>(std::min(listed, images.max_calibration.value_or(listed))));
+  WriteStats(folder / "stats.h5", stats);
+
+  clock.Stage("plan");
+  ComparisonInput input;
+  input.chosen = ChoosePlan(session, options, &stats.sites);
+  const PlanFile plan = ToPlanFile(session, input.chosen.plan);
+  WritePlan(folder / "plan.json", plan, KnownSites(session.graph));
+
+  input.evaluation = std::move(images.evaluation);
+  input.accepted = std::move(images.accepted);
+  input.evaluated_on = std::move(images.evaluated_on);
+  input.skipped = std::move(images.skipped);
+  input.skipped.insert(input.skipped.end(), calibration.skipped().begin(),
+                       calibration.skipped().end());
+  input.stats = &stats;
+  input.points = {options.granularities, options.clip_ranges};
+  Comparison comparison = Compare(session, preprocessing, options, input, clock);
+  Export(session, options, input.chosen.plan, folder, comparison);
+  WriteReportFiles(folder, comparison.report, comparison.run);
+  PrintComparison(comparison, options, folder);
+  return 0;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,108 @@
+#include "eval/commands/stage_commands.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "datasets/draw.h"
+#include "eval/calibration.h"
+#include "eval/export_quantized.h"
+#include "eval/output_folder.h"
+#include "runtime/base/error.h"
+#include "runtime/encoder/hash_checkpoint.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr int64_t kDemoImages = 64;
+constexpr int64_t kDemoOutliers = 3;
+
+// A SigLIP shape that runs in seconds: 4 blocks of width 128 on 64x64 images.
+EncoderConfig DemoConfig() {
+  EncoderConfig config;
+  config.family = "siglip";
+  config.name = "demo";
+  config.width = 128;
+  config.mlp_width = 512;
+  config.heads = 4;
+  config.blocks = 4;
+  config.image_height = 64;
+  config.image_width = 64;
+  config.patch = 8;
+  config.pool = PoolKind::kAttentionProbe;
+  return config;
+}
+
+void Say(const Options& options, const std::string& path, const std::string& what) {
+  if (options.json) {
+    fmt::print("{{\"out\": \"{}\"}}\n", path);
+  } else if (!options.quiet) {
+    fmt::print("{}: {}\n", path, what);
+  }
+}
+
+}  // namespace
+
+int RunCalibrate(const Options& options) {
+  RequireFlag(options.out, "--out", "calibrate");
+  RequireFlag(options.images, "--images", "calibrate");
+  const Session session = OpenSession(options);
+  const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  ImageSet images = ListImages(options.images);
+  const auto listed = static_cast<int64_t>(images.files.size());
+  LoaderSource source(std::move(images.files), preprocessing, options, options.max_images);
+  const CalibrationStats stats =
+      Calibrate(session, source, preprocessing, options,
+                static_cast<double>(std::min(listed, options.max_images.value_or(listed))));
+  WriteStats(options.out, stats);
+  for (const SkippedImage& image : images.unreadable) {
+    fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
+  }
+  for (const SkippedImage& image : source.skipped()) {
+    fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
+  }
+  Say(options, options.out,
+      fmt::format("statistics of {} sites over {} images", stats.sites.size(),
+                  stats.header.images.size()));
+  return 0;
+}
+
+int RunPlan(const Options& options) {
+  RequireFlag(options.out, "--out", "plan");
+  const Session session = OpenSession(options);
+  std::optional<CalibrationStats> stats;
+  if (!options.stats.empty()) {
+    stats = ReadStats(options.stats);
+    CheckStatsFit(stats->header, options.stats, session.weights->sha256(), "");
+  }
+  const ChosenPlan chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
+  WritePlan(options.out, ToPlanFile(session, chosen.plan), KnownSites(session.graph));
+  Say(options, options.out, fmt::format("a plan of {} sites", chosen.plan.sites.size()));
+  return 0;
+}
+
+int RunQuantize(const Options& options) {
+  RequireFlag(options.out, "--out", "quantize");
+  const Session session = OpenSession(options);
+  const ChosenPlan chosen = ChoosePlan(session, options, nullptr);
+  for (const std::string& warning :
+       ExportQuantized(*session.weights, session.graph, chosen.plan, options.model, options.out)) {
+    fmt::print(stderr, "warning    {}\n", warning);
+  }
+  Say(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
+  return 0;
+}
+
+int RunDemo(const Options& options) {
+  RequireFlag(options.out, "--out", "demo");
+  const std::filesystem::path folder = options.out;
+  PrepareOutputFolder(folder);
+  WriteHashCheckpoint(folder / "model", DemoConfig(), Dtype::kF16, options.seed, kDemoOutliers);
+  WriteDrawnImages(folder / "images", kDemoImages, options.seed);
+  Say(options, options.out,
+      fmt::format("model/ with random weights (not trained) and {} drawn images in images/",
+                  kDemoImages));
+  return 0;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,13 @@
+// The stages of the whole job that write one file or folder each.
+#pragma once
+
+#include "eval/options.h"
+
+namespace w8a8 {
+
+int RunCalibrate(const Options& options);  // images to stats.h5
+int RunPlan(const Options& options);       // stats.h5 to plan.json
+int RunQuantize(const Options& options);   // model and plan to quantized/
+int RunDemo(const Options& options);       // a made-up model/ and drawn images/
+
+}  // namespace w8a8

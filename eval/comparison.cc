@@ -1,0 +1,117 @@
+#include "eval/comparison.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "eval/evaluate.h"
+#include "eval/progress.h"
+#include "eval/report_builder.h"
+#include "eval/summary.h"
+#include "reports/json_writer.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+Experiment BuildExperiment(const Session& session, const Options& options,
+                           const ComparisonInput& input) {
+  const std::vector<std::string> sites = session.graph.Sites();
+  const SiteStatisticsMap empty;
+  const SiteStatisticsMap& statistics = input.stats == nullptr ? empty : input.stats->sites;
+  Experiment experiment =
+      SweepExperiment(sites, statistics, input.points, options.fake, options.weight_bits);
+  std::optional<Plan> per_tensor;
+  if (input.stats != nullptr) {
+    per_tensor = SweepPlan(sites, statistics, Granularity::kTensor, kNoClip);
+  }
+  AddChosenPlan(experiment, input.chosen.plan, per_tensor, options.fake, options.weight_bits);
+  return experiment;
+}
+
+std::vector<SkippedFile> SkippedFiles(const std::vector<SkippedImage>& before,
+                                      const std::vector<SkippedImage>& evaluating) {
+  std::vector<SkippedFile> files;
+  for (const SkippedImage& image : before) files.push_back({image.file, image.reason});
+  for (const SkippedImage& image : evaluating) files.push_back({image.file, image.reason});
+  return files;
+}
+
+ReportContext BuildContext(const Session& session, const Preprocessing& preprocessing,
+                           const Options& options, const ComparisonInput& input,
+                           const LoaderSource& images) {
+  std::vector<ImageEntry> all;
+  for (const ImageFile& file : images.used()) all.push_back({file.sha256, file.name});
+  ReportContext context;
+  if (input.stats != nullptr) {
+    const std::vector<ImageEntry>& calibrated = input.stats->header.images;
+    context.calibration_images = calibrated.size();
+    all.insert(all.end(), calibrated.begin(), calibrated.end());
+    context.health = HealthOf(session, input.stats->sites, input.chosen.plan);
+  }
+  context.model_name = session.config.name;
+  context.preprocessing = preprocessing.description;
+  context.preprocessing_sha256 = preprocessing.sha256;
+  context.evaluation_images = images.used().size();
+  context.image_set_sha256 = ImageSetSha256(std::move(all));
+  context.evaluated_on = input.evaluated_on;
+  context.plan_sha256 =
+      PlanSha256(ToPlanFile(session, input.chosen.plan), KnownSites(session.graph));
+  context.has_labels = !input.accepted.empty();
+  context.seed = options.seed;
+  context.skipped = SkippedFiles(input.skipped, images.skipped());
+  context.choices = input.chosen.choices;
+  return context;
+}
+
+// Of one image on one thread; of runs that the report names.
+void AddLatency(const Evaluation& evaluation, RunInfo& run) {
+  const auto add = [&](const char* precision, size_t index) {
+    const double seconds = evaluation.run.arm_seconds[index];
+    run.latency[precision].ms_per_image =
+        1000 * seconds / static_cast<double>(evaluation.run.images);
+  };
+  add("fp16", 0);
+  add("int8", evaluation.experiment.RunOf("int8/plan"));
+}
+
+}  // namespace
+
+Comparison Compare(const Session& session, const Preprocessing& preprocessing,
+                   const Options& options, const ComparisonInput& input, RunClock& clock) {
+  clock.Stage("evaluate");
+  RunnerOptions runner = session.Runner(options);
+  LoaderSource images(input.evaluation, preprocessing, options, std::nullopt);
+  Evaluation evaluation;
+  {
+    Progress progress("evaluate", "images", static_cast<double>(input.evaluation.size()),
+                      options.quiet);
+    runner.progress = [&](double done) { progress.Update(done); };
+    evaluation =
+        Evaluate(session, BuildExperiment(session, options, input), images, input.accepted, runner);
+  }
+  if (evaluation.run.images == 0) {
+    Fail("not one of the {} evaluation images could be read; the first: {}: {}.",
+         input.evaluation.size(), images.skipped().empty() ? "" : images.skipped().front().file,
+         images.skipped().empty() ? "" : images.skipped().front().reason);
+  }
+  clock.Stage("report");
+  Comparison comparison;
+  comparison.report = BuildReport(session, evaluation, input.chosen.plan,
+                                  BuildContext(session, preprocessing, options, input, images));
+  const double reference_seconds =
+      evaluation.run.arm_seconds[0] / static_cast<double>(options.ThreadCount());
+  comparison.run = clock.Info(session, options, reference_seconds);
+  AddLatency(evaluation, comparison.run);
+  return comparison;
+}
+
+void PrintComparison(const Comparison& comparison, const Options& options,
+                     const std::filesystem::path& folder) {
+  if (options.json) {
+    std::fputs(ReportJsonText(comparison.report).c_str(), stdout);
+  } else if (!options.quiet) {
+    std::fputs(SummaryText(comparison.report, comparison.run, folder).c_str(), stdout);
+  }
+}
+
+}  // namespace w8a8

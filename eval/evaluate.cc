@@ -1,0 +1,36 @@
+#include "eval/evaluate.h"
+
+#include <array>
+#include <utility>
+
+namespace w8a8 {
+namespace {
+
+std::vector<size_t> ChosenRuns(const Experiment& experiment) {
+  std::vector<size_t> runs;
+  for (const ArmRow& row : experiment.rows) {
+    if (row.chosen) runs.push_back(row.run);
+  }
+  return runs;
+}
+
+}  // namespace
+
+Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
+                    const AcceptedClasses& accepted, const RunnerOptions& options) {
+  OutputTap outputs(options.threads, accepted);
+  SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads);
+  CheckTap checks(experiment, options.threads);
+  const std::array<Tap*, 3> taps{&outputs, &sites, &checks};
+  const RunnerResult run =
+      RunArms(session.graph, *session.weights, experiment.runs, images, taps, options);
+  Evaluation evaluation{.experiment = {},
+                        .outputs = outputs.Take(),
+                        .sites = sites.Take(),
+                        .checks = checks.Take(),
+                        .run = run};
+  evaluation.experiment = std::move(experiment);
+  return evaluation;
+}
+
+}  // namespace w8a8

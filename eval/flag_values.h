@@ -1,0 +1,28 @@
+// Values of flags: text to number or name, each refused with the flag, the value and what it takes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quant/spec.h"
+
+namespace w8a8 {
+
+// A decimal, rounded once to binary32. Throws UsageError naming `flag`.
+float ParseFloat(std::string_view flag, const std::string& text);
+// > 0; "inf" means no clip.
+float ParseClipRange(std::string_view flag, const std::string& text);
+int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least);
+// "512MiB", "2GiB", "2G", or bytes.
+uint64_t ParseSize(std::string_view flag, const std::string& text);
+Granularity ParseGranularity(std::string_view flag, const std::string& text);
+FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text);
+Precision ParsePrecision(std::string_view flag, const std::string& text);
+// Comma-separated, no empty parts, no duplicates.
+std::vector<std::string> ParseList(std::string_view flag, const std::string& text);
+// Throws UsageError unless `text` is one of `allowed` (joined by '|').
+void RequireOneOf(std::string_view flag, const std::string& text, std::string_view allowed);
+
+}  // namespace w8a8

@@ -1,0 +1,103 @@
+#include "eval/image_run.h"
+
+#include <utility>
+
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+LoaderOptions Loading(const Options& options, std::optional<int64_t> limit) {
+  LoaderOptions loading;
+  loading.threads = options.ThreadCount();
+  loading.max_images = limit;
+  return loading;
+}
+
+}  // namespace
+
+Preprocessing OpenPreprocessing(const Options& options, const EncoderConfig& config) {
+  PreprocessConfig read = ReadPreprocessConfig(options.model, ResamplerFromName(options.resampler));
+  const ImageSize size = read.OutputSize();
+  if (size.height != config.image_height || size.width != config.image_width) {
+    Fail(
+        "{}: makes images of {}x{}, but the encoder takes {}x{} (height x width). Mend the "
+        "preprocessing config.",
+        read.source_file.string(), size.height, size.width, config.image_height,
+        config.image_width);
+  }
+  std::string description = DescribePreprocessing(read);
+  std::string sha256 = PreprocessingSha256(read);
+  return {Preprocessor(std::move(read)), std::move(description), std::move(sha256)};
+}
+
+LoaderSource::LoaderSource(std::vector<ImageFile> files, const Preprocessing& preprocessing,
+                           const Options& options, std::optional<int64_t> limit)
+    : files_(std::move(files)),
+      loader_(files_, preprocessing.preprocessor, Loading(options, limit)) {}
+
+std::optional<InputImage> LoaderSource::Next() {
+  std::optional<LoadedImage> image = loader_.Next();
+  if (!image) return std::nullopt;
+  used_.push_back(files_[static_cast<size_t>(image->index)]);
+  const auto number = static_cast<int64_t>(used_.size()) - 1;
+  return InputImage{{number, std::move(image->name), std::move(image->sha256)},
+                    std::move(image->pixels)};
+}
+
+AcceptedClasses ReadAcceptedClasses(const Options& options, const std::vector<ImageFile>& files,
+                                    int64_t classes) {
+  const Labels labels =
+      options.labels.empty() ? LabelsFromFolders(files, classes) : ReadLabels(options.labels);
+  if (classes > 0) labels.CheckClasses(classes);
+  AcceptedClasses accepted;
+  for (const ImageFile& file : files) {
+    const std::vector<int32_t>* found = labels.Find(file.name);
+    if (found != nullptr) accepted[file.name].assign(found->begin(), found->end());
+  }
+  if (!options.labels.empty() && accepted.empty()) {
+    Fail("--labels {}: names none of the {} evaluation images (the first is '{}').", options.labels,
+         files.size(), files.empty() ? "" : files.front().name);
+  }
+  return accepted;
+}
+
+ImagePlan PlanImages(const Options& options, const EncoderConfig& config,
+                     const Preprocessing& preprocessing) {
+  RequireFlag(options.images, "--images", options.command.c_str());
+  ImagePlan plan;
+  ImageSet images = ListImages(options.images);
+  plan.skipped = std::move(images.unreadable);
+  if (!options.eval_images.empty()) {
+    ImageSet evaluation = ListImages(options.eval_images);
+    plan.calibration = std::move(images.files);
+    plan.max_calibration = options.max_images;
+    plan.evaluation = std::move(evaluation.files);
+    plan.skipped.insert(plan.skipped.end(), evaluation.unreadable.begin(),
+                        evaluation.unreadable.end());
+    plan.evaluated_on = "judged on the images of --eval-images";
+  } else {
+    // The split counts images that can be read, so they are all decoded once before it.
+    const std::vector<ImageFile> readable =
+        KeepDecodable(images.files, preprocessing.preprocessor,
+                      Loading(options, options.max_images), &plan.skipped);
+    if (readable.empty()) {
+      Fail("--images {}: none of the {} images can be read; the first: {}: {}.", options.images,
+           plan.skipped.size(), plan.skipped.empty() ? "" : plan.skipped.front().file,
+           plan.skipped.empty() ? "" : plan.skipped.front().reason);
+    }
+    ImageSplit split = SplitForEvaluation(readable);
+    plan.calibration = std::move(split.calibration);
+    plan.evaluation = std::move(split.evaluation);
+    plan.evaluated_on = split.shared ? fmt::format(
+                                           "judged on the same {} images that served calibration "
+                                           "(too few to keep some apart)",
+                                           plan.evaluation.size())
+                                     : fmt::format("judged on {} images kept out of calibration",
+                                                   plan.evaluation.size());
+  }
+  plan.accepted = ReadAcceptedClasses(options, plan.evaluation, config.classes);
+  return plan;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,64 @@
+// The images of a run: which, how they are prepared, and as a source for the runner.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "datasets/image_set.h"
+#include "datasets/labels.h"
+#include "datasets/loader.h"
+#include "datasets/preprocess.h"
+#include "eval/image_source.h"
+#include "eval/options.h"
+#include "eval/output_tap.h"
+#include "eval/progress.h"
+#include "eval/session.h"
+
+namespace w8a8 {
+
+struct Preprocessing {
+  Preprocessor preprocessor;
+  std::string description;  // one line for people
+  std::string sha256;
+};
+
+// How the model at --model wants its images, with --resampler. Throws Error if its image size is
+// not the encoder's.
+Preprocessing OpenPreprocessing(const Options& options, const EncoderConfig& config);
+
+// Decoded ahead by --threads; at most --max-images of --images where `limit` is set. Shows progress
+// as `stage` when Next() is called.
+class LoaderSource final : public ImageSource {
+ public:
+  LoaderSource(std::vector<ImageFile> files, const Preprocessing& preprocessing,
+               const Options& options, std::optional<int64_t> limit);
+  std::optional<InputImage> Next() override;
+
+  const std::vector<SkippedImage>& skipped() const { return loader_.skipped(); }
+  const std::vector<ImageFile>& used() const { return used_; }  // that Next() has handed out
+
+ private:
+  const std::vector<ImageFile> files_;
+  ImageLoader loader_;
+  std::vector<ImageFile> used_;
+};
+
+// Calibration and evaluation images of the whole job.
+struct ImagePlan {
+  std::vector<ImageFile> calibration, evaluation;
+  std::vector<SkippedImage> skipped;       // found while splitting
+  std::optional<int64_t> max_calibration;  // still to be applied while loading
+  AcceptedClasses accepted;                // of evaluation images, by name
+  std::string evaluated_on;                // ends the verdict's sentence
+};
+
+ImagePlan PlanImages(const Options& options, const EncoderConfig& config,
+                     const Preprocessing& preprocessing);
+
+// Accepted classes of `files` from --labels, else from class sub-folders; empty without either.
+AcceptedClasses ReadAcceptedClasses(const Options& options, const std::vector<ImageFile>& files,
+                                    int64_t classes);
+
+}  // namespace w8a8

@@ -1,0 +1,50 @@
+// What every arm makes of every image: the encoder's outputs against the reference's, and the
+// classes its logits rank first.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eval/error_meter.h"
+#include "eval/tap.h"
+#include "eval/task_accuracy.h"
+
+namespace w8a8 {
+
+constexpr std::array<const char*, 3> kOutputNames{"tokens", "pooled", "logits"};
+// The accepted classes of an image; empty without a label.
+using AcceptedClasses = std::map<std::string, std::vector<int64_t>>;  // by image name
+
+class OutputTap final : public Tap {
+ public:
+  // `accepted` outlives the tap.
+  OutputTap(int workers, const AcceptedClasses& accepted);
+
+  bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return false; }
+  void OnOutputs(const OutputEvent& event) override;
+
+  struct Result {
+    ImageOrder images;
+    std::map<std::pair<size_t, std::string>, ErrorMeter> meters;  // by run and output name
+    std::map<size_t, TaskMeter> tasks;                            // by run; empty without logits
+    uint64_t nonfinite_reference = 0;  // values of the reference's outputs that are not finite
+  };
+  Result Take();
+
+ private:
+  struct Worker {
+    std::array<std::vector<Half>, 3> reference;
+    Result result;
+  };
+  void AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
+                 Worker& worker) const;
+
+  const AcceptedClasses& accepted_;
+  std::vector<Worker> workers_;
+};
+
+}  // namespace w8a8

@@ -1,0 +1,41 @@
+// Progress of long work: one live line on a terminal, plain lines at intervals in a pipe, on
+// stderr.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace w8a8 {
+
+class Progress {
+ public:
+  // `unit` is what is counted ("images"); `total` may be 0 if it is not known beforehand.
+  Progress(std::string stage, std::string unit, double total, bool quiet);
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  ~Progress();
+
+  // `figure` is a running result to show beside the count ("SQNR 27.6 dB"), or empty.
+  void Update(double done, const std::string& figure = "");
+  // Prints the last state with the time taken. Called by the destructor if not before; prints
+  // nothing then while an exception is under way.
+  void Finish();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string Line(double seconds) const;
+
+  const std::string stage_;
+  const std::string unit_;
+  const double total_;
+  const bool quiet_;
+  const bool terminal_;
+  const int exceptions_at_start_;
+  const Clock::time_point start_ = Clock::now();
+  Clock::time_point last_shown_ = start_;
+  double done_ = 0;
+  std::string figure_;
+  bool finished_ = false;
+};
+
+}  // namespace w8a8

@@ -1,0 +1,63 @@
+#include "eval/session.h"
+
+#include <cstdio>
+
+#include "eval/flag_values.h"
+#include "runtime/base/error.h"
+#include "runtime/cpu/cpu_backend.h"
+#include "runtime/cpu/kernels.h"
+#include "runtime/cuda/cuda_backend.h"
+
+namespace w8a8 {
+namespace {
+
+void ChooseDevice(const Options& options, Session& session) {
+  if (options.device.rfind("cuda", 0) == 0) {
+    const int index =
+        options.device == "cuda"
+            ? 0
+            : static_cast<int>(ParseCount("--device cuda:", options.device.substr(5), 0));
+    session.device = fmt::format("cuda:{}", index);
+    session.kernels = "cuda";
+    session.make_backend = [index] { return MakeCudaBackend(index); };
+    session.make_backend();  // an unusable device is an error now, not after the images were read
+    return;
+  }
+  const Kernels& kernels = Select(options.kernels);
+  session.device = "cpu";
+  session.kernels = std::string(kernels.name);
+  session.make_backend = [name = session.kernels] { return MakeCpuBackend(name); };
+  if (options.device == "auto" && !options.quiet) {
+    std::fprintf(stderr, "device     cpu (%s), %s\n", session.kernels.c_str(),
+                 CudaUnavailableReason().c_str());
+  }
+}
+
+}  // namespace
+
+void RequireFlag(const std::string& value, const char* flag, const char* command) {
+  if (value.empty()) {
+    FailUsage("{0}: {1} is missing. w8a8-calib {0} --help shows what it takes.", command, flag);
+  }
+}
+
+RunnerOptions Session::Runner(const Options& options) const {
+  return {.threads = options.ThreadCount(),
+          .batch = options.batch.value_or(1),
+          .memory_bytes = options.memory_bytes,
+          .make_backend = make_backend,
+          .progress = {}};
+}
+
+Session OpenSession(const Options& options) {
+  RequireFlag(options.model, "--model", options.command.c_str());
+  Session session;
+  ChooseDevice(options, session);
+  session.config = ReadEncoderConfig(options.model);
+  session.graph = BuildGraph(session.config);
+  session.weights =
+      std::make_unique<EncoderWeights>(options.model, session.config, options.model_prefix);
+  return session;
+}
+
+}  // namespace w8a8

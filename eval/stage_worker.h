@@ -1,0 +1,69 @@
+// One worker of the runner: takes a batch of images through one stage, arm by arm.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "eval/arm.h"
+#include "eval/tap.h"
+#include "runtime/arena.h"
+#include "runtime/backend.h"
+#include "runtime/lower.h"
+
+namespace w8a8 {
+
+// The images that are alive together. streams[arm][image] is that arm's residual stream, [tokens x
+// width] FP16; an empty streams[arm] means that the arm still shares streams[0].
+struct Chunk {
+  std::vector<ImageId> images;
+  std::vector<std::vector<float>> pixels;
+  std::vector<std::vector<std::vector<Half>>> streams;
+};
+
+// Per arm: its steps in this stage, or nullopt where it shares arms[0].
+using StagePrograms = std::vector<std::optional<Program>>;
+
+class StageWorker {
+ public:
+  StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps, int worker,
+              std::unique_ptr<Backend> backend);
+
+  void RunBatch(int stage, const StagePrograms& programs, Chunk& chunk, int64_t first,
+                int64_t count);
+
+  Backend& backend() { return *backend_; }
+  const std::vector<double>& arm_seconds() const { return arm_seconds_; }
+
+ private:
+  class Event;
+  struct Batch {
+    int stage;
+    const StagePrograms& programs;
+    Chunk& chunk;
+    int64_t first;
+    std::vector<ImageId> images;
+  };
+
+  void Diverge(const Batch& batch);
+  void RunArm(const Batch& batch, int arm);
+  void LoadInput(const Batch& batch, int arm);
+  void StoreStream(const Batch& batch, int arm);
+  void ShowLinear(const Batch& batch, int arm, int32_t node);
+  void ShowOutputs(const Batch& batch, int arm);
+  LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node);
+
+  const Graph& graph_;
+  const std::span<const Arm> arms_;
+  const std::span<Tap* const> taps_;
+  const int worker_;
+  std::unique_ptr<Backend> backend_;
+  Graph scratch_graph_;          // graph_ plus one scratch slot per slot that a site writes
+  std::vector<SlotId> scratch_;  // per slot: its scratch twin, or kNoSlot
+  Arena arena_;
+  std::vector<double> arm_seconds_;
+};
+
+}  // namespace w8a8

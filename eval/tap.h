@@ -1,0 +1,73 @@
+// What the runner shows to observers while it runs: statistics, meters, checks and feature dumps
+// are taps. A tap never changes a result.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/arena.h"
+
+namespace w8a8 {
+
+// An image as the runner knows it. `index` counts the images of the run in source order.
+struct ImageId {
+  int64_t index = 0;
+  std::string name;
+  std::string sha256;
+};
+
+// Output of one linear layer, as an arm computed it.
+struct LinearResult {
+  MatView<const Half> output;  // [rows, N]
+  LinearTrace trace;           // of quantized arms; empty views for fp16
+};
+
+// A linear layer that an arm has just run. Views live until OnLinear() returns. All images of a
+// batch at once: image i has rows [i * rows_per_image, (i + 1) * rows_per_image).
+class LinearEvent {
+ public:
+  virtual ~LinearEvent() = default;
+  // Runs the same layer as `arm` does, on this event's input, into memory of its own:
+  // teacher-forced runs, and checks of one arm's arithmetic on another's input. Replaces the last
+  // RunAs() result.
+  virtual LinearResult RunAs(int arm) = 0;
+
+  int worker = 0;
+  int arm = 0;
+  const std::string* site = nullptr;
+  const std::vector<ImageId>* images = nullptr;
+  int64_t rows_per_image = 0;
+  MatView<const Half> input;
+  MatView<const Half> output;
+  const LinearTrace* trace = nullptr;  // filled where WantsTrace(arm)
+};
+
+struct OutputEvent {
+  int worker = 0;
+  int arm = 0;
+  const std::vector<ImageId>* images = nullptr;
+  MatView<const Half> tokens;  // [images * tokens, width], after the final norm
+  MatView<const Half> pooled;  // [images, width] or empty
+  MatView<const Half> logits;  // [images, classes] or empty
+};
+
+// Events of one batch and stage come from one worker, arm by arm in the order of the arms;
+// different batches come from different workers at the same time, in any order. Keep state per
+// worker and merge it afterwards, by means that do not depend on the order.
+class Tap {
+ public:
+  virtual ~Tap() = default;
+  // Asked once per arm and site before anything is run; no event is made that nobody wants.
+  virtual bool WantsLinear(int arm, const std::string& site) const = 0;
+  // Codes and accumulators cost a pass to read back: only when asked for.
+  virtual bool WantsTrace(int /*arm*/) const { return false; }
+  virtual void OnLinear(LinearEvent&) {}
+  // The residual stream that enters stage `stage + 1`; stage 0 embeds. Shared streams are shown
+  // once, as the arm that owns them.
+  virtual void OnStream(int /*arm*/, int /*stage*/, const std::vector<ImageId>& /*images*/,
+                        MatView<const Half> /*stream*/) {}
+  virtual void OnOutputs(const OutputEvent&) {}
+};
+
+}  // namespace w8a8
