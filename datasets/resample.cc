@@ -74,57 +74,70 @@ int TorchFractionBits(double largest_weight) {
   return bits;
 }
 
-AxisTaps MakeTaps(int input, int output, int first, int count, Filter filter, Resampler resampler) {
-  const FilterShape shape = ShapeOf(filter);
-  const double scale = static_cast<double>(input) / output;
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = shape.support * filter_scale;
-  const double inv_filter_scale = 1.0 / filter_scale;
+// One axis of a resize from `input` to `output` pixels.
+struct Axis {
+  Axis(int input_size, int output_size, Filter filter)
+      : input(input_size),
+        output(output_size),
+        shape(ShapeOf(filter)),
+        scale(static_cast<double>(input_size) / output_size),
+        filter_scale(std::max(scale, 1.0)) {}
 
-  AxisTaps taps;
-  taps.input_begin = input;
-  std::vector<double> real;
-  double largest = 0.0;
-  const auto append = [&](int position) {
+  // The input positions that an output position looks at; appends their weights, of sum 1.
+  AxisTaps::Span Append(int position, std::vector<double>& weights) const {
+    const double support = shape.support * filter_scale;
+    const double inv_filter_scale = 1.0 / filter_scale;
     const double center = (position + 0.5) * scale;
     const int begin = std::max(static_cast<int>(center - support + 0.5), 0);
     const int end = std::min(static_cast<int>(center + support + 0.5), input);
-    const size_t offset = real.size();
+    const size_t offset = weights.size();
     double sum = 0.0;
     for (int i = begin; i < end; ++i) {
-      real.push_back(shape.weight((i - center + 0.5) * inv_filter_scale));
-      sum += real.back();
+      weights.push_back(shape.weight((i - center + 0.5) * inv_filter_scale));
+      sum += weights.back();
     }
-    for (size_t i = offset; i < real.size(); ++i) {
-      if (sum != 0.0) real[i] /= sum;
-      largest = std::max(largest, real[i]);
+    if (sum != 0.0) {
+      for (size_t i = offset; i < weights.size(); ++i) weights[i] /= sum;
     }
-    taps.spans.push_back({begin, end - begin, offset});
-    taps.input_begin = std::min(taps.input_begin, begin);
-    taps.input_end = std::max(taps.input_end, end);
-  };
-  for (int i = 0; i < count; ++i) append(first + i);
-
-  taps.fraction_bits = 22;
-  if (resampler == Resampler::kTorchvision) {
-    // The precision is that of the whole axis, not of the window.
-    const size_t inside = real.size();
-    const size_t spans = taps.spans.size();
-    const int begin = taps.input_begin, end = taps.input_end;
-    for (int i = 0; i < output; ++i) {
-      if (i >= first && i < first + count) continue;
-      append(i);
-      real.resize(inside);
-    }
-    taps.spans.resize(spans);
-    taps.input_begin = begin;
-    taps.input_end = end;
-    taps.fraction_bits = TorchFractionBits(largest);
+    return {begin, end - begin, offset};
   }
-  taps.weights.reserve(real.size());
-  for (const double w : real) {
-    const double fixed = w * (1 << taps.fraction_bits);
-    taps.weights.push_back(static_cast<int32_t>(w < 0 ? fixed - 0.5 : fixed + 0.5));
+
+  // Over the whole axis, whatever window of it is wanted.
+  double LargestWeight() const {
+    double largest = 0.0;
+    std::vector<double> weights;
+    for (int i = 0; i < output; ++i) {
+      weights.clear();
+      Append(i, weights);
+      for (const double w : weights) largest = std::max(largest, w);
+    }
+    return largest;
+  }
+
+  int input, output;
+  FilterShape shape;
+  double scale;         // input pixels per output pixel
+  double filter_scale;  // the filter is widened when the image shrinks, never narrowed
+};
+
+AxisTaps MakeTaps(int input, int output, int first, int count, Filter filter, Resampler resampler) {
+  const Axis axis(input, output, filter);
+  AxisTaps taps;
+  taps.input_begin = input;
+  std::vector<double> weights;
+  for (int i = first; i < first + count; ++i) {
+    const AxisTaps::Span span = axis.Append(i, weights);
+    taps.spans.push_back(span);
+    taps.input_begin = std::min(taps.input_begin, span.begin);
+    taps.input_end = std::max(taps.input_end, span.begin + span.count);
+  }
+  taps.fraction_bits = resampler == Resampler::kTorchvision
+                           ? TorchFractionBits(axis.LargestWeight())
+                           : 22;  // 32 - 8 bits of a pixel - 2 for sums beyond 255
+  taps.weights.reserve(weights.size());
+  for (const double weight : weights) {
+    const double fixed = weight * (1 << taps.fraction_bits);
+    taps.weights.push_back(static_cast<int32_t>(fixed < 0 ? fixed - 0.5 : fixed + 0.5));
   }
   return taps;
 }
