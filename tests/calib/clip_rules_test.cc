@@ -33,6 +33,8 @@ std::vector<Distribution> Distributions(size_t count) {
   std::vector<Half> uniform(count);
   for (size_t i = 0; i < uniform.size(); ++i) uniform[i] = ToHalf(3.0f * HashUniform(5, i));
   return {{"normal", Made(count, 1.0f, 1, 0, 0.0f)},
+          {"square", Made(count, 1.0f, 2, 0, 0.0f)},  // these two have their least divergence
+          {"cube", Made(count, 1.0f, 3, 0, 0.0f)},    // between the first and the last candidate
           {"fifth power", Made(count, 1.0f, 5, 0, 0.0f)},
           {"normal with a massive activation", Made(count, 1.0f, 1, 1, 570.0f)},
           {"normal with every 60th 40", Made(count, 1.0f, 1, count / 60, 40.0f)},
