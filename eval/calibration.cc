@@ -96,7 +96,11 @@ ChosenPlan ChoosePlan(const Session& session, const Options& options,
           options.plan);
     }
     const PlanFile file = ReadPlan(options.plan, KnownSites(session.graph));
-    CheckPlanModel(file, options.plan, session.weights->sha256());
+    // The plan beside a quantized model names the model that both were made from.
+    const EncoderWeights& weights = *session.weights;
+    if (file.model_sha256 != weights.source_sha256()) {
+      CheckPlanModel(file, options.plan, weights.sha256());
+    }
     return {file.plan, {}};
   }
   if (session.weights->quantized() && !options.granularity && !options.clip_range) {

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/calibration.h"
 #include "eval/quantization_scheme.h"
 #include "quant/plan_file.h"
 #include "quant/quantized_linear.h"
@@ -30,15 +31,6 @@ struct ExportedSite {
   QuantizedLinear linear;
 };
 using ExportedSites = std::map<std::string, ExportedSite>;
-
-std::vector<KnownSite> KnownSites(const Graph& graph) {
-  std::vector<KnownSite> sites;
-  for (const Node& node : graph.nodes) {
-    if (node.site.empty()) continue;
-    sites.push_back({node.site, graph.slots[static_cast<size_t>(node.in)].cols});
-  }
-  return sites;
-}
 
 void RefuseWhatCannotBeExpressed(const Plan& plan) {
   std::vector<std::string> clipped, smoothed, narrow;
@@ -238,12 +230,13 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
     group.insert(group.end(), exported.source.stems.begin(), exported.source.stems.end());
   }
   tensors.AddTheRest();
-  tensors.Write(out / "model.safetensors", weights.sha256());
+  tensors.Write(out / "model.safetensors", weights.source_sha256());
   stems.ignored = tensors.ignored();
   if (tensors.AllStartWith(weights.prefix())) stems.optional_prefix = weights.prefix();
 
-  WriteScales(out / "scales.h5", sites, weights.sha256());
-  WritePlan(out / "plan.json", {.model_sha256 = weights.sha256(), .plan = plan}, KnownSites(graph));
+  WriteScales(out / "scales.h5", sites, weights.source_sha256());
+  WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},
+            KnownSites(graph));
   CopyPreprocessor(model_folder, out);
   WriteConfig(model_folder / "config.json", out / "config.json", stems);
   return Warnings(graph.config, sites);

@@ -1,5 +1,6 @@
 #include "runtime/encoder/config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
@@ -87,6 +88,13 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
 }
 
 void CheckSizes(const fs::path& file, const EncoderConfig& config) {
+  // A timm folder's sizes are shapes of tensors, which may be empty.
+  if (std::min({config.width, config.mlp_width, config.blocks, config.channels, config.patch}) <
+      1) {
+    Fail("{}: width {}, MLP width {}, {} blocks, {} channels, patches of {}; none may be 0.",
+         file.string(), config.width, config.mlp_width, config.blocks, config.channels,
+         config.patch);
+  }
   if (config.width % config.heads != 0) {
     Fail("{}: {} attention heads do not divide the width {}.", file.string(), config.heads,
          config.width);

@@ -178,6 +178,16 @@ TEST(TimmConfig, HeadsComeFromModelArgsThenTheNameThenTheWidth) {
   EXPECT_TRUE(Contains(assumed.notes[0], "64 wide"));
 }
 
+TEST(TimmConfig, EmptyTensorsAreRefusedBeforeAnythingIsDividedByTheirSizes) {
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{128, 3, 0, 0}, {0, 3, 4, 4}, {128, 0, 4, 4}}) {
+    const fs::path folder = TimmFolder(R"({"architecture": "vit_large_patch16_224"})");
+    EditTensors(folder,
+                [&](OwnedTensors& tensors) { tensors["patch_embed.proj.weight"] = Zeros(shape); });
+    EXPECT_TRUE(Contains(ErrorOf([&] { ReadEncoderConfig(folder); }), "none may be 0"));
+  }
+}
+
 TEST(TimmConfig, MeanPoolingMovesTheNormBehindTheMean) {
   const EncoderConfig config = ReadEncoderConfig(TimmFolder(
       R"({"architecture": "vit_large_patch4_8", "global_pool": "avg",

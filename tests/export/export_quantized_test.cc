@@ -202,17 +202,11 @@ TEST(ExportQuantized, TheFolderSaysWhichModelAndHowItsSitesAreStored) {
   EXPECT_TRUE(StoredPlan(original, exported.graph).sites.empty());
 }
 
-TEST(ExportQuantized, AnExportOfAnExportIsEqualInEveryTensor) {
+TEST(ExportQuantized, AnExportOfAnExportIsEqualInEveryByte) {
   const Exported first = ExportSmall("export_twice", MixedPlan());
   const Exported second = ExportOf("export_twice_again", first.out, first.plan);
-  const SafetensorsFile expected(first.out / "model.safetensors");
-  const SafetensorsFile actual(second.out / "model.safetensors");
-  ASSERT_EQ(actual.tensors().size(), expected.tensors().size());
-  for (const auto& [key, tensor] : expected.tensors()) {
-    const TensorView& copy = actual.Get(key);
-    EXPECT_TRUE(
-        std::equal(copy.bytes.begin(), copy.bytes.end(), tensor.bytes.begin(), tensor.bytes.end()))
-        << key;
+  for (const char* name : {"config.json", "model.safetensors", "scales.h5", "plan.json"}) {
+    EXPECT_EQ(ReadFile(first.out / name), ReadFile(second.out / name)) << name;
   }
 }
 
