@@ -19,8 +19,10 @@ std::vector<T> Flat(MatView<const T> view) {
 }
 
 bool Same(Half a, Half b) { return a == b || (IsNan(a) && IsNan(b)); }
+bool Same(int32_t a, int32_t b) { return a == b; }
 
-uint64_t CountDifferent(const std::vector<Half>& a, const std::vector<Half>& b) {
+template <class T>
+uint64_t CountDifferent(const std::vector<T>& a, const std::vector<T>& b) {
   if (a.size() != b.size()) return std::max(a.size(), b.size());
   uint64_t different = 0;
   for (size_t i = 0; i < a.size(); ++i) different += Same(a[i], b[i]) ? 0 : 1;
@@ -39,6 +41,8 @@ void SiteChecks::Add(const SiteChecks& other) {
   for (size_t i = 0; i < code_differences.size(); ++i) {
     code_differences[i] += other.code_differences[i];
   }
+  code_sums_compared += other.code_sums_compared;
+  code_sum_mismatches += other.code_sum_mismatches;
   scales_compared += other.scales_compared;
   scale_mismatches += other.scale_mismatches;
   int32_compared += other.int32_compared;
@@ -72,7 +76,12 @@ bool CheckTap::WantsLinear(int arm, const std::string& site) const {
 
 CheckTap::Seen CheckTap::Copy(MatView<const Half> input, MatView<const Half> output,
                               const LinearTrace& trace) {
-  return {Flat(input), Flat(trace.codes), trace.input_scale, Flat(trace.acc), Flat(output)};
+  return {Flat(input),
+          Flat(trace.codes),
+          trace.input_scale,
+          Flat(trace.acc),
+          {trace.weight_code_sum.begin(), trace.weight_code_sum.end()},
+          Flat(output)};
 }
 
 void CheckTap::OnLinear(LinearEvent& event) {
@@ -109,10 +118,10 @@ void CheckTap::Compare(const Seen& int8, const Seen& emulated, SiteChecks& check
     checks.scale_mismatches += a == b ? 0 : 1;
   }
   checks.scales_compared += scales;
-  for (size_t i = 0; i < int8.acc.size(); ++i) {
-    checks.int32_mismatches += int8.acc[i] == emulated.acc[i] ? 0 : 1;
-  }
+  checks.int32_mismatches += CountDifferent(int8.acc, emulated.acc);
   checks.int32_compared += int8.acc.size();
+  checks.code_sum_mismatches += CountDifferent(int8.weight_code_sum, emulated.weight_code_sum);
+  checks.code_sums_compared += int8.weight_code_sum.size();
   checks.output_mismatches += CountDifferent(int8.output, emulated.output);
   checks.outputs_compared += int8.output.size();
   for (const Half value : int8.output) checks.nonfinite += IsFinite(value) ? 0 : 1;

@@ -16,7 +16,8 @@ namespace w8a8 {
 
 struct SiteChecks {
   uint64_t codes_compared = 0;
-  std::array<uint64_t, 3> code_differences{};  // 0, 1, 2 or more apart
+  std::array<uint64_t, 3> code_differences{};                // 0, 1, 2 or more apart
+  uint64_t code_sums_compared = 0, code_sum_mismatches = 0;  // of the weights
   uint64_t scales_compared = 0, scale_mismatches = 0;
   uint64_t int32_compared = 0, int32_mismatches = 0;
   uint64_t outputs_compared = 0, output_mismatches = 0;
@@ -24,7 +25,8 @@ struct SiteChecks {
 
   uint64_t code_mismatches() const { return code_differences[1] + code_differences[2]; }
   uint64_t mismatches() const {
-    return code_mismatches() + scale_mismatches + int32_mismatches + output_mismatches;
+    return code_mismatches() + code_sum_mismatches + scale_mismatches + int32_mismatches +
+           output_mismatches;
   }
   void Add(const SiteChecks& other);
 };
@@ -54,6 +56,7 @@ class CheckTap final : public Tap {
     std::vector<int8_t> codes;
     std::vector<float> input_scale;
     std::vector<int32_t> acc;
+    std::vector<int32_t> weight_code_sum;
     std::vector<Half> output;
   };
   struct Worker {

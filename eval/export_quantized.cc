@@ -203,10 +203,17 @@ std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSit
                   config.width, config.mlp_width)};
 }
 
+// scales.h5 is written first, so it marks every folder that an export has begun.
 void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
+  if (fs::exists(out) && !fs::is_directory(out)) {
+    Fail("{}: is a file; give a folder for the quantized model.", out.string());
+  }
   fs::create_directories(out);
   if (fs::equivalent(model_folder, out)) {
     Fail("{}: the quantized folder would overwrite the model that it is made from.", out.string());
+  }
+  if (!fs::is_empty(out) && !fs::exists(out / "scales.h5")) {
+    Fail("{}: holds files that no export wrote; give a new or an empty folder.", out.string());
   }
   // Until the new one is written, the folder counts as unfinished.
   fs::remove(out / "config.json");
@@ -221,6 +228,9 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
   RefuseWhatCannotBeExpressed(plan);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
   PrepareFolder(model_folder, out);
+  WriteScales(out / "scales.h5", sites, weights.source_sha256());
+  WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},
+            KnownSites(graph));
 
   TensorCollector tensors(weights.files());
   QuantizedStems stems;
@@ -234,9 +244,6 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
   stems.ignored = tensors.ignored();
   if (tensors.AllStartWith(weights.prefix())) stems.optional_prefix = weights.prefix();
 
-  WriteScales(out / "scales.h5", sites, weights.source_sha256());
-  WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},
-            KnownSites(graph));
   CopyPreprocessor(model_folder, out);
   WriteConfig(model_folder / "config.json", out / "config.json", stems);
   return Warnings(graph.config, sites);

@@ -11,8 +11,8 @@
 
 namespace w8a8 {
 
-// Writes into `out` (made if absent; never `model_folder` itself), config.json last, so that a
-// folder without it was not finished:
+// Writes into `out` (made if absent; refused if it holds what no export wrote), config.json last,
+// so that a folder without it was not finished:
 //   config.json               the model's, with compressed-tensors' `quantization_config`
 //   model.safetensors         per site of the plan and part (q, k, v): P.weight I8 [out, in],
 //                             P.weight_scale F32 [out, 1] and, for a static input, P.input_scale

@@ -76,8 +76,9 @@ std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& eva
 }
 
 void AddCounts(const SiteChecks& from, CheckCounts& to) {
-  to.int32_compared += from.int32_compared;
-  to.int32_mismatches += from.int32_mismatches;
+  // The weights' column sums are int32 products with a row of ones, and count as such.
+  to.int32_compared += from.int32_compared + from.code_sums_compared;
+  to.int32_mismatches += from.int32_mismatches + from.code_sum_mismatches;
   to.codes_compared += from.codes_compared;
   to.code_mismatches += from.code_mismatches();
   for (size_t i = 0; i < to.code_differences.size(); ++i) {

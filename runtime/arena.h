@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/base/aligned_buffer.h"
@@ -18,6 +19,8 @@ struct LinearTrace {
   MatView<const int8_t> codes;     // [rows, K]
   std::vector<float> input_scale;  // [rows] or [1]
   MatView<const int32_t> acc;      // [rows, N]
+  // [N]: sum over k of the weight codes; as the runtime holds it (int8), or summed anew (emulated).
+  std::span<const int32_t> weight_code_sum;
 };
 
 class Arena {

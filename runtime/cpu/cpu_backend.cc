@@ -1,6 +1,7 @@
 #include "runtime/cpu/cpu_backend.h"
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -22,10 +23,11 @@ const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
 }
 
 void LeaveTrace(Arena& arena, MatView<const int8_t> codes, const float* scale, int64_t scales,
-                MatView<const int32_t> acc) {
+                MatView<const int32_t> acc, std::span<const int32_t> weight_code_sum) {
   arena.trace.codes = codes;
   arena.trace.input_scale.assign(scale, scale + scales);
   arena.trace.acc = acc;
+  arena.trace.weight_code_sum = weight_code_sum;
 }
 
 template <class... Buffers>
@@ -130,7 +132,7 @@ void CpuBackend::Run(const GemmS8Step& step, Arena& arena) {
   linear.Multiply(codes_, y, acc);
   UnpackCodes(kernels_, codes_, codes);
   const int64_t scales = codes_granularity_ == Granularity::kToken ? codes_.rows : 1;
-  LeaveTrace(arena, codes, codes_.scale.data(), scales, acc);
+  LeaveTrace(arena, codes, codes_.scale.data(), scales, acc, linear.weight_code_sum());
 }
 
 void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
@@ -145,7 +147,7 @@ void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
   if (!arena.keep_trace) return;
   const int64_t scales = step.spec.granularity == Granularity::kToken ? x.rows : 1;
   LeaveTrace(arena, {emulated_.codes.data(), x.rows, x.cols, x.cols}, emulated_.scale.data(),
-             scales, {emulated_.acc.data(), y.rows, y.cols, y.cols});
+             scales, {emulated_.acc.data(), y.rows, y.cols, y.cols}, linear.weight_code_sum());
 }
 
 int64_t CpuBackend::scratch_bytes() const {

@@ -27,7 +27,7 @@ struct EmulatedWeights final : PackedWeights {
 // Runs on the calling thread only; one object per worker, because it owns the scratch memory.
 // Integer and element-wise steps take all rows of the arena at once, float products and attention
 // one image at a time: no result depends on the batch.
-class CpuBackend final : public Backend {
+class CpuBackend : public Backend {
  public:
   explicit CpuBackend(const Kernels& kernels) : kernels_(kernels) {}
 

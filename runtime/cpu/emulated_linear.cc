@@ -1,6 +1,7 @@
 #include "runtime/cpu/emulated_linear.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "quant/numerics.h"
 #include "quant/reference_quantizer.h"
@@ -71,6 +72,10 @@ EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn&
     chunk.resize(static_cast<size_t>(n_ * cols));
     WidenCodes(linear.weight_codes.data() + begin, n_, k_, cols, chunk.data());
     chunks_.push_back(pack({chunk.data(), n_, cols, cols}));
+  }
+  for (int64_t n = 0; n < n_; ++n) {
+    const int8_t* row = linear.weight_codes.data() + n * k_;
+    weight_code_sum_.push_back(std::accumulate(row, row + k_, int32_t{0}));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "quant/quantized_linear.h"
@@ -45,6 +46,8 @@ class EmulatedLinear {
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
+  // [n]: summed from the codes, not taken from the layer.
+  std::span<const int32_t> weight_code_sum() const { return weight_code_sum_; }
 
   // y [rows, n]; the scratch keeps codes, scales and accumulators of this call.
   void Run(MatView<const Half> x, const ActivationSpec& spec, const MultiplyFloatFn& multiply,
@@ -54,6 +57,7 @@ class EmulatedLinear {
   int64_t n_, k_;
   std::vector<PackedPtr> chunks_;  // of kChunk columns of the weight
   std::vector<float> scale_, bias_;
+  std::vector<int32_t> weight_code_sum_;
 };
 
 }  // namespace w8a8

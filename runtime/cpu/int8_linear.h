@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "quant/quantized_linear.h"
 #include "quant/spec.h"
@@ -62,6 +63,9 @@ class Int8Linear {
   int64_t k() const { return k_; }
   const Kernels& kernels() const { return *kernels_; }
   PackedInt8& packed() { return packed_; }
+  std::span<const int32_t> weight_code_sum() const {
+    return {packed_.code_sum.data(), static_cast<size_t>(n_)};
+  }
 
   // y [rows, n] from rows quantized with the same set; `acc` [rows, n] or an empty view.
   void Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc = {}) const;

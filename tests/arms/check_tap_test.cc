@@ -1,0 +1,130 @@
+// The proof that the proof works: emulated equals int8 in every number, and one flipped bit
+// anywhere in what the runtime packed is found, at exactly its site.
+#include "eval/check_tap.h"
+
+#include <array>
+#include <bit>
+
+#include <gtest/gtest.h>
+
+#include "eval/runner.h"
+#include "runtime/cpu/cpu_backend.h"
+#include "tests/arms/made_session.h"
+#include "tests/support/environment.h"
+
+namespace w8a8::test {
+namespace {
+
+constexpr int64_t kImages = 6;
+constexpr const char* kFaultySite = "blocks.1.attn.proj";
+
+enum class Fault { kNone, kWeight, kScale, kColumnSum };
+
+// A CPU backend whose INT8 packing of one site has one bit flipped; its emulation is untouched.
+class FaultyBackend final : public CpuBackend {
+ public:
+  FaultyBackend(const Kernels& kernels, Fault fault) : CpuBackend(kernels), fault_(fault) {}
+
+  PackedPtr PackInt8(const QuantizedLinear& linear) override {
+    if (linear.name != kFaultySite) return CpuBackend::PackInt8(linear);
+    QuantizedLinear faulty = linear;
+    if (fault_ == Fault::kWeight) faulty.weight_codes[77] ^= 0x04;
+    if (fault_ == Fault::kScale) {
+      float& scale = faulty.weight_scale[3];
+      scale = std::bit_cast<float>(std::bit_cast<uint32_t>(scale) ^ 0x00010000u);
+    }
+    if (fault_ == Fault::kColumnSum) faulty.weight_code_sum[5] ^= 0x10;
+    return CpuBackend::PackInt8(faulty);
+  }
+
+ private:
+  const Fault fault_;
+};
+
+Experiment PlanUnderTest(const Session& session) {
+  const std::vector<std::string> sites = session.graph.Sites();
+  Experiment experiment = SweepExperiment(sites, {}, {}, FakeFlavour::kIdeal, 8);
+  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
+  return experiment;
+}
+
+Checks RunChecks(const Kernels& kernels, Fault fault) {
+  const Session session = MadeSession("check_tap");
+  const Experiment experiment = PlanUnderTest(session);
+  MadeImages images(session.config, kImages);
+  CheckTap checks(experiment, 2);
+  const std::array<Tap*, 1> taps{&checks};
+  RunnerOptions options{
+      .threads = 2, .batch = 2, .memory_bytes = 1 << 20, .make_backend = {}, .progress = {}};
+  options.make_backend = [&] { return std::make_unique<FaultyBackend>(kernels, fault); };
+  RunArms(session.graph, *session.weights, experiment.runs, images, taps, options);
+  return checks.Take();
+}
+
+class CheckEveryKernelSet : public testing::TestWithParam<const Kernels*> {
+ protected:
+  void SetUp() override {
+    if (GetParam()->supported()) return;
+    const std::string name(GetParam()->name);
+    if (Required(name))
+      FAIL() << "W8A8_REQUIRE names " << name << ": " << GetParam()->unusable_reason();
+    GTEST_SKIP() << "*** SKIPPED, " << name << " is missing: " << GetParam()->unusable_reason()
+                 << " ***";
+  }
+  // Expects mismatches at the faulty site and at no other; the encoder's outputs may differ.
+  void ExpectFoundAtItsSiteOnly(const Checks& checks) {
+    uint64_t found = 0;
+    for (const auto& [key, counts] : checks) {
+      if (key.second == "outputs") continue;
+      if (key.second == kFaultySite) {
+        found += counts.mismatches();
+      } else {
+        EXPECT_EQ(counts.mismatches(), 0u) << "counted at " << key.second;
+      }
+    }
+    EXPECT_GT(found, 0u);
+  }
+};
+
+TEST_P(CheckEveryKernelSet, EmulatedEqualsInt8InEveryNumberOfEverySiteAndOutput) {
+  const Checks checks = RunChecks(*GetParam(), Fault::kNone);
+  ASSERT_EQ(checks.size(), 8u + 1u);  // 2 blocks x 4 sites, and the outputs
+  for (const auto& [key, counts] : checks) {
+    EXPECT_EQ(counts.mismatches(), 0u) << key.second;
+    EXPECT_GT(counts.outputs_compared, 0u) << key.second;
+    if (key.second == "outputs") continue;
+    // 16 tokens of 6 images, one scale each; all codes 0 apart.
+    EXPECT_EQ(counts.scales_compared, 16u * kImages) << key.second;
+    EXPECT_EQ(counts.int32_compared, counts.outputs_compared) << key.second;
+    EXPECT_GT(counts.codes_compared, 0u) << key.second;
+    EXPECT_EQ(counts.code_differences[0], counts.codes_compared) << key.second;
+  }
+}
+
+TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOnePackedWeight) {
+  ExpectFoundAtItsSiteOnly(RunChecks(*GetParam(), Fault::kWeight));
+}
+
+TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOneScale) {
+  ExpectFoundAtItsSiteOnly(RunChecks(*GetParam(), Fault::kScale));
+}
+
+TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOneColumnSum) {
+  ExpectFoundAtItsSiteOnly(RunChecks(*GetParam(), Fault::kColumnSum));
+}
+
+TEST_P(CheckEveryKernelSet, ShowsTheDamageOfAFaultInTheOutputs) {
+  const Checks checks = RunChecks(*GetParam(), Fault::kWeight);
+  uint64_t damaged = 0;
+  for (const auto& [key, counts] : checks) {
+    if (key.second == "outputs") damaged += counts.output_mismatches;
+  }
+  EXPECT_GT(damaged, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(KernelSets, CheckEveryKernelSet,
+                         testing::ValuesIn(All().begin(), All().end()),
+                         [](const auto& set) { return std::string(set.param->name); });
+
+}  // namespace
+}  // namespace w8a8::test

@@ -1,0 +1,79 @@
+// The arms on the real ViT-Ti/16 and 220 photos against an independent numpy forward in binary32
+// with quantize-dequantize at the four linear inputs of each block (the figures of the data's
+// README).
+#include <gtest/gtest.h>
+
+#include "eval/calibration.h"
+#include "eval/evaluate.h"
+#include "tests/support/environment.h"
+
+namespace w8a8::test {
+namespace {
+
+// A published figure and how far ours may be from it.
+struct Published {
+  const char* arm;
+  double sqnr_db, sqnr_tolerance_db;
+};
+
+class FiguresOfTheRealModel : public testing::Test {
+ protected:
+  static Evaluation EvaluateArms() {
+    Options options;
+    options.command = "figures_test";
+    options.quiet = true;
+    options.model = VitTinyFolder();
+    options.images = DataFolder() / "images/calib";
+    options.labels = DataFolder() / "images/eval/labels.tsv";
+    const Session session = OpenSession(options);
+    const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+    LoaderSource calibration(ListImages(options.images).files, preprocessing, options, {});
+    const CalibrationStats stats = Calibrate(session, calibration, preprocessing, options, 0);
+    const std::vector<std::string> sites = session.graph.Sites();
+    Experiment experiment;
+    const auto add = [&](Precision precision, Granularity granularity, float clip_range) {
+      experiment.AddRow({.name = ArmName(precision, granularity, clip_range),
+                         .precision = precision,
+                         .plan = SweepPlan(sites, stats.sites, granularity, clip_range)},
+                        {});
+    };
+    experiment.AddRow({.name = "fp16", .precision = Precision::kFp16, .plan = {}}, {});
+    for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
+      add(precision, Granularity::kToken, kNoClip);
+      add(precision, Granularity::kTensor, kNoClip);
+      add(precision, Granularity::kToken, kClipRange);
+    }
+    const std::vector<ImageFile> files = ListImages(DataFolder() / "images/eval").files;
+    LoaderSource images(files, preprocessing, options, {});
+    return Evaluate(session, experiment, images,
+                    ReadAcceptedClasses(options, files, session.config.classes),
+                    session.Runner(options));
+  }
+};
+
+TEST_F(FiguresOfTheRealModel, AreReproducedByTheFakeAndTheInt8Arm) {
+  if (DataFolder().empty()) W8A8_SKIP_OR_FAIL("data", "no W8A8_DATA and no ../shared/data");
+  const Evaluation evaluation = EvaluateArms();
+  ASSERT_EQ(evaluation.run.images, 220);
+  const auto top1 = [&](const std::string& arm) {
+    return evaluation.outputs.tasks.at(evaluation.experiment.RunOf(arm)).Result().top1->value;
+  };
+  // One image of slack on 75.5 %; 2.5 points on CLIP_RANGE's 68 %.
+  EXPECT_NEAR(top1("fp16"), 0.755, 1.0 / 220 + 0.0005);
+  EXPECT_NEAR(top1("fake/per-token/5"), 0.68, 0.025);
+  EXPECT_NEAR(top1("int8/per-token/5"), 0.68, 0.025);
+  for (const Published& published :
+       {Published{"per-token/inf", 27.6, 0.7}, Published{"per-tensor/inf", 9.3, 1.0},
+        Published{"per-token/5", 7.2, 0.3}}) {
+    for (const std::string precision : {"fake/", "int8/"}) {
+      const size_t run = evaluation.experiment.RunOf(precision + published.arm);
+      const ErrorSummary logits =
+          evaluation.outputs.meters.at({run, "logits"}).Summarize(evaluation.outputs.images);
+      EXPECT_NEAR(logits.sqnr_db, published.sqnr_db, published.sqnr_tolerance_db)
+          << precision << published.arm;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace w8a8::test

@@ -1,0 +1,46 @@
+#include "tests/arms/made_session.h"
+
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "runtime/base/counter_hash.h"
+#include "runtime/base/sha256.h"
+#include "runtime/cpu/cpu_backend.h"
+#include "tests/encoder/small_models.h"
+
+namespace w8a8::test {
+
+Session MadeSession(const std::string& name) {
+  const std::filesystem::path folder = TinySiglipFolder(name);
+  Session session;
+  session.config = ReadEncoderConfig(folder);
+  session.graph = BuildGraph(session.config);
+  session.weights = std::make_unique<EncoderWeights>(folder, session.config);
+  session.make_backend = [] { return MakeCpuBackend(""); };
+  session.device = "cpu";
+  return session;
+}
+
+MadeImages::MadeImages(const EncoderConfig& config, int64_t count, std::vector<int64_t> order)
+    : pixels_(config.channels * config.image_height * config.image_width),
+      order_(std::move(order)) {
+  if (order_.empty()) {
+    order_.resize(static_cast<size_t>(count));
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+}
+
+std::optional<InputImage> MadeImages::Next() {
+  if (next_ == order_.size()) return std::nullopt;
+  const int64_t image = order_[next_];
+  InputImage input;
+  input.id = {static_cast<int64_t>(next_++), fmt::format("a{:02}.png", image),
+              Sha256Hex(fmt::format("made image {}", image))};
+  for (int64_t i = 0; i < pixels_; ++i) {
+    input.pixels.push_back(HashUniform(static_cast<uint64_t>(image) + 1, static_cast<uint64_t>(i)));
+  }
+  return input;
+}
+
+}  // namespace w8a8::test

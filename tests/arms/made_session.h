@@ -1,0 +1,30 @@
+// A small encoder with hash weights and hash images, ready to run.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "eval/image_source.h"
+#include "eval/session.h"
+
+namespace w8a8::test {
+
+// TinySiglip() on the CPU; `make_backend` defaults to the best usable kernel set.
+Session MadeSession(const std::string& name);
+
+// `count` images of hash pixels in [-1, 1), named a00.png and on. `order` lists which are handed
+// out, in which order; empty: all, ascending.
+class MadeImages final : public ImageSource {
+ public:
+  MadeImages(const EncoderConfig& config, int64_t count, std::vector<int64_t> order = {});
+  std::optional<InputImage> Next() override;
+
+ private:
+  const int64_t pixels_;
+  std::vector<int64_t> order_;
+  size_t next_ = 0;
+};
+
+}  // namespace w8a8::test
