@@ -12,13 +12,6 @@
 namespace w8a8 {
 namespace {
 
-std::vector<ImageEntry> Entries(const std::vector<ImageFile>& files) {
-  std::vector<ImageEntry> entries;
-  entries.reserve(files.size());
-  for (const ImageFile& file : files) entries.push_back({file.sha256, file.name});
-  return entries;
-}
-
 // The clip rule of least error at each site, on the statistics' own sample of rows.
 TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& statistics,
                           const Options& options) {
@@ -66,7 +59,7 @@ CalibrationStats Calibrate(const Session& session, LoaderSource& images,
   stats.header.model_sha256 = session.weights->sha256();
   stats.header.preprocessing_sha256 = preprocessing.sha256;
   stats.header.seed = options.seed;
-  stats.header.images = Entries(images.used());
+  stats.header.images = EntriesOf(images.used());
   stats.sites = statistics.Take();
   return stats;
 }

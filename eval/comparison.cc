@@ -39,8 +39,7 @@ std::vector<SkippedFile> SkippedFiles(const std::vector<SkippedImage>& before,
 ReportContext BuildContext(const Session& session, const Preprocessing& preprocessing,
                            const Options& options, const ComparisonInput& input,
                            const LoaderSource& images) {
-  std::vector<ImageEntry> all;
-  for (const ImageFile& file : images.used()) all.push_back({file.sha256, file.name});
+  std::vector<ImageEntry> all = EntriesOf(images.used());
   ReportContext context;
   if (input.stats != nullptr) {
     const std::vector<ImageEntry>& calibrated = input.stats->header.images;

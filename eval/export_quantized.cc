@@ -32,31 +32,6 @@ struct ExportedSite {
 };
 using ExportedSites = std::map<std::string, ExportedSite>;
 
-void RefuseWhatCannotBeExpressed(const Plan& plan) {
-  std::vector<std::string> clipped, smoothed, narrow;
-  for (const auto& [site, site_plan] : plan.sites) {
-    const ActivationSpec& activation = site_plan.activation;
-    const bool dynamic = activation.granularity == Granularity::kToken;
-    if (dynamic && std::isfinite(activation.clip_range)) clipped.push_back(site);
-    if (!site_plan.smoothing.empty()) smoothed.push_back(site);
-    if (site_plan.weight.num_bits != 8) narrow.push_back(site);
-  }
-  if (!clipped.empty()) {
-    Fail(
-        "export: compressed-tensors has no clip range for dynamic inputs: a target would quantize "
-        "{} by the whole range of each token instead. Plan them without a clip, or per-tensor.",
-        fmt::join(clipped, ", "));
-  }
-  if (!smoothed.empty()) {
-    Fail("export: compressed-tensors has no smoothing vectors, which the plan has for {}.",
-         fmt::join(smoothed, ", "));
-  }
-  if (!narrow.empty()) {
-    Fail("export: only 8-bit weights are exported; the plan has other widths for {}.",
-         fmt::join(narrow, ", "));
-  }
-}
-
 ExportedSites QuantizeSites(const EncoderWeights& weights, const Graph& graph, const Plan& plan) {
   ExportedSites sites;
   for (const std::string& site : graph.Sites()) {
@@ -221,11 +196,36 @@ void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
 
 }  // namespace
 
+void CheckExportable(const Plan& plan) {
+  std::vector<std::string> clipped, smoothed, narrow;
+  for (const auto& [site, site_plan] : plan.sites) {
+    const ActivationSpec& activation = site_plan.activation;
+    const bool dynamic = activation.granularity == Granularity::kToken;
+    if (dynamic && std::isfinite(activation.clip_range)) clipped.push_back(site);
+    if (!site_plan.smoothing.empty()) smoothed.push_back(site);
+    if (site_plan.weight.num_bits != 8) narrow.push_back(site);
+  }
+  if (!clipped.empty()) {
+    Fail(
+        "export: compressed-tensors has no clip range for dynamic inputs: a target would quantize "
+        "{} by the whole range of each token instead. Plan them without a clip, or per-tensor.",
+        fmt::join(clipped, ", "));
+  }
+  if (!smoothed.empty()) {
+    Fail("export: compressed-tensors has no smoothing vectors, which the plan has for {}.",
+         fmt::join(smoothed, ", "));
+  }
+  if (!narrow.empty()) {
+    Fail("export: only 8-bit weights are exported; the plan has other widths for {}.",
+         fmt::join(narrow, ", "));
+  }
+}
+
 std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Graph& graph,
                                          const Plan& plan, const fs::path& model_folder,
                                          const fs::path& out) {
   CheckPlan(graph, plan);
-  RefuseWhatCannotBeExpressed(plan);
+  CheckExportable(plan);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
   PrepareFolder(model_folder, out);
   WriteScales(out / "scales.h5", sites, weights.source_sha256());

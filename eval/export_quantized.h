@@ -34,6 +34,9 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
                                          const std::filesystem::path& model_folder,
                                          const std::filesystem::path& out);
 
+// The refusals of ExportQuantized() that depend on the plan alone, for before the work is done.
+void CheckExportable(const Plan& plan);
+
 // How the sites of a quantized/ folder are stored: a static input scale gives per-tensor, none
 // gives per-token; sites without codes are absent. Empty for a model that is not quantized.
 Plan StoredPlan(const EncoderWeights& weights, const Graph& graph);

@@ -45,6 +45,13 @@ std::optional<InputImage> LoaderSource::Next() {
                     std::move(image->pixels)};
 }
 
+std::vector<ImageEntry> EntriesOf(const std::vector<ImageFile>& files) {
+  std::vector<ImageEntry> entries;
+  entries.reserve(files.size());
+  for (const ImageFile& file : files) entries.push_back({file.sha256, file.name});
+  return entries;
+}
+
 AcceptedClasses ReadAcceptedClasses(const Options& options, const std::vector<ImageFile>& files,
                                     int64_t classes) {
   const Labels labels =

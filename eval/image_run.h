@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "calib/stats_file.h"
 #include "datasets/image_set.h"
 #include "datasets/labels.h"
 #include "datasets/loader.h"
@@ -44,6 +45,9 @@ class LoaderSource final : public ImageSource {
   ImageLoader loader_;
   std::vector<ImageFile> used_;
 };
+
+// As statistics and reports list them.
+std::vector<ImageEntry> EntriesOf(const std::vector<ImageFile>& files);
 
 // Calibration and evaluation images of the whole job.
 struct ImagePlan {

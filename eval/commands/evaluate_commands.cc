@@ -92,6 +92,7 @@ int RunWholeJob(const Options& options) {
   const std::filesystem::path folder = OutputFolder(options, session);
 
   clock.Stage("calibrate");
+  CheckImagesDiffer(EntriesOf(images.calibration), "--images " + options.images);
   LoaderSource calibration(images.calibration, preprocessing, options, images.max_calibration);
   const int64_t listed = static_cast<int64_t>(images.calibration.size());
   const CalibrationStats stats =
@@ -102,6 +103,7 @@ int RunWholeJob(const Options& options) {
   clock.Stage("plan");
   ComparisonInput input;
   input.chosen = ChoosePlan(session, options, &stats.sites);
+  CheckExportable(input.chosen.plan);
   const PlanFile plan = ToPlanFile(session, input.chosen.plan);
   WritePlan(folder / "plan.json", plan, KnownSites(session.graph));
 

@@ -49,6 +49,7 @@ int RunCalibrate(const Options& options) {
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
   ImageSet images = ListImages(options.images);
+  CheckImagesDiffer(EntriesOf(images.files), "--images " + options.images);
   const auto listed = static_cast<int64_t>(images.files.size());
   LoaderSource source(std::move(images.files), preprocessing, options, options.max_images);
   const CalibrationStats stats =
