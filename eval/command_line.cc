@@ -10,6 +10,7 @@
 #include "eval/version.h"
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
+#include "runtime/cpu/kernels.h"
 
 namespace w8a8 {
 
@@ -36,10 +37,9 @@ void AddText(CLI::App& app, const std::string& flag, std::string& target, const 
 
 // Flags of capabilities that come in later versions: known, documented, refused.
 void AddLater(CLI::App& app, const std::string& flag, const char* what) {
-  AddValue(app, flag, std::string(what) + " (not in this version)", "…",
-           [flag, what](const std::string&) {
-             FailUsage("{}: {} is not in this version.", flag, what);
-           });
+  AddValue(
+      app, flag, std::string(what) + " (not in this version)", "…",
+      [flag, what](const std::string&) { FailUsage("{}: not in this version ({}).", flag, what); });
 }
 
 void AddCommon(CLI::App& app, Options& o) {
@@ -91,8 +91,8 @@ void AddDevice(CLI::App& app, Options& o) {
              if (!cuda_index) RequireOneOf("--device", text, "auto|cpu|cuda");
              o.device = text;
            });
-  AddText(app, "--kernels", o.kernels, "SET",
-          "Force a CPU kernel set; unusable is an error (also W8A8_CPU_ISA)");
+  AddValue(app, "--kernels", "Force a CPU kernel set; unusable is an error (also W8A8_CPU_ISA)",
+           "SET", [&o](const std::string& text) { o.kernels = Select(text).name; });
 }
 
 void AddArm(CLI::App& app, Options& o) {

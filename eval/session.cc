@@ -36,9 +36,9 @@ void ChooseDevice(const Options& options, Session& session) {
 }  // namespace
 
 void RequireFlag(const std::string& value, const char* flag, const char* command) {
-  if (value.empty()) {
-    FailUsage("{0}: {1} is missing. w8a8-calib {0} --help shows what it takes.", command, flag);
-  }
+  if (!value.empty()) return;
+  const std::string name = std::string("w8a8-calib") + (*command == '\0' ? "" : " ") + command;
+  FailUsage("{0}: {1} is missing. {0} --help shows what it takes.", name, flag);
 }
 
 RunnerOptions Session::Runner(const Options& options) const {

@@ -88,6 +88,10 @@ int RunWholeJob(const Options& options) {
   clock.Stage("open");
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  // A plan that needs no statistics is checked before the work is done.
+  if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
+    CheckExportable(ChoosePlan(session, options, nullptr).plan);
+  }
   ImagePlan images = PlanImages(options, session.config, preprocessing);
   const std::filesystem::path folder = OutputFolder(options, session);
 

@@ -1,0 +1,132 @@
+#include "eval/command_line.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "eval/commands/commands.h"
+#include "runtime/base/error.h"
+
+namespace w8a8::test {
+namespace {
+
+Options Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "w8a8-calib");
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data()).value();
+}
+
+// What a refused command line says; fails the test if it is not refused.
+std::string Refusal(const std::vector<const char*>& arguments) {
+  try {
+    Parse(arguments);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "was not refused";
+  return "";
+}
+
+TEST(CommandLine, ReadsTheWholeJobWithItsDefaults) {
+  const Options options = Parse({"--images", "photos", "--model", "m"});
+  EXPECT_EQ(options.command, "");
+  EXPECT_EQ(options.images, "photos");
+  EXPECT_EQ(options.memory_bytes, uint64_t{2} << 30);
+  EXPECT_EQ(options.clip_ranges.size(), 10u);
+  EXPECT_EQ(options.granularities.size(), 2u);
+  EXPECT_TRUE(std::isinf(options.clip_ranges.back()));
+  EXPECT_EQ(options.typed, "w8a8-calib --images photos --model m");
+}
+
+TEST(CommandLine, ReadsListsSizesAndNumbers) {
+  const Options options = Parse({"--clip-ranges", "5,0.1,inf", "--granularities", "per-tensor",
+                                 "--memory", "512MiB", "--threads", "3", "--device", "cuda:1"});
+  EXPECT_EQ(options.clip_ranges, (std::vector<float>{5.0f, 0.1f, kNoClip}));
+  EXPECT_EQ(options.granularities, std::vector<Granularity>{Granularity::kTensor});
+  EXPECT_EQ(options.memory_bytes, uint64_t{512} << 20);
+  EXPECT_EQ(options.ThreadCount(), 3);
+  EXPECT_EQ(options.device, "cuda:1");
+}
+
+TEST(CommandLine, RoundsANumberOnceToBinary32) {
+  // Halfway between two binary32 values, plus a little that binary64 cannot hold.
+  const Options options = Parse({"encode", "--clip-range", "1.00000005960464477539062500000001"});
+  EXPECT_EQ(*options.clip_range, 1.00000011920928955078125f);
+}
+
+TEST(CommandLine, FlagsBelongToTheirCommand) {
+  EXPECT_EQ(Parse({"linear", "--in", "a", "--out", "b", "--precision", "int8"}).in, "a");
+  EXPECT_NE(Refusal({"merge", "--model", "m"}).find("--model"), std::string::npos);
+}
+
+struct Refused {
+  std::vector<const char*> arguments;
+  const char* says;
+};
+
+TEST(CommandLine, NamesWhatItRefuses) {
+  const std::vector<Refused> table = {
+      {{"--bogus"}, "--bogus"},
+      {{"bogus"}, "bogus"},
+      {{"--clip-range", "0"}, "greater than 0"},
+      {{"--clip-range", "-1"}, "greater than 0"},
+      {{"--clip-range", "nan"}, "nan"},
+      {{"--clip-range", "5x"}, "5x"},
+      {{"--clip-ranges", "5,,6"}, "empty part"},
+      {{"--clip-ranges", "5,5"}, "twice"},
+      {{"--granularity", "per-channel"}, "per-token|per-tensor"},
+      {{"--memory", "2 GiB"}, "2 GiB"},
+      {{"--memory", "99999999999TiB"}, "99999999999TiB"},
+      {{"--threads", "0"}, "at least 1"},
+      {{"--batch", "1.5"}, "1.5"},
+      {{"--seed", "-1"}, "at least 0"},
+      {{"--device", "gpu"}, "auto|cpu|cuda"},
+      {{"--device", "cuda:x"}, "x"},
+      {{"--fake", "torch"}, "ideal|llm-awq|vllm-static"},
+      {{"--weight-bits", "9"}, "2 to 8"},
+      {{"--resampler", "pil"}, "pillow13|pillow12|torchvision"},
+      {{"--kernels", "sse9"}, "sse9"},
+      {{"--model", ""}, "--model"},
+      {{"encode", "--precision", "int4"}, "fp16|fake|emulated|int8"},
+  };
+  for (const Refused& refused : table) {
+    EXPECT_NE(Refusal(refused.arguments).find(refused.says), std::string::npos)
+        << refused.arguments.front() << ": " << Refusal(refused.arguments);
+  }
+}
+
+TEST(CommandLine, SaysWhatComesLater) {
+  const std::vector<std::vector<const char*>> later = {
+      {"bench"},
+      {"inspect", "--model", "m"},
+      {"diff", "a", "b"},
+      {"encode", "--attention", "int8"},
+      {"encode", "--attention", "bf16"},
+      {"encode", "--residual", "fp32"},
+      {"encode", "--embeds", "f"},
+      {"encode", "--attentions"},
+      {"linear", "--kernels", "amx"},
+      {"linear", "--kernels", "avx2"},
+      {"--classes", "f"},
+      {"--target", "vllm"},
+      {"--deploy-as", "vllm"},
+      {"--min-sqnr-db", "20"},
+      {"--max-drop", "1"},
+      {"--min-agreement", "0.98"},
+  };
+  for (const auto& arguments : later) {
+    const std::string said = Refusal(arguments);
+    const bool names_the_future = said.find("not in this version") != std::string::npos ||
+                                  said.find("comes later") != std::string::npos;
+    EXPECT_TRUE(names_the_future) << arguments.front() << ": " << said;
+  }
+}
+
+TEST(CommandLine, EveryCommandOfTheTableIsKnownToTheParser) {
+  for (const Command& command : Commands()) {
+    if (command.name.empty()) continue;
+    EXPECT_EQ(Parse({std::string(command.name).c_str()}).command, command.name);
+  }
+}
+
+}  // namespace
+}  // namespace w8a8::test
