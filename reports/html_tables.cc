@@ -83,6 +83,7 @@ Data ArmRow(const ArmReport& arm, const std::string& output) {
   row.set("top1", Cell(arm.top1, FormatShare));
   row.set("top5", Cell(arm.top5, FormatShare));
   row.set("agreement", Cell(arm.agreement, FormatShare));
+  row.set("weights", arm.weight_bytes ? FormatBytes(*arm.weight_bytes) : "–");
   return row;
 }
 

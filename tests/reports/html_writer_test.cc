@@ -78,6 +78,7 @@ TEST(ReportHtml, PutsTheVerdictFirstAndShowsWhatMatters) {
   at("27.60<small>[27.10, 28.20]</small>");
   at("CLIP_RANGE = 5");
   at("no mismatch");
+  at("5.5 MiB");
   at("caf\xEF\xBF\xBD.jpg");
   at("images.calibration");
 }
