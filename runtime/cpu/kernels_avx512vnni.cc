@@ -101,10 +101,13 @@ void CountRow(const Half* x, int64_t cols, float inv_scale, QuantizeCounts* coun
 // Twelve named rows of two accumulators: g++ 12 spills accumulators that are an array (30 to 48 %
 // of the vpdpbusd peak instead of 90), so rows are spelled out and cut by MR at compile time. A
 // row's address is one of four pointers plus 0, 1 or 2 strides: an addressing mode, not a register.
-#define W8A8_ROWS(X)                                                                         \
-  X(0, x0)                                                                                   \
-  X(1, x0) X(2, x0) X(3, x3) X(4, x3) X(5, x3) X(6, x6) X(7, x6) X(8, x6) X(9, x9) X(10, x9) \
-      X(11, x9)
+// clang-format off
+#define W8A8_ROWS(X)              \
+  X(0, x0) X(1, x0) X(2, x0)      \
+  X(3, x3) X(4, x3) X(5, x3)      \
+  X(6, x6) X(7, x6) X(8, x6)      \
+  X(9, x9) X(10, x9) X(11, x9)
+// clang-format on
 #define W8A8_DECLARE(r, base) \
   [[maybe_unused]] __m512i left##r = _mm512_setzero_si512(), right##r = _mm512_setzero_si512();
 #define W8A8_STEP(r, base)                                                          \
