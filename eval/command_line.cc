@@ -237,11 +237,16 @@ void AddCommands(CLI::App& app, Options& o) {
   AddGroups(*c, o, {AddModel, AddArm});
   AddOut(*c, o, "DIR", "A folder");
 
+  c = AddCommand(app, o, "report",
+                 "Write the report's page and HDF5 file anew from its JSON files");
+  c->add_option("folder", o.inputs, "A folder with report.json and run.json")->type_name("DIR");
+  AddOut(*c, o, "DIR", "Where to write (default: the same folder)");
+
   c = AddCommand(app, o, "demo", "Write a made-up model and drawn images to try the tool on");
   AddOut(*c, o, "DIR", "A folder; model/ and images/ appear in it");
   AddGroups(*c, o, {AddRun});
 
-  for (const char* later : {"inspect", "diff", "bench", "report"}) {
+  for (const char* later : {"inspect", "diff", "bench"}) {
     c = app.add_subcommand(later, "(not in this version)");
     c->allow_extras();
     c->callback([later] { FailUsage("{}: this command is not in this version.", later); });

@@ -23,6 +23,7 @@ std::span<const Command> Commands() {
       Command{"plan", RunPlan},
       Command{"preprocess", RunPreprocess},
       Command{"quantize", RunQuantize},
+      Command{"report", RunReport},
       Command{"sweep", RunSweep},
   };
   return kCommands;

@@ -8,6 +8,8 @@
 #include "eval/calibration.h"
 #include "eval/export_quantized.h"
 #include "eval/output_folder.h"
+#include "reports/json_reader.h"
+#include "reports/report_files.h"
 #include "runtime/base/error.h"
 #include "runtime/encoder/hash_checkpoint.h"
 
@@ -91,6 +93,21 @@ int RunQuantize(const Options& options) {
     fmt::print(stderr, "warning    {}\n", warning);
   }
   Say(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
+  return 0;
+}
+
+int RunReport(const Options& options) {
+  if (options.inputs.size() != 1) {
+    FailUsage("report: takes one folder with report.json and run.json; {} given.",
+              options.inputs.size());
+  }
+  const std::filesystem::path from = options.inputs.front();
+  const std::filesystem::path to = options.out.empty() ? from : std::filesystem::path(options.out);
+  const Report report = ReadReportJson(from / "report.json");
+  const RunInfo run = ReadRunJson(from / "run.json");
+  PrepareOutputFolder(to);
+  WriteReportFiles(to, report, run);
+  Say(options, to.string(), "report.html, report.h5, report.json and run.json");
   return 0;
 }
 
