@@ -15,6 +15,12 @@ int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+// Comparisons on bits instead of on floats let the loops below vectorize: a comparison of floats
+// may trap, so the compiler keeps it conditional. Above infinity stand the NaNs.
+constexpr int32_t kInfinityBits = 0x7f800000;
+constexpr int32_t kLimitBits = 0x42fe0000;      // 127
+constexpr int32_t kSaturatedBits = 0x42ff0000;  // 127.5
+
 // The pattern without its sign orders finite FP16 values by magnitude.
 W8A8_ALWAYS_INLINE float FiniteAmax(const Half* x, int64_t cols) {
   int16_t amax = 0;
@@ -33,23 +39,27 @@ W8A8_ALWAYS_INLINE void CountBlock(const Half* x, const float* values, int64_t c
     const int32_t magnitude = x[i].bits & 0x7fff;
     nan += magnitude > 0x7c00 ? 1 : 0;
     inf += magnitude == 0x7c00 ? 1 : 0;
-    const int32_t outside = Abs(values[i] * inv_scale) >= 127.5f ? 1 : 0;
-    saturated += magnitude < 0x7c00 ? outside : 0;
+    const auto product = static_cast<int32_t>(FloatBits(values[i] * inv_scale) & 0x7fffffffu);
+    const bool outside = product >= kSaturatedBits && product <= kInfinityBits;
+    saturated += (magnitude < 0x7c00) & outside ? 1 : 0;
   }
   counts->nan += static_cast<uint64_t>(nan);
   counts->inf += static_cast<uint64_t>(inf);
   counts->saturated += static_cast<uint64_t>(saturated);
 }
 
-// ActivationCode without its early return, so that it vectorizes; the low bits of the shifted
-// float are the code. Returns the sum of the codes.
+// ActivationCode on bits; the low bits of the shifted float are the code. Returns the sum of the
+// codes.
 W8A8_ALWAYS_INLINE int32_t QuantizeBlock(const float* values, int64_t count, float inv_scale,
                                          int16_t* codes) {
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const float p = values[i] * inv_scale;
-    const float clamped = p == p ? Clamp(p, -127.0f, 127.0f) : 0.0f;
-    const auto code = static_cast<int16_t>(FloatBits(clamped + 0x1.8p23f) & 0xffffu);
+    const uint32_t p = FloatBits(values[i] * inv_scale);
+    const auto magnitude = static_cast<int32_t>(p & 0x7fffffffu);
+    const int32_t clamped = magnitude < kLimitBits ? magnitude : kLimitBits;
+    const auto number = static_cast<uint32_t>(magnitude > kInfinityBits ? 0 : clamped);
+    const float rounded = FloatFromBits(number | (p & 0x80000000u)) + 0x1.8p23f;
+    const auto code = static_cast<int16_t>(FloatBits(rounded) & 0xffffu);
     codes[i] = code;
     sum += code;
   }
