@@ -1,9 +1,11 @@
 // timm hub folders of plain ViTs: config.json plus the shapes of the weights.
 #include <algorithm>
 #include <array>
-#include <regex>
+#include <charconv>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -30,11 +32,38 @@ constexpr std::array<NamedSize, 9> kHeadsBySize = {{{"tiny", 3},
                                                     {"giant", 16},
                                                     {"gigantic", 16}}};
 
-// Groups: size word, patch, image side. Whatever else a name carries (clip, siglip, reg4, dinov2,
-// rope, distilled, ...) stands for another computation.
-const std::regex& PlainVitName() {
-  static const std::regex pattern("(?:vit|deit)_([a-z0-9]+)_patch([0-9]+)_([0-9]+)(?:_in21k)?");
-  return pattern;
+struct PlainVitName {
+  std::string size;   // "base"
+  int64_t image = 0;  // 224
+};
+
+// A number of at most 5 digits, or nothing.
+std::optional<int64_t> ParseSide(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = problem == std::errc() && end == text.data() + text.size();
+  return whole && text.size() <= 5 && value > 0 ? std::optional(value) : std::nullopt;
+}
+
+// {vit|deit}_<size>_patch<P>_<side>[_in21k]. Whatever else a name carries (clip, siglip, reg4,
+// dinov2, rope, distilled, ...) stands for another computation: nothing is returned.
+std::optional<PlainVitName> ParseName(const std::string& architecture) {
+  std::vector<std::string> words(1);
+  for (const char c : architecture) {
+    if (c == '_') {
+      words.emplace_back();
+    } else {
+      words.back() += c;
+    }
+  }
+  if (words.size() == 5 && words.back() == "in21k") words.pop_back();
+  constexpr std::string_view kPatch = "patch";
+  if (words.size() != 4 || (words[0] != "vit" && words[0] != "deit") || words[1].empty() ||
+      !words[2].starts_with(kPatch) || !ParseSide(words[2].substr(kPatch.size()))) {
+    return std::nullopt;
+  }
+  const std::optional<int64_t> image = ParseSide(words[3]);
+  return image ? std::optional(PlainVitName{words[1], *image}) : std::nullopt;
 }
 
 const TensorView& Need(const Checkpoint& checkpoint, const std::string& key, size_t rank) {
@@ -70,11 +99,9 @@ void ReadShapes(const Checkpoint& checkpoint, EncoderConfig& config) {
 }
 
 // input_size is [channels, height, width].
-void ReadImageSize(const JsonFields& config, const std::string& architecture,
-                   EncoderConfig& encoder) {
+void ReadImageSize(const JsonFields& config, const PlainVitName& name, EncoderConfig& encoder) {
   const std::optional<JsonFields> pretrained = config.Object("pretrained_cfg");
   const std::optional<JsonFields> arguments = config.Object("model_args");
-  std::smatch match;
   if (arguments && arguments->Has("img_size") && !arguments->raw().at("img_size").is_array()) {
     encoder.image_height = arguments->Int("img_size", 0, 1, 16'384);
     encoder.image_width = encoder.image_height;
@@ -91,27 +118,22 @@ void ReadImageSize(const JsonFields& config, const std::string& architecture,
     }
     encoder.image_height = size[1].get<int64_t>();
     encoder.image_width = size[2].get<int64_t>();
-  } else if (std::regex_match(architecture, match, PlainVitName())) {
-    encoder.image_height = std::stoll(match[3].str().substr(0, 6));
-    encoder.image_width = encoder.image_height;
+  } else {
+    encoder.image_height = name.image;
+    encoder.image_width = name.image;
     encoder.notes.push_back("image size taken from the architecture's name");
   }
 }
 
-int64_t ReadHeads(const JsonFields& config, const std::string& architecture,
-                  EncoderConfig& encoder) {
+int64_t ReadHeads(const JsonFields& config, const PlainVitName& name, EncoderConfig& encoder) {
   if (const std::optional<JsonFields> arguments = config.Object("model_args")) {
     if (arguments->Has("num_heads")) return arguments->Int("num_heads", 0, 1, 4'096);
   }
-  std::smatch match;
-  if (std::regex_match(architecture, match, PlainVitName())) {
-    for (const NamedSize& named : kHeadsBySize) {
-      if (match[1].str() == named.size) return named.heads;
-    }
+  for (const NamedSize& named : kHeadsBySize) {
+    if (name.size == named.size) return named.heads;
   }
-  encoder.notes.push_back(
-      fmt::format("heads assumed to be 64 wide: neither model_args nor the name '{}' states them",
-                  architecture));
+  encoder.notes.push_back(fmt::format(
+      "heads assumed to be 64 wide: neither model_args nor the size '{}' states them", name.size));
   if (encoder.width % 64 != 0) {
     Fail(
         "{}: the number of heads is not stated, and the width {} is no multiple of 64; add "
@@ -155,8 +177,8 @@ void ReadPooling(const JsonFields& config, EncoderConfig& encoder) {
 
 EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder) {
   const std::string architecture = config.Text("architecture", "");
-  // The length is bounded because std::regex recurses once per character.
-  if (architecture.size() > 200 || !std::regex_match(architecture, PlainVitName())) {
+  const std::optional<PlainVitName> name = ParseName(architecture);
+  if (!name) {
     Fail(
         "{}: the architecture '{}' of timm is not supported; plain ViTs are "
         "(vit_<size>_patch<P>_<side>, deit_<size>_patch<P>_<side>).",
@@ -169,8 +191,8 @@ EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::pa
   encoder.activation = ActivationKind::kGeluErf;
   encoder.norm_eps = 1e-6f;
   ReadShapes(Checkpoint(folder), encoder);
-  ReadImageSize(config, architecture, encoder);
-  encoder.heads = ReadHeads(config, architecture, encoder);
+  ReadImageSize(config, *name, encoder);
+  encoder.heads = ReadHeads(config, *name, encoder);
   encoder.classes = config.Int("num_classes", 1000, 0, 10'000'000);
   ReadPooling(config, encoder);
   return encoder;

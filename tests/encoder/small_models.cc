@@ -1,8 +1,7 @@
 #include "tests/encoder/small_models.h"
 
-#include <algorithm>
-#include <cstring>
 #include <fstream>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -34,10 +33,8 @@ fs::path TinySiglipFolder(const std::string& name) {
 }
 
 OwnedTensor Floats(std::vector<int64_t> shape, const std::vector<float>& values) {
-  OwnedTensor tensor{Dtype::kF32, std::move(shape), {}};
-  tensor.bytes.resize(values.size() * sizeof(float));
-  std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());
-  return tensor;
+  const auto bytes = std::as_bytes(std::span(values));
+  return {Dtype::kF32, std::move(shape), {bytes.begin(), bytes.end()}};
 }
 
 OwnedTensor Zeros(std::vector<int64_t> shape) {

@@ -249,6 +249,26 @@ TEST(ExportQuantized, ItsOwnModelIsNeverOverwritten) {
   EXPECT_NO_THROW(ReadEncoderConfig(model));
 }
 
+TEST(ExportQuantized, AFolderThatNoExportWroteIsLeftAlone) {
+  const fs::path model = ScratchFolder("export_foreign");
+  const fs::path other = ScratchFolder("export_foreign_out");
+  WriteHashCheckpoint(model, SmallSiglip(), Dtype::kF32, /*seed=*/5);
+  WriteHashCheckpoint(other, SmallSiglip(), Dtype::kF32, /*seed=*/6);
+  const std::string before = ReadFile(other / "model.safetensors");
+  const EncoderConfig config = ReadEncoderConfig(model);
+  const EncoderWeights weights(model, config);
+  const auto write = [&](const fs::path& out) {
+    return ErrorOf([&] { ExportQuantized(weights, BuildGraph(config), MixedPlan(), model, out); });
+  };
+  EXPECT_TRUE(Contains(write(other), "holds files that no export wrote"));
+  EXPECT_EQ(ReadFile(other / "model.safetensors"), before);
+  EXPECT_NO_THROW(ReadEncoderConfig(other));
+  EXPECT_TRUE(Contains(write(other / "config.json"), "is a file"));
+  const fs::path fresh = ScratchFolder("export_foreign_fresh");
+  EXPECT_EQ(write(fresh), "no error was thrown");
+  EXPECT_EQ(write(fresh), "no error was thrown");
+}
+
 TEST(ExportQuantized, WarnsWhereVllmWouldNotLoadTheMlp) {
   const Exported exported = ExportSmall("export_warning", MixedPlan());
   ASSERT_EQ(exported.warnings.size(), 1u);
