@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <memory>
 #include <set>
 #include <utility>
@@ -11,7 +10,6 @@
 #include <nlohmann/json.hpp>
 
 #include "eval/calibration.h"
-#include "eval/export_quantized.h"
 #include "eval/feature_tap.h"
 #include "eval/flag_values.h"
 #include "eval/image_run.h"
@@ -44,24 +42,13 @@ void CheckFlags(const Options& o) {
   }
 }
 
-// A quantized/ folder has the plan that it was exported with, for the model that it was made from;
-// without plan.json the stored scales say the same, but for clip ranges.
-Plan PlanForFolder(const Session& session, const Options& options) {
-  const std::filesystem::path own = std::filesystem::path(options.model) / "plan.json";
-  if (!options.plan.empty()) return ReadPlan(options.plan, KnownSites(session.graph)).plan;
-  if (std::filesystem::exists(own)) return ReadPlan(own, KnownSites(session.graph)).plan;
-  return StoredPlan(*session.weights, session.graph);
-}
-
 Arm ArmOf(const Session& session, const Options& options) {
   Arm arm{.name = std::string(PrecisionName(*options.precision)),
           .precision = *options.precision,
           .plan = {},
           .flavour = options.fake};
   if (arm.precision == Precision::kFp16) return arm;
-  const bool flags = options.granularity.has_value() || options.clip_range.has_value();
-  arm.plan = session.weights->quantized() && !flags ? PlanForFolder(session, options)
-                                                    : ChoosePlan(session, options, nullptr).plan;
+  arm.plan = ChoosePlan(session, options, nullptr).plan;
   if (options.weight_bits != 8) {
     for (auto& [site, site_plan] : arm.plan.sites) site_plan.weight.num_bits = options.weight_bits;
   }
