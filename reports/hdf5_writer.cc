@@ -232,7 +232,7 @@ void WriteFacts(Hdf5OutputFile& file, const std::string& group, const Json& fact
       WriteFacts(file, group + "/" + name, value);
     } else if (value.is_string()) {
       file.Attribute(group, name, ValidUtf8(value.get_ref<const std::string&>()));
-    } else if (value.is_number_unsigned()) {
+    } else if (value.is_number_integer() && value >= 0) {  // one type, whatever C++ type it had
       file.Attribute(group, name, value.get<uint64_t>());
     } else if (value.is_number_integer()) {
       file.Attribute(group, name, value.get<int64_t>());

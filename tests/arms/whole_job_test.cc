@@ -1,0 +1,160 @@
+// The whole job on the demo: every file appears, nothing but run.json and the marked places depends
+// on the run, and what quantized/ holds computes the bits of the in-memory INT8 arm.
+#include <set>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "eval/commands/encode.h"
+#include "eval/commands/evaluate_commands.h"
+#include "eval/commands/stage_commands.h"
+#include "runtime/base/atomic_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/safetensors.h"
+#include "tests/support/environment.h"
+
+namespace w8a8::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class WholeJob : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = ScratchFolder("whole_job");
+    Options options;
+    options.command = "demo";
+    options.out = folder_ / "demo";
+    options.quiet = true;
+    RunDemo(options);
+  }
+
+  static Options JobOptions(const std::string& out) {
+    Options options;
+    options.model = folder_ / "demo/model";
+    options.images = folder_ / "demo/images";
+    options.out = folder_ / out;
+    options.device = "cpu";
+    options.quiet = true;
+    options.clip_ranges = {kClipRange, kNoClip};
+    options.max_images = 40;
+    return options;
+  }
+
+  static nlohmann::json Json(const std::string& file) {
+    return nlohmann::json::parse(ReadFile(folder_ / file));
+  }
+
+  static inline fs::path folder_;
+};
+
+TEST_F(WholeJob, WritesEveryFileOfTheOutputFolder) {
+  ASSERT_EQ(RunWholeJob(JobOptions("out")), 0);
+  for (const char* file :
+       {"report.html", "report.json", "report.h5", "run.json", "stats.h5", "plan.json",
+        "quantized/config.json", "quantized/model.safetensors", "quantized/scales.h5",
+        "quantized/preprocessor_config.json", "quantized/plan.json"}) {
+    EXPECT_TRUE(fs::exists(folder_ / "out" / file)) << file;
+  }
+  const nlohmann::json report = Json("out/report.json");
+  EXPECT_EQ(report["schema"], "w8a8-report/1");
+  EXPECT_EQ(report["facts"]["images"]["evaluation"], 16);
+  EXPECT_EQ(report["facts"]["images"]["calibration"], 24);
+  EXPECT_EQ(report["sites"].size(), 16u * 2 * 2);  // sites x arms x views
+  EXPECT_EQ(report["checks"]["sites"].size(), 16u);
+  const nlohmann::json& checks = report["checks"];
+  EXPECT_GT(checks["int32_compared"], 0u);
+  EXPECT_GT(checks["codes_compared"], 0u);
+  EXPECT_GT(checks["outputs_compared"], 0u);
+  EXPECT_EQ(checks["int32_mismatches"], 0u);
+  EXPECT_EQ(checks["code_mismatches"], 0u);
+  EXPECT_EQ(checks["output_mismatches"], 0u);
+  std::set<std::string> names;
+  for (const nlohmann::json& arm : report["arms"]) names.insert(arm["name"]);
+  for (const char* name : {"fp16", "fake/plan", "int8/plan", "int8/per-token/5",
+                           "int8/per-tensor/inf", "emulated/plan", "emulated/per-tensor/inf"}) {
+    EXPECT_TRUE(names.contains(name)) << name;
+  }
+}
+
+TEST_F(WholeJob, GivesEqualBytesForAnyBatchAndThreads) {
+  Options one = JobOptions("one");
+  one.threads = 1;
+  Options two = JobOptions("two");
+  two.threads = 2;
+  two.batch = 7;
+  two.memory_bytes = 1;
+  RunWholeJob(one);
+  RunWholeJob(two);
+  for (const char* file : {"report.json", "stats.h5", "plan.json", "quantized/model.safetensors",
+                           "quantized/scales.h5", "quantized/config.json"}) {
+    EXPECT_TRUE(ReadFile(folder_ / "one" / file) == ReadFile(folder_ / "two" / file)) << file;
+  }
+}
+
+TEST_F(WholeJob, WritesAReportThatTheReportCommandWritesAgain) {
+  RunWholeJob(JobOptions("first"));
+  Options again;
+  again.command = "report";
+  again.inputs = {(folder_ / "first").string()};
+  again.out = folder_ / "again";
+  again.quiet = true;
+  RunReport(again);
+  for (const char* file : {"report.json", "run.json", "report.html", "report.h5"}) {
+    EXPECT_TRUE(ReadFile(folder_ / "first" / file) == ReadFile(folder_ / "again" / file)) << file;
+  }
+}
+
+void ExpectQuantizedFolderComputesTheBitsOfMemory(const Options& job, const fs::path& folder) {
+  RunWholeJob(job);
+  const auto encode = [&](const fs::path& model, const std::string& plan, const std::string& out) {
+    Options options;
+    options.command = "encode";
+    options.model = model;
+    options.images = job.images;
+    options.max_images = 3;
+    options.precision = Precision::kInt8;
+    options.plan = plan;
+    options.out = folder / out;
+    options.device = "cpu";
+    options.quiet = true;
+    RunEncode(options);
+    return SafetensorsFile(options.out);
+  };
+  const fs::path out = job.out;
+  const SafetensorsFile memory = encode(job.model, out / "plan.json", "memory.safetensors");
+  const SafetensorsFile stored = encode(out / "quantized", "", "stored.safetensors");
+  ASSERT_EQ(memory.tensors().size(), stored.tensors().size());
+  for (const auto& [name, tensor] : memory.tensors()) {
+    const TensorView& other = stored.Get(name);
+    EXPECT_TRUE(std::ranges::equal(tensor.bytes, other.bytes)) << name;
+  }
+}
+
+TEST_F(WholeJob, StoresDynamicInt8ThatComputesTheBitsOfMemory) {
+  ExpectQuantizedFolderComputesTheBitsOfMemory(JobOptions("dynamic"), folder_);
+}
+
+TEST_F(WholeJob, StoresStaticInt8ThatComputesTheBitsOfMemory) {
+  Options job = JobOptions("static");
+  job.granularity = Granularity::kTensor;
+  ExpectQuantizedFolderComputesTheBitsOfMemory(job, folder_);
+}
+
+TEST_F(WholeJob, RefusesAFolderThatItDidNotWriteAndLeavesItAlone) {
+  const fs::path foreign = folder_ / "foreign";
+  fs::create_directories(foreign);
+  WriteFileAtomically(foreign / "thesis.txt", "mine");
+  EXPECT_THROW(RunWholeJob(JobOptions("foreign")), Error);
+  EXPECT_EQ(std::distance(fs::directory_iterator(foreign), {}), 1);
+}
+
+TEST_F(WholeJob, RefusesAClippedDynamicPlanBeforeAnyWork) {
+  Options job = JobOptions("clipped");
+  job.clip_range = kClipRange;
+  EXPECT_THROW(RunWholeJob(job), Error);
+  EXPECT_FALSE(fs::exists(folder_ / "clipped"));
+}
+
+}  // namespace
+}  // namespace w8a8::test
