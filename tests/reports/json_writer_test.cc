@@ -78,7 +78,8 @@ TEST(ReportJson, ArmsHaveIntervalsFractionsAndNulls) {
 }
 
 TEST(ReportJson, NoClipIsNull) {
-  for (const Json& arm : Written()["arms"]) {
+  const Json arms = Written()["arms"];
+  for (const Json& arm : arms) {
     const bool no_clip = arm["name"].get<std::string>().ends_with("/inf");
     const bool one_range = arm["granularity"] == "per-token" || arm["granularity"] == "per-tensor";
     EXPECT_EQ(arm["clip_range"].is_null(), no_clip || !one_range) << arm["name"];
