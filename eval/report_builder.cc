@@ -30,6 +30,9 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t see
   if (!row.granularity.empty()) report.granularity = row.granularity;
   if (row.clip_range) report.clip_range = static_cast<double>(*row.clip_range);
   report.chosen = row.chosen;
+  if (arm.precision == Precision::kInt8 && row.clip_range == kClipRange) {
+    report.label = "CLIP_RANGE = 5";
+  }
   for (const char* output : kOutputNames) {
     const auto meter = evaluation.outputs.meters.find({row.run, output});
     if (meter == evaluation.outputs.meters.end()) continue;
@@ -174,6 +177,32 @@ nlohmann::ordered_json BuildFacts(const Session& session, const ReportContext& c
           {"seed", context.seed}};
 }
 
+const ArmReport* FindArm(const Report& report, const std::string& name) {
+  for (const ArmReport& arm : report.arms) {
+    if (arm.name == name) return &arm;
+  }
+  return nullptr;
+}
+
+// What the constant CLIP_RANGE = 5 costs this model, where the sweep has that point and no clip.
+void AddClipRangeCost(Report& report) {
+  const std::string output = MainOutput(report);
+  for (const Granularity granularity : {Granularity::kToken, Granularity::kTensor}) {
+    const ArmReport* clipped = FindArm(report, ArmName(Precision::kInt8, granularity, kClipRange));
+    const ArmReport* whole = FindArm(report, ArmName(Precision::kInt8, granularity, kNoClip));
+    if (clipped == nullptr || whole == nullptr || !clipped->outputs.contains(output)) continue;
+    std::string text =
+        fmt::format("CLIP_RANGE = 5, {}: {} SQNR {:.1f} dB, against {:.1f} dB without a clip",
+                    GranularityName(granularity), output, clipped->outputs.at(output).sqnr_db.value,
+                    whole->outputs.at(output).sqnr_db.value);
+    if (clipped->top1 && whole->top1) {
+      text += fmt::format("; top-1 {:.1f} % against {:.1f} %", 100 * clipped->top1->value,
+                          100 * whole->top1->value);
+    }
+    report.health.push_back({.level = "note", .site = "", .text = text + "."});
+  }
+}
+
 }  // namespace
 
 uint64_t WeightBytes(const Graph& graph, const Plan& plan) {
@@ -218,6 +247,7 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
   report.skipped_images = context.skipped;
   report.plan_choices = BuildChoices(session, plan, context.choices);
   report.health = context.health;
+  AddClipRangeCost(report);
   if (evaluation.outputs.nonfinite_reference > 0) {
     report.health.push_back(
         {.level = "warning",
