@@ -100,11 +100,12 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
                    const Options& options, const ComparisonInput& input, RunClock& clock) {
   clock.Stage("evaluate");
   RunnerOptions runner = session.Runner(options);
-  LoaderSource images(input.evaluation, preprocessing, options, std::nullopt);
+  LoaderSource images(input.evaluation, preprocessing, options, input.max_images);
   Evaluation evaluation;
   {
-    Progress progress("evaluate", "images", static_cast<double>(input.evaluation.size()),
-                      options.quiet);
+    const auto listed = static_cast<int64_t>(input.evaluation.size());
+    const int64_t expected = std::min(listed, input.max_images.value_or(listed));
+    Progress progress("evaluate", "images", static_cast<double>(expected), options.quiet);
     runner.progress = [&](double done) { progress.Update(done); };
     evaluation =
         Evaluate(session, BuildExperiment(session, options, input), images, input.accepted, runner);

@@ -37,6 +37,7 @@ void ChooseImages(const Options& options, const Session& session, ComparisonInpu
   input.evaluation = std::move(images.files);
   input.skipped = std::move(images.unreadable);
   input.accepted = ReadAcceptedClasses(options, input.evaluation, session.config.classes);
+  if (options.eval_images.empty()) input.max_images = options.max_images;
   input.evaluated_on = "judged on the images given";
 }
 
