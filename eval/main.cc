@@ -1,5 +1,6 @@
 // w8a8-calib: parse, run one command, turn exceptions into exit codes.
-#include <array>
+#include <malloc.h>
+
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -24,6 +25,10 @@ int Run(int argc, char** argv) {
 }  // namespace w8a8
 
 int main(int argc, char** argv) {
+  // Pixels and traces (0.6 MB and more) go back to the system at once. glibc's own threshold grows
+  // until they share the heap with the meters' small records: 195 MiB became 213 over 90 photos,
+  // against 142 and 148 with a fixed one.
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
   try {
     return w8a8::Run(argc, argv);
   } catch (const w8a8::UsageError& error) {
