@@ -11,6 +11,7 @@
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "runtime/lower.h"
+#include "tests/encoder/small_models.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
 #include "tests/support/tolerance.h"
@@ -28,20 +29,6 @@ struct Exported {
   Plan plan;
   std::vector<std::string> warnings;
 };
-
-EncoderConfig SmallSiglip() {
-  EncoderConfig config;
-  config.family = "siglip";
-  config.width = 64;
-  config.mlp_width = 160;
-  config.heads = 2;
-  config.blocks = 2;
-  config.image_height = 32;
-  config.image_width = 32;
-  config.patch = 8;
-  config.pool = PoolKind::kAttentionProbe;
-  return config;
-}
 
 // Block 0: qkv and proj dynamic, fc1 and fc2 static; block 1: all dynamic but fc2, which stays
 // FP16.
@@ -68,7 +55,7 @@ Exported ExportOf(const std::string& name, const fs::path& model, const Plan& pl
 
 Exported ExportSmall(const std::string& name, const Plan& plan) {
   const fs::path model = ScratchFolder(name);
-  WriteHashCheckpoint(model, SmallSiglip(), Dtype::kBF16, /*seed=*/5);
+  WriteHashCheckpoint(model, TinySiglip(), Dtype::kBF16, /*seed=*/5);
   return ExportOf(name, model, plan);
 }
 
@@ -240,7 +227,7 @@ TEST(ExportQuantized, WhatElseCannotBeExpressedIsRefusedByName) {
 
 TEST(ExportQuantized, ItsOwnModelIsNeverOverwritten) {
   const fs::path model = ScratchFolder("export_self");
-  WriteHashCheckpoint(model, SmallSiglip(), Dtype::kF32, /*seed=*/5);
+  WriteHashCheckpoint(model, TinySiglip(), Dtype::kF32, /*seed=*/5);
   const EncoderConfig config = ReadEncoderConfig(model);
   const EncoderWeights weights(model, config);
   const std::string message = ErrorOf(
@@ -252,8 +239,8 @@ TEST(ExportQuantized, ItsOwnModelIsNeverOverwritten) {
 TEST(ExportQuantized, AFolderThatNoExportWroteIsLeftAlone) {
   const fs::path model = ScratchFolder("export_foreign");
   const fs::path other = ScratchFolder("export_foreign_out");
-  WriteHashCheckpoint(model, SmallSiglip(), Dtype::kF32, /*seed=*/5);
-  WriteHashCheckpoint(other, SmallSiglip(), Dtype::kF32, /*seed=*/6);
+  WriteHashCheckpoint(model, TinySiglip(), Dtype::kF32, /*seed=*/5);
+  WriteHashCheckpoint(other, TinySiglip(), Dtype::kF32, /*seed=*/6);
   const std::string before = ReadFile(other / "model.safetensors");
   const EncoderConfig config = ReadEncoderConfig(model);
   const EncoderWeights weights(model, config);
