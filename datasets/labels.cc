@@ -58,8 +58,8 @@ void Labels::CheckClasses(int64_t classes) const {
   for (const auto& [name, indices] : accepted_) {
     for (const int32_t index : indices) {
       if (index >= classes) {
-        Fail("labels: '{}' accepts class {}, but the model's head has {} classes (0 to {})", name,
-             index, classes, classes - 1);
+        Fail("labels: '{}' accepts class {}, but there are {} classes (0 to {})", name, index,
+             classes, classes - 1);
       }
     }
   }
@@ -98,6 +98,24 @@ Labels ReadLabels(const std::filesystem::path& tsv) {
   }
   if (accepted.empty()) Fail("{}: no labels in this table", tsv.string());
   return Labels(std::move(accepted));
+}
+
+NamedFolders LabelsFromNamedFolders(const std::vector<ImageFile>& files,
+                                    const std::vector<std::string>& class_names) {
+  std::map<std::string, int32_t, std::less<>> index_of;
+  for (const std::string& name : class_names) {
+    index_of.emplace(name, static_cast<int32_t>(index_of.size()));
+  }
+  std::map<std::string, std::vector<int32_t>, std::less<>> accepted;
+  for (const ImageFile& file : files) {
+    const size_t slash = file.name.find('/');
+    if (slash == std::string::npos || slash == 0) continue;
+    const std::string folder = file.name.substr(0, slash);
+    const auto found = index_of.find(folder);
+    if (found == index_of.end()) return {.labels = {}, .unknown_folder = folder};
+    accepted[file.name] = {found->second};
+  }
+  return {.labels = Labels(std::move(accepted)), .unknown_folder = ""};
 }
 
 Labels LabelsFromFolders(const std::vector<ImageFile>& files, int64_t classes) {

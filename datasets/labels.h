@@ -34,6 +34,15 @@ class Labels {
 // a comma-separated set of class indices (empty: no label). Throws Error naming file and line.
 Labels ReadLabels(const std::filesystem::path& tsv);
 
+// Class sub-folders by name: the first folder of an image's name is its class, images without one
+// have no label. `unknown_folder` is the first folder that is no class; there are no labels then.
+struct NamedFolders {
+  Labels labels;
+  std::string unknown_folder;
+};
+NamedFolders LabelsFromNamedFolders(const std::vector<ImageFile>& files,
+                                    const std::vector<std::string>& class_names);
+
 // Class sub-folders: where every image lies in a sub-folder, the first folder of its name is its
 // class. Folders named by numbers are those indices; otherwise, where there are exactly `classes`
 // folders, they are numbered in bytewise order (the ImageNet layout). Empty in every other case.

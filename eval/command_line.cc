@@ -154,12 +154,25 @@ void AddEvaluation(CLI::App& app, Options& o) {
           "Images to judge on; without it a part of --images is kept for that");
   AddText(app, "--labels", o.labels, "FILE",
           "TSV with a header: file name, and accepted class indices");
-  AddLater(app, "--classes", "zero-shot class embeddings");
+  AddText(app, "--classes", o.classes, "FILE",
+          "Class embeddings (safetensors: class_embeddings [classes, width], metadata classes: a "
+          "JSON list of names): zero-shot top-1 by cosine of the pooled output; class sub-folders "
+          "are then matched by name");
+  AddValue(app, "--min-sqnr-db",
+           "Exit 3 if the main output of the chosen INT8 arm has less SQNR than X dB. This and the "
+           "next two judge the measured value, not its interval",
+           "X",
+           [&o](const std::string& text) { o.min_sqnr_db = ParseNumber("--min-sqnr-db", text); });
+  AddValue(app, "--max-drop", "Exit 3 if its top-1 is more than X below fp16's (0..1)", "X",
+           [&o](const std::string& text) { o.max_drop = ParseFraction("--max-drop", text); });
+  AddValue(app, "--min-agreement",
+           "Exit 3 if it has fp16's top-1 on a smaller part of the images than X (0..1); also what "
+           "the verdict asks for (default there: 0.98)",
+           "X", [&o](const std::string& text) {
+             o.min_agreement = ParseFraction("--min-agreement", text);
+           });
   AddLater(app, "--target", "exporting for another runtime");
   AddLater(app, "--deploy-as", "predicting another runtime's kernels");
-  AddLater(app, "--min-sqnr-db", "failing below a quality threshold");
-  AddLater(app, "--max-drop", "failing above a loss of accuracy");
-  AddLater(app, "--min-agreement", "failing below an agreement");
 }
 
 void AddOut(CLI::App& app, Options& o, const char* type, const char* help) {

@@ -57,7 +57,8 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
   context.evaluated_on = input.evaluated_on;
   context.plan_sha256 =
       PlanSha256(ToPlanFile(session, input.chosen.plan), KnownSites(session.graph));
-  context.has_labels = !input.accepted.empty();
+  context.has_labels = !input.task.accepted.empty() || input.task.classes;
+  if (options.min_agreement) context.thresholds.min_agreement = *options.min_agreement;
   context.seed = options.seed;
   context.skipped = SkippedFiles(input.skipped, images.skipped());
   context.choices = input.chosen.choices;
@@ -94,6 +95,11 @@ void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   add("all_arms", std::accumulate(seconds.begin(), seconds.end(), 0.0));
 }
 
+void AddTaskFacts(const Task& task, Report& report) {
+  if (!task.classes) return;
+  report.facts["classes"] = {{"count", task.classes->classes()}, {"sha256", task.classes->sha256}};
+}
+
 }  // namespace
 
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
@@ -108,7 +114,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
     Progress progress("evaluate", "images", static_cast<double>(expected), options.quiet);
     runner.progress = [&](double done) { progress.Update(done); };
     evaluation =
-        Evaluate(session, BuildExperiment(session, options, input), images, input.accepted, runner);
+        Evaluate(session, BuildExperiment(session, options, input), images, input.task, runner);
   }
   if (evaluation.run.images == 0) {
     Fail("not one of the {} evaluation images could be read; the first: {}: {}.",
@@ -119,6 +125,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   Comparison comparison;
   comparison.report = BuildReport(session, evaluation, input.chosen.plan,
                                   BuildContext(session, preprocessing, options, input, images));
+  AddTaskFacts(input.task, comparison.report);
   const double reference_seconds =
       evaluation.run.arm_seconds[0] / static_cast<double>(options.ThreadCount());
   comparison.run = clock.Info(session, options, reference_seconds);

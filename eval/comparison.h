@@ -17,7 +17,7 @@ namespace w8a8 {
 struct ComparisonInput {
   std::vector<ImageFile> evaluation;
   std::optional<int64_t> max_images;  // the first so many of `evaluation` that can be read
-  AcceptedClasses accepted;
+  Task task;
   std::string evaluated_on;                 // ends the verdict's sentence
   std::vector<SkippedImage> skipped;        // found before the evaluation
   const CalibrationStats* stats = nullptr;  // needed for per-tensor points; nullptr: none

@@ -17,8 +17,8 @@ std::vector<size_t> ChosenRuns(const Experiment& experiment) {
 }  // namespace
 
 Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
-                    const AcceptedClasses& accepted, const RunnerOptions& options) {
-  OutputTap outputs(options.threads, accepted);
+                    const Task& task, const RunnerOptions& options) {
+  OutputTap outputs(options.threads, task.accepted, task.classes ? &*task.classes : nullptr);
   SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads);
   CheckTap checks(experiment, options.threads);
   const std::array<Tap*, 3> taps{&outputs, &sites, &checks};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 
 #include "eval/check_tap.h"
 #include "eval/experiment.h"
@@ -21,7 +22,13 @@ struct Evaluation {
   RunnerResult run;
 };
 
+// What turns outputs into right and wrong answers.
+struct Task {
+  AcceptedClasses accepted;                // empty: no labels
+  std::optional<ClassEmbeddings> classes;  // none: the model's logits
+};
+
 Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
-                    const AcceptedClasses& accepted, const RunnerOptions& options);
+                    const Task& task, const RunnerOptions& options);
 
 }  // namespace w8a8

@@ -27,6 +27,22 @@ float ParseFloat(std::string_view flag, const std::string& text) {
   return value;
 }
 
+double ParseNumber(std::string_view flag, const std::string& text) {
+  double value = 0;
+  if (!ParseWhole(text, value) || !std::isfinite(value)) {
+    FailUsage("{} '{}': not a finite decimal number.", flag, text);
+  }
+  return value;
+}
+
+double ParseFraction(std::string_view flag, const std::string& text) {
+  const double value = ParseNumber(flag, text);
+  if (value < 0 || value > 1) {
+    FailUsage("{} '{}': takes a fraction from 0 to 1 (0.98 is 98 %).", flag, text);
+  }
+  return value;
+}
+
 float ParseClipRange(std::string_view flag, const std::string& text) {
   const float value = ParseFloat(flag, text);
   if (!(value > 0)) FailUsage("{} '{}': a clip range is greater than 0, or inf.", flag, text);

@@ -12,6 +12,10 @@ namespace w8a8 {
 
 // A decimal, rounded once to binary32. Throws UsageError naming `flag`.
 float ParseFloat(std::string_view flag, const std::string& text);
+// A finite decimal, rounded once to binary64.
+double ParseNumber(std::string_view flag, const std::string& text);
+// In [0, 1].
+double ParseFraction(std::string_view flag, const std::string& text);
 // > 0; "inf" means no clip.
 float ParseClipRange(std::string_view flag, const std::string& text);
 int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "eval/thresholds.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -52,10 +53,36 @@ std::vector<ImageEntry> EntriesOf(const std::vector<ImageFile>& files) {
   return entries;
 }
 
+std::optional<ClassEmbeddings> OpenClasses(const Options& options, const Session& session) {
+  if (options.classes.empty()) return std::nullopt;
+  ClassEmbeddings classes = ReadClassEmbeddings(options.classes);
+  const SlotId pooled = session.graph.pooled;
+  CheckEmbeddingWidth(
+      classes, pooled == kNoSlot ? 0 : session.graph.slots[static_cast<size_t>(pooled)].cols);
+  return classes;
+}
+
+namespace {
+
+Labels LabelsOf(const Options& options, const std::vector<ImageFile>& files, int64_t head_classes,
+                const std::optional<ClassEmbeddings>& classes) {
+  if (!options.labels.empty()) return ReadLabels(options.labels);
+  if (!classes) return LabelsFromFolders(files, head_classes);
+  NamedFolders named = LabelsFromNamedFolders(files, classes->names);
+  if (!named.unknown_folder.empty()) {
+    Fail(
+        "--classes {}: the images' sub-folder '{}' is none of its {} classes ('{}', ...). Name the "
+        "sub-folders as the classes, or give --labels FILE.",
+        classes->file, named.unknown_folder, classes->classes(), classes->names.front());
+  }
+  return std::move(named.labels);
+}
+
 AcceptedClasses ReadAcceptedClasses(const Options& options, const std::vector<ImageFile>& files,
-                                    int64_t classes) {
-  const Labels labels =
-      options.labels.empty() ? LabelsFromFolders(files, classes) : ReadLabels(options.labels);
+                                    int64_t head_classes,
+                                    const std::optional<ClassEmbeddings>& embedded) {
+  const Labels labels = LabelsOf(options, files, head_classes, embedded);
+  const int64_t classes = embedded ? embedded->classes() : head_classes;
   if (classes > 0) labels.CheckClasses(classes);
   AcceptedClasses accepted;
   for (const ImageFile& file : files) {
@@ -69,9 +96,21 @@ AcceptedClasses ReadAcceptedClasses(const Options& options, const std::vector<Im
   return accepted;
 }
 
-ImagePlan PlanImages(const Options& options, const EncoderConfig& config,
+}  // namespace
+
+Task OpenTask(const Options& options, const Session& session, const std::vector<ImageFile>& files,
+              std::optional<ClassEmbeddings> classes) {
+  Task task;
+  task.accepted = ReadAcceptedClasses(options, files, session.config.classes, classes);
+  task.classes = std::move(classes);
+  CheckThresholds(options, task, session.config);
+  return task;
+}
+
+ImagePlan PlanImages(const Options& options, const Session& session,
                      const Preprocessing& preprocessing) {
   RequireFlag(options.images, "--images", options.command.c_str());
+  std::optional<ClassEmbeddings> classes = OpenClasses(options, session);
   ImagePlan plan;
   ImageSet images = ListImages(options.images);
   plan.skipped = std::move(images.unreadable);
@@ -103,7 +142,7 @@ ImagePlan PlanImages(const Options& options, const EncoderConfig& config,
                                      : fmt::format("judged on {} images kept out of calibration",
                                                    plan.evaluation.size());
   }
-  plan.accepted = ReadAcceptedClasses(options, plan.evaluation, config.classes);
+  plan.task = OpenTask(options, session, plan.evaluation, std::move(classes));
   return plan;
 }
 

@@ -11,9 +11,9 @@
 #include "datasets/labels.h"
 #include "datasets/loader.h"
 #include "datasets/preprocess.h"
+#include "eval/evaluate.h"
 #include "eval/image_source.h"
 #include "eval/options.h"
-#include "eval/output_tap.h"
 #include "eval/progress.h"
 #include "eval/session.h"
 
@@ -54,15 +54,20 @@ struct ImagePlan {
   std::vector<ImageFile> calibration, evaluation;
   std::vector<SkippedImage> skipped;       // found while splitting
   std::optional<int64_t> max_calibration;  // still to be applied while loading
-  AcceptedClasses accepted;                // of evaluation images, by name
+  Task task;                               // of the evaluation images
   std::string evaluated_on;                // ends the verdict's sentence
 };
 
-ImagePlan PlanImages(const Options& options, const EncoderConfig& config,
+ImagePlan PlanImages(const Options& options, const Session& session,
                      const Preprocessing& preprocessing);
 
-// Accepted classes of `files` from --labels, else from class sub-folders; empty without either.
-AcceptedClasses ReadAcceptedClasses(const Options& options, const std::vector<ImageFile>& files,
-                                    int64_t classes);
+// The embeddings of --classes, as wide as the model's pooled output; none without the flag.
+std::optional<ClassEmbeddings> OpenClasses(const Options& options, const Session& session);
+
+// Accepted classes of `files` from --labels, else from class sub-folders: by name with `classes`
+// (a folder that is no class throws Error), else as LabelsFromFolders() numbers them. Thresholds
+// that the task cannot answer are refused here, before the work.
+Task OpenTask(const Options& options, const Session& session, const std::vector<ImageFile>& files,
+              std::optional<ClassEmbeddings> classes);
 
 }  // namespace w8a8

@@ -14,7 +14,7 @@ namespace w8a8 {
 struct Options {
   std::string command;  // "" is the whole job
   std::string typed;    // the command line as given, for run.json
-  std::string images, model, model_prefix, eval_images, labels, out;
+  std::string images, model, model_prefix, eval_images, labels, classes, out;
   std::optional<int64_t> max_images;
   std::string resampler = "pillow13";
   uint64_t seed = 0;
@@ -41,6 +41,7 @@ struct Options {
   std::string in;                      // linear
   std::string stats;                   // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;     // merge, report: positional files
+  std::optional<double> min_sqnr_db, max_drop, min_agreement;  // exit 3 below; the last are 0..1
   bool json = false;
   bool quiet = false;
   bool ignore_run = false;

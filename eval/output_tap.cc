@@ -5,12 +5,12 @@
 namespace w8a8 {
 namespace {
 
-constexpr size_t kLogits = 2;  // in kOutputNames
+constexpr size_t kPooled = 1, kLogits = 2;  // in kOutputNames
 
 }  // namespace
 
-OutputTap::OutputTap(int workers, const AcceptedClasses& accepted)
-    : accepted_(accepted), workers_(static_cast<size_t>(std::max(1, workers))) {}
+OutputTap::OutputTap(int workers, const AcceptedClasses& accepted, const ClassEmbeddings* classes)
+    : accepted_(accepted), classes_(classes), workers_(static_cast<size_t>(std::max(1, workers))) {}
 
 void OutputTap::OnOutputs(const OutputEvent& event) {
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
@@ -42,11 +42,24 @@ void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const
       result.meters[{run, kOutputNames[output]}].Add(image.index, expected.RowRange(first, rows),
                                                      actual.RowRange(first, rows));
     }
-    if (output != kLogits) continue;
-    const auto accepted = accepted_.find(image.name);
-    result.tasks[run].Add(actual.row_span(first), expected.row_span(first),
-                          accepted == accepted_.end() ? std::vector<int64_t>{} : accepted->second);
+    if (output == (classes_ == nullptr ? kLogits : kPooled)) {
+      AddTask(image, expected.row_span(first), actual.row_span(first), result.tasks[run]);
+    }
   }
+}
+
+void OutputTap::AddTask(const ImageId& image, std::span<const Half> expected,
+                        std::span<const Half> actual, TaskMeter& task) const {
+  const auto found = accepted_.find(image.name);
+  const std::vector<int64_t> accepted =
+      found == accepted_.end() ? std::vector<int64_t>{} : found->second;
+  if (classes_ == nullptr) {
+    task.Add(actual, expected, accepted);
+    return;
+  }
+  const std::vector<double> scores = classes_->Cosines(actual);
+  const std::vector<double> reference = classes_->Cosines(expected);
+  task.Add(std::span<const double>(scores), std::span<const double>(reference), accepted);
 }
 
 OutputTap::Result OutputTap::Take() {

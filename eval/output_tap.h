@@ -1,14 +1,16 @@
 // What every arm makes of every image: the encoder's outputs against the reference's, and the
-// classes its logits rank first.
+// classes that its logits, or its cosines with class embeddings, rank first.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "eval/class_embeddings.h"
 #include "eval/error_meter.h"
 #include "eval/tap.h"
 #include "eval/task_accuracy.h"
@@ -21,8 +23,9 @@ using AcceptedClasses = std::map<std::string, std::vector<int64_t>>;  // by imag
 
 class OutputTap final : public Tap {
  public:
-  // `accepted` outlives the tap.
-  OutputTap(int workers, const AcceptedClasses& accepted);
+  // `accepted` and `classes` outlive the tap. With `classes` the pooled output is ranked by its
+  // cosine with each; nullptr: the model's logits are.
+  OutputTap(int workers, const AcceptedClasses& accepted, const ClassEmbeddings* classes);
 
   bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return false; }
   void OnOutputs(const OutputEvent& event) override;
@@ -30,7 +33,7 @@ class OutputTap final : public Tap {
   struct Result {
     ImageOrder images;
     std::map<std::pair<size_t, std::string>, ErrorMeter> meters;  // by run and output name
-    std::map<size_t, TaskMeter> tasks;                            // by run; empty without logits
+    std::map<size_t, TaskMeter> tasks;                            // by run; empty without classes
     uint64_t nonfinite_reference = 0;  // values of the reference's outputs that are not finite
   };
   Result Take();
@@ -42,8 +45,11 @@ class OutputTap final : public Tap {
   };
   void AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
                  Worker& worker) const;
+  void AddTask(const ImageId& image, std::span<const Half> expected, std::span<const Half> actual,
+               TaskMeter& task) const;
 
   const AcceptedClasses& accepted_;
+  const ClassEmbeddings* const classes_;
   std::vector<Worker> workers_;
 };
 

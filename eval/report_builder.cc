@@ -3,7 +3,6 @@
 #include <cmath>
 #include <utility>
 
-#include "eval/verdict.h"
 #include "eval/version.h"
 #include "runtime/base/error.h"
 
@@ -238,7 +237,7 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
       arm.weight_bytes = WeightBytes(session.graph, int8 ? run.plan : Plan{});
     }
     if (row.chosen && run.precision == Precision::kInt8) {
-      report.verdict = JudgeArm(arm, context.has_labels, VerdictThresholds{}, context.evaluated_on);
+      report.verdict = JudgeArm(arm, context.has_labels, context.thresholds, context.evaluated_on);
     }
     report.arms.push_back(std::move(arm));
   }

@@ -8,6 +8,7 @@
 #include "calib/make_plan.h"
 #include "eval/evaluate.h"
 #include "eval/session.h"
+#include "eval/verdict.h"
 #include "reports/report.h"
 
 namespace w8a8 {
@@ -22,7 +23,8 @@ struct ReportContext {
   std::string image_set_sha256;    // of calibration and evaluation images together
   std::string evaluated_on;        // "judged on 220 images that took no part in calibration"
   std::string plan_sha256;
-  bool has_labels = false;
+  bool has_labels = false;  // or class embeddings
+  VerdictThresholds thresholds;
   uint64_t seed = 0;
   std::vector<SkippedFile> skipped;
   std::vector<SiteChoice> choices;  // of a per-tensor plan; empty for the default plan

@@ -16,19 +16,14 @@ bool AnyAccepted(std::span<const int64_t> classes, std::span<const int64_t> acce
   });
 }
 
-}  // namespace
-
-std::vector<int64_t> TopClasses(std::span<const float> scores, size_t count) {
+template <class Score>
+std::vector<int64_t> Best(std::span<const Score> scores, size_t count) {
   std::vector<int64_t> classes(scores.size());
   std::iota(classes.begin(), classes.end(), int64_t{0});
-  const auto score = [&](int64_t index) {
-    const float value = scores[static_cast<size_t>(index)];
-    return std::isnan(value) ? -HUGE_VALF : value;
-  };
-  const auto is_nan = [&](int64_t index) { return std::isnan(scores[static_cast<size_t>(index)]); };
   const auto better = [&](int64_t a, int64_t b) {
-    if (is_nan(a) != is_nan(b)) return is_nan(b);
-    if (score(a) != score(b)) return score(a) > score(b);
+    const Score left = scores[static_cast<size_t>(a)], right = scores[static_cast<size_t>(b)];
+    if (std::isnan(left) != std::isnan(right)) return std::isnan(right);
+    if (left > right || left < right) return left > right;
     return a < b;
   };
   count = std::min(count, classes.size());
@@ -38,12 +33,32 @@ std::vector<int64_t> TopClasses(std::span<const float> scores, size_t count) {
   return classes;
 }
 
+}  // namespace
+
+std::vector<int64_t> TopClasses(std::span<const float> scores, size_t count) {
+  return Best(scores, count);
+}
+
+std::vector<int64_t> TopClasses(std::span<const double> scores, size_t count) {
+  return Best(scores, count);
+}
+
 void TaskMeter::Add(std::span<const float> scores, std::span<const float> reference,
                     std::span<const int64_t> accepted) {
   W8A8_CHECK(!scores.empty() && scores.size() == reference.size());
-  const std::vector<int64_t> best = TopClasses(scores, 5);
+  AddRanked(TopClasses(scores, 5), TopClasses(reference, 1).front(), accepted);
+}
+
+void TaskMeter::Add(std::span<const double> scores, std::span<const double> reference,
+                    std::span<const int64_t> accepted) {
+  W8A8_CHECK(!scores.empty() && scores.size() == reference.size());
+  AddRanked(TopClasses(scores, 5), TopClasses(reference, 1).front(), accepted);
+}
+
+void TaskMeter::AddRanked(const std::vector<int64_t>& best, int64_t reference_best,
+                          std::span<const int64_t> accepted) {
   ++images_;
-  agree_ += best.front() == TopClasses(reference, 1).front();
+  agree_ += best.front() == reference_best;
   if (accepted.empty()) return;
   ++labelled_;
   top1_ += AnyAccepted({best.data(), 1}, accepted);

@@ -15,6 +15,7 @@ namespace w8a8 {
 // The `count` classes of the largest scores, best first; ties to the lower index, NaN below
 // everything. Fewer scores than `count`: all of them.
 std::vector<int64_t> TopClasses(std::span<const float> scores, size_t count);
+std::vector<int64_t> TopClasses(std::span<const double> scores, size_t count);
 
 struct TaskAccuracy {
   std::optional<Estimate> top1, top5;  // none without labelled images
@@ -29,6 +30,8 @@ class TaskMeter {
   // reference computed them. An image without accepted classes counts for agreement only.
   void Add(std::span<const float> scores, std::span<const float> reference,
            std::span<const int64_t> accepted);
+  void Add(std::span<const double> scores, std::span<const double> reference,
+           std::span<const int64_t> accepted);
   void Add(std::span<const Half> scores, std::span<const Half> reference,
            std::span<const int64_t> accepted);
   void Merge(const TaskMeter& other);
@@ -36,6 +39,10 @@ class TaskMeter {
   TaskAccuracy Result() const;
 
  private:
+  // `best`: the arm's five best classes, best first.
+  void AddRanked(const std::vector<int64_t>& best, int64_t reference_best,
+                 std::span<const int64_t> accepted);
+
   uint64_t images_ = 0, labelled_ = 0;
   uint64_t top1_ = 0, top5_ = 0, agree_ = 0;
 };

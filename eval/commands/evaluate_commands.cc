@@ -6,6 +6,7 @@
 #include "eval/comparison.h"
 #include "eval/export_quantized.h"
 #include "eval/output_folder.h"
+#include "eval/thresholds.h"
 #include "reports/report_files.h"
 #include "runtime/base/error.h"
 
@@ -36,7 +37,7 @@ void ChooseImages(const Options& options, const Session& session, ComparisonInpu
   ImageSet images = ListImages(path);
   input.evaluation = std::move(images.files);
   input.skipped = std::move(images.unreadable);
-  input.accepted = ReadAcceptedClasses(options, input.evaluation, session.config.classes);
+  input.task = OpenTask(options, session, input.evaluation, OpenClasses(options, session));
   if (options.eval_images.empty()) input.max_images = options.max_images;
   input.evaluated_on = "judged on the images given";
 }
@@ -56,7 +57,7 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
   const Comparison comparison = Compare(session, preprocessing, options, input, clock);
   WriteReportFiles(folder, comparison.report, comparison.run);
   PrintComparison(comparison, options, folder);
-  return 0;
+  return JudgeThresholds(options, comparison.report);
 }
 
 // quantized/ of the chosen plan; what the exporter warns of stands in the report too.
@@ -93,7 +94,7 @@ int RunWholeJob(const Options& options) {
   if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
     CheckExportable(ChoosePlan(session, options, nullptr).plan);
   }
-  ImagePlan images = PlanImages(options, session.config, preprocessing);
+  ImagePlan images = PlanImages(options, session, preprocessing);
   const std::filesystem::path folder = OutputFolder(options, session);
 
   clock.Stage("calibrate");
@@ -113,7 +114,7 @@ int RunWholeJob(const Options& options) {
   WritePlan(folder / "plan.json", plan, KnownSites(session.graph));
 
   input.evaluation = std::move(images.evaluation);
-  input.accepted = std::move(images.accepted);
+  input.task = std::move(images.task);
   input.evaluated_on = std::move(images.evaluated_on);
   input.skipped = std::move(images.skipped);
   input.skipped.insert(input.skipped.end(), calibration.skipped().begin(),
@@ -124,7 +125,7 @@ int RunWholeJob(const Options& options) {
   Export(session, options, input.chosen.plan, folder, comparison);
   WriteReportFiles(folder, comparison.report, comparison.run);
   PrintComparison(comparison, options, folder);
-  return 0;
+  return JudgeThresholds(options, comparison.report);
 }
 
 }  // namespace w8a8

@@ -45,8 +45,7 @@ class FiguresOfTheRealModel : public testing::Test {
     }
     const std::vector<ImageFile> files = ListImages(DataFolder() / "images/eval").files;
     LoaderSource images(files, preprocessing, options, {});
-    return Evaluate(session, experiment, images,
-                    ReadAcceptedClasses(options, files, session.config.classes),
+    return Evaluate(session, experiment, images, OpenTask(options, session, files, std::nullopt),
                     session.Runner(options));
   }
 };

@@ -90,7 +90,7 @@ std::string Figures(const Session& session, const Way& way) {
       SweepExperiment(sites, {}, {{Granularity::kToken}, {2.0f, kNoClip}}, FakeFlavour::kIdeal, 8);
   AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
   MadeImages images(session.config, kImages, way.order);
-  const AcceptedClasses no_labels;
+  const Task no_labels;
   const Evaluation evaluation =
       Evaluate(session, experiment, images, no_labels, OptionsOf(way, session));
   std::string text;

@@ -49,6 +49,23 @@ TEST(ReadLabels, NamesTheLineThatIsWrong) {
   EXPECT_NE(MessageOf("f\ta\tb\n").find("no labels"), std::string::npos);
 }
 
+TEST(LabelsFromNamedFolders, TakesTheFirstFolderAsTheClass) {
+  const std::vector<ImageFile> files = {
+      {"", "dog/a.png", ""}, {"", "cat/x/b.png", ""}, {"", "c.png", ""}};
+  const NamedFolders named = LabelsFromNamedFolders(files, {"cat", "cow", "dog"});
+  EXPECT_EQ(named.unknown_folder, "");
+  EXPECT_EQ(*named.labels.Find("dog/a.png"), Indices{2});
+  EXPECT_EQ(*named.labels.Find("cat/x/b.png"), Indices{0});
+  EXPECT_EQ(named.labels.Find("c.png"), nullptr);
+}
+
+TEST(LabelsFromNamedFolders, NamesTheFolderThatIsNoClass) {
+  const NamedFolders named =
+      LabelsFromNamedFolders({{"", "dog/a.png", ""}, {"", "0/b.png", ""}}, {"dog"});
+  EXPECT_EQ(named.unknown_folder, "0");
+  EXPECT_TRUE(named.labels.empty());
+}
+
 TEST(ReadLabels, ClassesBeyondTheHeadAreNamed) {
   const Labels labels = FromText("f\ta\tb\nx.png\t-\t1000\n");
   EXPECT_NO_THROW(labels.CheckClasses(1001));

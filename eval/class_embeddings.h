@@ -1,0 +1,37 @@
+// Zero-shot classes: an embedding for each class, against which pooled features are ranked by
+// cosine, as SigLIP does with the embeddings of its text tower.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/base/half.h"
+
+namespace w8a8 {
+
+struct ClassEmbeddings {
+  std::string file;    // as given
+  std::string sha256;  // of the file's bytes
+  std::vector<std::string> names;
+  int64_t width = 0;
+  std::vector<float> rows;      // [names.size(), width]
+  std::vector<double> lengths;  // of the rows, > 0
+
+  int64_t classes() const { return static_cast<int64_t>(names.size()); }
+  // The cosine of a pooled feature with each class. Sums in binary64, in ascending order: equal
+  // features give equal bits. 0 for a feature of zeros, NaN for one that is not finite.
+  std::vector<double> Cosines(std::span<const Half> pooled) const;
+};
+
+// A safetensors file with `class_embeddings` [classes, width], F32, F16 or BF16, and the metadata
+// `classes`, a JSON list with the name of each row. Throws Error naming file and row unless there
+// is one name for each row, all different, and every row is finite and not zero.
+ClassEmbeddings ReadClassEmbeddings(const std::filesystem::path& path);
+
+// Throws Error unless the embeddings are as wide as the pooled output; 0: the model has none.
+void CheckEmbeddingWidth(const ClassEmbeddings& classes, int64_t pooled_width);
+
+}  // namespace w8a8

@@ -1,0 +1,102 @@
+#include "eval/thresholds.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/errors.h"
+
+namespace w8a8::test {
+namespace {
+
+// fp16 with a top-1 of 90 %, the chosen int8 arm with 87.5 %, 96 % agreement and 20 dB.
+ArmReport MadeArm(const char* name, const char* precision) {
+  ArmReport arm;
+  arm.name = name;
+  arm.precision = precision;
+  return arm;
+}
+
+Report MadeReport() {
+  ArmReport reference = MadeArm("fp16", "fp16");
+  reference.top1 = Estimate{0.9, 0.8, 0.95};
+  ArmReport chosen = MadeArm("int8/plan", "int8");
+  chosen.chosen = true;
+  chosen.top1 = Estimate{0.875, 0.8, 0.9};
+  chosen.agreement = Estimate{0.96, 0.5, 0.99};
+  chosen.outputs["pooled"].sqnr_db = {20, 18, 22};
+  ArmReport point = MadeArm("int8/per-token/2", "int8");  // not the one that is judged
+  point.outputs["pooled"].sqnr_db = {1, 1, 1};
+  Report report;
+  report.arms = {reference, chosen, point};
+  return report;
+}
+
+TEST(Thresholds, PassWhereTheMeasuredValueReachesThem) {
+  Options options;
+  EXPECT_EQ(MissedThresholds(options, MadeReport()), "");
+  options.min_sqnr_db = 20;  // reached exactly, though the interval begins at 18
+  options.min_agreement = 0.96;
+  options.max_drop = 0.03;
+  EXPECT_EQ(MissedThresholds(options, MadeReport()), "");
+  EXPECT_EQ(JudgeThresholds(options, MadeReport()), 0);
+}
+
+TEST(Thresholds, NameFigureThresholdAndArmInOneLine) {
+  Options options;
+  options.min_sqnr_db = 20.5;
+  options.max_drop = 0.02;
+  options.min_agreement = 0.98;
+  const std::string line = MissedThresholds(options, MadeReport());
+  EXPECT_EQ(line,
+            "below threshold: pooled SQNR of int8/plan is 20 dB, asked for at least 20.5 "
+            "(--min-sqnr-db); top-1 drop of int8/plan is 0.025 (0.9 to 0.875), asked for at most "
+            "0.02 (--max-drop); agreement of int8/plan is 0.96, asked for at least 0.98 "
+            "(--min-agreement)");
+  EXPECT_EQ(JudgeThresholds(options, MadeReport()), 3);
+}
+
+TEST(Thresholds, PassAnArmThatIsExact) {
+  Options options;
+  options.min_sqnr_db = 1000;
+  Report report = MadeReport();
+  report.arms[1].outputs["pooled"] = {};
+  report.arms[1].outputs["pooled"].exact = true;
+  EXPECT_EQ(MissedThresholds(options, report), "");
+}
+
+TEST(Thresholds, NeverPassAFigureThatIsNotANumber) {
+  Options sqnr, agreement, drop;
+  sqnr.min_sqnr_db = -100;
+  agreement.min_agreement = 0;
+  drop.max_drop = 1;
+  Report report = MadeReport();
+  report.arms[1].outputs["pooled"].sqnr_db = {};
+  report.arms[1].agreement.reset();
+  report.arms[0].top1 = Estimate{};
+  for (const Options& options : {sqnr, agreement, drop}) {
+    const std::string said = ErrorOf([&] { MissedThresholds(options, report); });
+    EXPECT_TRUE(Contains(said, "is not defined")) << said;
+  }
+}
+
+TEST(Thresholds, AreRefusedBeforeTheWorkWhereTheFigureCannotExist) {
+  Options agreement, drop;
+  agreement.min_agreement = 0.9;
+  drop.max_drop = 0.1;
+  EncoderConfig features_only, classifier;
+  classifier.classes = 10;
+  Task no_labels, labelled;
+  labelled.accepted["a.png"] = {1};
+  const auto said = [&](const Options& options, const Task& task, const EncoderConfig& config) {
+    return ErrorOf([&] { CheckThresholds(options, task, config); });
+  };
+  EXPECT_TRUE(Contains(said(agreement, labelled, features_only), "--classes FILE"));
+  EXPECT_TRUE(Contains(said(drop, labelled, features_only), "--classes FILE"));
+  EXPECT_TRUE(Contains(said(drop, no_labels, classifier), "have no labels"));
+  EXPECT_EQ(said(agreement, no_labels, classifier), "no error was thrown");
+  EXPECT_EQ(said(drop, labelled, classifier), "no error was thrown");
+}
+
+}  // namespace
+}  // namespace w8a8::test
