@@ -49,14 +49,16 @@ void AddCommon(CLI::App& app, Options& o) {
 
 void AddModel(CLI::App& app, Options& o) {
   AddText(app, "--model", o.model, "DIR",
-          "Hugging Face or timm folder of the vision encoder, or a quantized/ folder of ours");
+          "Hugging Face or timm folder of the vision encoder, or a quantized/ folder of ours "
+          "(default: the embedded demo model)");
   AddText(app, "--model-prefix", o.model_prefix, "P",
           "Key prefix of the tower, where a checkpoint holds several");
 }
 
 void AddImages(CLI::App& app, Options& o) {
   AddText(app, "--images", o.images, "PATH",
-          "A folder (recursive), one image, or a list file with one path a line");
+          "A folder (recursive), one image, or a list file with one path a line (without --model: "
+          "the demo's)");
   AddValue(app, "--max-images", "The first N of --images that can be decoded", "N",
            [&o](const std::string& text) { o.max_images = ParseCount("--max-images", text, 1); });
   AddValue(app, "--resampler", "Order of the resize passes (default pillow13)",
@@ -255,8 +257,12 @@ void AddCommands(CLI::App& app, Options& o) {
   c->add_option("folder", o.inputs, "A folder with report.json and run.json")->type_name("DIR");
   AddOut(*c, o, "DIR", "Where to write (default: the same folder)");
 
-  c = AddCommand(app, o, "demo", "Write a made-up model and drawn images to try the tool on");
-  AddOut(*c, o, "DIR", "A folder; model/ and images/ appear in it");
+  c = AddCommand(app, o, "demo",
+                 "Copy the embedded demo: model/, class_embeddings.safetensors, images/");
+  AddOut(*c, o, "DIR", "A folder");
+  c->add_flag("--random", o.random,
+              "A model of random weights with planted outlier channels and other drawn images "
+              "instead; --seed chooses them");
   AddGroups(*c, o, {AddRun});
 
   for (const char* later : {"inspect", "diff", "bench"}) {
@@ -282,8 +288,12 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
   CLI::App app(
       "Runs a vision encoder in FP16, fake-quant, emulated and real INT8 side by side over\n"
       "calibration images; reports the error of every layer; writes deployable INT8 weights.\n\n"
-      "  w8a8-calib --images photos/ --model siglip/ --out report/\n\n"
-      "Without a command this is the whole job. The stages are commands of their own.",
+      "  w8a8-calib                                        the embedded demo, out of the box\n"
+      "  w8a8-calib --model siglip/ --images photos/       your model on your images\n"
+      "  w8a8-calib … --classes names.safetensors --min-agreement 0.98   a gate for CI\n\n"
+      "Without a command this is the whole job: calibrate, plan, sweep, check, report, "
+      "quantized/.\n"
+      "The stages are commands of their own.",
       "w8a8-calib");
   app.require_subcommand(0, 1);
   app.footer(

@@ -95,7 +95,11 @@ void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   add("all_arms", std::accumulate(seconds.begin(), seconds.end(), 0.0));
 }
 
-void AddTaskFacts(const Task& task, Report& report) {
+void AddFacts(const Options& options, const Task& task, Report& report) {
+  if (options.demo_model) {
+    report.facts["demo"] =
+        options.demo_images ? "the embedded demo model and its images" : "the embedded demo model";
+  }
   if (!task.classes) return;
   report.facts["classes"] = {{"count", task.classes->classes()}, {"sha256", task.classes->sha256}};
 }
@@ -125,7 +129,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   Comparison comparison;
   comparison.report = BuildReport(session, evaluation, input.chosen.plan,
                                   BuildContext(session, preprocessing, options, input, images));
-  AddTaskFacts(input.task, comparison.report);
+  AddFacts(options, input.task, comparison.report);
   const double reference_seconds =
       evaluation.run.arm_seconds[0] / static_cast<double>(options.ThreadCount());
   comparison.run = clock.Info(session, options, reference_seconds);

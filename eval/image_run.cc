@@ -1,5 +1,6 @@
 #include "eval/image_run.h"
 
+#include <cstdio>
 #include <utility>
 
 #include "eval/thresholds.h"
@@ -69,6 +70,13 @@ Labels LabelsOf(const Options& options, const std::vector<ImageFile>& files, int
   if (!options.labels.empty()) return ReadLabels(options.labels);
   if (!classes) return LabelsFromFolders(files, head_classes);
   NamedFolders named = LabelsFromNamedFolders(files, classes->names);
+  if (!named.unknown_folder.empty() && options.demo_classes) {
+    if (!options.quiet) {
+      fmt::print(stderr, "labels     none: the sub-folder '{}' is no class of the demo model\n",
+                 named.unknown_folder);
+    }
+    return {};
+  }
   if (!named.unknown_folder.empty()) {
     Fail(
         "--classes {}: the images' sub-folder '{}' is none of its {} classes ('{}', ...). Name the "

@@ -7,6 +7,7 @@
 
 #include "eval/command_line.h"
 #include "eval/commands/commands.h"
+#include "eval/demo_data.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -16,7 +17,7 @@ int Run(int argc, char** argv) {
   const std::optional<Options> options = ParseCommandLine(argc, argv);
   if (!options) return 0;
   for (const Command& command : Commands()) {
-    if (options->command == command.name) return command.run(*options);
+    if (options->command == command.name) return command.run(WithDemo(*options));
   }
   FailUsage("{}: this command is not in this version.", options->command);
 }

@@ -42,6 +42,10 @@ struct Options {
   std::string stats;                   // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;     // merge, report: positional files
   std::optional<double> min_sqnr_db, max_drop, min_agreement;  // exit 3 below; the last are 0..1
+  bool random = false;                                         // demo: a model of random weights
+  bool demo_model = false;    // --model was not given: the embedded demo's
+  bool demo_images = false;   // all images are the demo's
+  bool demo_classes = false;  // --classes was not given: the demo's
   bool json = false;
   bool quiet = false;
   bool ignore_run = false;

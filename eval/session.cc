@@ -54,6 +54,7 @@ Session OpenSession(const Options& options) {
   Session session;
   ChooseDevice(options, session);
   session.config = ReadEncoderConfig(options.model);
+  if (options.demo_model) session.config.name = "demo";
   session.graph = BuildGraph(session.config);
   session.weights =
       std::make_unique<EncoderWeights>(options.model, session.config, options.model_prefix);

@@ -6,6 +6,7 @@
 
 #include "datasets/draw.h"
 #include "eval/calibration.h"
+#include "eval/demo_data.h"
 #include "eval/export_quantized.h"
 #include "eval/output_folder.h"
 #include "reports/json_reader.h"
@@ -115,6 +116,11 @@ int RunDemo(const Options& options) {
   RequireFlag(options.out, "--out", "demo");
   const std::filesystem::path folder = options.out;
   PrepareOutputFolder(folder);
+  if (!options.random) {
+    CopyDemo(folder);
+    Say(options, options.out, "the demo's model/, class_embeddings.safetensors and images/");
+    return 0;
+  }
   WriteHashCheckpoint(folder / "model", DemoConfig(), Dtype::kF16, options.seed, kDemoOutliers);
   WriteDrawnImages(folder / "images", kDemoImages, options.seed);
   Say(options, options.out,

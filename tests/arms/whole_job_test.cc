@@ -25,6 +25,7 @@ class WholeJob : public testing::Test {
     Options options;
     options.command = "demo";
     options.out = folder_ / "demo";
+    options.random = true;
     options.quiet = true;
     RunDemo(options);
   }
