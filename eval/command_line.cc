@@ -124,13 +124,11 @@ void AddArm(CLI::App& app, Options& o) {
              }
              o.attention = text;
            });
-  AddValue(app, "--residual", "Storage of the residual stream (default fp16)", "fp16|fp32",
+  AddValue(app, "--residual",
+           "Storage of the residual stream (default fp16); fp32 for one beyond 65,504", "fp16|fp32",
            [&o](const std::string& text) {
              RequireOneOf("--residual", text, "fp16|fp32");
-             if (text != "fp16") {
-               FailUsage("--residual {}: not in this version; only fp16 is.", text);
-             }
-             o.residual = text;
+             o.residual = text == "fp32" ? SlotStorage::kFloat : SlotStorage::kHalf;
            });
 }
 

@@ -1,6 +1,7 @@
 #include "eval/feature_tap.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "runtime/base/error.h"
@@ -14,6 +15,8 @@ std::span<const T> RowsOfImage(MatView<const T> view, size_t image, int64_t rows
   W8A8_CHECK(view.stride == view.cols);
   return {view.row(static_cast<int64_t>(image) * rows), static_cast<size_t>(rows * view.cols)};
 }
+
+bool IsFinite(float value) { return std::isfinite(value); }
 
 std::vector<float> Widened(std::span<const Half> values) {
   std::vector<float> floats(values.size());
@@ -55,22 +58,28 @@ void FeatureStore::AddTo(SafetensorsWriter& writer) const {
 FeatureTap::FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store)
     : graph_(graph), selection_(std::move(selection)), store_(store) {}
 
-void FeatureTap::OnStream(int /*arm*/, int stage, const std::vector<ImageId>& images,
-                          MatView<const Half> stream) {
+void FeatureTap::OnStream(const StreamEvent& event) {
+  if (event.floats.rows > 0) return PutStream(event, event.floats, Dtype::kF32);
+  PutStream(event, event.half, Dtype::kF16);
+}
+
+template <class T>
+void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype) {
+  const std::vector<ImageId>& images = *event.images;
   const int64_t rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
   uint64_t nonfinite = 0;
   for (size_t i = 0; i < images.size(); ++i) {
-    const std::span<const Half> values = RowsOfImage(stream, i, rows);
+    const std::span<const T> values = RowsOfImage(stream, i, rows);
     nonfinite += static_cast<uint64_t>(
-        std::count_if(values.begin(), values.end(), [](Half value) { return !IsFinite(value); }));
-    if (selection_.layers.contains(stage)) {
-      store_->Put(fmt::format("hidden_states.{}", stage), Dtype::kF16, {rows, stream.cols},
+        std::count_if(values.begin(), values.end(), [](T value) { return !IsFinite(value); }));
+    if (selection_.layers.contains(event.stage)) {
+      store_->Put(fmt::format("hidden_states.{}", event.stage), dtype, {rows, stream.cols},
                   images[i].index, values);
     }
   }
   if (nonfinite == 0) return;
   const std::lock_guard lock(mutex_);
-  nonfinite_[stage] += nonfinite;
+  nonfinite_[event.stage] += nonfinite;
 }
 
 void FeatureTap::OnOutputs(const OutputEvent& event) {

@@ -66,14 +66,15 @@ class FeatureTap final : public Tap {
   }
   bool WantsTrace(int /*arm*/) const override { return !selection_.sites.empty(); }
   void OnLinear(LinearEvent& event) override;
-  void OnStream(int arm, int stage, const std::vector<ImageId>& images,
-                MatView<const Half> stream) override;
+  void OnStream(const StreamEvent& event) override;
   void OnOutputs(const OutputEvent& event) override;
 
   // Values that are not finite, by the hidden state that they were met in.
   std::map<int64_t, uint64_t> nonfinite() const { return nonfinite_; }
 
  private:
+  template <class T>
+  void PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype);
   void PutTrace(const LinearEvent& event, const std::string& prefix);
 
   const Graph& graph_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "quant/spec.h"
+#include "runtime/encoder/graph.h"
 
 namespace w8a8 {
 
@@ -31,7 +32,7 @@ struct Options {
   bool fake_given = false;
   int weight_bits = 8;
   std::string attention = "fp32";
-  std::string residual = "fp16";
+  SlotStorage residual = SlotStorage::kHalf;
   std::vector<Granularity> granularities = {Granularity::kToken, Granularity::kTensor};
   std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};
   std::optional<Precision> precision;  // encode, linear

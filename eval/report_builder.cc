@@ -172,7 +172,7 @@ nlohmann::ordered_json BuildFacts(const Session& session, const ReportContext& c
           {"preprocessing_sha256", context.preprocessing_sha256},
           {"plan_sha256", context.plan_sha256},
           {"attention", "fp32"},
-          {"residual", "fp16"},
+          {"residual", ResidualName(session.graph)},
           {"seed", context.seed}};
 }
 

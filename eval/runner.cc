@@ -32,6 +32,10 @@ int FirstOwnStage(const Graph& graph, const Arm& arm) {
   return static_cast<int>(graph.stages.size());
 }
 
+uint64_t StorageBytes(const Slot& slot) {
+  return slot.storage == SlotStorage::kFloat ? sizeof(float) : sizeof(Half);
+}
+
 class Runner {
  public:
   Runner(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
@@ -69,7 +73,7 @@ class Runner {
     const Slot& stream = graph_.slots[static_cast<size_t>(graph_.stream)];
     const Slot& pixels = graph_.slots[static_cast<size_t>(graph_.pixels)];
     const uint64_t per_image =
-        static_cast<uint64_t>(stream.rows * stream.cols) * sizeof(Half) * arms_.size() +
+        static_cast<uint64_t>(stream.rows * stream.cols) * StorageBytes(stream) * arms_.size() +
         static_cast<uint64_t>(pixels.rows * pixels.cols) * sizeof(float);
     return std::max<int64_t>(1, static_cast<int64_t>(options_.memory_bytes / per_image));
   }

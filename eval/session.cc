@@ -55,10 +55,15 @@ Session OpenSession(const Options& options) {
   ChooseDevice(options, session);
   session.config = ReadEncoderConfig(options.model);
   if (options.demo_model) session.config.name = "demo";
-  session.graph = BuildGraph(session.config);
+  session.graph = BuildGraph(session.config, options.residual);
   session.weights =
       std::make_unique<EncoderWeights>(options.model, session.config, options.model_prefix);
   return session;
+}
+
+const char* ResidualName(const Graph& graph) {
+  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
+  return stream.storage == SlotStorage::kFloat ? "fp32" : "fp16";
 }
 
 }  // namespace w8a8

@@ -27,6 +27,9 @@ struct Session {
 // that does not fit. Says on stderr what `auto` took, unless --quiet.
 Session OpenSession(const Options& options);
 
+// "fp16" or "fp32": how the residual stream of `graph` is stored, as --residual spells it.
+const char* ResidualName(const Graph& graph);
+
 // Throws UsageError naming the flag and the command unless `value` was given.
 void RequireFlag(const std::string& value, const char* flag, const char* command);
 

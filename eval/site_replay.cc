@@ -6,18 +6,15 @@
 namespace w8a8 {
 namespace {
 
-constexpr SlotId kPixels = 0;  // the arena wants one; of no size here
-constexpr SlotId kIn = 1;
-constexpr SlotId kOut = 2;
+constexpr SlotId kIn = 0;
+constexpr SlotId kOut = 1;
 
 // A graph of a single linear layer; the rows are one image's.
 Graph SingleLayerGraph(const EncoderWeights& weights, const std::string& site, int64_t rows) {
   const LinearParameters parameters = weights.Linear(site);
   Graph graph;
-  graph.slots = {Slot{.name = "pixels", .rows = 0, .cols = 0},
-                 Slot{.name = "in", .rows = rows, .cols = parameters.k},
+  graph.slots = {Slot{.name = "in", .rows = rows, .cols = parameters.k},
                  Slot{.name = "out", .rows = rows, .cols = parameters.n}};
-  graph.pixels = kPixels;
   graph.nodes = {
       Node{.kind = NodeKind::kLinear, .site = site, .weight = site, .in = kIn, .out = kOut}};
   graph.stages = {Stage{.first_node = 0, .last_node = 1}};

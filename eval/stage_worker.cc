@@ -92,7 +92,7 @@ void StageWorker::Diverge(const Batch& batch) {
     if (!batch.programs[arm]) continue;
     for (size_t i = 0; i < batch.images.size(); ++i) {
       const size_t image = static_cast<size_t>(batch.first) + i;
-      std::vector<Half>& own = batch.chunk.streams[arm][image];
+      std::vector<std::byte>& own = batch.chunk.streams[arm][image];
       if (own.empty()) own = batch.chunk.streams[0][image];
     }
   }
@@ -116,12 +116,12 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
     return;
   }
   StoreStream(batch, arm);
-  for (Tap* tap : taps_) tap->OnStream(arm, batch.stage, batch.images, arena_.half(graph_.stream));
+  ShowStream(batch, arm);
 }
 
 void StageWorker::LoadInput(const Batch& batch, int arm) {
   if (batch.stage == 0) {
-    const MatView<float> pixels = arena_.pixels(graph_.pixels);
+    const MatView<float> pixels = arena_.floats(graph_.pixels);
     for (size_t i = 0; i < batch.images.size(); ++i) {
       const std::vector<float>& image = batch.chunk.pixels[static_cast<size_t>(batch.first) + i];
       W8A8_CHECK(static_cast<int64_t>(image.size() * batch.images.size()) ==
@@ -131,19 +131,40 @@ void StageWorker::LoadInput(const Batch& batch, int arm) {
     return;
   }
   for (size_t i = 0; i < batch.images.size(); ++i) {
-    const std::vector<Half>& stream =
+    const std::vector<std::byte>& stream =
         batch.chunk.streams[static_cast<size_t>(arm)][static_cast<size_t>(batch.first) + i];
-    std::copy(stream.begin(), stream.end(),
-              arena_.half(graph_.stream, static_cast<int64_t>(i)).data);
+    std::copy(stream.begin(), stream.end(), StreamBytes(i).begin());
   }
 }
 
 void StageWorker::StoreStream(const Batch& batch, int arm) {
   for (size_t i = 0; i < batch.images.size(); ++i) {
-    const MatView<Half> stream = arena_.half(graph_.stream, static_cast<int64_t>(i));
+    const std::span<std::byte> stream = StreamBytes(i);
     batch.chunk.streams[static_cast<size_t>(arm)][static_cast<size_t>(batch.first) + i].assign(
-        stream.data, stream.data + stream.rows * stream.cols);
+        stream.begin(), stream.end());
   }
+}
+
+std::span<std::byte> StageWorker::StreamBytes(size_t image) const {
+  const auto bytes = [](auto view) {
+    return std::as_writable_bytes(std::span(view.data, static_cast<size_t>(view.rows * view.cols)));
+  };
+  const auto i = static_cast<int64_t>(image);
+  if (arena_.storage(graph_.stream) == SlotStorage::kFloat) {
+    return bytes(arena_.floats(graph_.stream, i));
+  }
+  return bytes(arena_.half(graph_.stream, i));
+}
+
+void StageWorker::ShowStream(const Batch& batch, int arm) {
+  StreamEvent event{
+      .arm = arm, .stage = batch.stage, .images = &batch.images, .half = {}, .floats = {}};
+  if (arena_.storage(graph_.stream) == SlotStorage::kFloat) {
+    event.floats = arena_.floats(graph_.stream);
+  } else {
+    event.half = arena_.half(graph_.stream);
+  }
+  for (Tap* tap : taps_) tap->OnStream(event);
 }
 
 void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {

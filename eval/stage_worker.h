@@ -1,6 +1,7 @@
 // One worker of the runner: takes a batch of images through one stage, arm by arm.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -15,12 +16,13 @@
 
 namespace w8a8 {
 
-// The images that are alive together. streams[arm][image] is that arm's residual stream, [tokens x
-// width] FP16; an empty streams[arm] means that the arm still shares streams[0].
+// The images that are alive together. streams[arm][image] is that arm's residual stream, the bytes
+// of [tokens x width] in the storage of the graph's stream; an empty streams[arm] means that the
+// arm still shares streams[0].
 struct Chunk {
   std::vector<ImageId> images;
   std::vector<std::vector<float>> pixels;
-  std::vector<std::vector<std::vector<Half>>> streams;
+  std::vector<std::vector<std::vector<std::byte>>> streams;
 };
 
 // Per arm: its steps in this stage, or nullopt where it shares arms[0].
@@ -51,6 +53,8 @@ class StageWorker {
   void RunArm(const Batch& batch, int arm);
   void LoadInput(const Batch& batch, int arm);
   void StoreStream(const Batch& batch, int arm);
+  std::span<std::byte> StreamBytes(size_t image) const;
+  void ShowStream(const Batch& batch, int arm);
   void ShowLinear(const Batch& batch, int arm, int32_t node);
   void ShowOutputs(const Batch& batch, int arm);
   LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node);

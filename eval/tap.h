@@ -43,6 +43,16 @@ class LinearEvent {
   const LinearTrace* trace = nullptr;  // filled where WantsTrace(arm)
 };
 
+// The residual stream that enters stage `stage + 1`; stage 0 embeds. [images * tokens, width] in
+// the storage of the graph's stream; the other view is empty.
+struct StreamEvent {
+  int arm = 0;
+  int stage = 0;
+  const std::vector<ImageId>* images = nullptr;
+  MatView<const Half> half;
+  MatView<const float> floats;
+};
+
 struct OutputEvent {
   int worker = 0;
   int arm = 0;
@@ -63,10 +73,8 @@ class Tap {
   // Codes and accumulators cost a pass to read back: only when asked for.
   virtual bool WantsTrace(int /*arm*/) const { return false; }
   virtual void OnLinear(LinearEvent&) {}
-  // The residual stream that enters stage `stage + 1`; stage 0 embeds. Shared streams are shown
-  // once, as the arm that owns them.
-  virtual void OnStream(int /*arm*/, int /*stage*/, const std::vector<ImageId>& /*images*/,
-                        MatView<const Half> /*stream*/) {}
+  // Shared streams are shown once, as the arm that owns them.
+  virtual void OnStream(const StreamEvent&) {}
   virtual void OnOutputs(const OutputEvent&) {}
 };
 

@@ -1,30 +1,39 @@
 #include "runtime/arena.h"
 
+#include <algorithm>
+
 #include "runtime/base/error.h"
 
 namespace w8a8 {
 
+namespace {
+
+template <class T>
+bool Grow(AlignedBuffer<T>& buffer, int64_t elements) {
+  const bool grows = elements > buffer.capacity();
+  buffer.Reserve(elements);
+  return grows;
+}
+
+}  // namespace
+
 void Arena::Prepare(const Graph& graph, int64_t images) {
   shapes_ = graph.slots;
   images_ = images;
-  pixels_slot_ = graph.pixels;
   buffers_.resize(std::max(buffers_.size(), shapes_.size()));
   for (size_t i = 0; i < shapes_.size(); ++i) {
     const int64_t elements = images * shapes_[i].rows * shapes_[i].cols;
-    if (static_cast<SlotId>(i) == pixels_slot_) {
-      if (elements > pixels_.capacity()) ++allocations_;
-      pixels_.Reserve(elements);
-    } else {
-      if (elements > buffers_[i].capacity()) ++allocations_;
-      buffers_[i].Reserve(elements);
-    }
+    const bool grew = shapes_[i].storage == SlotStorage::kFloat ? Grow(buffers_[i].floats, elements)
+                                                                : Grow(buffers_[i].half, elements);
+    if (grew) ++allocations_;
   }
 }
 
 MatView<Half> Arena::half(SlotId slot) const {
-  W8A8_CHECK(slot >= 0 && slot != pixels_slot_);
+  W8A8_CHECK(slot >= 0 && storage(slot) == SlotStorage::kHalf);
   const Slot& shape = shapes_[static_cast<size_t>(slot)];
-  return {buffers_[static_cast<size_t>(slot)].data(), images_ * shape.rows, shape.cols, shape.cols};
+  return {buffers_[static_cast<size_t>(slot)].half.data(), images_ * shape.rows, shape.cols,
+          shape.cols};
 }
 
 MatView<Half> Arena::half(SlotId slot, int64_t image) const {
@@ -32,10 +41,16 @@ MatView<Half> Arena::half(SlotId slot, int64_t image) const {
   return half(slot).RowRange(image * rows, rows);
 }
 
-MatView<float> Arena::pixels(SlotId slot) const {
-  W8A8_CHECK(slot == pixels_slot_);
+MatView<float> Arena::floats(SlotId slot) const {
+  W8A8_CHECK(slot >= 0 && storage(slot) == SlotStorage::kFloat);
   const Slot& shape = shapes_[static_cast<size_t>(slot)];
-  return {pixels_.data(), images_ * shape.rows, shape.cols, shape.cols};
+  return {buffers_[static_cast<size_t>(slot)].floats.data(), images_ * shape.rows, shape.cols,
+          shape.cols};
+}
+
+MatView<float> Arena::floats(SlotId slot, int64_t image) const {
+  const int64_t rows = rows_per_image(slot);
+  return floats(slot).RowRange(image * rows, rows);
 }
 
 }  // namespace w8a8

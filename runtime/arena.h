@@ -30,9 +30,12 @@ class Arena {
 
   int64_t images() const { return images_; }
   int64_t rows_per_image(SlotId slot) const { return shapes_[static_cast<size_t>(slot)].rows; }
-  MatView<Half> half(SlotId slot) const;  // all images' rows
+  SlotStorage storage(SlotId slot) const { return shapes_[static_cast<size_t>(slot)].storage; }
+  // All images' rows, or one's. Only the view that the slot's storage names exists.
+  MatView<Half> half(SlotId slot) const;
   MatView<Half> half(SlotId slot, int64_t image) const;
-  MatView<float> pixels(SlotId slot) const;  // the pixels slot only
+  MatView<float> floats(SlotId slot) const;
+  MatView<float> floats(SlotId slot, int64_t image) const;
 
   // When set, quantized linear steps also leave `trace`.
   bool keep_trace = false;
@@ -42,9 +45,11 @@ class Arena {
 
  private:
   std::vector<Slot> shapes_;
-  std::vector<AlignedBuffer<Half>> buffers_;
-  AlignedBuffer<float> pixels_;
-  SlotId pixels_slot_ = kNoSlot;
+  struct Buffers {  // one of the two is used
+    AlignedBuffer<Half> half;
+    AlignedBuffer<float> floats;
+  };
+  std::vector<Buffers> buffers_;
   int64_t images_ = 0;
   int64_t allocations_ = 0;
 };

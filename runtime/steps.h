@@ -50,7 +50,7 @@ struct AttentionStep {
   SlotId q, kv, out;
   int64_t q_col, k_col, v_col, heads, head_dim;
 };
-struct AddStep {  // stream = fp16(fma(layer_scale, y, stream))
+struct AddStep {  // stream = fma(layer_scale, y, stream), rounded to the stream's storage
   SlotId stream, y;
   FloatsPtr layer_scale;  // empty: 1
 };
@@ -65,6 +65,9 @@ struct SelectRowStep {
 struct MeanRowsStep {
   SlotId in, out;
   int64_t first_row;
+};
+struct ConvertStep {  // one slot is FP16, the other FP32; towards FP16 it rounds once
+  SlotId in, out;
 };
 
 // Where the linear steps of one node leave what taps want to see.
@@ -112,7 +115,7 @@ struct GemmCodesStep {
 };
 
 using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, AttentionStep, AddStep,
-                          BroadcastStep, SelectRowStep, MeanRowsStep, GemmF16Step, GemmFakeStep,
-                          QuantizeStep, GemmS8Step, GemmCodesStep>;
+                          BroadcastStep, SelectRowStep, MeanRowsStep, ConvertStep, GemmF16Step,
+                          GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
 
 }  // namespace w8a8

@@ -139,13 +139,15 @@ class Input {
   std::string preprocessing_sha256_;
 };
 
-void WarnOfOverflow(const std::map<int64_t, uint64_t>& nonfinite) {
+void WarnOfOverflow(const std::map<int64_t, uint64_t>& nonfinite, const Graph& graph) {
   if (nonfinite.empty()) return;
   const auto& [layer, count] = *nonfinite.begin();
+  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
   fmt::print(stderr,
-             "warning: hidden_states.{} holds {} values that are not finite in FP16; everything "
-             "after it is affected.\n",
-             layer, count);
+             "warning: hidden_states.{} holds {} values that are not finite; everything after it "
+             "is affected.{}\n",
+             layer, count,
+             stream.storage == SlotStorage::kHalf ? " Rerun with --residual fp32." : "");
 }
 
 // Nothing in the metadata depends on batch, threads or time: equal inputs give equal bytes.
@@ -169,6 +171,7 @@ void WriteFeatures(const Options& options, const Session& session, const Arm& ar
   if (!input.preprocessing_sha256().empty()) {
     writer.SetMetadata("preprocessing_sha256", input.preprocessing_sha256());
   }
+  writer.SetMetadata("residual", ResidualName(session.graph));
   writer.SetMetadata("kernels", session.kernels);
   writer.SetMetadata("version", ToolVersion());
   writer.Write(options.out);
@@ -223,7 +226,7 @@ int RunEncode(const Options& options) {
          skipped.size(), skipped.empty() ? "" : skipped.front().file,
          skipped.empty() ? "" : skipped.front().reason);
   }
-  WarnOfOverflow(tap.nonfinite());
+  WarnOfOverflow(tap.nonfinite(), session.graph);
   WriteFeatures(options, session, arm, input, source.names(), store);
   PrintResult(options, session, input, run.images, store.tensors());
   return 0;

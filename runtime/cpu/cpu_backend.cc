@@ -51,9 +51,9 @@ PackedPtr CpuBackend::PackEmulated(const QuantizedLinear& linear) {
 }
 
 void CpuBackend::Run(const NormStep& step, Arena& arena) {
-  const MatView<Half> x = arena.half(step.in);
   const MatView<Half> y = arena.half(step.out);
-  const NormRowsArgs args = {.x = x.data,
+  const auto args = [&]<class T>(MatView<T> x) {
+    return NormRowsArgsOf<T>{.x = x.data,
                              .x_stride = x.stride,
                              .rows = x.rows,
                              .cols = x.cols,
@@ -62,7 +62,14 @@ void CpuBackend::Run(const NormStep& step, Arena& arena) {
                              .bias = DataOr(step.bias, 0.0f, x.cols, &zeros_),
                              .y = y.data,
                              .y_stride = y.stride};
-  step.kind == NormKind::kLayerNorm ? kernels_.layer_norm_rows(args) : kernels_.rms_norm_rows(args);
+  };
+  const bool layer_norm = step.kind == NormKind::kLayerNorm;
+  if (arena.storage(step.in) == SlotStorage::kFloat) {
+    const auto run = layer_norm ? kernels_.layer_norm_float_rows : kernels_.rms_norm_float_rows;
+    return run(args(arena.floats(step.in)));
+  }
+  const auto run = layer_norm ? kernels_.layer_norm_rows : kernels_.rms_norm_rows;
+  run(args(arena.half(step.in)));
 }
 
 void CpuBackend::Run(const QkNormStep& step, Arena& arena) {
@@ -105,15 +112,29 @@ void CpuBackend::Run(const ActivationStep& step, Arena& arena) {
 }
 
 void CpuBackend::Run(const AddStep& step, Arena& arena) {
-  const MatView<Half> stream = arena.half(step.stream);
   const MatView<Half> y = arena.half(step.y);
-  kernels_.add_residual({.stream = stream.data,
-                         .stream_stride = stream.stride,
-                         .y = y.data,
-                         .y_stride = y.stride,
-                         .rows = stream.rows,
-                         .cols = stream.cols,
-                         .layer_scale = DataOrNull(step.layer_scale)});
+  const auto args = [&]<class T>(MatView<T> stream) {
+    return AddResidualArgsOf<T>{.stream = stream.data,
+                                .stream_stride = stream.stride,
+                                .y = y.data,
+                                .y_stride = y.stride,
+                                .rows = stream.rows,
+                                .cols = stream.cols,
+                                .layer_scale = DataOrNull(step.layer_scale)};
+  };
+  if (arena.storage(step.stream) == SlotStorage::kFloat) {
+    return kernels_.add_float_residual(args(arena.floats(step.stream)));
+  }
+  kernels_.add_residual(args(arena.half(step.stream)));
+}
+
+void CpuBackend::Run(const ConvertStep& step, Arena& arena) {
+  if (arena.storage(step.in) == SlotStorage::kFloat) {
+    const MatView<float> in = arena.floats(step.in);
+    return kernels_.to_half(in.data, arena.half(step.out).data, in.rows * in.cols);
+  }
+  const MatView<Half> in = arena.half(step.in);
+  kernels_.to_float(in.data, arena.floats(step.out).data, in.rows * in.cols);
 }
 
 void CpuBackend::Run(const QuantizeStep& step, Arena& arena) {

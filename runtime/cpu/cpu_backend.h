@@ -46,6 +46,7 @@ class CpuBackend : public Backend {
   void Run(const BroadcastStep& step, Arena& arena) override;
   void Run(const SelectRowStep& step, Arena& arena) override;
   void Run(const MeanRowsStep& step, Arena& arena) override;
+  void Run(const ConvertStep& step, Arena& arena) override;
   void Run(const GemmF16Step& step, Arena& arena) override;
   void Run(const GemmFakeStep& step, Arena& arena) override;
   void Run(const QuantizeStep& step, Arena& arena) override;
@@ -56,7 +57,8 @@ class CpuBackend : public Backend {
   int64_t scratch_bytes() const;
 
  private:
-  void EmbedImage(const EmbedStep& step, Arena& arena, int64_t image);
+  template <class T>
+  void EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out);
   void FloatLinear(MatView<const float> x, const PackedWeights& weight, const FloatsPtr& bias,
                    MatView<Half> y);
 

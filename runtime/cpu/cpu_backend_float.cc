@@ -21,6 +21,11 @@ MatView<float> Widen(MatView<const Half> from, AlignedBuffer<float>* to) {
   return values;
 }
 
+void Store(std::span<const float> from, std::span<Half> to) { ToHalf(from, to); }
+void Store(std::span<const float> from, std::span<float> to) {
+  std::copy(from.begin(), from.end(), to.begin());
+}
+
 bool Present(const FloatsPtr& values) { return values != nullptr && !values->empty(); }
 
 void AddTo(std::span<float> row, const float* addend) {
@@ -54,14 +59,20 @@ void CpuBackend::FloatLinear(MatView<const float> x, const PackedWeights& weight
 }
 
 void CpuBackend::Run(const EmbedStep& step, Arena& arena) {
-  for (int64_t image = 0; image < arena.images(); ++image) EmbedImage(step, arena, image);
+  for (int64_t image = 0; image < arena.images(); ++image) {
+    const MatView<const float> pixels = arena.floats(step.pixels, image);
+    if (arena.storage(step.out) == SlotStorage::kFloat) {
+      EmbedImage(step, pixels, arena.floats(step.out, image));
+    } else {
+      EmbedImage(step, pixels, arena.half(step.out, image));
+    }
+  }
 }
 
 // Pixels are operands of a float product and enter it as FP16 like every other; bias and position
-// are added in binary32 before the one rounding.
-void CpuBackend::EmbedImage(const EmbedStep& step, Arena& arena, int64_t image) {
-  const MatView<float> pixels =
-      arena.pixels(step.pixels).RowRange(image * step.channels, step.channels);
+// are added in binary32 before the one rounding, if any.
+template <class T>
+void CpuBackend::EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out) {
   const int64_t patches = (step.image_height / step.patch) * (step.image_width / step.patch);
   const MatView<float> x = Room(patches, step.channels * step.patch * step.patch, &x_);
   patch_.Reserve(x.cols);
@@ -71,7 +82,6 @@ void CpuBackend::EmbedImage(const EmbedStep& step, Arena& arena, int64_t image) 
     ToHalf(x.row_span(p), rounded);
     ToFloat(rounded, x.row_span(p));
   }
-  MatView<Half> out = arena.half(step.out, image);
   const float* position = step.position->data();
   const MatView<float> product = Room(patches, out.cols, &product_);
   gemm_.MultiplyTransposed(x, static_cast<const FloatWeights&>(*step.patch_weight).view(), product);
@@ -79,7 +89,7 @@ void CpuBackend::EmbedImage(const EmbedStep& step, Arena& arena, int64_t image) 
     const MatView<float> token = Room(1, out.cols, &x_);
     std::copy(step.class_token->begin(), step.class_token->end(), token.data);
     AddTo(token.row_span(0), position);
-    ToHalf(token.row_span(0), out.row_span(0));
+    Store(token.row_span(0), out.row_span(0));
     out = out.RowRange(1, patches);
     position += out.cols;
   }
@@ -87,7 +97,7 @@ void CpuBackend::EmbedImage(const EmbedStep& step, Arena& arena, int64_t image) 
   for (int64_t p = 0; p < patches; ++p) {
     if (Present(step.patch_bias)) AddTo(product.row_span(p), step.patch_bias->data());
     AddTo(product.row_span(p), position + p * out.cols);
-    ToHalf(product.row_span(p), out.row_span(p));
+    Store(product.row_span(p), out.row_span(p));
   }
 }
 

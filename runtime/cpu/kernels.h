@@ -65,10 +65,11 @@ struct GemmS8Args {
   int64_t acc_stride;
 };
 
-// FP16 rows, normalized with the row sums of numerics.md section 2. LayerNorm reads weight and
-// bias, RMSNorm weight only; pass ones and zeros where the model has none.
-struct NormRowsArgs {
-  const Half* x;
+// FP16 or FP32 rows, normalized with the row sums of numerics.md section 2. LayerNorm reads weight
+// and bias, RMSNorm weight only; pass ones and zeros where the model has none.
+template <class T>
+struct NormRowsArgsOf {
+  const T* x;
   int64_t x_stride;
   int64_t rows, cols;
   float eps;
@@ -77,6 +78,8 @@ struct NormRowsArgs {
   Half* y;              // may be x
   int64_t y_stride;
 };
+using NormRowsArgs = NormRowsArgsOf<Half>;
+using NormFloatRowsArgs = NormRowsArgsOf<float>;
 
 // One activation function on FP16 rows.
 struct ActivationRowsArgs {
@@ -87,15 +90,18 @@ struct ActivationRowsArgs {
   int64_t y_stride;
 };
 
-// stream = fp16(fma(layer_scale[c], float(y), float(stream))).
-struct AddResidualArgs {
-  Half* stream;
+// stream = fma(layer_scale[c], float(y), float(stream)), rounded to FP16 or kept in FP32.
+template <class T>
+struct AddResidualArgsOf {
+  T* stream;
   int64_t stream_stride;
   const Half* y;
   int64_t y_stride;
   int64_t rows, cols;
   const float* layer_scale;  // [cols]; nullptr: 1
 };
+using AddResidualArgs = AddResidualArgsOf<Half>;
+using AddFloatResidualArgs = AddResidualArgsOf<float>;
 
 struct Kernels {
   std::string_view name;
@@ -113,11 +119,14 @@ struct Kernels {
 
   void (*layer_norm_rows)(const NormRowsArgs&);
   void (*rms_norm_rows)(const NormRowsArgs&);
+  void (*layer_norm_float_rows)(const NormFloatRowsArgs&);
+  void (*rms_norm_float_rows)(const NormFloatRowsArgs&);
   void (*gelu_erf_rows)(const ActivationRowsArgs&);
   void (*gelu_tanh_rows)(const ActivationRowsArgs&);
   void (*quick_gelu_rows)(const ActivationRowsArgs&);
   void (*silu_rows)(const ActivationRowsArgs&);
   void (*add_residual)(const AddResidualArgs&);
+  void (*add_float_residual)(const AddFloatResidualArgs&);
   void (*to_float)(const Half* from, float* to, int64_t count);
   void (*to_half)(const float* from, Half* to, int64_t count);
 

@@ -19,11 +19,14 @@ void GemmS8(const GemmS8Args& args);
 // kernels_avx512_rows.cc
 void LayerNormRows(const NormRowsArgs& args);
 void RmsNormRows(const NormRowsArgs& args);
+void LayerNormFloatRows(const NormFloatRowsArgs& args);
+void RmsNormFloatRows(const NormFloatRowsArgs& args);
 void GeluErfRows(const ActivationRowsArgs& args);
 void GeluTanhRows(const ActivationRowsArgs& args);
 void QuickGeluRows(const ActivationRowsArgs& args);
 void SiluRows(const ActivationRowsArgs& args);
 void AddResidual(const AddResidualArgs& args);
+void AddFloatResidual(const AddFloatResidualArgs& args);
 void FloatFromHalf(const Half* from, float* to, int64_t count);
 void HalfFromFloat(const float* from, Half* to, int64_t count);
 

@@ -17,12 +17,18 @@ inline __mmask16 Lanes(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
 }
 
-inline __m512 LoadHalf(const Half* from, __mmask16 lanes) {
+inline __m512 Load(const Half* from, __mmask16 lanes) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, from));
 }
+inline __m512 Load(const float* from, __mmask16 lanes) {
+  return _mm512_maskz_loadu_ps(lanes, from);
+}
 
-inline void StoreHalf(Half* to, __mmask16 lanes, __m512 values) {
+inline void Store(Half* to, __mmask16 lanes, __m512 values) {
   _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
+}
+inline void Store(float* to, __mmask16 lanes, __m512 values) {
+  _mm512_mask_storeu_ps(to, lanes, values);
 }
 
 // A NaN in `value` passes through, because max and min return their second operand then.
@@ -57,24 +63,26 @@ inline void ClearSums(float* sums) {
   for (int i = 0; i < kSums; i += 16) _mm512_store_ps(sums + i, _mm512_setzero_ps());
 }
 
-float RowMean(const Half* x, int64_t cols) {
+template <class T>
+float RowMean(const T* x, int64_t cols) {
   alignas(64) float sums[kSums];
   ClearSums(sums);
   for (int64_t c = 0; c < cols; c += 16) {  // lanes past the row add +0 to a sum that is not -0
     float* sum = sums + c % kSums;
-    _mm512_store_ps(sum, _mm512_add_ps(_mm512_load_ps(sum), LoadHalf(x + c, Lanes(cols - c))));
+    _mm512_store_ps(sum, _mm512_add_ps(_mm512_load_ps(sum), Load(x + c, Lanes(cols - c))));
   }
   return CombineSums(sums) / static_cast<float>(cols);
 }
 
 // sum((x - mean)^2) / cols; RMSNorm passes mean 0.
-float RowVariance(const Half* x, int64_t cols, float mean) {
+template <class T>
+float RowVariance(const T* x, int64_t cols, float mean) {
   alignas(64) float sums[kSums];
   ClearSums(sums);
   for (int64_t c = 0; c < cols; c += 16) {
     const __mmask16 lanes = Lanes(cols - c);
     float* sum = sums + c % kSums;
-    const __m512 d = _mm512_maskz_sub_ps(lanes, LoadHalf(x + c, lanes), _mm512_set1_ps(mean));
+    const __m512 d = _mm512_maskz_sub_ps(lanes, Load(x + c, lanes), _mm512_set1_ps(mean));
     _mm512_store_ps(sum, _mm512_fmadd_ps(d, d, _mm512_load_ps(sum)));
   }
   return CombineSums(sums) / static_cast<float>(cols);
@@ -142,76 +150,88 @@ void ApplyRows(const ActivationRowsArgs& args, const Function& function) {
     Half* y = args.y + r * args.y_stride;
     for (int64_t c = 0; c < args.cols; c += 16) {
       const __mmask16 lanes = Lanes(args.cols - c);
-      StoreHalf(y + c, lanes, function(LoadHalf(x + c, lanes)));
+      Store(y + c, lanes, function(Load(x + c, lanes)));
     }
   }
 }
 
-}  // namespace
+// ---- rows ----
 
-void LayerNormRows(const NormRowsArgs& args) {
+template <class T>
+void LayerNorm(const NormRowsArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
-    const Half* x = args.x + r * args.x_stride;
+    const T* x = args.x + r * args.x_stride;
     const float mean = RowMean(x, args.cols);
     const __m512 inv_std =
         _mm512_set1_ps(InverseDeviation(RowVariance(x, args.cols, mean), args.eps));
     for (int64_t c = 0; c < args.cols; c += 16) {
       const __mmask16 lanes = Lanes(args.cols - c);
-      const __m512 d = _mm512_sub_ps(LoadHalf(x + c, lanes), _mm512_set1_ps(mean));
+      const __m512 d = _mm512_sub_ps(Load(x + c, lanes), _mm512_set1_ps(mean));
       const __m512 y =
           _mm512_fmadd_ps(_mm512_mul_ps(d, inv_std), _mm512_maskz_loadu_ps(lanes, args.weight + c),
                           _mm512_maskz_loadu_ps(lanes, args.bias + c));
-      StoreHalf(args.y + r * args.y_stride + c, lanes, y);
+      Store(args.y + r * args.y_stride + c, lanes, y);
     }
   }
 }
 
-void RmsNormRows(const NormRowsArgs& args) {
+template <class T>
+void RmsNorm(const NormRowsArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
-    const Half* x = args.x + r * args.x_stride;
+    const T* x = args.x + r * args.x_stride;
     const __m512 inv_std =
         _mm512_set1_ps(InverseDeviation(RowVariance(x, args.cols, 0.0f), args.eps));
     for (int64_t c = 0; c < args.cols; c += 16) {
       const __mmask16 lanes = Lanes(args.cols - c);
-      const __m512 normalized = _mm512_mul_ps(LoadHalf(x + c, lanes), inv_std);
+      const __m512 normalized = _mm512_mul_ps(Load(x + c, lanes), inv_std);
       const __m512 weight = _mm512_maskz_loadu_ps(lanes, args.weight + c);
-      StoreHalf(args.y + r * args.y_stride + c, lanes, _mm512_mul_ps(normalized, weight));
+      Store(args.y + r * args.y_stride + c, lanes, _mm512_mul_ps(normalized, weight));
     }
   }
 }
 
-void GeluErfRows(const ActivationRowsArgs& args) { ApplyRows(args, GeluErf()); }
-void GeluTanhRows(const ActivationRowsArgs& args) { ApplyRows(args, GeluTanh()); }
-void QuickGeluRows(const ActivationRowsArgs& args) { ApplyRows(args, QuickGelu()); }
-void SiluRows(const ActivationRowsArgs& args) { ApplyRows(args, Silu()); }
-
-void AddResidual(const AddResidualArgs& args) {
+template <class T>
+void Add(const AddResidualArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
-    Half* stream = args.stream + r * args.stream_stride;
+    T* stream = args.stream + r * args.stream_stride;
     const Half* y = args.y + r * args.y_stride;
     for (int64_t c = 0; c < args.cols; c += 16) {
       const __mmask16 lanes = Lanes(args.cols - c);
       const __m512 scale = args.layer_scale != nullptr
                                ? _mm512_maskz_loadu_ps(lanes, args.layer_scale + c)
                                : _mm512_set1_ps(1.0f);
-      const __m512 sum =
-          _mm512_fmadd_ps(scale, LoadHalf(y + c, lanes), LoadHalf(stream + c, lanes));
-      StoreHalf(stream + c, lanes, sum);
+      const __m512 sum = _mm512_fmadd_ps(scale, Load(y + c, lanes), Load(stream + c, lanes));
+      Store(stream + c, lanes, sum);
     }
   }
 }
 
+}  // namespace
+
+void LayerNormRows(const NormRowsArgs& args) { LayerNorm(args); }
+void RmsNormRows(const NormRowsArgs& args) { RmsNorm(args); }
+void LayerNormFloatRows(const NormFloatRowsArgs& args) { LayerNorm(args); }
+void RmsNormFloatRows(const NormFloatRowsArgs& args) { RmsNorm(args); }
+
+void GeluErfRows(const ActivationRowsArgs& args) { ApplyRows(args, GeluErf()); }
+void GeluTanhRows(const ActivationRowsArgs& args) { ApplyRows(args, GeluTanh()); }
+void QuickGeluRows(const ActivationRowsArgs& args) { ApplyRows(args, QuickGelu()); }
+void SiluRows(const ActivationRowsArgs& args) { ApplyRows(args, Silu()); }
+
+void AddResidual(const AddResidualArgs& args) { Add(args); }
+void AddFloatResidual(const AddFloatResidualArgs& args) { Add(args); }
+
 void FloatFromHalf(const Half* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) {
     const __mmask16 lanes = Lanes(count - i);
-    _mm512_mask_storeu_ps(to + i, lanes, LoadHalf(from + i, lanes));
+    _mm512_mask_storeu_ps(to + i, lanes, Load(from + i, lanes));
   }
 }
 
 void HalfFromFloat(const float* from, Half* to, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) {
     const __mmask16 lanes = Lanes(count - i);
-    StoreHalf(to + i, lanes, _mm512_maskz_loadu_ps(lanes, from + i));
+    Store(to + i, lanes, _mm512_maskz_loadu_ps(lanes, from + i));
   }
 }
 

@@ -37,7 +37,10 @@ constexpr int64_t kNMultiple = 4;
 // kernels_scalar_rows.cc
 void LayerNormRows(const NormRowsArgs& args);
 void RmsNormRows(const NormRowsArgs& args);
+void LayerNormFloatRows(const NormFloatRowsArgs& args);
+void RmsNormFloatRows(const NormFloatRowsArgs& args);
 void AddResidual(const AddResidualArgs& args);
+void AddFloatResidual(const AddFloatResidualArgs& args);
 
 // kernels_scalar_activation.cc
 void GeluErfRows(const ActivationRowsArgs& args);

@@ -24,18 +24,32 @@ W8A8_ALWAYS_INLINE float CombineSums(float* s) {
   return s[0];
 }
 
+W8A8_ALWAYS_INLINE void Load(const Half* from, float* to, int64_t count) {
+  FloatFromHalf(from, to, count);
+}
+W8A8_ALWAYS_INLINE void Load(const float* from, float* to, int64_t count) {
+  std::copy_n(from, count, to);
+}
+W8A8_ALWAYS_INLINE void Store(const float* from, Half* to, int64_t count) {
+  HalfFromFloat(from, to, count);
+}
+W8A8_ALWAYS_INLINE void Store(const float* from, float* to, int64_t count) {
+  std::copy_n(from, count, to);
+}
+
 // Calls body(values, begin, count) on blocks of 256 elements of a row, widened to binary32.
-template <class Body>
-W8A8_ALWAYS_INLINE void ForBlocks(const Half* x, int64_t cols, const Body& body) {
+template <class T, class Body>
+W8A8_ALWAYS_INLINE void ForBlocks(const T* x, int64_t cols, const Body& body) {
   for (int64_t begin = 0; begin < cols; begin += kSums) {
     const int64_t count = std::min(kSums, cols - begin);
     float values[kSums];
-    FloatFromHalf(x + begin, values, count);
+    Load(x + begin, values, count);
     body(values, begin, count);
   }
 }
 
-W8A8_ALWAYS_INLINE float RowMean(const Half* x, int64_t cols) {
+template <class T>
+W8A8_ALWAYS_INLINE float RowMean(const T* x, int64_t cols) {
   float sums[kSums] = {};
   ForBlocks(x, cols, [&](const float* values, int64_t, int64_t count) {
     for (int64_t i = 0; i < count; ++i) sums[i] += values[i];
@@ -44,7 +58,8 @@ W8A8_ALWAYS_INLINE float RowMean(const Half* x, int64_t cols) {
 }
 
 // sum((x - mean)^2) / cols; RMSNorm passes mean 0, which leaves x as it is (x - 0 = x).
-W8A8_ALWAYS_INLINE float RowVariance(const Half* x, int64_t cols, float mean) {
+template <class T>
+W8A8_ALWAYS_INLINE float RowVariance(const T* x, int64_t cols, float mean) {
   float sums[kSums] = {};
   ForBlocks(x, cols, [&](const float* values, int64_t, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
@@ -55,9 +70,10 @@ W8A8_ALWAYS_INLINE float RowVariance(const Half* x, int64_t cols, float mean) {
   return CombineSums(sums) / static_cast<float>(cols);
 }
 
-W8A8_ALWAYS_INLINE void LayerNormRowsBody(const NormRowsArgs& args) {
+template <class T>
+W8A8_ALWAYS_INLINE void LayerNormRowsBody(const NormRowsArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
-    const Half* x = args.x + r * args.x_stride;
+    const T* x = args.x + r * args.x_stride;
     Half* y = args.y + r * args.y_stride;
     const float mean = RowMean(x, args.cols);
     const float inv_std = 1.0f / std::sqrt(RowVariance(x, args.cols, mean) + args.eps);
@@ -72,9 +88,10 @@ W8A8_ALWAYS_INLINE void LayerNormRowsBody(const NormRowsArgs& args) {
   }
 }
 
-W8A8_ALWAYS_INLINE void RmsNormRowsBody(const NormRowsArgs& args) {
+template <class T>
+W8A8_ALWAYS_INLINE void RmsNormRowsBody(const NormRowsArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
-    const Half* x = args.x + r * args.x_stride;
+    const T* x = args.x + r * args.x_stride;
     Half* y = args.y + r * args.y_stride;
     const float inv_std = 1.0f / std::sqrt(RowVariance(x, args.cols, 0.0f) + args.eps);
     ForBlocks(x, args.cols, [&](float* values, int64_t begin, int64_t count) {
@@ -85,20 +102,31 @@ W8A8_ALWAYS_INLINE void RmsNormRowsBody(const NormRowsArgs& args) {
   }
 }
 
-W8A8_ALWAYS_INLINE void AddResidualBody(const AddResidualArgs& args) {
+template <class T>
+W8A8_ALWAYS_INLINE void AddResidualBody(const AddResidualArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
-    Half* stream = args.stream + r * args.stream_stride;
+    T* stream = args.stream + r * args.stream_stride;
     ForBlocks(args.y + r * args.y_stride, args.cols,
               [&](const float* y, int64_t begin, int64_t count) {
                 float values[kSums];
-                FloatFromHalf(stream + begin, values, count);
+                Load(stream + begin, values, count);
                 for (int64_t i = 0; i < count; ++i) {
                   const float scale = args.layer_scale ? args.layer_scale[begin + i] : 1.0f;
                   values[i] = Residual(scale, y[i], values[i]);
                 }
-                HalfFromFloat(values, stream + begin, count);
+                Store(values, stream + begin, count);
               });
   }
+}
+
+W8A8_ALWAYS_INLINE void LayerNormFloatRowsBody(const NormFloatRowsArgs& args) {
+  LayerNormRowsBody(args);
+}
+W8A8_ALWAYS_INLINE void RmsNormFloatRowsBody(const NormFloatRowsArgs& args) {
+  RmsNormRowsBody(args);
+}
+W8A8_ALWAYS_INLINE void AddFloatResidualBody(const AddFloatResidualArgs& args) {
+  AddResidualBody(args);
 }
 
 }  // namespace
@@ -106,6 +134,9 @@ W8A8_ALWAYS_INLINE void AddResidualBody(const AddResidualArgs& args) {
 W8A8_TWO_CLONES(LayerNormRows, NormRowsArgs)
 W8A8_TWO_CLONES(RmsNormRows, NormRowsArgs)
 W8A8_TWO_CLONES(AddResidual, AddResidualArgs)
+W8A8_TWO_CLONES(LayerNormFloatRows, NormFloatRowsArgs)
+W8A8_TWO_CLONES(RmsNormFloatRows, NormFloatRowsArgs)
+W8A8_TWO_CLONES(AddFloatResidual, AddFloatResidualArgs)
 
 void FloatFromHalf(const Half* from, float* to, int64_t count) {
   ToFloat({from, static_cast<size_t>(count)}, {to, static_cast<size_t>(count)});

@@ -11,11 +11,13 @@ namespace {
 // never between a linear node and the next one, so its input and output can be tapped.
 class GraphBuilder {
  public:
-  explicit GraphBuilder(const EncoderConfig& config) {
+  GraphBuilder(const EncoderConfig& config, SlotStorage residual)
+      : wide_residual_(residual == SlotStorage::kFloat) {
     graph_.config = config;
     const int64_t tokens = config.tokens();
-    graph_.pixels = AddSlot("pixels", config.channels, config.image_height * config.image_width);
-    graph_.stream = AddSlot("stream", tokens, config.width);
+    graph_.pixels = AddSlot("pixels", config.channels, config.image_height * config.image_width,
+                            SlotStorage::kFloat);
+    graph_.stream = AddSlot("stream", tokens, config.width, residual);
     normed_ = AddSlot("normed", tokens, config.width);
     qkv_ = AddSlot("qkv", tokens, 3 * config.width);
     attended_ = AddSlot("attended", tokens, config.width);
@@ -32,8 +34,9 @@ class GraphBuilder {
   }
 
  private:
-  SlotId AddSlot(const char* name, int64_t rows, int64_t cols) {
-    graph_.slots.push_back({name, rows, cols});
+  SlotId AddSlot(const char* name, int64_t rows, int64_t cols,
+                 SlotStorage storage = SlotStorage::kHalf) {
+    graph_.slots.push_back({name, rows, cols, storage});
     return static_cast<SlotId>(graph_.slots.size() - 1);
   }
 
@@ -67,7 +70,9 @@ class GraphBuilder {
   void AddEmbedding() {
     if (graph_.config.pre_norm) {
       Add(NodeKind::kEmbed, "patch_embed", graph_.pixels, normed_);
-      Add(NodeKind::kNorm, "pre_norm", normed_, graph_.stream);
+      const SlotId normed = wide_residual_ ? branch_ : graph_.stream;  // a norm writes FP16
+      Add(NodeKind::kNorm, "pre_norm", normed_, normed);
+      if (wide_residual_) Add(NodeKind::kConvert, "", normed, graph_.stream);
     } else {
       Add(NodeKind::kEmbed, "patch_embed", graph_.pixels, graph_.stream);
     }
@@ -96,6 +101,9 @@ class GraphBuilder {
     graph_.tokens = graph_.stream;
     if (graph_.config.final_norm) {
       Add(NodeKind::kNorm, "norm", graph_.stream, normed_);
+      graph_.tokens = normed_;
+    } else if (wide_residual_) {
+      Add(NodeKind::kConvert, "", graph_.stream, normed_);
       graph_.tokens = normed_;
     }
     AddPooling();
@@ -148,6 +156,7 @@ class GraphBuilder {
     Add(NodeKind::kAdd, "", branch, graph_.pooled);
   }
 
+  const bool wide_residual_;
   Graph graph_;
   SlotId normed_, qkv_, attended_, branch_, hidden_, activated_;
 };
@@ -166,6 +175,8 @@ std::vector<std::string> Graph::Sites() const {
   return sites;
 }
 
-Graph BuildGraph(const EncoderConfig& config) { return GraphBuilder(config).Build(); }
+Graph BuildGraph(const EncoderConfig& config, SlotStorage residual) {
+  return GraphBuilder(config, residual).Build();
+}
 
 }  // namespace w8a8

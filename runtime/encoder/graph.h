@@ -12,11 +12,15 @@ namespace w8a8 {
 using SlotId = int32_t;
 constexpr SlotId kNoSlot = -1;
 
-// A value between two nodes: FP16, `rows` per image x `cols` (pixels alone are FP32).
+enum class SlotStorage : uint8_t { kHalf, kFloat };
+
+// A value between two nodes: `rows` per image x `cols`. FP16, but for the pixels and, on request,
+// the residual stream.
 struct Slot {
   std::string name;
   int64_t rows = 0;
   int64_t cols = 0;
+  SlotStorage storage = SlotStorage::kHalf;
 };
 
 enum class NodeKind : uint8_t {
@@ -30,6 +34,7 @@ enum class NodeKind : uint8_t {
   kBroadcast,   // out: one row of a parameter for each image (the MAP head's probe)
   kSelectRow,   // out: row `row` of each image of in
   kMeanRows,    // out: mean of the rows of each image of in, from row `row`
+  kConvert,     // out: in, where one is FP16 and the other FP32
 };
 
 struct Node {
@@ -59,8 +64,8 @@ struct Graph {
   std::vector<Node> nodes;
   std::vector<Stage> stages;
   SlotId pixels = kNoSlot;  // FP32, rows = channels, cols = height * width
-  SlotId stream = kNoSlot;  // [tokens, width]: the residual stream
-  SlotId tokens = kNoSlot;  // after the final norm (the stream itself without one)
+  SlotId stream = kNoSlot;  // [tokens, width]: the residual stream, FP16 or FP32
+  SlotId tokens = kNoSlot;  // FP16, after the final norm (the stream's values without one)
   SlotId pooled = kNoSlot;  // [1, width] or kNoSlot
   SlotId logits = kNoSlot;  // [1, classes] or kNoSlot
 
@@ -70,6 +75,8 @@ struct Graph {
 // "blocks.{i}.attn.qkv" and so on: the only place where site names are made. Never parsed.
 std::string SiteName(int64_t block, const char* layer);
 
-Graph BuildGraph(const EncoderConfig& config);
+// `residual` is how the residual stream is stored: FP32 for checkpoints whose stream passes 65,504
+// (numerics.md, Residual). Every other slot stays FP16, so the sites see the same kind of input.
+Graph BuildGraph(const EncoderConfig& config, SlotStorage residual = SlotStorage::kHalf);
 
 }  // namespace w8a8

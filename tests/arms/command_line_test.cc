@@ -97,6 +97,7 @@ TEST(CommandLine, NamesWhatItRefuses) {
       {{"--min-agreement", "98"}, "from 0 to 1"},
       {{"--max-drop", "-0.1"}, "from 0 to 1"},
       {{"--min-sqnr-db", "nan"}, "finite"},
+      {{"encode", "--residual", "bf16"}, "fp16|fp32"},
       {{"encode", "--precision", "int4"}, "fp16|fake|emulated|int8"},
   };
   for (const Refused& refused : table) {
@@ -112,7 +113,6 @@ TEST(CommandLine, SaysWhatComesLater) {
       {"diff", "a", "b"},
       {"encode", "--attention", "int8"},
       {"encode", "--attention", "bf16"},
-      {"encode", "--residual", "fp32"},
       {"encode", "--embeds", "f"},
       {"encode", "--attentions"},
       {"linear", "--kernels", "amx"},

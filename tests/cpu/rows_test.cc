@@ -1,6 +1,7 @@
 // Norms, activation functions, residual and conversions of every kernel set against the contract.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -45,23 +46,48 @@ float RowSum(const std::vector<float>& terms, bool squares) {
   return s[0];
 }
 
+float Wide(Half value) { return ToFloat(value); }
+float Wide(float value) { return value; }
+
+// Beyond FP16 in range and in precision, with a NaN and an infinity where `values` is any.
+std::vector<float> RandomFloats(int64_t count, uint64_t seed, Values values) {
+  std::vector<float> floats;
+  for (int64_t i = 0; i < count; ++i) {
+    const float u = HashUniform(seed, static_cast<uint64_t>(i));
+    floats.push_back(i % 5 == 0 ? 3e5f * u : u);
+  }
+  if (values == Values::kAny) {
+    floats.front() = std::numeric_limits<float>::quiet_NaN();
+    floats.back() = std::numeric_limits<float>::infinity();
+  }
+  return floats;
+}
+
+template <class T>
 struct NormCase {
-  std::vector<Half> x;
+  std::vector<T> x;
   std::vector<float> weight, bias;
   int64_t cols() const { return static_cast<int64_t>(weight.size()); }
   int64_t rows() const { return static_cast<int64_t>(x.size()) / cols(); }
 };
 
-NormCase RandomNorm(int64_t cols, Values values) {
+NormCase<Half> RandomNorm(int64_t cols, Values values) {
   return {RandomHalves(4 * cols, 21, values), Uniform(22, cols), Uniform(23, cols)};
 }
 
-std::vector<Half> ExpectedNorm(const NormCase& c, bool subtract_mean) {
+NormCase<float> RandomFloatNorm(int64_t cols, Values values) {
+  return {RandomFloats(4 * cols, 24, values), Uniform(22, cols), Uniform(23, cols)};
+}
+
+template <class T>
+std::vector<Half> ExpectedNorm(const NormCase<T>& c, bool subtract_mean) {
   std::vector<Half> y;
   const auto count = static_cast<float>(c.cols());
   for (int64_t r = 0; r < c.rows(); ++r) {
-    std::vector<float> x(static_cast<size_t>(c.cols()));
-    ToFloat(test::View(c.x, c.rows()).row_span(r), x);
+    std::vector<float> x;
+    for (int64_t k = 0; k < c.cols(); ++k) {
+      x.push_back(Wide(c.x[static_cast<size_t>(r * c.cols() + k)]));
+    }
     if (subtract_mean) {
       const float mean = RowSum(x, /*squares=*/false) / count;
       for (float& value : x) value -= mean;
@@ -76,7 +102,8 @@ std::vector<Half> ExpectedNorm(const NormCase& c, bool subtract_mean) {
   return y;
 }
 
-std::vector<Half> RunNorm(void (*norm)(const NormRowsArgs&), const NormCase& c) {
+template <class T>
+std::vector<Half> RunNorm(void (*norm)(const NormRowsArgsOf<T>&), const NormCase<T>& c) {
   std::vector<Half> y(c.x.size());
   norm({.x = c.x.data(),
         .x_stride = c.cols(),
@@ -94,11 +121,18 @@ TEST(NormRows, EqualTheContractOnEverySetAndWidth) {
   for (const SetUnderTest& set : SetsUnderTest()) {
     for (const int64_t cols : kColumnCounts) {
       for (const Values values : {Values::kFinite, Values::kAny}) {
-        const NormCase c = RandomNorm(cols, values);
+        const NormCase<Half> c = RandomNorm(cols, values);
         EXPECT_EQ(Equal(ExpectedNorm(c, true), RunNorm(set.kernels->layer_norm_rows, c)), "")
             << set.label << ", LayerNorm of " << cols;
         EXPECT_EQ(Equal(ExpectedNorm(c, false), RunNorm(set.kernels->rms_norm_rows, c)), "")
             << set.label << ", RMSNorm of " << cols;
+        const NormCase<float> wide = RandomFloatNorm(cols, values);
+        EXPECT_EQ(
+            Equal(ExpectedNorm(wide, true), RunNorm(set.kernels->layer_norm_float_rows, wide)), "")
+            << set.label << ", LayerNorm of " << cols << " binary32";
+        EXPECT_EQ(Equal(ExpectedNorm(wide, false), RunNorm(set.kernels->rms_norm_float_rows, wide)),
+                  "")
+            << set.label << ", RMSNorm of " << cols << " binary32";
       }
     }
   }
@@ -107,7 +141,7 @@ TEST(NormRows, EqualTheContractOnEverySetAndWidth) {
 // E[x^2] - E[x]^2 would give 0 or garbage here.
 TEST(NormRows, TakeTwoPasses) {
   for (const SetUnderTest& set : SetsUnderTest()) {
-    const NormCase c{{ToHalf(2048.0f), ToHalf(2050.0f)}, {1.0f, 1.0f}, {0.0f, 0.0f}};
+    const NormCase<Half> c{{ToHalf(2048.0f), ToHalf(2050.0f)}, {1.0f, 1.0f}, {0.0f, 0.0f}};
     const std::vector<Half> y = RunNorm(set.kernels->layer_norm_rows, c);
     EXPECT_EQ(ToFloat(y[0]), -1.0f) << set.label;
     EXPECT_EQ(ToFloat(y[1]), 1.0f) << set.label;
@@ -157,6 +191,31 @@ TEST(AddResidual, EqualsTheContractOnEverySetAndWidth) {
                                    .rows = 2,
                                    .cols = cols,
                                    .layer_scale = scale});
+        EXPECT_EQ(Equal(expected, stream), "") << set.label << " " << cols;
+      }
+    }
+  }
+}
+
+TEST(AddFloatResidual, EqualsTheContractOnEverySetAndWidthAndNeverRoundsToHalf) {
+  for (const SetUnderTest& set : SetsUnderTest()) {
+    for (const int64_t cols : kColumnCounts) {
+      const std::vector<Half> y = RandomHalves(2 * cols, 31, Values::kAny);
+      const std::vector<float> before = RandomFloats(2 * cols, 34, Values::kAny);
+      const std::vector<float> layer_scale = Uniform(33, cols);
+      for (const float* scale : {static_cast<const float*>(nullptr), layer_scale.data()}) {
+        std::vector<float> expected, stream = before;
+        for (size_t i = 0; i < y.size(); ++i) {
+          const float s = scale == nullptr ? 1.0f : scale[i % static_cast<size_t>(cols)];
+          expected.push_back(std::fma(s, ToFloat(y[i]), before[i]));
+        }
+        set.kernels->add_float_residual({.stream = stream.data(),
+                                         .stream_stride = cols,
+                                         .y = y.data(),
+                                         .y_stride = cols,
+                                         .rows = 2,
+                                         .cols = cols,
+                                         .layer_scale = scale});
         EXPECT_EQ(Equal(expected, stream), "") << set.label << " " << cols;
       }
     }

@@ -136,5 +136,27 @@ TEST(Graph, PreNormLayerScaleAndQkNormAreNodesOfTheSameGraph) {
   EXPECT_EQ(graph.nodes[static_cast<size_t>(graph.stages[1].last_node - 1)].weight, "blocks.0.ls2");
 }
 
+TEST(Graph, OnlyTheStreamIsWideWithABinary32Residual) {
+  for (const bool final_norm : {true, false}) {
+    EncoderConfig config = TinyVit();
+    config.pre_norm = true;
+    config.final_norm = final_norm;
+    const Graph graph = BuildGraph(config, SlotStorage::kFloat);
+    for (size_t slot = 0; slot < graph.slots.size(); ++slot) {
+      const auto id = static_cast<SlotId>(slot);
+      const bool wide = graph.slots[slot].storage == SlotStorage::kFloat;
+      EXPECT_EQ(wide, id == graph.pixels || id == graph.stream) << graph.slots[slot].name;
+    }
+    EXPECT_EQ(KindsOf(graph, graph.stages[0]),
+              (std::vector<NodeKind>{NodeKind::kEmbed, NodeKind::kNorm, NodeKind::kConvert}));
+    EXPECT_NE(graph.tokens, graph.stream);
+    for (const Node& node : graph.nodes) {
+      const bool writes_stream = node.out == graph.stream;
+      const bool may = node.kind == NodeKind::kConvert || node.kind == NodeKind::kAdd;
+      EXPECT_TRUE(!writes_stream || may) << node.weight;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace w8a8::test

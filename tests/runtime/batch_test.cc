@@ -129,7 +129,7 @@ std::vector<Half> RunAll(CpuBackend& backend, const std::vector<Step>& steps, Ar
   for (int64_t image = 0; image < count; ++image) {
     const std::vector<float> pixels =
         RandomFloats(3 * 24 * 12, 100 + static_cast<uint64_t>(first + image));
-    std::copy(pixels.begin(), pixels.end(), arena.pixels(0).row(image * 3));
+    std::copy(pixels.begin(), pixels.end(), arena.floats(0).row(image * 3));
   }
   for (const Step& step : steps) {
     std::visit([&](const auto& s) { backend.Run(s, arena); }, step);

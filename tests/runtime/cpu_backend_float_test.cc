@@ -154,7 +154,7 @@ TEST(EmbedStep, IsTheConvolutionPlusPositionWithAndWithoutAClassToken) {
     const EmbedStep step = TinyEmbed(class_token);
     Arena arena;
     arena.Prepare(GraphOfSlots({{3, 96}, {class_token ? 7 : 6, 8}}, /*pixels=*/0), 2);
-    const MatView<float> pixels = arena.pixels(0);
+    const MatView<float> pixels = arena.floats(0);
     const std::vector<float> values = RandomFloats(2 * 3 * 96, 5, 2.0f);
     std::copy(values.begin(), values.end(), pixels.data);
     TestBackend().Run(step, arena);

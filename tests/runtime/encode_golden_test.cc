@@ -38,14 +38,16 @@ double ErrorOfTensor(const SafetensorsFile& golden, const std::string& expected,
   return RelativeL2(Doubles(FloatValues(golden.Get(expected))), FloatValues(features.Get(actual)));
 }
 
-GoldenErrors VitTinyErrors(const std::filesystem::path& model, const std::string& scratch) {
+GoldenErrors VitTinyErrors(const std::filesystem::path& model, const std::string& scratch,
+                           SlotStorage residual = SlotStorage::kHalf) {
   const SafetensorsFile golden(VitTinyFolder() / "golden_fp64.safetensors");
   const std::filesystem::path folder = ScratchFolder(scratch);
   const TensorView& input = golden.Get("input");
   const std::filesystem::path pixels =
       WritePixels(folder / "pixels.safetensors", input.shape, FloatValues(input));
-  const SafetensorsFile features =
-      Encode(EncodeOptions(model, pixels, Precision::kFp16, folder / "out.safetensors"));
+  Options options = EncodeOptions(model, pixels, Precision::kFp16, folder / "out.safetensors");
+  options.residual = residual;
+  const SafetensorsFile features = Encode(options);
   GoldenErrors errors;
   errors.logits = ErrorOfTensor(golden, "logits", features, "logits");
   for (const int block : kTappedBlocks) {
@@ -64,6 +66,17 @@ TEST(EncodeGolden, VitTinyInFp16IsCloseToBinary64) {
     EXPECT_LE(error, kAllowedBlocks) << "block " << block;
   }
   EXPECT_LE(errors.logits, kAllowedLogits);
+}
+
+TEST(EncodeGolden, VitTinyIsCloserToBinary64WithABinary32Residual) {
+  if (VitTinyFolder().empty()) W8A8_SKIP_OR_FAIL("data", "no ViT-Ti folder");
+  const GoldenErrors half = VitTinyErrors(VitTinyFolder(), "vit_golden");
+  const GoldenErrors wide = VitTinyErrors(VitTinyFolder(), "vit_golden_fp32", SlotStorage::kFloat);
+  std::printf("logits %.2e, with an FP16 residual %.2e\n", wide.logits, half.logits);
+  for (const auto& [block, error] : wide.blocks) {
+    std::printf("block %d %.2e, with an FP16 residual %.2e\n", block, error, half.blocks.at(block));
+    EXPECT_LT(error, half.blocks.at(block)) << "block " << block;
+  }
 }
 
 // A copy of the model in which one weight of `key` is `value` larger.

@@ -25,6 +25,7 @@ inline Graph GraphOfSlots(const std::vector<SlotShape>& shapes, SlotId pixels = 
     const std::string name = "slot" + std::to_string(graph.slots.size());
     graph.slots.push_back({.name = name, .rows = shape.rows, .cols = shape.cols});
   }
+  if (pixels != kNoSlot) graph.slots[static_cast<size_t>(pixels)].storage = SlotStorage::kFloat;
   return graph;
 }
 

@@ -17,7 +17,7 @@ def main():
         lacking = f"{sys.executable} lacks {', '.join(missing)}"
         if word in os.environ.get("W8A8_REQUIRE", "").split(","):
             sys.exit(f"W8A8_REQUIRE names {word}, but {lacking}")
-        print(f"*** SKIPPED, {word} is missing: {lacking}; scripts/setup --tests installs it ***")
+        print(f"*** SKIPPED, {word} is missing: {lacking}; pip installs them ***")
         sys.exit(77)
     sys.argv = sys.argv[3:]
     sys.path[0] = str(pathlib.Path(script).resolve().parent)
