@@ -5,6 +5,7 @@
 
 #include "datasets/decode.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 
@@ -82,7 +83,10 @@ std::vector<ImageFile> KeepDecodable(const std::vector<ImageFile>& files,
                                      std::vector<SkippedImage>* skipped) {
   ImageLoader loader(files, preprocessor, options);
   std::vector<ImageFile> kept;
-  while (const auto image = loader.Next()) kept.push_back(files[static_cast<size_t>(image->index)]);
+  while (const auto image = loader.Next()) {
+    ThrowIfInterrupted();
+    kept.push_back(files[static_cast<size_t>(image->index)]);
+  }
   skipped->insert(skipped->end(), loader.skipped().begin(), loader.skipped().end());
   return kept;
 }

@@ -8,6 +8,7 @@
 #include "eval/site_replay.h"
 #include "eval/statistics_tap.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 namespace {
@@ -32,6 +33,7 @@ TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& stati
                                          seen.channels()};
           replay = std::make_unique<SiteReplay>(*session.weights, *backend, site, rows);
           replayed = site;
+          ThrowIfInterrupted();
           progress.Update(++done);
         }
         return replay->TeacherForcedError(spec);
@@ -45,8 +47,8 @@ CalibrationStats Calibrate(const Session& session, LoaderSource& images,
                            double expected_images) {
   RunnerOptions runner = session.Runner(options);
   Progress progress("calibrate", "images", expected_images, options.quiet);
-  runner.progress = [&](double done) { progress.Update(done); };
   StatisticsTap statistics(session.graph, runner.threads, options.seed);
+  runner.progress = [&](double done) { progress.Update(done, statistics.LargestText()); };
   const Arm reference{.name = "fp16", .precision = Precision::kFp16, .plan = {}};
   const std::array<Tap*, 1> taps{&statistics};
   const RunnerResult run =

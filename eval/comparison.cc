@@ -11,6 +11,7 @@
 #include "eval/summary.h"
 #include "reports/json_writer.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 namespace {
@@ -116,15 +117,17 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
     const auto listed = static_cast<int64_t>(input.evaluation.size());
     const int64_t expected = std::min(listed, input.max_images.value_or(listed));
     Progress progress("evaluate", "images", static_cast<double>(expected), options.quiet);
-    runner.progress = [&](double done) { progress.Update(done); };
-    evaluation =
-        Evaluate(session, BuildExperiment(session, options, input), images, input.task, runner);
+    Experiment experiment = BuildExperiment(session, options, input);
+    RunningSqnr running(experiment.RunOf("int8/plan"), "int8/plan");
+    runner.progress = [&](double done) { progress.Update(done, running.Text()); };
+    evaluation = Evaluate(session, std::move(experiment), images, input.task, runner, &running);
   }
   if (evaluation.run.images == 0) {
     Fail("not one of the {} evaluation images could be read; the first: {}: {}.",
          input.evaluation.size(), images.skipped().empty() ? "" : images.skipped().front().file,
          images.skipped().empty() ? "" : images.skipped().front().reason);
   }
+  ThrowIfInterrupted();
   clock.Stage("report");
   Comparison comparison;
   comparison.report = BuildReport(session, evaluation, input.chosen.plan,

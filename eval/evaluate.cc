@@ -17,9 +17,9 @@ std::vector<size_t> ChosenRuns(const Experiment& experiment) {
 }  // namespace
 
 Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
-                    const Task& task, const RunnerOptions& options) {
+                    const Task& task, const RunnerOptions& options, RunningSqnr* running) {
   OutputTap outputs(options.threads, task.accepted, task.classes ? &*task.classes : nullptr);
-  SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads);
+  SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads, running);
   CheckTap checks(experiment, options.threads);
   const std::array<Tap*, 3> taps{&outputs, &sites, &checks};
   const RunnerResult run =

@@ -28,7 +28,8 @@ struct Task {
   std::optional<ClassEmbeddings> classes;  // none: the model's logits
 };
 
+// `running` is told the errors of the chosen rows' runs as they come.
 Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
-                    const Task& task, const RunnerOptions& options);
+                    const Task& task, const RunnerOptions& options, RunningSqnr* running = nullptr);
 
 }  // namespace w8a8

@@ -5,6 +5,7 @@
 
 #include "eval/thresholds.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 namespace {
@@ -39,12 +40,20 @@ LoaderSource::LoaderSource(std::vector<ImageFile> files, const Preprocessing& pr
       loader_(files_, preprocessing.preprocessor, Loading(options, limit)) {}
 
 std::optional<InputImage> LoaderSource::Next() {
+  ThrowIfInterrupted();
   std::optional<LoadedImage> image = loader_.Next();
   if (!image) return std::nullopt;
   used_.push_back(files_[static_cast<size_t>(image->index)]);
   const auto number = static_cast<int64_t>(used_.size()) - 1;
   return InputImage{{number, std::move(image->name), std::move(image->sha256)},
                     std::move(image->pixels)};
+}
+
+std::vector<ImageFile> ReadableImages(const Options& options, const Preprocessing& preprocessing,
+                                      const std::vector<ImageFile>& files,
+                                      std::optional<int64_t> limit,
+                                      std::vector<SkippedImage>* skipped) {
+  return KeepDecodable(files, preprocessing.preprocessor, Loading(options, limit), skipped);
 }
 
 std::vector<ImageEntry> EntriesOf(const std::vector<ImageFile>& files) {
@@ -133,8 +142,7 @@ ImagePlan PlanImages(const Options& options, const Session& session,
   } else {
     // The split counts images that can be read, so they are all decoded once before it.
     const std::vector<ImageFile> readable =
-        KeepDecodable(images.files, preprocessing.preprocessor,
-                      Loading(options, options.max_images), &plan.skipped);
+        ReadableImages(options, preprocessing, images.files, options.max_images, &plan.skipped);
     if (readable.empty()) {
       Fail("--images {}: none of the {} images can be read; the first: {}: {}.", options.images,
            plan.skipped.size(), plan.skipped.empty() ? "" : plan.skipped.front().file,

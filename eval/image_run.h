@@ -46,6 +46,13 @@ class LoaderSource final : public ImageSource {
   std::vector<ImageFile> used_;
 };
 
+// The first `limit` of `files` that can be decoded; the others before that point are appended to
+// `skipped`.
+std::vector<ImageFile> ReadableImages(const Options& options, const Preprocessing& preprocessing,
+                                      const std::vector<ImageFile>& files,
+                                      std::optional<int64_t> limit,
+                                      std::vector<SkippedImage>* skipped);
+
 // As statistics and reports list them.
 std::vector<ImageEntry> EntriesOf(const std::vector<ImageFile>& files);
 

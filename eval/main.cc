@@ -9,6 +9,7 @@
 #include "eval/commands/commands.h"
 #include "eval/demo_data.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 namespace {
@@ -30,8 +31,12 @@ int main(int argc, char** argv) {
   // until they share the heap with the meters' small records: 195 MiB became 213 over 90 photos,
   // against 142 and 148 with a fixed one.
   mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  w8a8::CatchInterrupts();
   try {
     return w8a8::Run(argc, argv);
+  } catch (const w8a8::Interrupted& interrupted) {
+    std::fprintf(stderr, "%s\n", interrupted.what());
+    return 130;
   } catch (const w8a8::UsageError& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return 2;

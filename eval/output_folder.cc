@@ -10,6 +10,7 @@ namespace w8a8 {
 namespace {
 
 constexpr const char* kMarker = ".w8a8-calib";
+constexpr const char* kMarkerLine = "written by w8a8-calib\n";
 
 }  // namespace
 
@@ -27,7 +28,15 @@ void PrepareOutputFolder(const std::filesystem::path& folder) {
         "this one yourself.",
         folder.string());
   }
-  if (!ours) WriteFileAtomically(folder / kMarker, "written by w8a8-calib\n");
+  if (!ours) WriteFileAtomically(folder / kMarker, kMarkerLine);
+}
+
+std::string ReadMarker(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / kMarker) ? ReadFile(folder / kMarker) : "";
+}
+
+void WriteMarker(const std::filesystem::path& folder, const std::string& lines) {
+  WriteFileAtomically(folder / kMarker, kMarkerLine + lines);
 }
 
 std::filesystem::path DefaultOutputFolder(const std::string& model_name) {

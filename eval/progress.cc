@@ -2,11 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <utility>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 
 namespace w8a8 {
 namespace {
@@ -24,7 +28,37 @@ std::string Duration(double seconds) {
   return fmt::format("{}:{:02} min", whole / 60, whole % 60);
 }
 
+// Columns of the terminal on stderr, 80 where it does not say.
+size_t TerminalColumns() {
+  winsize size{};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
+}
+
 }  // namespace
+
+bool MayColour(int descriptor) {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  const bool refused = no_colour != nullptr && *no_colour != '\0';
+  const bool dumb = terminal == nullptr || std::strcmp(terminal, "dumb") == 0;
+  return ::isatty(descriptor) == 1 && !refused && !dumb;
+}
+
+// A live line longer than the terminal would wrap and leave its remains behind.
+void Progress::Show(const std::string& line, const char* end) const {
+  if (!terminal_) {
+    std::fputs((line + "\n").c_str(), stderr);
+  } else {
+    std::string shown = line.substr(0, TerminalColumns() - 1);
+    const size_t stage = std::min(stage_.size(), shown.size());
+    if (MayColour(STDERR_FILENO)) {
+      shown = "\033[36m" + shown.substr(0, stage) + "\033[0m" + shown.substr(stage);
+    }
+    std::fputs(("\r\033[K" + shown + end).c_str(), stderr);
+  }
+  std::fflush(stderr);
+}
 
 Progress::Progress(std::string stage, std::string unit, double total, bool quiet)
     : stage_(std::move(stage)),
@@ -52,9 +86,7 @@ void Progress::Update(double done, const std::string& figure) {
       terminal_ ? now - last_shown_ >= kTerminalInterval : now - last_shown_ >= kPipeInterval;
   if (!due) return;
   last_shown_ = now;
-  const std::string line = Line(Seconds(now - start_));
-  std::fputs(terminal_ ? fmt::format("\r\033[K{}", line).c_str() : (line + "\n").c_str(), stderr);
-  std::fflush(stderr);
+  Show(Line(Seconds(now - start_)), "");
 }
 
 void Progress::Finish() {
@@ -62,8 +94,7 @@ void Progress::Finish() {
   const double seconds = Seconds(Clock::now() - start_);
   const std::string line = fmt::format("{:<10} {:.0f} {} in {}{}", stage_, done_, unit_,
                                        Duration(seconds), figure_.empty() ? "" : ", " + figure_);
-  std::fputs(terminal_ ? fmt::format("\r\033[K{}\n", line).c_str() : (line + "\n").c_str(), stderr);
-  std::fflush(stderr);
+  Show(line, "\n");
 }
 
 std::string Progress::Line(double seconds) const {

@@ -1,11 +1,14 @@
 // Progress of long work: one live line on a terminal, plain lines at intervals in a pipe, on
-// stderr.
+// stderr. Colours only on a terminal, and not where NO_COLOR is set (no-color.org).
 #pragma once
 
 #include <chrono>
 #include <string>
 
 namespace w8a8 {
+
+// Whether text for `descriptor` may be coloured.
+bool MayColour(int descriptor);
 
 class Progress {
  public:
@@ -24,6 +27,7 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
   std::string Line(double seconds) const;
+  void Show(const std::string& line, const char* end) const;
 
   const std::string stage_;
   const std::string unit_;

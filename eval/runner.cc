@@ -1,6 +1,7 @@
 #include "eval/runner.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -52,6 +53,10 @@ class Runner {
           std::make_unique<StageWorker>(graph, arms, taps, i, options.make_backend()));
     }
     result_.arm_seconds.resize(arms.size());
+    for (size_t stage = 0; stage < graph.stages.size(); ++stage) {
+      work_before_.push_back(work_before_.empty() ? 0 : work_before_.back() + StageWork(stage - 1));
+    }
+    work_before_.push_back(work_before_.back() + StageWork(graph.stages.size() - 1));
   }
 
   RunnerResult Run(ImageSource& source) {
@@ -112,6 +117,34 @@ class Runner {
     return stage < first_own_stage_[arm] && !last;
   }
 
+  // Multiply-adds of a stage's linear layers, in all arms that run it: how much of the time it
+  // takes, for the time left.
+  double StageWork(size_t stage) const {
+    double work = 1;
+    for (int32_t n = graph_.stages[stage].first_node; n < graph_.stages[stage].last_node; ++n) {
+      const Node& node = graph_.nodes[static_cast<size_t>(n)];
+      if (node.kind != NodeKind::kLinear && node.kind != NodeKind::kEmbed) continue;
+      const Slot& in = graph_.slots[static_cast<size_t>(node.in)];
+      const Slot& out = graph_.slots[static_cast<size_t>(node.out)];
+      const bool embeds = node.kind == NodeKind::kEmbed;
+      work += static_cast<double>(embeds ? in.rows * in.cols : out.rows * in.cols) *
+              static_cast<double>(out.cols);
+    }
+    double arms = 1;
+    for (size_t a = 1; a < arms_.size(); ++a) {
+      arms += OwnsNothingYet(a, static_cast<int>(stage)) ? 0 : 1;
+    }
+    return work * arms;
+  }
+
+  void ShowProgress(int stage, double share_of_stage) const {
+    if (!options_.progress) return;
+    const auto s = static_cast<size_t>(stage);
+    const double work = work_before_[s] + share_of_stage * (work_before_[s + 1] - work_before_[s]);
+    options_.progress(static_cast<double>(result_.images) +
+                      work / work_before_.back() * static_cast<double>(chunk_.images.size()));
+  }
+
   void RunStage(int stage) {
     const StagePrograms programs = LowerStage(stage);
     const auto images = static_cast<int64_t>(chunk_.images.size());
@@ -120,17 +153,16 @@ class Runner {
     }
     const int64_t batch = std::max<int64_t>(1, options_.batch);
     const int64_t batches = (images + batch - 1) / batch;
+    std::atomic<int64_t> finished{0};
     ParallelFor(batches, static_cast<int>(workers_.size()), [&](int64_t index, int worker) {
       const int64_t first = index * batch;
       workers_[static_cast<size_t>(worker)]->RunBatch(stage, programs, chunk_, first,
                                                       std::min(batch, images - first));
+      const auto done = static_cast<double>(++finished);
+      if (worker == 0) ShowProgress(stage, done / static_cast<double>(batches));
     });
     if (stage == 0) chunk_.pixels.clear();
-    if (options_.progress) {
-      const double share =
-          static_cast<double>(stage + 1) / static_cast<double>(graph_.stages.size());
-      options_.progress(static_cast<double>(result_.images) + share * static_cast<double>(images));
-    }
+    ShowProgress(stage, 1.0);
   }
 
   const Graph& graph_;
@@ -139,6 +171,7 @@ class Runner {
   const std::span<Tap* const> taps_;
   const RunnerOptions& options_;
   std::vector<int> first_own_stage_;
+  std::vector<double> work_before_;  // of the stages before stage i; the last one: of all
   std::vector<std::unique_ptr<StageWorker>> workers_;
   std::unique_ptr<Lowering> lowering_;
   Chunk chunk_;

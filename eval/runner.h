@@ -22,8 +22,8 @@ struct RunnerOptions {
   int64_t batch = 1;                          // images a worker runs at once
   uint64_t memory_bytes = uint64_t{2} << 30;  // sizes the chunk: streams of all arms and pixels
   std::function<std::unique_ptr<Backend>()> make_backend;
-  // Called on the calling thread: arm-stages of images done so far, and in all for the images
-  // loaded.
+  // Called on the calling thread, after every batch that it runs itself: the images done so far,
+  // those in work as the part of their multiply-adds that is done.
   std::function<void(double images_done)> progress;
 };
 

@@ -20,9 +20,11 @@ bool HasOurCodes(const Arm& arm) {
 
 }  // namespace
 
-SiteErrorTap::SiteErrorTap(std::span<const Arm> runs, std::vector<size_t> watched, int workers)
+SiteErrorTap::SiteErrorTap(std::span<const Arm> runs, std::vector<size_t> watched, int workers,
+                           RunningSqnr* running)
     : runs_(runs),
       watched_(std::move(watched)),
+      running_(running),
       workers_(static_cast<size_t>(std::max(1, workers))) {}
 
 bool SiteErrorTap::WantsLinear(int arm, const std::string& /*site*/) const {
@@ -65,6 +67,9 @@ void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView
       return view.RowRange(first, event.rows_per_image);
     };
     meters.output.Add(image, rows(expected), rows(actual));
+    if (running_ != nullptr && key.view == View::kPropagated) {
+      running_->Add(key.run, key.site, meters.output.records().back());
+    }
     if (planned == arm.plan.sites.end() || !HasOurCodes(arm)) continue;
     MeasureInput(image, planned->second.activation, rows(expected_input), rows(input), meters,
                  worker);

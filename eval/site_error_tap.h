@@ -8,6 +8,7 @@
 
 #include "eval/arm.h"
 #include "eval/error_meter.h"
+#include "eval/running_sqnr.h"
 #include "eval/tap.h"
 
 namespace w8a8 {
@@ -29,7 +30,9 @@ struct SiteMeters {
 class SiteErrorTap final : public Tap {
  public:
   // Watches `watched` (runs other than 0) against run 0.
-  SiteErrorTap(std::span<const Arm> runs, std::vector<size_t> watched, int workers);
+  // `running` (nullptr: nobody) is told the propagated errors as they come.
+  SiteErrorTap(std::span<const Arm> runs, std::vector<size_t> watched, int workers,
+               RunningSqnr* running = nullptr);
 
   bool WantsLinear(int arm, const std::string& site) const override;
   void OnLinear(LinearEvent& event) override;
@@ -57,6 +60,7 @@ class SiteErrorTap final : public Tap {
 
   const std::span<const Arm> runs_;
   const std::vector<size_t> watched_;
+  RunningSqnr* const running_;
   std::vector<Worker> workers_;
 };
 

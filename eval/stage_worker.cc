@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 namespace {
@@ -81,6 +82,7 @@ void StageWorker::RunBatch(int stage, const StagePrograms& programs, Chunk& chun
   const Batch batch{stage, programs, chunk, first, {begin, begin + count}};
   if (stage > 0) Diverge(batch);
   for (size_t arm = 0; arm < arms_.size(); ++arm) {
+    ThrowIfInterrupted();
     if (programs[arm]) RunArm(batch, static_cast<int>(arm));
   }
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace w8a8 {
 
 StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed) : seed_(seed) {
@@ -22,6 +24,20 @@ void StatisticsTap::OnLinear(LinearEvent& event) {
     statistics.Observe(keys, event.input.RowRange(static_cast<int64_t>(i) * event.rows_per_image,
                                                   event.rows_per_image));
   }
+  NoteLargest(*event.site, statistics);
+}
+
+void StatisticsTap::NoteLargest(const std::string& site, const SiteStatistics& statistics) {
+  const float largest = *std::ranges::max_element(statistics.channel_absmax);
+  const std::lock_guard lock(mutex_);
+  if (largest <= largest_) return;
+  largest_ = largest;
+  largest_site_ = site;
+}
+
+std::string StatisticsTap::LargestText() const {
+  const std::lock_guard lock(mutex_);
+  return largest_site_.empty() ? "" : fmt::format("abs-max {:.4g} at {}", largest_, largest_site_);
 }
 
 std::map<std::string, SiteStatistics> StatisticsTap::Take() {

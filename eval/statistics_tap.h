@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,17 @@ class StatisticsTap final : public Tap {
 
   std::map<std::string, SiteStatistics> Take();
 
+  // For a live line: the largest magnitude so far and its site, "abs-max 570 at blocks.9.mlp.fc2".
+  std::string LargestText() const;
+
  private:
+  void NoteLargest(const std::string& site, const SiteStatistics& statistics);
+
   const uint64_t seed_;
   std::vector<std::map<std::string, SiteStatistics>> workers_;
+  mutable std::mutex mutex_;  // of the two below
+  float largest_ = 0;
+  std::string largest_site_;
 };
 
 }  // namespace w8a8

@@ -1,14 +1,17 @@
 #include "eval/commands/evaluate_commands.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "eval/comparison.h"
 #include "eval/export_quantized.h"
 #include "eval/output_folder.h"
+#include "eval/resume.h"
 #include "eval/thresholds.h"
 #include "reports/report_files.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 namespace {
@@ -70,6 +73,76 @@ void Export(const Session& session, const Options& options, const Plan& plan,
   }
 }
 
+// The statistics of images.calibration: those that an interrupted run left in `folder`, or new
+// ones. What could not be read is appended to images.skipped.
+CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& preprocessing,
+                                   const Options& options, const std::filesystem::path& folder,
+                                   ImagePlan& images) {
+  CheckImagesDiffer(EntriesOf(images.calibration), "--images " + options.images);
+  if (HasCalibration(folder)) {
+    std::vector<SkippedImage> unreadable;
+    const std::vector<ImageFile> readable = ReadableImages(
+        options, preprocessing, images.calibration, images.max_calibration, &unreadable);
+    std::optional<CalibrationStats> finished =
+        FinishedCalibration(folder, CalibrationKey(session, preprocessing, options, readable));
+    if (finished) {
+      images.skipped.insert(images.skipped.end(), unreadable.begin(), unreadable.end());
+      if (!options.quiet) {
+        fmt::print(
+            stderr,
+            "calibrate  taken from {}: same model, preprocessing, images and seed; remove it "
+            "to calibrate again\n",
+            (folder / "stats.h5").string());
+      }
+      return std::move(*finished);
+    }
+  }
+  LoaderSource source(images.calibration, preprocessing, options, images.max_calibration);
+  const auto listed = static_cast<int64_t>(images.calibration.size());
+  CalibrationStats stats =
+      Calibrate(session, source, preprocessing, options,
+                static_cast<double>(std::min(listed, images.max_calibration.value_or(listed))));
+  WriteStats(folder / "stats.h5", stats);
+  RecordCalibration(folder, CalibrationKey(session, preprocessing, options, source.used()));
+  images.skipped.insert(images.skipped.end(), source.skipped().begin(), source.skipped().end());
+  return stats;
+}
+
+// What follows the calibration: the plan, the arms, quantized/ and the report.
+int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
+                    const Options& options, const std::filesystem::path& folder,
+                    const CalibrationStats& stats, ImagePlan images, RunClock& clock) {
+  clock.Stage("plan");
+  ComparisonInput input;
+  input.chosen = ChoosePlan(session, options, &stats.sites);
+  CheckExportable(input.chosen.plan);
+  const PlanFile plan = ToPlanFile(session, input.chosen.plan);
+  WritePlan(folder / "plan.json", plan, KnownSites(session.graph));
+
+  input.evaluation = std::move(images.evaluation);
+  input.task = std::move(images.task);
+  input.evaluated_on = std::move(images.evaluated_on);
+  input.skipped = std::move(images.skipped);
+  input.stats = &stats;
+  input.points = {options.granularities, options.clip_ranges};
+  Comparison comparison = Compare(session, preprocessing, options, input, clock);
+  ThrowIfInterrupted();
+  Export(session, options, input.chosen.plan, folder, comparison);
+  WriteReportFiles(folder, comparison.report, comparison.run);
+  PrintComparison(comparison, options, folder);
+  return JudgeThresholds(options, comparison.report);
+}
+
+// Calls `work`; an interruption in it is told with what is there and how to go on.
+template <class Work>
+auto Resumable(const std::string& what, const Work& work) {
+  try {
+    return work();
+  } catch (const Interrupted&) {
+    throw Interrupted("interrupted: " + what);
+  }
+}
+
 }  // namespace
 
 int RunSweep(const Options& options) {
@@ -98,34 +171,16 @@ int RunWholeJob(const Options& options) {
   const std::filesystem::path folder = OutputFolder(options, session);
 
   clock.Stage("calibrate");
-  CheckImagesDiffer(EntriesOf(images.calibration), "--images " + options.images);
-  LoaderSource calibration(images.calibration, preprocessing, options, images.max_calibration);
-  const int64_t listed = static_cast<int64_t>(images.calibration.size());
   const CalibrationStats stats =
-      Calibrate(session, calibration, preprocessing, options,
-                static_cast<double>(std::min(listed, images.max_calibration.value_or(listed))));
-  WriteStats(folder / "stats.h5", stats);
-
-  clock.Stage("plan");
-  ComparisonInput input;
-  input.chosen = ChoosePlan(session, options, &stats.sites);
-  CheckExportable(input.chosen.plan);
-  const PlanFile plan = ToPlanFile(session, input.chosen.plan);
-  WritePlan(folder / "plan.json", plan, KnownSites(session.graph));
-
-  input.evaluation = std::move(images.evaluation);
-  input.task = std::move(images.task);
-  input.evaluated_on = std::move(images.evaluated_on);
-  input.skipped = std::move(images.skipped);
-  input.skipped.insert(input.skipped.end(), calibration.skipped().begin(),
-                       calibration.skipped().end());
-  input.stats = &stats;
-  input.points = {options.granularities, options.clip_ranges};
-  Comparison comparison = Compare(session, preprocessing, options, input, clock);
-  Export(session, options, input.chosen.plan, folder, comparison);
-  WriteReportFiles(folder, comparison.report, comparison.run);
-  PrintComparison(comparison, options, folder);
-  return JudgeThresholds(options, comparison.report);
+      Resumable("the calibration was not finished; the same command starts it again.",
+                [&] { return CalibrateOrResume(session, preprocessing, options, folder, images); });
+  const std::string resume = fmt::format(
+      "the calibration is finished ({}). The same command with --out {} goes on from there.",
+      (folder / "stats.h5").string(), folder.string());
+  return Resumable(resume, [&] {
+    return CompareAndWrite(session, preprocessing, options, folder, stats, std::move(images),
+                           clock);
+  });
 }
 
 }  // namespace w8a8
