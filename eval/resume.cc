@@ -26,7 +26,7 @@ std::string CalibrationKey(const Session& session, const Preprocessing& preproce
       "{}\nkernels {} {}\n",
       ToolVersion(), session.weights->sha256(), preprocessing.sha256,
       ImageSetSha256(EntriesOf(images)), options.seed, kRowSampleSize, options.attention,
-      options.residual, session.device, session.kernels));
+      ResidualName(session.graph), session.device, session.kernels));
 }
 
 void RecordCalibration(const std::filesystem::path& folder, const std::string& key) {
