@@ -8,7 +8,9 @@
 #include "eval/evaluate.h"
 #include "eval/progress.h"
 #include "eval/report_builder.h"
+#include "eval/site_cards.h"
 #include "eval/summary.h"
+#include "eval/worst_images.h"
 #include "reports/json_writer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
@@ -84,7 +86,7 @@ size_t Int8RunForLatency(const Experiment& experiment) {
   return chosen;
 }
 
-// Of one image on one thread: the reference, the chosen INT8 arm, and all arms together.
+// Of one image on one thread: the reference, the chosen fake and INT8 arms, and all arms together.
 void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   const std::vector<double>& seconds = evaluation.run.arm_seconds;
   const auto add = [&](const char* name, double arm_seconds) {
@@ -92,6 +94,10 @@ void AddLatency(const Evaluation& evaluation, RunInfo& run) {
         1000 * arm_seconds / static_cast<double>(evaluation.run.images);
   };
   add("fp16", seconds[0]);
+  for (const ArmRow& row :
+       evaluation.experiment.rows) {  // vllm-static has none for per-token plans
+    if (row.name == "fake/plan") add("fake", seconds[row.run]);
+  }
   add("int8", seconds[Int8RunForLatency(evaluation.experiment)]);
   add("all_arms", std::accumulate(seconds.begin(), seconds.end(), 0.0));
 }
@@ -103,6 +109,14 @@ void AddFacts(const Options& options, const Task& task, Report& report) {
   }
   if (!task.classes) return;
   report.facts["classes"] = {{"count", task.classes->classes()}, {"sha256", task.classes->sha256}};
+}
+
+void AddDetails(const Session& session, const Evaluation& evaluation, const ComparisonInput& input,
+                const LoaderSource& images, Report& report) {
+  const SiteStatisticsMap none;
+  const SiteStatisticsMap& statistics = input.stats == nullptr ? none : input.stats->sites;
+  report.cards = BuildCards(session.graph.Sites(), statistics, evaluation.details);
+  report.worst_images = BuildWorstImages(evaluation, MainOutput(report), input.task, images.used());
 }
 
 }  // namespace
@@ -133,6 +147,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   comparison.report = BuildReport(session, evaluation, input.chosen.plan,
                                   BuildContext(session, preprocessing, options, input, images));
   AddFacts(options, input.task, comparison.report);
+  AddDetails(session, evaluation, input, images, comparison.report);
   const double reference_seconds =
       evaluation.run.arm_seconds[0] / static_cast<double>(options.ThreadCount());
   comparison.run = clock.Info(session, options, reference_seconds);

@@ -5,11 +5,13 @@
 #include <map>
 #include <optional>
 
+#include "eval/answer_tap.h"
 #include "eval/check_tap.h"
 #include "eval/experiment.h"
 #include "eval/output_tap.h"
 #include "eval/runner.h"
 #include "eval/session.h"
+#include "eval/site_detail_tap.h"
 #include "eval/site_error_tap.h"
 
 namespace w8a8 {
@@ -19,6 +21,8 @@ struct Evaluation {
   OutputTap::Result outputs;
   std::map<SiteKey, SiteMeters> sites;  // of the chosen rows' runs
   Checks checks;
+  std::map<std::string, SiteDetail> details;     // by site
+  std::map<int64_t, AnswerTap::Answer> answers;  // by the image's index
   RunnerResult run;
 };
 

@@ -54,6 +54,13 @@ size_t Experiment::RunOf(const std::string& row_name) const {
   return row->run;
 }
 
+std::optional<size_t> Experiment::ChosenInt8Run() const {
+  for (const ArmRow& row : rows) {
+    if (row.chosen && runs[row.run].precision == Precision::kInt8) return row.run;
+  }
+  return std::nullopt;
+}
+
 std::string GranularityName(Granularity granularity) {
   return granularity == Granularity::kToken ? "per-token" : "per-tensor";
 }

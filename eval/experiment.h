@@ -37,6 +37,7 @@ struct Experiment {
   size_t AddRow(const Arm& arm, ArmRow row);
   // Adds the emulated twin of an int8 run under `row`, if the run has none yet.
   void AddTwin(size_t int8_run, ArmRow row);
+  std::optional<size_t> ChosenInt8Run() const;
   size_t RunOf(const std::string& row_name) const;  // W8A8_CHECKs that it exists
 };
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 
+#include "reports/card_file.h"
 #include "reports/hdf5_file.h"
 #include "reports/json_writer.h"
 #include "reports/text.h"
@@ -217,17 +218,10 @@ void WriteNotes(Hdf5OutputFile& file, const Report& report) {
   health.Text("text", [](const HealthNote& note) { return note.text; });
 }
 
-// A name may hold '/' in JSON, but not in HDF5.
-std::string ObjectName(const std::string& key) {
-  std::string name = ValidUtf8(key);
-  for (char& c : name) c = c == '/' ? '_' : c;
-  return name.empty() || name == "." ? "_" : name;
-}
-
 void WriteFacts(Hdf5OutputFile& file, const std::string& group, const Json& facts) {
   file.Group(group);
   for (const auto& [key, value] : facts.items()) {
-    const std::string name = ObjectName(key);
+    const std::string name = Hdf5ObjectName(key);
     if (value.is_object()) {
       WriteFacts(file, group + "/" + name, value);
     } else if (value.is_string()) {
@@ -260,7 +254,7 @@ void WriteRun(Hdf5OutputFile& file, const RunInfo& run) {
   stages.Column<double>("seconds", [](Stage stage) { return stage.seconds; });
   stages.Column<double>("reference_forwards", [](Stage stage) { return stage.reference_forwards; });
   for (const auto& [precision, figures] : run.latency) {
-    const std::string group = "/run/latency/" + ObjectName(precision);
+    const std::string group = "/run/latency/" + Hdf5ObjectName(precision);
     file.Group(group);
     file.Attribute(group, "ms_per_image", figures.ms_per_image);
     for (const auto& [name, value] : figures.more) file.Attribute(group, name, value);
@@ -284,6 +278,7 @@ void WriteReportHdf5(const std::filesystem::path& path, const Report& report, co
   WriteChecks(file, report.checks);
   WritePlanChoices(file, report.plan_choices);
   WriteNotes(file, report);
+  WriteCards(file, report);
   WriteRun(file, run);
   file.Commit();
 }

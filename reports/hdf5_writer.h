@@ -11,6 +11,7 @@
 //                     clip_range, output, sqnr_db, cosine_mean, top1, agreement
 //   /checks           totals as attributes; sites/, passes/
 //   /skipped_images, /plan_choices (candidates/ one row each), /health
+//   /cards/<site>, /worst_images  what the cards of the sites plot: card_file.h
 //   /run              what depends on the run, and nothing else does
 #pragma once
 

@@ -68,15 +68,17 @@ std::string ClipText(const ArmReport& arm) {
 }
 
 Data ArmRow(const ArmReport& arm, const std::string& output) {
+  const bool reference = arm.precision == "fp16";
   Data row;
   row.set("name", Shown(arm.name));
   row.set("has_label", !arm.label.empty());
   row.set("label", Shown(arm.label));
   row.set("chosen", arm.chosen);
+  row.set("precision", Shown(arm.precision));
+  row.set("timed", arm.chosen || reference);
   row.set("granularity", Shown(arm.granularity.value_or("")));
   row.set("clip_range", Cell(ClipText(arm), arm.clip_range.value_or(HUGE_VAL)));
   const OutputErrors* errors = ErrorsOf(arm, output);
-  const bool reference = arm.precision == "fp16";
   row.set("sqnr_db", reference || errors == nullptr ? Word("reference") : SqnrCell(*errors));
   row.set("cosine_mean", Cell(errors ? errors->cosine_mean : Estimate{}, FormatFraction));
   row.set("cosine_p1", Cell(errors ? errors->cosine_p1 : Estimate{}, FormatFraction));
@@ -85,10 +87,6 @@ Data ArmRow(const ArmReport& arm, const std::string& output) {
   row.set("agreement", Cell(arm.agreement, FormatShare));
   row.set("weights", arm.weight_bytes ? FormatBytes(*arm.weight_bytes) : "–");
   return row;
-}
-
-bool IsSweepPoint(const ArmReport& arm) {
-  return arm.granularity == "per-token" || arm.granularity == "per-tensor";
 }
 
 // A site's errors by "<fake|int8>_<view>" of the chosen arms.
@@ -161,10 +159,14 @@ Data Shown(const std::string& text) { return Data(ValidUtf8(text)); }
 
 Data ArmRows(const Report& report) {
   List rows;
-  for (const ArmReport& arm : report.arms) {
-    if (IsSweepPoint(arm) && arm.label.empty() && !arm.chosen) continue;
-    rows.push_back(ArmRow(arm, MainOutput(report)));
-  }
+  const auto add = [&](const auto& wanted) {
+    for (const ArmReport& arm : report.arms) {
+      if (wanted(arm)) rows.push_back(ArmRow(arm, MainOutput(report)));
+    }
+  };
+  add([](const ArmReport& arm) { return arm.precision == "fp16"; });
+  add([](const ArmReport& arm) { return arm.chosen; });
+  add([](const ArmReport& arm) { return !arm.chosen && !arm.label.empty(); });
   return Data(rows);
 }
 

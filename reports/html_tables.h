@@ -4,12 +4,13 @@
 #include <kainjow/mustache.hpp>
 
 #include "reports/report.h"
+#include "reports/svg_plot.h"
 
 namespace w8a8::html {
 
 using Data = kainjow::mustache::data;
 
-Data ArmRows(const Report& report);     // fp16, the chosen arms, twins and named arms
+Data ArmRows(const Report& report);     // fp16, the chosen arms and named arms
 Data SweepRows(const Report& report);   // the points of the sweep
 Data OutputRows(const Report& report);  // every arm and output
 Data GuiltyRows(const Report& report);  // the worst sites of the chosen INT8 arm
@@ -23,6 +24,9 @@ Data FactRows(const Report& report);
 Data StageRows(const RunInfo& run);
 Data LatencyRows(const RunInfo& run);
 Data CountsRow(const CheckCounts& counts);
+
+// A plot and its legend for plot.mustache; false where there is nothing to draw.
+Data PlotData(const Plot& plot);
 
 // Text from outside, made valid UTF-8; the template escapes it.
 Data Shown(const std::string& text);

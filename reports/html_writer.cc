@@ -1,42 +1,32 @@
 #include "reports/html_writer.h"
 
+#include "reports/html_cards.h"
 #include "reports/html_tables.h"
 #include "reports/report_plots.h"
-#include "reports/svg_plot.h"
 #include "reports/text.h"
 #include "runtime/base/error.h"
 
-extern const char kReportTemplate[];  // report.mustache, put into the binary by CMake
+// The files of this folder, put into the binary by CMake.
+extern const char kReportTemplate[];    // report.mustache
+extern const char kRunTemplate[];       // run.mustache
+extern const char kSiteCardTemplate[];  // site_card.mustache
+extern const char kPlotTemplate[];      // plot.mustache
+extern const char kReportStyle[];       // report.css
+extern const char kReportScript[];      // report.js
 
 namespace w8a8 {
 namespace {
 
 using html::Data;
-using List = kainjow::mustache::list;
-
-// A plot and its legend; absent (false) where there is nothing to draw.
-Data PlotData(const Plot& plot) {
-  const std::string svg = RenderSvg(plot);
-  if (svg.empty()) return Data(false);
-  List legend;
-  for (const PlotSeries& series : plot.series) {
-    Data entry;
-    entry.set("label", html::Shown(series.label));
-    entry.set("colour", fmt::format("{}", series.colour));
-    entry.set("dashed", series.dashed);
-    legend.push_back(entry);
-  }
-  Data data;
-  data.set("svg", svg);
-  data.set("legend", Data(legend));
-  return data;
-}
+using kainjow::mustache::partial;
 
 Data VerdictData(const Verdict& verdict) {
   Data data;
   data.set("ship", html::Shown(verdict.ship));
   data.set("arm", html::Shown(verdict.arm));
   data.set("text", html::Shown(verdict.text));
+  data.set("yes", verdict.ship == "yes");
+  data.set("no", verdict.ship == "no");
   return data;
 }
 
@@ -72,6 +62,11 @@ void AddSections(Data& page, const Report& report) {
   add("sweep", html::SweepRows(report));
   add("outputs", html::OutputRows(report));
   add("sites", html::SiteRows(report));
+  add("cards", html::CardRows(report));
+  add("maps", html::MapRows(report));
+  add("worst_images", html::WorstImageRows(report));
+  add("reference", html::ReferenceRows(report));
+  add("keep", html::KeepRows(report));
   add("checked_sites", html::CheckRows(report));
   add("passes", html::PassRows(report));
   add("plan", html::PlanRows(report));
@@ -80,10 +75,19 @@ void AddSections(Data& page, const Report& report) {
   add("facts", html::FactRows(report));
 }
 
+void AddParts(Data& page) {
+  page.set("style", std::string(kReportStyle));
+  page.set("script", std::string(kReportScript));
+  page.set("run_section", Data(partial([] { return std::string(kRunTemplate); })));
+  page.set("site_card", Data(partial([] { return std::string(kSiteCardTemplate); })));
+  page.set("plot", Data(partial([] { return std::string(kPlotTemplate); })));
+}
+
 }  // namespace
 
 std::string ReportHtml(const Report& report, const RunInfo& run) {
   Data page;
+  AddParts(page);
   page.set("title", html::Shown(report.title));
   page.set("verdict", VerdictData(report.verdict));
   page.set("main_output", html::Shown(MainOutput(report)));
@@ -91,9 +95,9 @@ std::string ReportHtml(const Report& report, const RunInfo& run) {
   page.set("skipped_count", FormatCount(report.skipped_images.size()));
   page.set("checks", html::CountsRow(report.checks.total));
   AddSections(page, report);
-  page.set("depth_plot", PlotData(ErrorByDepthPlot(report)));
-  page.set("sweep_plot", PlotData(SweepErrorPlot(report)));
-  page.set("agreement_plot", PlotData(SweepAgreementPlot(report)));
+  page.set("depth_plot", html::PlotData(ErrorByDepthPlot(report)));
+  page.set("sweep_plot", html::PlotData(SweepErrorPlot(report)));
+  page.set("agreement_plot", html::PlotData(SweepAgreementPlot(report)));
   page.set("run", RunData(run));
 
   kainjow::mustache::mustache page_template{std::string(kReportTemplate)};

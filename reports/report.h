@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "reports/estimate.h"
+#include "reports/site_card.h"
 
 namespace w8a8 {
 
@@ -120,6 +121,8 @@ struct Report {
   std::vector<SkippedFile> skipped_images;
   std::vector<PlanChoice> plan_choices;
   std::vector<HealthNote> health;
+  std::vector<SiteCard> cards;           // in the order of the encoder
+  std::vector<WorstImage> worst_images;  // worst first
 };
 
 struct StageTime {

@@ -69,6 +69,12 @@ std::string EscapeMarkup(std::string_view text) {
   return escaped;
 }
 
+std::string Hdf5ObjectName(std::string_view name) {
+  std::string valid = ValidUtf8(name);
+  for (char& c : valid) c = c == '/' ? '_' : c;
+  return valid.empty() || valid == "." ? "_" : valid;
+}
+
 std::string FormatDb(double value) {
   return std::isfinite(value) ? fmt::format("{:.2f}", value) : std::string(kNone);
 }

@@ -15,6 +15,9 @@ std::string ValidUtf8(std::string_view text);
 // ValidUtf8() with the five characters that mean something to HTML and XML escaped.
 std::string EscapeMarkup(std::string_view text);
 
+// A name may hold '/' in JSON, but not in HDF5: it becomes '_'.
+std::string Hdf5ObjectName(std::string_view name);
+
 // A dash where there is no number.
 std::string FormatDb(double value);        // "27.61"
 std::string FormatFraction(double value);  // 4 digits after the point: "0.9989"

@@ -9,6 +9,7 @@
 #include "eval/demo_data.h"
 #include "eval/export_quantized.h"
 #include "eval/output_folder.h"
+#include "reports/card_file.h"
 #include "reports/json_reader.h"
 #include "reports/report_files.h"
 #include "runtime/base/error.h"
@@ -99,12 +100,13 @@ int RunQuantize(const Options& options) {
 
 int RunReport(const Options& options) {
   if (options.inputs.size() != 1) {
-    FailUsage("report: takes one folder with report.json and run.json; {} given.",
+    FailUsage("report: takes one folder with report.json, run.json and report.h5; {} given.",
               options.inputs.size());
   }
   const std::filesystem::path from = options.inputs.front();
   const std::filesystem::path to = options.out.empty() ? from : std::filesystem::path(options.out);
-  const Report report = ReadReportJson(from / "report.json");
+  Report report = ReadReportJson(from / "report.json");
+  ReadCards(from / "report.h5", report);
   const RunInfo run = ReadRunJson(from / "run.json");
   PrepareOutputFolder(to);
   WriteReportFiles(to, report, run);

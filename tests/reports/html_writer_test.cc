@@ -37,6 +37,9 @@ TEST(ReportHtml, EscapesEveryNameFromOutside) {
   report.checks.sites[0].first = hostile;
   report.checks.passes[0].name = hostile;
   for (SiteReport& site : report.sites) site.site += hostile;
+  for (SiteCard& card : report.cards) card.site += hostile;
+  for (SiteCard& card : report.cards) card.map.image = hostile;
+  report.worst_images[1].answer = report.worst_images[1].accepted = hostile;
   for (ArmReport& arm : report.arms) arm.label = hostile;
   report.arms[5].name = hostile;
   report.arms[5].outputs[hostile] = {};
@@ -74,6 +77,14 @@ TEST(ReportHtml, PutsTheVerdictFirstAndShowsWhatMatters) {
   EXPECT_LT(at("id=\"guilty\""), at("id=\"depth\""));
   EXPECT_LT(at("id=\"depth\""), at("id=\"sweep\""));
   EXPECT_LT(at("id=\"sweep\""), at("id=\"sites\""));
+  EXPECT_LT(at("id=\"sites\""), at("id=\"card-0\""));
+  EXPECT_LT(at("id=\"card-47\""), at("id=\"maps\""));
+  EXPECT_LT(at("id=\"maps\""), at("id=\"images\""));
+  EXPECT_LT(at("id=\"images\""), at("id=\"health\""));
+  EXPECT_LT(at("id=\"health\""), at("id=\"facts\""));
+  EXPECT_LT(at("id=\"facts\""), at("id=\"keep\""));
+  EXPECT_LT(at("id=\"keep\""), at("id=\"reproduce\""));
+  EXPECT_LT(at("id=\"reproduce\""), at("id=\"run\""));
   EXPECT_EQ(Occurrences(page, "<tr id=\"site-"), 48u);
   at("27.60<small>[27.10, 28.20]</small>");
   at("CLIP_RANGE = 5");
@@ -85,9 +96,11 @@ TEST(ReportHtml, PutsTheVerdictFirstAndShowsWhatMatters) {
 
 TEST(ReportHtml, FetchesNothing) {
   const std::string page = ReportHtml(test::SampleReport(2), test::SampleRun());
-  for (const char* part : {"http:", "https:", "src=", "@import", "url("}) {
+  for (const char* part : {"http:", "https:", "@import", "url(", "<link", "fetch("}) {
     EXPECT_EQ(page.find(part), std::string::npos) << part;
   }
+  EXPECT_GT(Occurrences(page, "src="), 8u);  // the pictures are in the page
+  EXPECT_EQ(Occurrences(page, "src="), Occurrences(page, "src=\"data:image/png;base64,"));
 }
 
 TEST(ReportHtml, SaysWhenNothingWasProven) {
@@ -116,7 +129,7 @@ TEST(SvgPlot, DrawsEveryPointWithItsTitleAndBreaksTheLineAtGaps) {
   EXPECT_NE(svg.find("first &lt;"), std::string::npos);
   EXPECT_EQ(svg.find("gap"), std::string::npos);
   EXPECT_EQ(svg.find("nan"), std::string::npos);
-  const std::string path = svg.substr(svg.find(" d=\"") + 4);
+  const std::string path = svg.substr(svg.find(" d=\"", svg.find("class=\"line")) + 4);
   EXPECT_EQ(Occurrences(path.substr(0, path.find('"')), "M"), 2u);
   EXPECT_EQ(RenderSvg(Plot{}), "");
 }

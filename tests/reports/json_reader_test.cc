@@ -3,6 +3,8 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "reports/card_file.h"
+#include "reports/hdf5_writer.h"
 #include "reports/html_writer.h"
 #include "reports/json_writer.h"
 #include "runtime/base/atomic_file.h"
@@ -20,7 +22,9 @@ TEST(JsonReader, WhatIsReadIsWrittenAgainWithEqualBytes) {
   const Report report = test::SampleReport(3);
   WriteFileAtomically(folder / "report.json", ReportJsonText(report));
   WriteFileAtomically(folder / "run.json", RunJsonText(test::SampleRun()));
-  const Report read = ReadReportJson(folder / "report.json");
+  WriteReportHdf5(folder / "report.h5", report, test::SampleRun());
+  Report read = ReadReportJson(folder / "report.json");
+  ReadCards(folder / "report.h5", read);
   const RunInfo run = ReadRunJson(folder / "run.json");
   EXPECT_EQ(ReportJsonText(read), ReportJsonText(report));
   EXPECT_EQ(RunJsonText(run), RunJsonText(test::SampleRun()));

@@ -125,6 +125,7 @@ void AddChecksAndPlan(Report& report, int blocks) {
       choice.scale = 4.25 / 127;
       choice.candidates = {{"abs-max", 21.5, 20.1}, {"mse", 4.25, 26.4}, {"kl", 3.5, kUndefined}};
       report.plan_choices.push_back(choice);
+      report.cards.push_back(SampleCard(site));
     }
   }
   report.checks.passes = {{"int8/plan against emulated/plan", 220, report.checks.total}};
@@ -153,6 +154,7 @@ Report SampleReport(int blocks) {
   report.skipped_images = {{kHostileName, "not an image"}, {"caf\xe9.jpg", "cut short"}};
   report.health = {{"warning", "blocks.0.mlp.fc1", "holds 3 values that are not finite in FP16"},
                    {"note", "", "calibration and evaluation images are the same"}};
+  report.worst_images = SampleWorstImages();
   return report;
 }
 

@@ -10,6 +10,10 @@ namespace w8a8::test {
 Report SampleReport(int blocks);
 RunInfo SampleRun();
 
+// Parts of it (sample_cards.cc): all that a card shows, and eight images.
+SiteCard SampleCard(const std::string& site);
+std::vector<WorstImage> SampleWorstImages();
+
 inline constexpr const char* kHostileName = "<script>alert(1)</script>\"'&.jpg";
 
 }  // namespace w8a8::test

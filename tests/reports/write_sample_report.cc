@@ -1,6 +1,7 @@
-// write_sample_report FOLDER: the sample report as report.{json,h5,html} and run.json, and once
-// more as other_run.h5 with other run-dependent facts.
+// write_sample_report FOLDER [BLOCKS]: the sample report as report.{json,h5,html} and run.json, and
+// once more as other_run.h5 with other run-dependent facts.
 #include <filesystem>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -8,12 +9,12 @@
 #include "tests/reports/sample_report.h"
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    fmt::print(stderr, "usage: write_sample_report FOLDER\n");
+  if (argc != 2 && argc != 3) {
+    fmt::print(stderr, "usage: write_sample_report FOLDER [BLOCKS]\n");
     return 2;
   }
   const std::filesystem::path folder = argv[1];
-  const w8a8::Report report = w8a8::test::SampleReport(12);
+  const w8a8::Report report = w8a8::test::SampleReport(argc == 3 ? std::stoi(argv[2]) : 12);
   w8a8::RunInfo other;
   other.command = "another run";
   for (const auto& [name, run] : {std::pair("one", w8a8::test::SampleRun()), {"two", other}}) {

@@ -1,0 +1,29 @@
+// The plots of one site's card.
+#pragma once
+
+#include "reports/report.h"
+#include "reports/svg_plot.h"
+
+namespace w8a8 {
+
+// `choice`: how the plan treats the site; nullptr where nothing is known of it.
+
+// Share of the inputs by magnitude, both axes logarithmic, each sign a line; the clip is marked.
+// Magnitudes more than 2^-14 below the largest are not drawn: they are code 0 at every clip.
+Plot DistributionPlot(const SiteCard& card, const PlanChoice* choice);
+// Mean squared error of the input under one static scale over the clip.
+Plot ClipErrorPlot(const SiteCard& card, const PlanChoice* choice);
+Plot ChannelPlot(const SiteCard& card);
+Plot PositionPlot(const SiteCard& card);
+Plot CodePlot(const SiteCard& card);
+
+// What CodePlot() amounts to.
+struct CodeUse {
+  int used = 0;      // of the 255 codes
+  double zeros = 0;  // fraction of the inputs with code 0
+  double ends = 0;   // with code -127 or 127
+  double entropy_bits = 0;
+};
+CodeUse CodeUseOf(const SiteCard& card);
+
+}  // namespace w8a8

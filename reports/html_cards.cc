@@ -1,0 +1,194 @@
+#include "reports/html_cards.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "reports/card_plots.h"
+#include "reports/png_image.h"
+#include "reports/text.h"
+#include "runtime/base/half.h"
+
+namespace w8a8::html {
+namespace {
+
+using List = kainjow::mustache::list;
+
+constexpr size_t kGalleryMaps = 4;
+constexpr size_t kLoudestSites = 5;
+
+const SiteCard* CardOf(const Report& report, const std::string& site) {
+  for (const SiteCard& card : report.cards) {
+    if (card.site == site) return &card;
+  }
+  return nullptr;
+}
+
+const PlanChoice* ChoiceOf(const Report& report, const std::string& site) {
+  for (const PlanChoice& choice : report.plan_choices) {
+    if (choice.site == site) return &choice;
+  }
+  return nullptr;
+}
+
+// Guiltiest first, on the reference's input.
+std::vector<std::string> SitesByGuilt(const Report& report) {
+  std::vector<std::string> sites;
+  const ArmReport* arm = ChosenArm(report, "int8");
+  if (arm == nullptr) return sites;
+  for (const size_t i : WorstSites(report, arm->name, "teacher_forced", report.sites.size())) {
+    sites.push_back(report.sites[i].site);
+  }
+  return sites;
+}
+
+Data MapData(const OutlierMap& map) {
+  if (map.absmax.empty()) return Data(false);
+  Data data;
+  data.set("png", OutlierMapPng(map));
+  data.set("image", Shown(map.image));
+  data.set("tokens_per_row", fmt::format("{}", map.tokens_per_row));
+  data.set("channels_per_column", fmt::format("{}", map.channels_per_column));
+  data.set("pooled", map.tokens_per_row > 1 || map.channels_per_column > 1);
+  return data;
+}
+
+std::string LoudestChannels(const SiteCard& card) {
+  std::string text;
+  for (size_t i = 0; i < card.top_channel.size(); ++i) {
+    text += fmt::format("{}{}: {}", i == 0 ? "" : ", ", card.top_channel[i],
+                        FormatShort(card.top_channel_absmax[i]));
+  }
+  return text;
+}
+
+void AddFigures(const Report& report, const SiteCard& card, Data& row) {
+  const PlanChoice* choice = ChoiceOf(report, card.site);
+  if (choice != nullptr) {
+    row.set("granularity", Shown(choice->granularity));
+    row.set("rule", Shown(choice->rule));
+  }
+  row.set("calibrated", !card.bin_edge.empty());
+  row.set("absmax", FormatShort(card.absmax));
+  row.set("channels", FormatCount(static_cast<uint64_t>(card.channels)));
+  row.set("loudest", LoudestChannels(card));
+  row.set("median", FormatShort(card.channel_absmax_median));
+  const double loudest = card.top_channel_absmax.empty() ? kUndefined : card.top_channel_absmax[0];
+  row.set("ratio", FormatShort(loudest / card.channel_absmax_median));
+  row.set("has_codes", !card.code_count.empty());
+  const CodeUse use = CodeUseOf(card);
+  row.set("codes_used", fmt::format("{}", use.used));
+  row.set("codes_zero", FormatShare(use.zeros));
+  row.set("codes_end", FormatShort(100 * use.ends));
+  row.set("codes_bits", FormatDb(use.entropy_bits));
+  const ArmReport* arm = ChosenArm(report, "int8");
+  for (const SiteReport& site : report.sites) {
+    if (arm == nullptr || site.site != card.site || site.arm != arm->name) continue;
+    if (site.view != "propagated") continue;
+    row.set("saturation", FormatShort(100 * site.saturation));
+  }
+}
+
+Data CardRow(const Report& report, const SiteCard& card, size_t place) {
+  const PlanChoice* choice = ChoiceOf(report, card.site);
+  Data row;
+  row.set("site", Shown(card.site));
+  row.set("place", fmt::format("{}", place));
+  AddFigures(report, card, row);
+  row.set("distribution", PlotData(DistributionPlot(card, choice)));
+  row.set("clip_error", PlotData(ClipErrorPlot(card, choice)));
+  row.set("channel_strip", PlotData(ChannelPlot(card)));
+  row.set("position_strip", PlotData(PositionPlot(card)));
+  row.set("code_use", PlotData(CodePlot(card)));
+  row.set("map", MapData(card.map));
+  return row;
+}
+
+}  // namespace
+
+Data CardRows(const Report& report) {
+  const SiteOrder order = OrderOfSites(report);
+  List rows;
+  for (const SiteCard& card : report.cards) {
+    const auto place = order.place.find(card.site);
+    if (place != order.place.end()) rows.push_back(CardRow(report, card, place->second));
+  }
+  return Data(rows);
+}
+
+Data MapRows(const Report& report) {
+  const SiteOrder order = OrderOfSites(report);
+  List rows;
+  for (const std::string& site : SitesByGuilt(report)) {
+    const SiteCard* card = CardOf(report, site);
+    if (card == nullptr || card->map.absmax.empty()) continue;
+    Data row;
+    row.set("site", Shown(site));
+    row.set("place", fmt::format("{}", order.place.at(site)));
+    row.set("map", MapData(card->map));
+    rows.push_back(row);
+    if (rows.size() == kGalleryMaps) break;
+  }
+  return Data(rows);
+}
+
+Data WorstImageRows(const Report& report) {
+  List rows;
+  for (const WorstImage& image : report.worst_images) {
+    Data row;
+    row.set("file", Shown(image.file));
+    row.set("sqnr_db", FormatDb(image.sqnr_db));
+    row.set("cosine", FormatFraction(image.cosine));
+    row.set("has_answer", !image.answer.empty());
+    row.set("reference_answer", Shown(image.reference_answer));
+    row.set("answer", Shown(image.answer));
+    row.set("differs", image.answer != image.reference_answer);
+    row.set("has_accepted", !image.accepted.empty());
+    row.set("accepted", Shown(image.accepted));
+    row.set("has_thumbnail", !image.thumbnail.empty());
+    if (!image.thumbnail.empty()) {
+      row.set("png", PngDataUri(image.thumbnail, image.height, image.width));
+      row.set("width", fmt::format("{}", image.width));
+      row.set("height", fmt::format("{}", image.height));
+    }
+    rows.push_back(row);
+  }
+  return Data(rows);
+}
+
+Data ReferenceRows(const Report& report) {
+  std::vector<const SiteCard*> loudest;
+  for (const SiteCard& card : report.cards) {
+    if (std::isfinite(card.absmax)) loudest.push_back(&card);
+  }
+  std::stable_sort(loudest.begin(), loudest.end(),
+                   [](const SiteCard* a, const SiteCard* b) { return a->absmax > b->absmax; });
+  loudest.resize(std::min(loudest.size(), kLoudestSites));
+  List rows;
+  for (const SiteCard* card : loudest) {
+    Data row;
+    row.set("site", Shown(card->site));
+    row.set("absmax", FormatShort(card->absmax));
+    row.set("headroom", fmt::format("{:.0f}", static_cast<double>(kMaxHalf) / card->absmax));
+    row.set("channel", card->top_channel.empty() ? "–" : fmt::format("{}", card->top_channel[0]));
+    row.set("ratio", FormatShort(card->absmax / card->channel_absmax_median));
+    rows.push_back(row);
+  }
+  return Data(rows);
+}
+
+Data KeepRows(const Report& report) {
+  List rows;
+  for (const std::string& site : SitesByGuilt(report)) {
+    Data row;
+    // As plan.json spells it; the names of real sites need no escapes.
+    row.set("line", Shown(nlohmann::ordered_json(ValidUtf8(site)).dump() + ": null"));
+    row.set("beyond", rows.size() >= kLoudestSites);
+    rows.push_back(row);
+  }
+  return Data(rows);
+}
+
+}  // namespace w8a8::html
