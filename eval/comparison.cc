@@ -1,9 +1,13 @@
 #include "eval/comparison.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <numeric>
 #include <utility>
+
+#include <fmt/core.h>
 
 #include "eval/evaluate.h"
 #include "eval/progress.h"
@@ -11,7 +15,6 @@
 #include "eval/site_cards.h"
 #include "eval/summary.h"
 #include "eval/worst_images.h"
-#include "reports/json_writer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 
@@ -158,9 +161,15 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
 void PrintComparison(const Comparison& comparison, const Options& options,
                      const std::filesystem::path& folder) {
   if (options.json) {
-    std::fputs(ReportJsonText(comparison.report).c_str(), stdout);
+    std::fputs(SummaryJson(comparison.report, comparison.run, folder).c_str(), stdout);
   } else if (!options.quiet) {
-    std::fputs(SummaryText(comparison.report, comparison.run, folder).c_str(), stdout);
+    const std::string text = SummaryText(comparison.report, comparison.run, folder);
+    const size_t verdict = text.find("\n\n");
+    const std::string& ship = comparison.report.verdict.ship;
+    const char* colour = ship == "yes" ? "\033[1;32m" : ship == "no" ? "\033[1;31m" : "\033[1;33m";
+    const bool coloured = MayColour(STDOUT_FILENO);
+    fmt::print("{}{}{}{}", coloured ? colour : "", text.substr(0, verdict),
+               coloured ? "\033[0m" : "", text.substr(verdict));
   }
 }
 

@@ -33,7 +33,7 @@ struct Comparison {
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
                    const Options& options, const ComparisonInput& input, RunClock& clock);
 
-// The summary, or with --json the report itself, on stdout; nothing with --quiet.
+// The summary, or with --json the same as JSON, on stdout; nothing with --quiet.
 void PrintComparison(const Comparison& comparison, const Options& options,
                      const std::filesystem::path& folder);
 

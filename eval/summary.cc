@@ -5,6 +5,9 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "reports/json_writer.h"
 
 namespace w8a8 {
 namespace {
@@ -19,6 +22,10 @@ std::string Db(const OutputErrors& errors) {
                      errors.sqnr_db.high);
 }
 
+std::string Fixed(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
+}
+
 std::string Percent(const std::optional<Estimate>& estimate) {
   if (!estimate || std::isnan(estimate->value)) return "-";
   return fmt::format("{:.1f}", 100 * estimate->value);
@@ -30,12 +37,21 @@ std::string PercentInterval(const std::optional<Estimate>& estimate) {
                      100 * estimate->high);
 }
 
-std::string ArmLine(const ArmReport& arm, const std::string& output) {
+// One arm: name, SQNR, cosine, top-1, agreement, milliseconds of one image on one thread.
+std::string ArmLine(const ArmReport& arm, const std::string& output, const RunInfo& run) {
   const auto errors = arm.outputs.find(output);
-  return fmt::format("{:<24} {:<20} {:>6}  {}\n", arm.name,
-                     errors == arm.outputs.end() ? "reference" : Db(errors->second),
-                     Percent(arm.top1), PercentInterval(arm.agreement));
+  const bool compared = errors != arm.outputs.end();
+  const bool timed = arm.precision == "fp16" || arm.chosen;
+  const auto latency = run.latency.find(arm.precision);
+  const std::string line = fmt::format(
+      "{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}", arm.name, compared ? Db(errors->second) : "reference",
+      compared ? Fixed(errors->second.cosine_mean.value, 4) : "-", Percent(arm.top1),
+      compared ? PercentInterval(arm.agreement) : "-",
+      timed && latency != run.latency.end() ? Fixed(latency->second.ms_per_image, 1) : "");
+  return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
+
+bool IsHeadArm(const ArmReport& arm) { return arm.chosen || arm.precision == "fp16"; }
 
 bool IsSweepPoint(const ArmReport& arm) {
   return arm.precision == "int8" && !arm.chosen && arm.granularity;
@@ -53,6 +69,10 @@ const ArmReport* BestPoint(const Report& report, const std::string& output) {
     if (best == nullptr || sqnr(arm) > sqnr(*best)) best = &arm;
   }
   return best;
+}
+
+uint64_t Differing(const CheckCounts& checks) {
+  return checks.code_mismatches + checks.int32_mismatches + checks.output_mismatches;
 }
 
 std::string Wrapped(const std::string& text) {
@@ -81,31 +101,69 @@ std::string SummaryText(const Report& report, const RunInfo& run,
                         const std::filesystem::path& folder) {
   const std::string output = MainOutput(report);
   std::string text = Wrapped(report.verdict.text) + "\n";
-  text +=
-      fmt::format("{:<24} {:<20} {:>6}  {}\n", "arm", output + " SQNR dB", "top-1", "agreement %");
+  text += fmt::format("{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}\n", "arm", output + " SQNR dB", "cosine",
+                      "top-1", "agreement %", "ms/img");
   for (const ArmReport& arm : report.arms) {
-    if (arm.chosen || arm.precision == "fp16") text += ArmLine(arm, output);
+    if (IsHeadArm(arm)) text += ArmLine(arm, output, run);
   }
   if (const ArmReport* best = BestPoint(report, output)) {
-    text += "best of the sweep:\n" + ArmLine(*best, output);
+    text += "best of the sweep, and CLIP_RANGE = 5:\n" + ArmLine(*best, output, run);
   }
   for (const ArmReport& arm : report.arms) {
-    if (IsSweepPoint(arm) && arm.clip_range == 5.0) text += ArmLine(arm, output);
+    if (IsSweepPoint(arm) && arm.clip_range == 5.0) text += ArmLine(arm, output, run);
   }
   text += "\nworst sites (int8/plan, on the reference's input):\n";
   for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
     text += fmt::format("  {:<24} {:.1f} dB\n", report.sites[i].site, report.sites[i].sqnr_db);
   }
   const CheckCounts& checks = report.checks.total;
-  text += fmt::format("checks     {} codes, {} accumulators, {} outputs compared; {} differ\n",
-                      checks.codes_compared, checks.int32_compared, checks.outputs_compared,
-                      checks.code_mismatches + checks.int32_mismatches + checks.output_mismatches);
-  if (!report.skipped_images.empty()) {
-    text += fmt::format("skipped    {} images, see the report\n", report.skipped_images.size());
-  }
+  text += fmt::format(
+      "checks     {} differ among {:.3g} codes, {:.3g} accumulators, {:.3g} outputs\n",
+      Differing(checks), static_cast<double>(checks.codes_compared),
+      static_cast<double>(checks.int32_compared), static_cast<double>(checks.outputs_compared));
   text += fmt::format("memory     {:.0f} MiB at most\n",
                       static_cast<double>(run.peak_memory_bytes) / (1024.0 * 1024.0));
-  return text + fmt::format("report     {}\n", (folder / "report.html").string());
+  if (!report.skipped_images.empty()) {
+    text.insert(text.size() - 1,
+                fmt::format("; {} images skipped, see the report", report.skipped_images.size()));
+  }
+  text += fmt::format("report     {}\n", (folder / "report.html").string());
+  const std::filesystem::path quantized = folder / "quantized";
+  if (std::filesystem::exists(quantized))
+    text += fmt::format("weights    {}\n", quantized.string());
+  return text;
+}
+
+std::string SummaryJson(const Report& report, const RunInfo& run,
+                        const std::filesystem::path& folder) {
+  using Json = nlohmann::ordered_json;
+  const Json all = ReportToJson(report);
+  const std::string output = MainOutput(report);
+  const ArmReport* best = BestPoint(report, output);
+  Json json{{"schema", "w8a8-summary/1"}, {"verdict", all["verdict"]}, {"main_output", output}};
+  json["arms"] = Json::array();
+  json["best_sweep_point"] = nullptr;
+  json["clip_range_5"] = Json::array();
+  for (size_t i = 0; i < report.arms.size(); ++i) {
+    const ArmReport& arm = report.arms[i];
+    if (IsHeadArm(arm)) json["arms"].push_back(all["arms"][i]);
+    if (&arm == best) json["best_sweep_point"] = all["arms"][i];
+    if (IsSweepPoint(arm) && arm.clip_range == 5.0) json["clip_range_5"].push_back(all["arms"][i]);
+  }
+  json["worst_sites"] = Json::array();
+  for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
+    json["worst_sites"].push_back(all["sites"][i]);
+  }
+  const CheckCounts& checks = report.checks.total;
+  json["checks"] = {{"int32_compared", checks.int32_compared},
+                    {"codes_compared", checks.codes_compared},
+                    {"outputs_compared", checks.outputs_compared},
+                    {"mismatches", Differing(checks)}};
+  json["skipped_images"] = report.skipped_images.size();
+  json["latency"] = RunToJson(run)["latency"];
+  json["peak_memory_bytes"] = run.peak_memory_bytes;
+  json["folder"] = folder.string();
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace w8a8

@@ -8,7 +8,12 @@
 
 namespace w8a8 {
 
+// Only a line with a path can be longer.
 std::string SummaryText(const Report& report, const RunInfo& run,
+                        const std::filesystem::path& folder);
+
+// The same as one JSON object: arms and sites have the members of report.json.
+std::string SummaryJson(const Report& report, const RunInfo& run,
                         const std::filesystem::path& folder);
 
 }  // namespace w8a8

@@ -1,0 +1,98 @@
+#include "eval/summary.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace w8a8::test {
+namespace {
+
+ArmReport MadeArm(const std::string& name, const std::string& precision) {
+  ArmReport arm;
+  arm.name = name;
+  arm.precision = precision;
+  arm.top1 = Estimate{1, 0.9841, 1};
+  if (precision == "fp16") return arm;
+  arm.agreement = Estimate{1, 0.9841, 1};
+  arm.outputs["pooled"].sqnr_db = {-10.61, -11.12, -10.04};  // the widest of its kind
+  arm.outputs["pooled"].cosine_mean = {0.99894, 0.9, 1};
+  return arm;
+}
+
+ArmReport Point(double clip_range, const std::string& name) {
+  ArmReport arm = MadeArm(name, "int8");
+  arm.granularity = "per-tensor";
+  arm.clip_range = clip_range;
+  return arm;
+}
+
+// Everything that the summary can show, at its widest.
+Report FullReport() {
+  Report report;
+  report.verdict.ship = "undecided";
+  for (int i = 0; i < 42; ++i) report.verdict.text += "agrees ";
+  ArmReport fake = MadeArm("fake/plan", "fake"), int8 = MadeArm("int8/plan", "int8");
+  fake.chosen = int8.chosen = true;
+  report.arms = {MadeArm("fp16", "fp16"),
+                 fake,
+                 int8,
+                 Point(5, "int8/per-token/5"),
+                 Point(5, "int8/per-tensor/5"),
+                 Point(20, "int8/per-tensor/20")};
+  report.arms.back().outputs["pooled"].sqnr_db.value = 30;
+  for (const char* site :
+       {"blocks.26.attn.qkv", "blocks.26.attn.proj", "blocks.26.mlp.fc1", "blocks.26.mlp.fc2"}) {
+    SiteReport row;
+    row.site = site;
+    row.arm = "int8/plan";
+    row.view = "teacher_forced";
+    row.sqnr_db = 20;
+    report.sites.push_back(row);
+  }
+  report.checks.total.codes_compared = 1'397'975'040'000;
+  report.checks.total.int32_compared = 1'806'520'320'000;
+  report.checks.total.outputs_compared = 999'999'999'999;
+  report.skipped_images = {{"a", "b"}};
+  return report;
+}
+
+RunInfo MadeRun() {
+  RunInfo run;
+  run.latency["fp16"].ms_per_image = 1234.56;
+  run.latency["fake"].ms_per_image = 1333.25;
+  run.latency["int8"].ms_per_image = 617.28;
+  run.peak_memory_bytes = uint64_t{2} << 30;
+  return run;
+}
+
+TEST(Summary, Fits80ColumnsAnd24Lines) {
+  std::istringstream text(SummaryText(FullReport(), MadeRun(), "out"));
+  int lines = 0;
+  for (std::string line; std::getline(text, line); ++lines) {
+    EXPECT_LE(line.size(), 80u) << line;
+  }
+  EXPECT_LE(lines, 22);  // room for the line about quantized/ and for the prompt
+}
+
+TEST(Summary, ShowsArmsBestPointWorstSitesAndFiles) {
+  const std::string text = SummaryText(FullReport(), MadeRun(), "out");
+  for (const char* part : {"-10.6 [-11.1, -10.0]", "0.9989", "100.0 [98.4, 100.0]", "1234.6",
+                           "1333.2", "617.3", "int8/per-tensor/20", "blocks.26.mlp.fc1", "out/report.html"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
+  EXPECT_EQ(text.find("blocks.26.mlp.fc2"), std::string::npos) << "the fourth worst";
+}
+
+TEST(Summary, IsTheSameForMachines) {
+  const auto json = nlohmann::json::parse(SummaryJson(FullReport(), MadeRun(), "out"));
+  EXPECT_EQ(json["arms"].size(), 3u);
+  EXPECT_EQ(json["best_sweep_point"]["name"], "int8/per-tensor/20");
+  EXPECT_EQ(json["worst_sites"].size(), 3u);
+  EXPECT_EQ(json["clip_range_5"].size(), 2u);
+  EXPECT_EQ(json["latency"]["int8"]["ms_per_image"], 617.28);
+}
+
+}  // namespace
+}  // namespace w8a8::test
