@@ -252,7 +252,8 @@ void AddCommands(CLI::App& app, Options& o) {
 
   c = AddCommand(app, o, "report",
                  "Write the report's page and HDF5 file anew from its JSON files");
-  c->add_option("folder", o.inputs, "A folder with report.json and run.json")->type_name("DIR");
+  c->add_option("folder", o.inputs, "A folder with report.json, run.json and report.h5")
+      ->type_name("DIR");
   AddOut(*c, o, "DIR", "Where to write (default: the same folder)");
 
   c = AddCommand(app, o, "demo",

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "reports/card_plots.h"
 #include "reports/text.h"
 #include "runtime/base/error.h"
 
@@ -22,6 +23,9 @@ void WriteCard(Hdf5OutputFile& file, const SiteCard& card) {
   file.Write(group + "/bin_edge", card.bin_edge);
   file.Write(group + "/negative_count", card.negative_count);
   file.Write(group + "/positive_count", card.positive_count);
+  file.Write(group + "/negative_share", SharePerOctave(card, card.negative_count));
+  file.Write(group + "/positive_share", SharePerOctave(card, card.positive_count));
+  file.Write(group + "/code_share", CodeShare(card));
   file.Write(group + "/clip", card.clip);
   file.Write(group + "/clip_mse", card.clip_mse);
   file.Write(group + "/channel_absmax", card.channel_absmax);

@@ -4,7 +4,8 @@
 //   /cards/<site>/             bin_edge, clip, clip_mse, channel_absmax, top_channel_absmax,
 //                              position_scale, position_scale_mean f64; top_channel i64;
 //                              negative_count, positive_count, code_count u64; outlier_map f16
-//                              [rows, columns]; single numbers are attributes
+//                              [rows, columns]; single numbers are attributes. negative_share,
+//                              positive_share, code_share f64 are what is drawn of the counts
 //   /worst_images/             file, sqnr_db, cosine, reference_answer, answer, accepted;
 //                              thumbnail/<i> u8 [height, width, 3]
 #pragma once

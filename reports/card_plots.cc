@@ -31,16 +31,19 @@ std::vector<PlotPoint> Grouped(const std::vector<double>& values, int64_t per_po
   return points;
 }
 
-std::vector<PlotPoint> SharesOf(const SiteCard& card, const std::vector<uint64_t>& counts,
-                                double total) {
+std::vector<PlotPoint> SharesOf(const SiteCard& card, const std::vector<uint64_t>& counts) {
+  const std::vector<double> shares = SharePerOctave(card, counts);
   std::vector<PlotPoint> points;
-  for (size_t b = 0; b < counts.size(); ++b) {
+  for (size_t b = 0; b < shares.size(); ++b) {
     const double low = card.bin_edge[b], high = card.bin_edge[b + 1];
     if (high < card.absmax * 0x1p-14 || low > card.absmax || low <= 0) continue;
-    const double share = static_cast<double>(counts[b]) / total;
-    points.push_back({.x = std::sqrt(low * high), .y = share, .title = ""});
+    points.push_back({.x = std::sqrt(low * high), .y = shares[b], .title = ""});
   }
   return points;
+}
+
+double Sum(const std::vector<uint64_t>& counts) {
+  return static_cast<double>(std::accumulate(counts.begin(), counts.end(), uint64_t{0}));
 }
 
 std::string Numbered(const char* what, int64_t per_point) {
@@ -62,18 +65,33 @@ std::vector<PlotMark> ClipMarks(const SiteCard& card, const PlanChoice* choice) 
 
 }  // namespace
 
-Plot DistributionPlot(const SiteCard& card, const PlanChoice* choice) {
-  const auto sum = [](const std::vector<uint64_t>& counts) {
-    return static_cast<double>(std::accumulate(counts.begin(), counts.end(), uint64_t{0}));
-  };
+std::vector<double> SharePerOctave(const SiteCard& card, const std::vector<uint64_t>& counts) {
   const double total =
-      sum(card.negative_count) + sum(card.positive_count) + static_cast<double>(card.zero_count);
+      Sum(card.negative_count) + Sum(card.positive_count) + static_cast<double>(card.zero_count);
+  std::vector<double> shares;
+  for (size_t b = 0; b < counts.size(); ++b) {
+    const double octaves = std::log2(card.bin_edge[b + 1] / card.bin_edge[b]);  // inf for the first
+    shares.push_back(total > 0 ? static_cast<double>(counts[b]) / total / octaves : 0);
+  }
+  return shares;
+}
+
+std::vector<double> CodeShare(const SiteCard& card) {
+  const double total = Sum(card.code_count);
+  std::vector<double> shares;
+  for (const uint64_t count : card.code_count) {
+    shares.push_back(total > 0 ? static_cast<double>(count) / total : 0);
+  }
+  return shares;
+}
+
+Plot DistributionPlot(const SiteCard& card, const PlanChoice* choice) {
   Plot plot;
   plot.title = fmt::format("Distribution of the input of {}", card.site);
   plot.x = {.label = "|input|", .logarithmic = true, .ticks = {}};
-  plot.y = {.label = "share of values", .logarithmic = true, .ticks = {}};
-  plot.series = {Dense("above zero", 0, SharesOf(card, card.positive_count, total)),
-                 Dense("below zero", 1, SharesOf(card, card.negative_count, total))};
+  plot.y = {.label = "share per octave", .logarithmic = true, .ticks = {}};
+  plot.series = {Dense("above zero", 0, SharesOf(card, card.positive_count)),
+                 Dense("below zero", 1, SharesOf(card, card.negative_count))};
   plot.marks = ClipMarks(card, choice);
   plot.height = 240;
   return plot;
@@ -122,13 +140,10 @@ Plot PositionPlot(const SiteCard& card) {
 }
 
 Plot CodePlot(const SiteCard& card) {
-  const auto total = static_cast<double>(
-      std::accumulate(card.code_count.begin(), card.code_count.end(), uint64_t{0}));
+  const std::vector<double> shares = CodeShare(card);
   std::vector<PlotPoint> points;
-  for (size_t i = 0; i < card.code_count.size(); ++i) {
-    points.push_back({.x = static_cast<double>(i) - 127,
-                      .y = static_cast<double>(card.code_count[i]) / total,
-                      .title = ""});
+  for (size_t i = 0; i < shares.size(); ++i) {
+    points.push_back({.x = static_cast<double>(i) - 127, .y = shares[i], .title = ""});
   }
   Plot plot;
   plot.title = fmt::format("Codes that the input of {} becomes", card.site);
@@ -142,16 +157,14 @@ Plot CodePlot(const SiteCard& card) {
 
 CodeUse CodeUseOf(const SiteCard& card) {
   CodeUse use;
-  const auto total = static_cast<double>(
-      std::accumulate(card.code_count.begin(), card.code_count.end(), uint64_t{0}));
-  if (total == 0) return use;
-  for (const uint64_t count : card.code_count) {
-    const double share = static_cast<double>(count) / total;
-    use.used += count > 0 ? 1 : 0;
-    if (count > 0) use.entropy_bits -= share * std::log2(share);
+  const std::vector<double> shares = CodeShare(card);
+  if (Sum(card.code_count) == 0) return use;
+  for (const double share : shares) {
+    use.used += share > 0 ? 1 : 0;
+    if (share > 0) use.entropy_bits -= share * std::log2(share);
   }
-  use.zeros = static_cast<double>(card.code_count[127]) / total;
-  use.ends = static_cast<double>(card.code_count.front() + card.code_count.back()) / total;
+  use.zeros = shares[127];
+  use.ends = shares.front() + shares.back();
   return use;
 }
 

@@ -8,6 +8,11 @@ namespace w8a8 {
 
 // `choice`: how the plan treats the site; nullptr where nothing is known of it.
 
+// What is plotted of counts: the share of all inputs in each bin, for one power of two in magnitude
+// (the bins are linear within each); and the share of each code.
+std::vector<double> SharePerOctave(const SiteCard& card, const std::vector<uint64_t>& counts);
+std::vector<double> CodeShare(const SiteCard& card);
+
 // Share of the inputs by magnitude, both axes logarithmic, each sign a line; the clip is marked.
 // Magnitudes more than 2^-14 below the largest are not drawn: they are code 0 at every clip.
 Plot DistributionPlot(const SiteCard& card, const PlanChoice* choice);

@@ -13,7 +13,7 @@ namespace {
 
 // In units of the view box; small enough that 13-unit text is readable on a telephone.
 constexpr double kWidth = 560;
-constexpr double kLeft = 58, kRight = 14, kTop = 12, kBottom = 46;
+constexpr double kLeft = 64, kRight = 14, kTop = 12, kBottom = 46;
 
 // Maps one axis' values to view-box coordinates.
 class AxisScale {
@@ -204,7 +204,9 @@ std::vector<PlotTick> LogTicks(double low, double high, int count) {
     for (const double factor : {1.0, 2.0, 5.0}) {
       const double at = factor * std::pow(10, decade);
       if ((few || factor == 1.0) && at >= low && at <= high) {
-        ticks.push_back({at, fmt::format("{:g}", at)});
+        const bool tiny = at < 0.001;  // "1e-4", not "0.0001": it must not reach the label
+        ticks.push_back(
+            {at, tiny ? fmt::format("{:g}e{}", factor, decade) : fmt::format("{:g}", at)});
       }
     }
   }

@@ -115,7 +115,7 @@ TEST(LogTicks, AreDecadesOrTheirParts) {
     return text;
   };
   EXPECT_EQ(labels(0.9, 120), "1 2 5 10 20 50 100 ");
-  EXPECT_EQ(labels(1e-6, 10), "1e-06 1e-05 0.0001 0.001 0.01 0.1 1 10 ");
+  EXPECT_EQ(labels(1e-6, 10), "1e-6 1e-5 1e-4 0.001 0.01 0.1 1 10 ");
 }
 
 }  // namespace
