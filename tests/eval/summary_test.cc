@@ -78,8 +78,9 @@ TEST(Summary, Fits80ColumnsAnd24Lines) {
 
 TEST(Summary, ShowsArmsBestPointWorstSitesAndFiles) {
   const std::string text = SummaryText(FullReport(), MadeRun(), "out");
-  for (const char* part : {"-10.6 [-11.1, -10.0]", "0.9989", "100.0 [98.4, 100.0]", "1234.6",
-                           "1333.2", "617.3", "int8/per-tensor/20", "blocks.26.mlp.fc1", "out/report.html"}) {
+  for (const char* part :
+       {"-10.6 [-11.1, -10.0]", "0.9989", "100.0 [98.4, 100.0]", "1234.6", "1333.2", "617.3",
+        "int8/per-tensor/20", "blocks.26.mlp.fc1", "out/report.html"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
   EXPECT_EQ(text.find("blocks.26.mlp.fc2"), std::string::npos) << "the fourth worst";
