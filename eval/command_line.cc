@@ -264,11 +264,22 @@ void AddCommands(CLI::App& app, Options& o) {
               "instead; --seed chooses them");
   AddGroups(*c, o, {AddRun});
 
-  for (const char* later : {"inspect", "diff", "bench"}) {
-    c = app.add_subcommand(later, "(not in this version)");
-    c->allow_extras();
-    c->callback([later] { FailUsage("{}: this command is not in this version.", later); });
-  }
+  c = AddCommand(app, o, "inspect",
+                 "What a checkpoint, quantized/ folder, report, stats.h5 or plan.json holds");
+  c->add_option("path", o.inputs, "A file or folder that this tool reads or writes")
+      ->type_name("PATH");
+  AddText(*c, "--model", o.model, "DIR", "The same for a model folder");
+  AddText(*c, "--model-prefix", o.model_prefix, "P",
+          "Key prefix of the tower, where a checkpoint holds several");
+
+  c = AddCommand(app, o, "diff",
+                 "What differs between two reports, stats files, plans or quantized folders");
+  c->add_option("paths", o.inputs, "Two of a kind")->type_name("A B");
+  c->add_flag("--ignore-run", o.ignore_run, "Without what depends on the run: times, host, memory");
+
+  c = app.add_subcommand("bench", "(not in this version)");
+  c->allow_extras();
+  c->callback([] { FailUsage("bench: this command is not in this version."); });
 }
 
 // CLI11's messages for unknown flags and missing values, in this tool's form.
@@ -296,7 +307,9 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
       "w8a8-calib");
   app.require_subcommand(0, 1);
   app.footer(
-      "Exit: 0 done, 1 error, 2 bad command line, 3 below a threshold asked for.\n"
+      "Exit: 0 done, 1 error, 2 bad command line, 3 below a threshold asked for (diff: "
+      "different),\n"
+      "130 interrupted.\n"
       "Results go to stdout, progress and errors to stderr.");
   bool version = false;
   app.add_flag("--version", version, "Version, kernel sets built and usable, device");

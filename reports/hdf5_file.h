@@ -16,6 +16,7 @@
 namespace w8a8 {
 
 using Hdf5Shape = std::vector<int64_t>;
+std::string Hdf5ShapeText(const Hdf5Shape& shape);  // "[3, any]", where -1 stands for any
 
 // No dataset that we read may claim more than this, unless the caller allows it.
 constexpr uint64_t kMaxDatasetBytes = uint64_t{4} << 30;

@@ -22,15 +22,6 @@ constexpr uint64_t kMaxStrings = uint64_t{1} << 24;
 constexpr uint64_t kMaxTextBytes = uint64_t{1} << 20;
 constexpr uint64_t kMaxChildren = uint64_t{1} << 20;
 
-std::string ShapeText(const Hdf5Shape& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    text += i > 0 ? ", " : "";
-    text += shape[i] < 0 ? "any" : fmt::format("{}", shape[i]);
-  }
-  return text + "]";
-}
-
 // Two objects at once: the dataset and its extent.
 struct Dataset {
   Handle dataset;
@@ -70,8 +61,8 @@ uint64_t CheckedElements(const std::string& file, const std::string& object, con
     matches = expected[i] < 0 || shape[i] == expected[i];
   }
   if (!matches) {
-    Fail("{}: '{}' has the shape {}; {} is expected here.", file, object, ShapeText(shape),
-         ShapeText(expected));
+    Fail("{}: '{}' has the shape {}; {} is expected here.", file, object, Hdf5ShapeText(shape),
+         Hdf5ShapeText(expected));
   }
   const uint64_t most = max_bytes / element_bytes;
   uint64_t elements = 1;
@@ -79,7 +70,7 @@ uint64_t CheckedElements(const std::string& file, const std::string& object, con
     if (extent == 0) return 0;
     if (elements > most / static_cast<uint64_t>(extent)) {
       Fail("{}: '{}' claims the shape {}, more than the {} bytes allowed for it.", file, object,
-           ShapeText(shape), max_bytes);
+           Hdf5ShapeText(shape), max_bytes);
     }
     elements *= static_cast<uint64_t>(extent);
   }
@@ -133,6 +124,15 @@ AttributeParts OpenAttribute(const std::string& file, hid_t file_id, const std::
 }
 
 }  // namespace
+
+std::string Hdf5ShapeText(const Hdf5Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += i > 0 ? ", " : "";
+    text += shape[i] < 0 ? "any" : fmt::format("{}", shape[i]);
+  }
+  return text + "]";
+}
 
 Hdf5InputFile::Hdf5InputFile(const std::filesystem::path& path)
     : state_(std::make_unique<State>()) {

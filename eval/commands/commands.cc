@@ -2,8 +2,10 @@
 
 #include <array>
 
+#include "eval/commands/diff.h"
 #include "eval/commands/encode.h"
 #include "eval/commands/evaluate_commands.h"
+#include "eval/commands/inspect.h"
 #include "eval/commands/linear.h"
 #include "eval/commands/merge.h"
 #include "eval/commands/preprocess.h"
@@ -17,7 +19,9 @@ std::span<const Command> Commands() {
       Command{"calibrate", RunCalibrate},
       Command{"compare", RunCompare},
       Command{"demo", RunDemo},
+      Command{"diff", RunDiff},
       Command{"encode", RunEncode},
+      Command{"inspect", RunInspect},
       Command{"linear", RunLinear},
       Command{"merge", RunMerge},
       Command{"plan", RunPlan},

@@ -109,8 +109,6 @@ TEST(CommandLine, NamesWhatItRefuses) {
 TEST(CommandLine, SaysWhatComesLater) {
   const std::vector<std::vector<const char*>> later = {
       {"bench"},
-      {"inspect", "--model", "m"},
-      {"diff", "a", "b"},
       {"encode", "--attention", "int8"},
       {"encode", "--attention", "bf16"},
       {"encode", "--embeds", "f"},
