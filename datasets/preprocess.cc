@@ -55,6 +55,15 @@ RgbImage PasteOnBlack(const RgbImage& part, const AxisCrop& x, const AxisCrop& y
   return out;
 }
 
+RgbImage CopyWindow(const RgbImage& image, const Window& window) {
+  RgbImage out(window.width, window.height);
+  for (int row = 0; row < window.height; ++row) {
+    std::memcpy(out.row(row), image.row(window.y + row) + static_cast<size_t>(window.x) * 3,
+                static_cast<size_t>(window.width) * 3);
+  }
+  return out;
+}
+
 // One expression per operation: each rounds to binary32 as the array operation it stands for.
 float ValueOfLevel(const PreprocessConfig& config, int level, size_t channel) {
   const auto raw = static_cast<float>(level);
@@ -98,6 +107,26 @@ RgbImage Preprocessor::ResizeAndCrop(const RgbImage& image) const {
                                config_.filter, config_.resampler);
   if (ImageSize{part.width, part.height} == crop) return part;
   return PasteOnBlack(part, x, y, crop);
+}
+
+std::vector<RgbImage> Preprocessor::Views(const RgbImage& image) const {
+  std::vector<RgbImage> views;
+  const ImageSize tile = config_.resize;
+  const TileGrid grid = config_.tiling
+                            ? ChooseTileGrid({image.width, image.height}, tile, *config_.tiling)
+                            : TileGrid{};
+  const int tiles = grid.columns * grid.rows;
+  if (tiles > 1) {
+    const ImageSize canvas{tile.width * grid.columns, tile.height * grid.rows};
+    const RgbImage resized = Resize(image, canvas, config_.filter, config_.resampler);
+    for (int i = 0; i < tiles; ++i) {
+      const int x = i % grid.columns * tile.width, y = i / grid.columns * tile.height;
+      views.push_back(CopyWindow(resized, {x, y, tile.width, tile.height}));
+    }
+    if (!config_.tiling->thumbnail) return views;
+  }
+  views.push_back(ResizeAndCrop(image));
+  return views;
 }
 
 std::vector<float> Preprocessor::Normalize(const RgbImage& resized) const {

@@ -18,8 +18,11 @@ class Preprocessor {
   const PreprocessConfig& config() const { return config_; }
   ImageSize size() const { return config_.OutputSize(); }
 
-  // 8-bit pixels of size(), what the encoder will look at. Throws UnreadableImage for an aspect
-  // ratio whose resized image has a side above 2^30.
+  // Everything that the encoder will look at, 8-bit images of size(): the whole image; with
+  // config().tiling its tiles, row by row from the left, and then the thumbnail. Throws
+  // UnreadableImage for an aspect ratio whose resized image has a side above 2^30.
+  std::vector<RgbImage> Views(const RgbImage& image) const;
+  // The whole image alone.
   RgbImage ResizeAndCrop(const RgbImage& image) const;
   // F32 [3, height, width].
   std::vector<float> Normalize(const RgbImage& resized) const;

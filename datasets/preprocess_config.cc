@@ -23,6 +23,11 @@ std::optional<Json> ReadObject(const fs::path& path) {
 }
 
 std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
+  const fs::path model = folder / "config.json";
+  const std::optional<Json> model_json = ReadObject(model);
+  if (model_json && model_json->value("model_type", Json()) == "internvl_chat") {
+    return ReadInternVlChatConfig(*model_json, model);
+  }
   const fs::path hugging_face = folder / "preprocessor_config.json";
   if (const auto json = ReadObject(hugging_face)) {
     // A folder that we exported from a timm model keeps the timm config under this name.
@@ -33,9 +38,8 @@ std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
   if (const auto json = ReadObject(processor); json && json->contains("image_processor")) {
     return ReadHuggingFaceConfig(json->at("image_processor"), processor);
   }
-  const fs::path timm = folder / "config.json";
-  if (const auto json = ReadObject(timm); json && json->contains("pretrained_cfg")) {
-    return ReadTimmConfig(*json, timm);
+  if (model_json && model_json->contains("pretrained_cfg")) {
+    return ReadTimmConfig(*model_json, model);
   }
   return std::nullopt;
 }
@@ -72,7 +76,11 @@ std::string ResizeText(const PreprocessConfig& config) {
   if (config.resize_rule == ResizeRule::kShortestEdge) {
     return fmt::format("shorter side to {}, {}", config.shortest_edge, how);
   }
-  return fmt::format("resize to {}x{}, {}", config.resize.width, config.resize.height, how);
+  const std::string size = fmt::format("{}x{}", config.resize.width, config.resize.height);
+  if (!config.tiling) return fmt::format("resize to {}, {}", size, how);
+  return fmt::format("{} to {} tiles of {}{}, {}", config.tiling->min_tiles,
+                     config.tiling->max_tiles, size,
+                     config.tiling->thumbnail ? " and a thumbnail" : "", how);
 }
 
 }  // namespace
@@ -112,6 +120,10 @@ std::string DescribePreprocessing(const PreprocessConfig& config) {
     text += fmt::format(", mean ({}), std ({})", Triple(config.mean), Triple(config.std_dev));
   }
   text += config.alpha == AlphaRule::kOnWhite ? ", transparency on white" : ", alpha dropped";
+  if (!config.left_out.empty()) {
+    text +=
+        fmt::format("; the whole image only, without the {} of this processor", config.left_out);
+  }
   return text;
 }
 
@@ -119,16 +131,20 @@ std::string PreprocessingSha256(const PreprocessConfig& config) {
   const ImageSize crop = config.crop.value_or(ImageSize{});
   const bool resizes = config.resize_rule != ResizeRule::kNone;
   const bool rescales = config.rescale || config.arithmetic == Arithmetic::kTorch;
+  const std::string tiles = config.tiling
+                                ? fmt::format(" tiles={},{},{}", config.tiling->min_tiles,
+                                              config.tiling->max_tiles, config.tiling->thumbnail)
+                                : "";
   return Sha256Hex(fmt::format(
       "w8a8-preprocessing/1 resize={} {}x{} edge={} filter={} order={} crop={} {}x{} rule={} "
-      "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} arithmetic={}",
+      "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} arithmetic={}{}",
       static_cast<int>(config.resize_rule), config.resize.width, config.resize.height,
       config.shortest_edge, resizes ? FilterName(config.filter) : "",
       resizes ? ResamplerName(config.resampler) : "", config.crop.has_value(), crop.width,
       crop.height, static_cast<int>(config.crop_rule), rescales ? config.rescale_factor : 1.0,
       config.normalize, config.mean[0], config.mean[1], config.mean[2], config.std_dev[0],
       config.std_dev[1], config.std_dev[2], static_cast<int>(config.alpha),
-      static_cast<int>(config.arithmetic)));
+      static_cast<int>(config.arithmetic), tiles));
 }
 
 }  // namespace w8a8

@@ -8,6 +8,7 @@
 
 #include "datasets/decode.h"
 #include "datasets/resample.h"
+#include "datasets/tiling.h"
 
 namespace w8a8 {
 
@@ -49,13 +50,17 @@ struct PreprocessConfig {
   std::array<double, 3> std_dev = {0.5, 0.5, 0.5};
   AlphaRule alpha = AlphaRule::kOnWhite;
   Arithmetic arithmetic = Arithmetic::kNumpy;
+  std::optional<Tiling> tiling;  // with kExact: `resize` is then the size of a tile
+  // What the model's own pipeline shows it besides the whole image, and we do not: "anyres tiles".
+  std::string left_out;
 
   ImageSize OutputSize() const { return crop.value_or(resize); }
 };
 
-// Reads, in this order: preprocessor_config.json (Hugging Face; or a timm config kept under that
-// name), the image_processor of processor_config.json, the pretrained_cfg of config.json (timm).
-// With Resampler::kTorchvision a Hugging Face config is carried out as transformers' torchvision
+// Reads, in this order: config.json of an InternVL chat checkpoint; preprocessor_config.json
+// (Hugging Face; or a timm config kept under that name), the image_processor of
+// processor_config.json, the pretrained_cfg of config.json (timm). With Resampler::kTorchvision a
+// Hugging Face config is carried out as transformers' torchvision
 // ("fast") processors do, crop and arithmetic included. Throws Error for a folder without any of
 // them, for values of the wrong kind, and for everything that is asked for and not supported, by
 // name.

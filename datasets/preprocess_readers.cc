@@ -17,6 +17,8 @@ constexpr std::array<double, 3> kHalf = {0.5, 0.5, 0.5};
 constexpr std::array<double, 3> kClipMean = {0.48145466, 0.4578275, 0.40821073};
 constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
 
+constexpr std::string_view kAnyres = "anyres tiles";
+
 // What a class does where the file is silent (transformers 5, image_processing_pil_*.py).
 struct ProcessorDefaults {
   std::string_view name;
@@ -26,6 +28,7 @@ struct ProcessorDefaults {
   Filter filter;
   bool center_crop;
   std::array<double, 3> mean, std_dev;
+  std::string_view left_out = "";  // what it always shows besides the whole image
 };
 
 constexpr ProcessorDefaults kProcessors[] = {
@@ -34,6 +37,13 @@ constexpr ProcessorDefaults kProcessors[] = {
     {"ViTImageProcessor", 224, true, true, Filter::kBilinear, false, kHalf, kHalf},
     {"DeiTImageProcessor", 256, true, true, Filter::kBicubic, true, kHalf, kHalf},
     {"BitImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
+    {"Gemma3ImageProcessor", 224, true, true, Filter::kBilinear, false, kHalf, kHalf},
+    {"GotOcr2ImageProcessor", 384, true, true, Filter::kBicubic, false, kClipMean, kClipStd},
+    {"LlavaImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
+    {"LlavaNextImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd,
+     kAnyres},
+    {"LlavaOnevisionImageProcessor", 384, true, false, Filter::kBicubic, false, kClipMean, kClipStd,
+     kAnyres},
 };
 
 std::string Where(const std::filesystem::path& source, std::string_view key) {
@@ -79,11 +89,15 @@ const ProcessorDefaults& DefaultsOf(const Json& json, const std::filesystem::pat
 }
 
 // Anything else that would change pixels and that we do not do.
-void RefuseUnsupported(const Json& json, const std::filesystem::path& source) {
-  constexpr std::string_view kKnown[] = {"do_resize",    "do_center_crop", "do_rescale",
-                                         "do_normalize", "do_convert_rgb", "do_reduce_labels"};
+void RefuseUnsupported(const Json& json, const ProcessorDefaults& defaults,
+                       const std::filesystem::path& source) {
+  constexpr std::string_view kKnown[] = {"do_resize",      "do_center_crop", "do_rescale",
+                                         "do_normalize",   "do_convert_rgb", "do_reduce_labels",
+                                         "do_pan_and_scan"};
   for (const auto& [key, value] : json.items()) {
-    const bool known = std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
+    const bool pads_batches = key == "do_pad" && defaults.left_out == kAnyres;
+    const bool known =
+        pads_batches || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
     if (key.starts_with("do_") && !known && value.is_boolean() && value.get<bool>()) {
       Fail("{}: true is not supported; set it to false if the model does without it",
            Where(source, key));
@@ -178,6 +192,25 @@ void ReadCrop(const Json& json, const ProcessorDefaults& defaults, PreprocessCon
   }
 }
 
+void ReadTiles(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {
+  config.left_out = defaults.left_out;
+  if (defaults.left_out == kAnyres && config.resize_rule == ResizeRule::kShortestEdge) {
+    // The whole image is squared first; the shortest edge has nothing left to do.
+    config.resize_rule = ResizeRule::kExact;
+    config.resize = {config.shortest_edge, config.shortest_edge};
+  }
+  if (Flag(json, "do_pan_and_scan", false, config.source_file)) {
+    config.left_out = "pan-and-scan crops";
+  }
+  if (defaults.name != "GotOcr2ImageProcessor") return;
+  // InternVLProcessor asks for tiles itself, whatever the image processor's own file says.
+  const Json* processor_class = Find(json, "processor_class");
+  const bool internvl = processor_class != nullptr && *processor_class == "InternVLProcessor";
+  if (!internvl && !Flag(json, "crop_to_patches", false, config.source_file)) return;
+  const Tiling tiling = ReadTiling(json, "min_patches", "max_patches", config.source_file);
+  if (tiling.max_tiles > 1) config.tiling = tiling;
+}
+
 }  // namespace
 
 double ReadNumber(const Json& value, const std::string& where) {
@@ -210,12 +243,13 @@ std::array<double, 3> ReadPerChannel(const Json& value, const std::string& where
 PreprocessConfig ReadHuggingFaceConfig(const Json& json, const std::filesystem::path& source) {
   if (!json.is_object()) Fail("{}: the image processor's config is not an object", source.string());
   const ProcessorDefaults& defaults = DefaultsOf(json, source);
-  RefuseUnsupported(json, source);
+  RefuseUnsupported(json, defaults, source);
   PreprocessConfig config;
   config.source_file = source;
   config.processor = defaults.name;
   ReadResize(json, defaults, config);
   ReadCrop(json, defaults, config);
+  ReadTiles(json, defaults, config);
   config.rescale = Flag(json, "do_rescale", true, source);
   if (const Json* factor = Find(json, "rescale_factor")) {
     config.rescale_factor = ReadNumber(*factor, Where(source, "rescale_factor"));

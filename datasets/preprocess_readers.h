@@ -1,4 +1,4 @@
-// The readers behind ReadPreprocessConfig, one for each family of config files. Both throw Error
+// The readers behind ReadPreprocessConfig, one for each family of config files. All throw Error
 // that names the file, the key and the value.
 #pragma once
 
@@ -9,15 +9,29 @@
 namespace w8a8 {
 
 // transformers' image processors that do convert, resize, centre crop, rescale, normalize (SigLIP,
-// CLIP, ViT, DeiT, BiT/DINOv2), with the defaults of each class for keys that are absent.
+// CLIP, ViT, DeiT, BiT/DINOv2, Gemma 3, LLaVA, InternVL), with the defaults of each class for keys
+// that are absent. InternVL's is tiled; of the other processors that cut an image up, the view of
+// the whole image is made and `left_out` names the rest.
 PreprocessConfig ReadHuggingFaceConfig(const nlohmann::json& json,
                                        const std::filesystem::path& source);
+
+// An InternVL chat checkpoint's config.json (model_type internvl_chat). Its own code never reads
+// the preprocessor_config.json beside it: RGB without alpha, tiles of force_image_size (default
+// 448) where dynamic_image_size is set, else the square; bicubic, / 255, ImageNet's mean and
+// deviation.
+PreprocessConfig ReadInternVlChatConfig(const nlohmann::json& json,
+                                        const std::filesystem::path& source);
+
+// The tile counts under these two names, 1 to 12 where they are absent.
+constexpr int kMaxTilesPerImage = 64;
+Tiling ReadTiling(const nlohmann::json& json, const char* min_key, const char* max_key,
+                  const std::filesystem::path& source);
 
 // timm's evaluation transform: shorter side (crop_mode "center") or both sides ("squash") to
 // floor(input / crop_pct), centre crop, / 255, normalize.
 PreprocessConfig ReadTimmConfig(const nlohmann::json& json, const std::filesystem::path& source);
 
-// Used by both. A number or a list of three.
+// Used by all. A number or a list of three.
 std::array<double, 3> ReadPerChannel(const nlohmann::json& value, const std::string& where);
 // A length in pixels, 1 to 8192.
 int ReadSide(const nlohmann::json& value, const std::string& where);

@@ -70,7 +70,60 @@ TEST(PreprocessConfig, FindsTheProcessorInEveryPlace) {
             std::string::npos);
 }
 
+TEST(PreprocessConfig, InternVlIsTiledAndSaysSo) {
+  const auto native = FromJson(R"({"image_processor_type": "GotOcr2ImageProcessorFast",
+                                   "processor_class": "InternVLProcessor", "crop_to_patches": false,
+                                   "size": {"height": 448, "width": 448}})");
+  EXPECT_NE(DescribePreprocessing(native).find(
+                "1 to 12 tiles of 448x448 and a thumbnail, bicubic (pillow13)"),
+            std::string::npos)
+      << DescribePreprocessing(native);
+  EXPECT_EQ(native.OutputSize(), (ImageSize{448, 448}));
+  EXPECT_EQ(native.tiling->MaxViews(), 13);
+  const auto chat = FromJson(
+      R"({"model_type": "internvl_chat", "force_image_size": 224, "dynamic_image_size": true,
+          "max_dynamic_patch": 6})",
+      "config.json");
+  EXPECT_NE(DescribePreprocessing(chat).find("InternVL chat: 1 to 6 tiles of 224x224, bicubic"),
+            std::string::npos)
+      << DescribePreprocessing(chat);
+  EXPECT_EQ(chat.tiling->MaxViews(), 6);
+}
+
+TEST(PreprocessConfig, TheDigestCoversTheTiles) {
+  const std::string head = R"({"image_processor_type": "GotOcr2ImageProcessor")";
+  const std::string whole = PreprocessingSha256(FromJson(head + "}"));
+  const std::string tiled = PreprocessingSha256(FromJson(head + R"(, "crop_to_patches": true})"));
+  EXPECT_NE(whole, tiled);
+  EXPECT_NE(tiled, PreprocessingSha256(
+                       FromJson(head + R"(, "crop_to_patches": true, "max_patches": 6})")));
+  // One tile is the whole image.
+  EXPECT_EQ(whole, PreprocessingSha256(
+                       FromJson(head + R"(, "crop_to_patches": true, "max_patches": 1})")));
+}
+
+TEST(PreprocessConfig, OtherTilingsShowTheWholeImageAndSaySo) {
+  const auto text = [](const std::string& json) { return DescribePreprocessing(FromJson(json)); };
+  EXPECT_NE(text(R"({"image_processor_type": "LlavaOnevisionImageProcessor"})")
+                .find("the whole image only, without the anyres tiles"),
+            std::string::npos);
+  EXPECT_NE(text(R"({"image_processor_type": "Gemma3ImageProcessor", "do_pan_and_scan": true})")
+                .find("without the pan-and-scan crops"),
+            std::string::npos);
+  EXPECT_EQ(text(R"({"image_processor_type": "Gemma3ImageProcessor"})").find("whole image only"),
+            std::string::npos);
+}
+
 TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
+  EXPECT_REFUSED(R"({"image_processor_type": "LlavaImageProcessor", "do_pad": true})",
+                 "do_pad: true");
+  EXPECT_REFUSED(R"({"image_processor_type": "GotOcr2ImageProcessor", "crop_to_patches": true,
+                     "min_patches": 4, "max_patches": 3})",
+                 "min_patches = 4 is more than max_patches = 3");
+  EXPECT_REFUSED(R"({"image_processor_type": "GotOcr2ImageProcessor", "crop_to_patches": true,
+                     "max_patches": 65})",
+                 "max_patches = 65; expected a count from 1 to 64");
+
   EXPECT_REFUSED(R"({"image_processor_type": "Siglip2ImageProcessor"})", "'Siglip2ImageProcessor'");
   EXPECT_REFUSED(R"({"size": 224})", "names the processor");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_pad": true})",

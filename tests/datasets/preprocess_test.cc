@@ -4,6 +4,7 @@
 #include <iostream>
 #include <sstream>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "datasets/image_set.h"
@@ -15,18 +16,28 @@
 namespace w8a8::test {
 namespace {
 
+// Of all views, one after the other.
 std::vector<float> PixelValues(const Preprocessor& preprocessor, const RgbImage& image) {
-  return preprocessor.Normalize(preprocessor.ResizeAndCrop(image));
+  std::vector<float> values;
+  for (const RgbImage& view : preprocessor.Views(image)) {
+    const std::vector<float> more = preprocessor.Normalize(view);
+    values.insert(values.end(), more.begin(), more.end());
+  }
+  return values;
+}
+
+Preprocessor PreprocessorOf(const std::string& config, const std::string& resampler) {
+  const auto folder = ScratchFolder("preprocess_golden");
+  const bool chat = config.find("internvl_chat") != std::string::npos;
+  WriteText(folder / (chat ? "config.json" : "preprocessor_config.json"), config);
+  return Preprocessor(ReadPreprocessConfig(folder, ResamplerFromName(resampler)));
 }
 
 class PreprocessGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(PreprocessGolden, PixelValuesEqualThePythonProcessors) {
-  const auto folder = ScratchFolder("preprocess_golden");
-  for (const GoldenRow& row : ReadGoldenTable(GetParam())) {
-    WriteText(folder / "preprocessor_config.json", row.at("config"));
-    const Preprocessor preprocessor(
-        ReadPreprocessConfig(folder, ResamplerFromName(row.at("resampler"))));
+  for (const GoldenRow& row : ReadGoldenTable(fmt::format("preprocess_{}.tsv", GetParam()))) {
+    const Preprocessor preprocessor = PreprocessorOf(row.at("config"), row.at("resampler"));
     const RgbImage image = HashImage(std::stoi(row.at("width")), std::stoi(row.at("height")),
                                      std::stoull(row.at("seed")));
     EXPECT_EQ(Digest(PixelValues(preprocessor, image)), row.at("sha256"))
@@ -34,12 +45,8 @@ TEST_P(PreprocessGolden, PixelValuesEqualThePythonProcessors) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PreprocessGolden,
-                         testing::Values("preprocess_transformers.tsv", "preprocess_timm.tsv"),
-                         [](const auto& test) {
-                           return std::string(test.param).substr(11, 4) == "timm" ? "timm"
-                                                                                  : "transformers";
-                         });
+INSTANTIATE_TEST_SUITE_P(All, PreprocessGolden, testing::Values("transformers", "timm", "internvl"),
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(Preprocess, CalibrationPhotosHavePillowsBytes) {
   const auto folder = DataFolder() / "images/calib";

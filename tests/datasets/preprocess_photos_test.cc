@@ -1,0 +1,80 @@
+// Every family's preprocessing on photos, against the 8-bit pixels of transformers' processors: the
+// PIL ones under Pillow 13 and 12, and the torchvision ones. What normalization makes of all levels
+// is proven on made-up images (preprocess_test.cc).
+#include <array>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "datasets/decode.h"
+#include "datasets/image_set.h"
+#include "datasets/preprocess.h"
+#include "runtime/base/parallel.h"
+#include "tests/datasets/golden_images.h"
+#include "tests/support/environment.h"
+
+namespace w8a8::test {
+namespace {
+
+constexpr size_t kPhotos = 50;
+
+std::vector<std::string> Words(const std::string& text) {
+  std::istringstream in(text);
+  return {std::istream_iterator<std::string>(in), {}};
+}
+
+// Every fourth photo of the calibration set, as the golden script takes them.
+std::vector<RgbImage> Photos(const std::filesystem::path& folder) {
+  const std::vector<ImageFile> files = ListImages(folder).files;
+  std::vector<RgbImage> photos(kPhotos);
+  ParallelFor(kPhotos, 2, [&](int64_t i, int) {
+    photos[static_cast<size_t>(i)] =
+        DecodeFile(files.at(static_cast<size_t>(i) * 4).path, AlphaRule::kOnWhite);
+  });
+  return photos;
+}
+
+std::string ViewsDigest(const Preprocessor& preprocessor, const RgbImage& photo) {
+  std::vector<uint8_t> levels;
+  for (const RgbImage& view : preprocessor.Views(photo)) {
+    levels.insert(levels.end(), view.pixels.begin(), view.pixels.end());
+  }
+  return Digest(levels).substr(0, 12);
+}
+
+class PreprocessPhotos : public testing::TestWithParam<const char*> {};
+
+TEST_P(PreprocessPhotos, HaveTheBytesOfEveryFamilysProcessor) {
+  const auto data = DataFolder() / "images/calib";
+  if (!std::filesystem::exists(data)) W8A8_SKIP_OR_FAIL("data", "no " + data.string());
+  const std::vector<RgbImage> photos = Photos(data);
+  const auto rows = ReadGoldenTable(GetParam());
+  EXPECT_GE(rows.size(), 9u);
+  for (const GoldenRow& row : rows) {
+    const auto folder = ScratchFolder("preprocess_photos");
+    WriteText(folder / "preprocessor_config.json", row.at("config"));
+    const Preprocessor preprocessor(
+        ReadPreprocessConfig(folder, ResamplerFromName(row.at("resampler"))));
+    const std::vector<std::string> expected = Words(row.at("digests"));
+    ASSERT_EQ(expected.size(), kPhotos);
+    std::array<std::string, kPhotos> actual;
+    ParallelFor(kPhotos, 2, [&](int64_t i, int) {
+      actual[static_cast<size_t>(i)] = ViewsDigest(preprocessor, photos[static_cast<size_t>(i)]);
+    });
+    for (size_t i = 0; i < kPhotos; ++i) {
+      EXPECT_EQ(actual[i], expected[i])
+          << row.at("family") << " " << row.at("resampler") << ", photo " << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PreprocessPhotos,
+                         testing::Values("preprocess_photos.tsv", "preprocess_photos12.tsv"),
+                         [](const auto& test) {
+                           return std::string(test.param).find("12") == std::string::npos
+                                      ? "Pillow13AndTorchvision"
+                                      : "Pillow12";
+                         });
+
+}  // namespace
+}  // namespace w8a8::test
