@@ -2,8 +2,10 @@
 
 #include <cstdio>
 
+#include "datasets/preprocess_config.h"
 #include "eval/flag_values.h"
 #include "runtime/base/error.h"
+#include "runtime/base/safetensors.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cuda/cuda_backend.h"
@@ -33,6 +35,20 @@ void ChooseDevice(const Options& options, Session& session) {
   }
 }
 
+// The images of this run decide the grid where the family resizes its position table.
+void FitToImages(const Options& options, EncoderConfig* config) {
+  if (config->position_resize == PositionResize::kNone) return;
+  if (!options.pixels.empty()) {
+    const SafetensorsFile file(options.pixels);
+    const std::vector<int64_t>& shape = file.Get("pixel_values").shape;
+    if (shape.size() == 4) SetImageSize(shape[2], shape[3], config);  // else PixelSource says so
+  } else if (!options.images.empty()) {
+    const ImageSize size =
+        ReadPreprocessConfig(options.model, ResamplerFromName(options.resampler)).OutputSize();
+    SetImageSize(size.height, size.width, config);
+  }
+}
+
 }  // namespace
 
 void RequireFlag(const std::string& value, const char* flag, const char* command) {
@@ -54,6 +70,7 @@ Session OpenSession(const Options& options) {
   Session session;
   ChooseDevice(options, session);
   session.config = ReadEncoderConfig(options.model);
+  FitToImages(options, &session.config);
   if (options.demo_model) session.config.name = "demo";
   session.graph = BuildGraph(session.config, options.residual);
   session.weights =

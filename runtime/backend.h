@@ -27,6 +27,7 @@ class Backend {
   virtual void Run(const NormStep&, Arena&) = 0;
   virtual void Run(const QkNormStep&, Arena&) = 0;
   virtual void Run(const ActivationStep&, Arena&) = 0;
+  virtual void Run(const GateStep&, Arena&) = 0;
   virtual void Run(const AttentionStep&, Arena&) = 0;
   virtual void Run(const AddStep&, Arena&) = 0;
   virtual void Run(const BroadcastStep&, Arena&) = 0;

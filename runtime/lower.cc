@@ -6,6 +6,7 @@
 
 #include "quant/fake_quant.h"
 #include "runtime/base/error.h"
+#include "runtime/encoder/position_table.h"
 
 namespace w8a8 {
 namespace {
@@ -65,10 +66,8 @@ void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan
                                    .out = node.out,
                                    .patch_weight = Fp16Weights("patch_embed"),
                                    .patch_bias = LayerOf("patch_embed").bias,
-                                   .class_token = config.class_token
-                                                      ? Vector("class_token", "")
-                                                      : std::make_shared<std::vector<float>>(),
-                                   .position = Vector("position", ""),
+                                   .prefix = Vector("prefix", ""),
+                                   .position = Positions(),
                                    .channels = config.channels,
                                    .image_height = config.image_height,
                                    .image_width = config.image_width,
@@ -90,12 +89,15 @@ void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan
     case NodeKind::kActivation:
       steps.emplace_back(ActivationStep{.in = node.in, .out = node.out, .kind = config.activation});
       return;
+    case NodeKind::kGate:
+      steps.emplace_back(GateStep{.in = node.in, .out = node.out, .kind = config.activation});
+      return;
     case NodeKind::kQkNorm: {
       steps.emplace_back(QkNormStep{.in_out = node.in,
                                     .q_col = node.q_col,
                                     .k_col = node.k_col,
                                     .width = config.width,
-                                    .eps = config.norm_eps,
+                                    .eps = config.qk_norm_eps,
                                     .q_weight = Vector(node.weight + ".q_norm", "weight"),
                                     .k_weight = Vector(node.weight + ".k_norm", "weight")});
       return;
@@ -234,6 +236,15 @@ const QuantizedLinear& Lowering::Quantized(const std::string& stem) {
 FloatsPtr Lowering::Vector(const std::string& stem, const char* part) {
   FloatsPtr& values = vectors_[stem + "/" + part];
   if (!values) values = std::make_shared<std::vector<float>>(weights_.Vector(stem, part));
+  return values;
+}
+
+FloatsPtr Lowering::Positions() {
+  FloatsPtr& values = vectors_["position/"];
+  if (!values) {
+    values = std::make_shared<std::vector<float>>(
+        PositionRows(graph_.config, weights_.Vector("position", "")));
+  }
   return values;
 }
 

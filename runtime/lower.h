@@ -56,6 +56,7 @@ class Lowering {
   PackedPtr Fp16Weights(const std::string& stem);
   PackedPtr FakeWeights(const std::string& stem, const WeightSpec& spec, FakeFlavour flavour);
   const QuantizedLinear& Quantized(const std::string& stem);
+  FloatsPtr Positions();
   FloatsPtr Vector(const std::string& stem, const char* part);
 
   const Graph& graph_;

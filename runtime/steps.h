@@ -26,7 +26,7 @@ struct EmbedStep {
   SlotId pixels, out;
   PackedPtr patch_weight;  // PackFloat of FP16-rounded [width, channels * patch * patch]
   FloatsPtr patch_bias;    // empty: none
-  FloatsPtr class_token;   // [width] or empty
+  FloatsPtr prefix;        // [prefix tokens, width] or empty
   FloatsPtr position;      // [tokens, width]
   int64_t channels, image_height, image_width, patch;
 };
@@ -43,6 +43,10 @@ struct QkNormStep {
   FloatsPtr q_weight, k_weight;
 };
 struct ActivationStep {
+  SlotId in, out;
+  ActivationKind kind;
+};
+struct GateStep {  // out = fp16(activation(gate) * value), in = [gate, value] by columns
   SlotId in, out;
   ActivationKind kind;
 };
@@ -114,8 +118,8 @@ struct GemmCodesStep {
   PackedPtr weight;  // PackEmulated
 };
 
-using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, AttentionStep, AddStep,
-                          BroadcastStep, SelectRowStep, MeanRowsStep, ConvertStep, GemmF16Step,
-                          GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
+using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep,
+                          AddStep, BroadcastStep, SelectRowStep, MeanRowsStep, ConvertStep,
+                          GemmF16Step, GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
 
 }  // namespace w8a8

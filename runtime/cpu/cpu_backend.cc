@@ -91,15 +91,31 @@ void CpuBackend::Run(const QkNormStep& step, Arena& arena) {
 }
 
 void CpuBackend::Run(const ActivationStep& step, Arena& arena) {
+  Activate(step.kind, arena.half(step.in), arena.half(step.out));
+}
+
+// The product of two FP16 values is exact in binary32, so its one rounding leaves no choice.
+void CpuBackend::Run(const GateStep& step, Arena& arena) {
   const MatView<Half> x = arena.half(step.in);
   const MatView<Half> y = arena.half(step.out);
+  Activate(step.kind, x.ColRange(0, y.cols), y);
+  const MatView<Half> value = x.ColRange(y.cols, y.cols);
+  for (int64_t row = 0; row < y.rows; ++row) {
+    for (int64_t col = 0; col < y.cols; ++col) {
+      Half& out = y.row(row)[col];
+      out = ToHalf(ToFloat(out) * ToFloat(value.row(row)[col]));
+    }
+  }
+}
+
+void CpuBackend::Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const {
   const ActivationRowsArgs args = {.x = x.data,
                                    .x_stride = x.stride,
                                    .rows = x.rows,
                                    .cols = x.cols,
                                    .y = y.data,
                                    .y_stride = y.stride};
-  switch (step.kind) {
+  switch (kind) {
     case ActivationKind::kGeluErf:
       return kernels_.gelu_erf_rows(args);
     case ActivationKind::kGeluTanh:

@@ -41,6 +41,7 @@ class CpuBackend : public Backend {
   void Run(const NormStep& step, Arena& arena) override;
   void Run(const QkNormStep& step, Arena& arena) override;
   void Run(const ActivationStep& step, Arena& arena) override;
+  void Run(const GateStep& step, Arena& arena) override;
   void Run(const AttentionStep& step, Arena& arena) override;
   void Run(const AddStep& step, Arena& arena) override;
   void Run(const BroadcastStep& step, Arena& arena) override;
@@ -59,6 +60,7 @@ class CpuBackend : public Backend {
  private:
   template <class T>
   void EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out);
+  void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
   void FloatLinear(MatView<const float> x, const PackedWeights& weight, const FloatsPtr& bias,
                    MatView<Half> y);
 

@@ -85,13 +85,15 @@ void CpuBackend::EmbedImage(const EmbedStep& step, MatView<const float> pixels, 
   const float* position = step.position->data();
   const MatView<float> product = Room(patches, out.cols, &product_);
   gemm_.MultiplyTransposed(x, static_cast<const FloatWeights&>(*step.patch_weight).view(), product);
-  if (Present(step.class_token)) {
-    const MatView<float> token = Room(1, out.cols, &x_);
-    std::copy(step.class_token->begin(), step.class_token->end(), token.data);
-    AddTo(token.row_span(0), position);
-    Store(token.row_span(0), out.row_span(0));
-    out = out.RowRange(1, patches);
-    position += out.cols;
+  if (Present(step.prefix)) {
+    const int64_t count = static_cast<int64_t>(step.prefix->size()) / out.cols;
+    const MatView<float> tokens = Room(count, out.cols, &x_);
+    std::copy(step.prefix->begin(), step.prefix->end(), tokens.data);
+    for (int64_t row = 0; row < count; ++row, position += out.cols) {
+      AddTo(tokens.row_span(row), position);
+      Store(tokens.row_span(row), out.row_span(row));
+    }
+    out = out.RowRange(count, patches);
   }
   W8A8_CHECK(out.rows == patches);
   for (int64_t p = 0; p < patches; ++p) {

@@ -10,6 +10,13 @@ namespace w8a8 {
 
 enum class NormKind : uint8_t { kLayerNorm, kRmsNorm };
 enum class ActivationKind : uint8_t { kGeluErf, kGeluTanh, kQuickGelu, kSilu };
+// How a position table is brought to another grid than the stored one. All are align_corners=False
+// in binary32, whichever dtype the checkpoint has.
+enum class PositionResize : uint8_t {
+  kNone,              // not at all: the image must have the table's grid
+  kBicubic,           // torch's, a = -0.75 (InternViT, DINOv2)
+  kBicubicAntialias,  // a = -0.5 (DINOv2 with registers)
+};
 enum class PoolKind : uint8_t {
   kNone,            // no pooled output
   kFirstToken,      // the class token
@@ -20,7 +27,7 @@ enum class PoolKind : uint8_t {
 // One description for every family; see models.md section 6 for the table it was drawn from. All
 // numbers are as the checkpoint states them or as its class defaults fill them in.
 struct EncoderConfig {
-  std::string family;  // "siglip", "timm-vit"
+  std::string family;  // the names of its tensors, see layout.h: "siglip", "timm-vit", ...
   std::string name;    // for reports: folder or architecture name
   int64_t width = 0;
   int64_t mlp_width = 0;
@@ -30,15 +37,26 @@ struct EncoderConfig {
   int64_t image_height = 0;
   int64_t image_width = 0;
   int64_t patch = 0;
-  bool class_token = false;
+  // The tokens before the patches, in this order: class token, distillation token, registers. The
+  // registers have no row in the position table.
+  int64_t prefix_tokens = 0;
+  int64_t registers = 0;
+  // The grid of the stored position table; 0: that of the image.
+  int64_t position_rows = 0;
+  int64_t position_cols = 0;
+  PositionResize position_resize = PositionResize::kNone;
   NormKind norm = NormKind::kLayerNorm;
   float norm_eps = 1e-6f;
   ActivationKind activation = ActivationKind::kGeluTanh;
+  bool gated_mlp = false;  // fc1 makes gate and value, gate first: activation(gate) * value
+  bool patch_bias = true;
+  bool qkv_bias = true;
   bool pre_norm = false;   // a norm before block 0 (CLIP)
   bool final_norm = true;  // a norm over all tokens after the last block
   bool pool_norm = false;  // a norm over the pooled row (timm's fc_norm)
   bool layer_scale = false;
   bool qk_norm = false;  // RMS over the whole width, before the head split
+  float qk_norm_eps = 1e-6f;
   PoolKind pool = PoolKind::kNone;
   int64_t classes = 0;             // rows of the classifier; 0: no logits
   std::vector<std::string> notes;  // what was assumed or ignored, for the facts
@@ -46,7 +64,10 @@ struct EncoderConfig {
   int64_t grid_rows() const { return image_height / patch; }
   int64_t grid_cols() const { return image_width / patch; }
   int64_t patches() const { return grid_rows() * grid_cols(); }
-  int64_t tokens() const { return patches() + (class_token ? 1 : 0); }
+  int64_t tokens() const { return patches() + prefix_tokens; }
+  int64_t table_rows() const { return position_rows > 0 ? position_rows : grid_rows(); }
+  int64_t table_cols() const { return position_cols > 0 ? position_cols : grid_cols(); }
+  int64_t table_tokens() const { return table_rows() * table_cols() + prefix_tokens - registers; }
   int64_t head_dim() const { return width / heads; }
 };
 
@@ -54,5 +75,10 @@ struct EncoderConfig {
 // Error for a hub name, a missing folder, a family that is not supported, and values that do not
 // fit.
 EncoderConfig ReadEncoderConfig(const std::filesystem::path& folder);
+
+// Makes `config` that of images of another size, as its family's own code does: the grid of the
+// images is theirs, the position table is resized to it, and a note says so. Throws Error where the
+// family's code would not run such images.
+void SetImageSize(int64_t height, int64_t width, EncoderConfig* config);
 
 }  // namespace w8a8

@@ -90,7 +90,7 @@ void ReadShapes(const Checkpoint& checkpoint, EncoderConfig& config) {
   config.channels = patch.shape[1];
   config.patch = patch.shape[2];
   config.mlp_width = Need(checkpoint, prefix + "blocks.0.mlp.fc1.weight", 2).shape[0];
-  config.class_token = checkpoint.Find(prefix + "cls_token") != nullptr;
+  config.prefix_tokens = checkpoint.Find(prefix + "cls_token") != nullptr ? 1 : 0;
   config.pre_norm = checkpoint.Find(prefix + "norm_pre.weight") != nullptr;
   config.layer_scale = checkpoint.Find(prefix + "blocks.0.ls1.gamma") != nullptr;
   while (checkpoint.Find(fmt::format("{}blocks.{}.norm1.weight", prefix, config.blocks))) {
@@ -160,7 +160,7 @@ void RefuseUnknownArguments(const JsonFields& config) {
 
 void ReadPooling(const JsonFields& config, EncoderConfig& encoder) {
   const std::string pool = config.Text("global_pool", "token");
-  if (pool == "token" && encoder.class_token) {
+  if (pool == "token" && encoder.prefix_tokens > 0) {
     encoder.pool = PoolKind::kFirstToken;
   } else if (pool == "avg") {
     // timm moves the final norm behind the mean and calls it fc_norm.
@@ -169,7 +169,7 @@ void ReadPooling(const JsonFields& config, EncoderConfig& encoder) {
     encoder.pool_norm = true;
   } else {
     Fail("{}: 'global_pool' is '{}'{}; supported are 'token' (with a class token) and 'avg'.",
-         config.file().string(), pool, encoder.class_token ? "" : " without a class token");
+         config.file().string(), pool, encoder.prefix_tokens > 0 ? "" : " without a class token");
   }
 }
 

@@ -22,7 +22,7 @@ class GraphBuilder {
     qkv_ = AddSlot("qkv", tokens, 3 * config.width);
     attended_ = AddSlot("attended", tokens, config.width);
     branch_ = AddSlot("branch", tokens, config.width);
-    hidden_ = AddSlot("hidden", tokens, config.mlp_width);
+    hidden_ = AddSlot("hidden", tokens, (config.gated_mlp ? 2 : 1) * config.mlp_width);
     activated_ = AddSlot("activated", tokens, config.mlp_width);
   }
 
@@ -91,7 +91,7 @@ class GraphBuilder {
     Add(NodeKind::kAdd, scaled ? SiteName(block, "ls1") : "", branch_, graph_.stream);
     Add(NodeKind::kNorm, SiteName(block, "norm2"), graph_.stream, normed_);
     AddSite(block, "mlp.fc1", normed_, hidden_);
-    Add(NodeKind::kActivation, "", hidden_, activated_);
+    Add(graph_.config.gated_mlp ? NodeKind::kGate : NodeKind::kActivation, "", hidden_, activated_);
     AddSite(block, "mlp.fc2", activated_, branch_);
     Add(NodeKind::kAdd, scaled ? SiteName(block, "ls2") : "", branch_, graph_.stream);
     EndStage();
@@ -123,7 +123,7 @@ class GraphBuilder {
     if (config.pool == PoolKind::kFirstToken) {
       Add(NodeKind::kSelectRow, "", graph_.tokens, graph_.pooled).row = 0;
     } else {
-      Add(NodeKind::kMeanRows, "", graph_.tokens, graph_.pooled).row = config.class_token ? 1 : 0;
+      Add(NodeKind::kMeanRows, "", graph_.tokens, graph_.pooled).row = config.prefix_tokens;
     }
     if (config.pool_norm) {
       const SlotId normed = AddSlot("pooled_normed", 1, config.width);

@@ -1,9 +1,12 @@
 #include "runtime/encoder/hash_checkpoint.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -19,6 +22,20 @@ namespace {
 constexpr const char* kPrefix = "vision_model.";
 constexpr float kOutlierGain = 16.0f;
 
+constexpr std::string_view kLayerScales[] = {"lambda_1", "lambda_2", "lambda1"};
+constexpr std::string_view kTablesAndTokens[] = {"position_embedding.weight",
+                                                 "position_embeddings",
+                                                 "class_embedding",
+                                                 "cls_token",
+                                                 "distillation_token",
+                                                 "register_tokens",
+                                                 "probe"};
+
+bool EndsWithAny(std::string_view key, std::span<const std::string_view> endings) {
+  return std::any_of(endings.begin(), endings.end(),
+                     [key](std::string_view ending) { return key.ends_with(ending); });
+}
+
 std::map<std::string, std::vector<int64_t>> TensorShapes(const EncoderConfig& config) {
   const CheckpointLayout layout = LayoutOf(config);
   std::map<std::string, std::vector<int64_t>> shapes;
@@ -26,7 +43,9 @@ std::map<std::string, std::vector<int64_t>> TensorShapes(const EncoderConfig& co
     for (const StoredTensor& weight : linear.weights) shapes[weight.key] = weight.shape;
     for (const StoredTensor& bias : linear.biases) shapes[bias.key] = bias.shape;
   }
-  for (const VectorLayout& vector : layout.vectors) shapes[vector.tensor.key] = vector.tensor.shape;
+  for (const VectorLayout& vector : layout.vectors) {
+    for (const StoredTensor& part : vector.tensors) shapes[part.key] = part.shape;
+  }
   return shapes;
 }
 
@@ -75,8 +94,12 @@ class HashTensors {
       for (float& value : values) value = 1.0f + value * 0.25f;
       return;
     }
+    if (EndsWithAny(key, kLayerScales)) {
+      for (float& value : values) value = 0.5f + value * 0.25f;
+      return;
+    }
     const bool is_bias = key.ends_with("bias");
-    const bool is_table = key.ends_with("position_embedding.weight") || key.ends_with("probe");
+    const bool is_table = EndsWithAny(key, kTablesAndTokens);
     const auto inputs = static_cast<float>(Elements(shape) / shape.front());
     const float bound = is_bias ? 0.0625f : is_table ? 0.5f : std::sqrt(3.0f / inputs);
     for (float& value : values) value *= bound;
@@ -104,6 +127,18 @@ std::vector<std::byte> StoredAs(const std::vector<float>& values, Dtype dtype) {
     std::memcpy(bytes.data() + i * size, source, size);
   }
   return bytes;
+}
+
+void WriteTensors(const std::filesystem::path& folder, const EncoderConfig& config,
+                  const std::string& prefix, Dtype dtype, const HashTensors& tensors) {
+  W8A8_CHECK(dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBF16);
+  std::map<std::string, std::vector<std::byte>> stored;
+  SafetensorsWriter writer;
+  for (const auto& [key, shape] : TensorShapes(config)) {
+    const auto [entry, added] = stored.emplace(key, StoredAs(tensors.Make(key, shape), dtype));
+    writer.Add(prefix + key, dtype, shape, entry->second);
+  }
+  writer.Write(folder / "model.safetensors");
 }
 
 const char* ActivationName(ActivationKind kind) {
@@ -155,17 +190,17 @@ void WriteConfigs(const std::filesystem::path& folder, const EncoderConfig& conf
 void WriteHashCheckpoint(const std::filesystem::path& folder, const EncoderConfig& config,
                          Dtype dtype, uint64_t seed, int64_t outliers) {
   W8A8_CHECK(config.family == "siglip" && config.image_height == config.image_width);
-  W8A8_CHECK(dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBF16);
   std::filesystem::create_directories(folder);
-  const HashTensors tensors(config, seed, outliers);
-  std::map<std::string, std::vector<std::byte>> stored;
-  SafetensorsWriter writer;
-  for (const auto& [key, shape] : TensorShapes(config)) {
-    const auto [entry, added] = stored.emplace(key, StoredAs(tensors.Make(key, shape), dtype));
-    writer.Add(kPrefix + key, dtype, shape, entry->second);
-  }
-  writer.Write(folder / "model.safetensors");
+  WriteTensors(folder, config, kPrefix, dtype, HashTensors(config, seed, outliers));
   WriteConfigs(folder, config);
+}
+
+void WriteHashCheckpoint(const std::filesystem::path& folder, const std::string& config_json,
+                         Dtype dtype, uint64_t seed) {
+  std::filesystem::create_directories(folder);
+  WriteFileAtomically(folder / "config.json", config_json);
+  const EncoderConfig config = ReadEncoderConfig(folder);
+  WriteTensors(folder, config, "", dtype, HashTensors(config, seed, /*outliers=*/0));
 }
 
 }  // namespace w8a8

@@ -1,9 +1,10 @@
-// Checkpoints made of the counter hash: any shape of SigLIP without a download, for goldens and the
-// demo. Equal in every tensor byte to tests/python/hash_checkpoint.py.
+// Checkpoints made of the counter hash: any shape of any family without a download, for goldens and
+// the demo. Equal in every tensor byte to tests/python/hash_checkpoint.py.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/config.h"
@@ -16,12 +17,18 @@ namespace w8a8 {
 // Element i of tensor `key` is made from u = HashUniform(CounterHash(seed, HashText(key)), i):
 //   weights of norms           1 + u / 4
 //   biases                     u / 16
-//   position table, probe      u / 2
+//   layer scales               1 / 2 + u / 4
+//   position table, tokens     u / 2 (prefix tokens, the pooling head's probe)
 //   matrices and convolution   u * sqrtf(3 / inputs): variance 1 / inputs keeps activations near 1
 // each step in binary32, then rounded to dtype. The first `outliers` channels (channel j is
 // CounterHash(seed, j) mod width) are outliers as trained encoders have them: the two norms of each
 // block scale them by 16, and the layers that read the norm scale them back by 1 / 16.
 void WriteHashCheckpoint(const std::filesystem::path& folder, const EncoderConfig& config,
                          Dtype dtype, uint64_t seed, int64_t outliers = 0);
+
+// The same for any family, without outliers: `config_json` becomes config.json, and
+// model.safetensors holds the tensors that it asks for, under their names without a prefix.
+void WriteHashCheckpoint(const std::filesystem::path& folder, const std::string& config_json,
+                         Dtype dtype, uint64_t seed);
 
 }  // namespace w8a8

@@ -56,6 +56,23 @@ int64_t JsonFields::Int(const char* key, int64_t fallback, int64_t minimum, int6
   return number;
 }
 
+std::pair<int64_t, int64_t> JsonFields::Sides(const char* key, int64_t fallback,
+                                              int64_t maximum) const {
+  const json* value = Find(key);
+  if (value == nullptr || !value->is_array()) {
+    const int64_t side = Int(key, fallback, 1, maximum);
+    return {side, side};
+  }
+  const auto fits = [maximum](const json& side) {
+    return side.is_number_unsigned() && side.get<uint64_t>() >= 1 &&
+           side.get<uint64_t>() <= static_cast<uint64_t>(maximum);
+  };
+  if (value->size() != 2 || !fits((*value)[0]) || !fits((*value)[1])) {
+    WrongType(key, fmt::format("a number or [height, width], each from 1 to {}", maximum).c_str());
+  }
+  return {(*value)[0].get<int64_t>(), (*value)[1].get<int64_t>()};
+}
+
 double JsonFields::Number(const char* key, double fallback) const {
   const json* value = Find(key);
   if (value == nullptr) return fallback;

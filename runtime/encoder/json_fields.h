@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -22,6 +23,8 @@ class JsonFields {
 
   bool Has(const char* key) const;
   int64_t Int(const char* key, int64_t fallback, int64_t minimum, int64_t maximum) const;
+  // One number for both sides of a square, or a list [height, width].
+  std::pair<int64_t, int64_t> Sides(const char* key, int64_t fallback, int64_t maximum) const;
   double Number(const char* key, double fallback) const;
   bool Bool(const char* key, bool fallback) const;
   std::string Text(const char* key, const std::string& fallback) const;

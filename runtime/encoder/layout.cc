@@ -1,70 +1,10 @@
 #include "runtime/encoder/layout.h"
 
-#include <numeric>
-
-#include "runtime/base/error.h"
+#include "runtime/encoder/family_keys.h"
 #include "runtime/encoder/graph.h"
 
 namespace w8a8 {
 namespace {
-
-// A family's key stems. An empty stem: the family has no such tensor.
-struct FamilyKeys {
-  std::string patch_embed, class_token, position, pre_norm, norm, pool_norm, head;
-  std::string block;  // followed by the block's number and a dot
-  std::string norm1, norm2, proj, fc1, fc2, scale1, scale2, q_norm, k_norm;
-  std::vector<std::string> qkv;  // one fused stem, or q, k, v
-  bool leading_one = false;      // the position table is [1, tokens, width]
-  bool qkv_bias_optional = false;
-  std::vector<std::string> computing_stems;
-};
-
-FamilyKeys SiglipKeys() {
-  FamilyKeys keys;
-  keys.patch_embed = "embeddings.patch_embedding";
-  keys.position = "embeddings.position_embedding.weight";
-  keys.norm = "post_layernorm";
-  keys.block = "encoder.layers.";
-  keys.norm1 = "layer_norm1";
-  keys.norm2 = "layer_norm2";
-  keys.qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
-  keys.proj = "self_attn.out_proj";
-  keys.fc1 = "mlp.fc1";
-  keys.fc2 = "mlp.fc2";
-  keys.computing_stems = {"embeddings.class_embedding", "pre_layrnorm."};
-  return keys;
-}
-
-FamilyKeys TimmKeys() {
-  FamilyKeys keys;
-  keys.patch_embed = "patch_embed.proj";
-  keys.class_token = "cls_token";
-  keys.position = "pos_embed";
-  keys.pre_norm = "norm_pre";
-  keys.norm = "norm";
-  keys.pool_norm = "fc_norm";
-  keys.head = "head";
-  keys.block = "blocks.";
-  keys.norm1 = "norm1";
-  keys.norm2 = "norm2";
-  keys.qkv = {"attn.qkv"};
-  keys.proj = "attn.proj";
-  keys.fc1 = "mlp.fc1";
-  keys.fc2 = "mlp.fc2";
-  keys.scale1 = "ls1.gamma";
-  keys.scale2 = "ls2.gamma";
-  keys.leading_one = true;
-  keys.qkv_bias_optional = true;
-  keys.computing_stems = {"norm.",     "norm_pre.",   "fc_norm.",   "reg_token", "dist_token",
-                          "head_dist", "pre_logits.", "attn_pool.", "rope"};
-  return keys;
-}
-
-FamilyKeys KeysOf(const EncoderConfig& config) {
-  if (config.family == "siglip") return SiglipKeys();
-  W8A8_CHECK(config.family == "timm-vit");
-  return TimmKeys();
-}
 
 class LayoutBuilder {
  public:
@@ -85,9 +25,12 @@ class LayoutBuilder {
 
  private:
   void AddVector(std::string name, std::string key, std::vector<int64_t> shape) {
+    layout_.vectors.push_back({std::move(name), {Whole(std::move(key), std::move(shape))}});
+  }
+
+  static StoredTensor Whole(std::string key, std::vector<int64_t> shape) {
     const int64_t rows = shape.front();
-    layout_.vectors.push_back(
-        {std::move(name), StoredTensor{std::move(key), std::move(shape), 0, rows}});
+    return {std::move(key), std::move(shape), 0, rows};
   }
 
   void AddNorm(const std::string& name, const std::string& key) {
@@ -117,11 +60,26 @@ class LayoutBuilder {
     LinearLayout& patch = AddLinear("patch_embed", {keys_.patch_embed}, width,
                                     config_.channels * config_.patch * config_.patch);
     patch.weights.front().shape = {width, config_.channels, config_.patch, config_.patch};
-    if (config_.class_token) AddVector("class_token", keys_.class_token, {1, 1, width});
-    std::vector<int64_t> table = {config_.tokens(), width};
-    if (keys_.leading_one) table.insert(table.begin(), 1);
+    if (!config_.patch_bias) patch.biases.clear();
+    if (config_.prefix_tokens > 0) AddPrefix();
+    std::vector<int64_t> table = {config_.table_tokens(), width};
+    if (keys_.position_rank == 3) table.insert(table.begin(), 1);
     AddVector("position", keys_.position, table);
     if (config_.pre_norm) AddNorm("pre_norm", keys_.pre_norm);
+  }
+
+  void AddPrefix() {
+    VectorLayout prefix{"prefix", {}};
+    std::vector<int64_t> token = {config_.width};
+    if (keys_.class_token_rank == 3) token = {1, 1, config_.width};
+    prefix.tensors.push_back(Whole(keys_.class_token, token));
+    if (config_.prefix_tokens - config_.registers == 2) {
+      prefix.tensors.push_back(Whole(keys_.distillation_token, token));
+    }
+    if (config_.registers > 0) {
+      prefix.tensors.push_back(Whole(keys_.register_tokens, {1, config_.registers, config_.width}));
+    }
+    layout_.vectors.push_back(std::move(prefix));
   }
 
   void AddSite(int64_t block, const char* layer, const std::vector<std::string>& keys, int64_t n,
@@ -137,6 +95,7 @@ class LayoutBuilder {
     for (const std::string& key : keys_.qkv) qkv.push_back(from + key);
     AddSite(block, "attn.qkv", qkv, 3 * width, width);
     layout_.linears.back().bias_optional = keys_.qkv_bias_optional;
+    if (!config_.qkv_bias) layout_.linears.back().biases.clear();
     if (config_.qk_norm) {
       AddVector(SiteName(block, "attn.q_norm.weight"), from + keys_.q_norm + ".weight", {width});
       AddVector(SiteName(block, "attn.k_norm.weight"), from + keys_.k_norm + ".weight", {width});
@@ -144,7 +103,8 @@ class LayoutBuilder {
     AddSite(block, "attn.proj", {from + keys_.proj}, width, width);
     if (config_.layer_scale) AddVector(SiteName(block, "ls1"), from + keys_.scale1, {width});
     AddNorm(SiteName(block, "norm2"), from + keys_.norm2);
-    AddSite(block, "mlp.fc1", {from + keys_.fc1}, config_.mlp_width, width);
+    AddSite(block, "mlp.fc1", {from + keys_.fc1}, (config_.gated_mlp ? 2 : 1) * config_.mlp_width,
+            width);
     AddSite(block, "mlp.fc2", {from + keys_.fc2}, width, config_.mlp_width);
     if (config_.layer_scale) AddVector(SiteName(block, "ls2"), from + keys_.scale2, {width});
   }

@@ -1,5 +1,4 @@
-// How each family stores the canonical parameters of weights.h: the only place with checkpoint key
-// names.
+// How a checkpoint stores the canonical parameters of weights.h, tensor by tensor.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +25,13 @@ struct LinearLayout {
   int64_t k = 0;
   bool site = false;
   std::vector<StoredTensor> weights;
-  std::vector<StoredTensor> biases;  // one per weight
+  std::vector<StoredTensor> biases;  // one per weight, or none
   bool bias_optional = false;        // all of them or none
 };
 
 struct VectorLayout {
-  std::string name;  // canonical stem, and ".weight" or ".bias" where it has parts
-  StoredTensor tensor;
+  std::string name;                   // canonical stem, and ".weight" or ".bias" where it has parts
+  std::vector<StoredTensor> tensors;  // one after the other
 };
 
 struct CheckpointLayout {

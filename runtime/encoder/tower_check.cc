@@ -198,7 +198,7 @@ TowerReport CheckTower(const Checkpoint& checkpoint, const std::string& prefix,
   TowerChecker checker(checkpoint, prefix);
   for (const LinearLayout& linear : layout.linears) checker.CheckLinear(linear);
   for (const VectorLayout& vector : layout.vectors) {
-    checker.CheckFloat(vector.tensor.key, vector.tensor.shape);
+    for (const StoredTensor& part : vector.tensors) checker.CheckFloat(part.key, part.shape);
   }
   checker.Finish();
   TowerReport report;

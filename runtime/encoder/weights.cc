@@ -61,7 +61,7 @@ struct EncoderWeights::Impl {
     prefix = checkpoint.FindTower(layout.anchor, wanted_prefix);
     report = CheckTower(checkpoint, prefix, layout);
     for (const LinearLayout& linear : layout.linears) linears.emplace(linear.stem, &linear);
-    for (const VectorLayout& vector : layout.vectors) vectors.emplace(vector.name, &vector.tensor);
+    for (const VectorLayout& vector : layout.vectors) vectors.emplace(vector.name, &vector);
   }
 
   const TensorView& Get(const std::string& key) const {
@@ -127,7 +127,7 @@ struct EncoderWeights::Impl {
   std::string prefix;
   TowerReport report;
   std::map<std::string, const LinearLayout*> linears;  // into layout
-  std::map<std::string, const StoredTensor*> vectors;  // into layout
+  std::map<std::string, const VectorLayout*> vectors;  // into layout
   mutable std::once_flag hashed;
   mutable std::string sha256;
 };
@@ -153,6 +153,7 @@ LinearParameters EncoderWeights::Linear(const std::string& stem) const {
   }
   if (codes) impl_->RequireSameInputScales(layout);
   const bool has_bias =
+      !layout.biases.empty() &&
       impl_->checkpoint.Find(impl_->prefix + layout.biases.front().key) != nullptr;
   for (const StoredTensor& part : layout.biases) {
     if (has_bias) Append(linear.bias, impl_->Floats(part));
@@ -163,7 +164,10 @@ LinearParameters EncoderWeights::Linear(const std::string& stem) const {
 std::vector<float> EncoderWeights::Vector(const std::string& stem, const char* part) const {
   const std::string name = *part == '\0' ? stem : stem + "." + part;
   const auto found = impl_->vectors.find(name);
-  return found == impl_->vectors.end() ? std::vector<float>() : impl_->Floats(*found->second);
+  std::vector<float> values;
+  if (found == impl_->vectors.end()) return values;
+  for (const StoredTensor& stored : found->second->tensors) Append(values, impl_->Floats(stored));
+  return values;
 }
 
 LinearSource EncoderWeights::Source(const std::string& stem) const {

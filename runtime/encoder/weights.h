@@ -34,7 +34,7 @@ struct LinearSource {
   std::vector<int64_t> rows;
 };
 
-// Canonical stems: patch_embed, class_token, position, pre_norm, blocks.{i}.norm1,
+// Canonical stems: patch_embed, prefix, position, pre_norm, blocks.{i}.norm1,
 // blocks.{i}.attn.{qkv,proj,q_norm,k_norm}, blocks.{i}.ls1, blocks.{i}.norm2,
 // blocks.{i}.mlp.{fc1,fc2}, blocks.{i}.ls2, norm, pool.{probe,q,kv,proj,norm,fc1,fc2}, head.
 // Construction maps every shard and checks every expected tensor, shape and dtype; nothing is

@@ -50,7 +50,7 @@ TEST(SiglipConfig, FieldsThatAreLeftOutTakeTheClassDefaults) {
   EXPECT_EQ(config.norm_eps, 1e-6f);
   EXPECT_EQ(config.activation, ActivationKind::kGeluTanh);
   EXPECT_EQ(config.pool, PoolKind::kAttentionProbe);
-  EXPECT_FALSE(config.class_token);
+  EXPECT_EQ(config.prefix_tokens, 0);
 }
 
 TEST(SiglipConfig, WithoutAnyVisionConfigIsTheBaseModel) {
@@ -98,6 +98,76 @@ TEST(SiglipConfig, WrongValuesAreNamedWithTheirField) {
                        "0 patches"));
 }
 
+TEST(InternVitConfig, OpenGvlabsDefaultsAreThe6bEncoder) {
+  const EncoderConfig config =
+      ReadEncoderConfig(FolderWithConfig(R"({"model_type": "intern_vit_6b"})"));
+  EXPECT_EQ(config.family, "internvit");
+  EXPECT_EQ(config.width, 3200);
+  EXPECT_EQ(config.mlp_width, 12800);
+  EXPECT_EQ(config.blocks, 48);
+  EXPECT_EQ(config.head_dim(), 128);
+  EXPECT_EQ(config.tokens(), 257);
+  EXPECT_EQ(config.norm, NormKind::kRmsNorm);
+  EXPECT_EQ(config.activation, ActivationKind::kGeluErf);
+  EXPECT_TRUE(config.qk_norm && config.layer_scale && !config.qkv_bias && !config.final_norm);
+}
+
+TEST(InternVitConfig, TheTowerOfAChatModelIsThe300mEncoder) {
+  const EncoderConfig config = ReadEncoderConfig(FolderWithConfig(
+      R"({"model_type": "internvl_chat", "select_layer": -1,
+          "vision_config": {"model_type": "intern_vit_6b", "hidden_size": 1024,
+          "num_attention_heads": 16, "intermediate_size": 4096, "num_hidden_layers": 24,
+          "image_size": 448, "qkv_bias": true, "qk_normalization": false, "use_moe": false,
+          "norm_type": "layer_norm"}})"));
+  EXPECT_EQ(config.tokens(), 1025);
+  EXPECT_EQ(config.norm, NormKind::kLayerNorm);
+  EXPECT_TRUE(config.qkv_bias && !config.qk_norm);
+}
+
+TEST(InternVitConfig, TransformersDefaultsAreThe300mEncoderWithoutQkvBias) {
+  const EncoderConfig config = ReadEncoderConfig(FolderWithConfig(R"({"model_type": "internvl"})"));
+  EXPECT_EQ(config.family, "internvl-vision");
+  EXPECT_EQ(config.width, 1024);
+  EXPECT_EQ(config.tokens(), 1025);
+  EXPECT_EQ(config.pool, PoolKind::kNone);
+  EXPECT_TRUE(!config.qkv_bias && !config.qk_norm && config.layer_scale && !config.final_norm);
+}
+
+TEST(InternVitConfig, SidesMayBeListsButPatchesMustBeSquare) {
+  const EncoderConfig config = ReadEncoderConfig(FolderWithConfig(
+      R"({"model_type": "internvl_vision", "image_size": [224, 448], "patch_size": [14, 14]})"));
+  EXPECT_EQ(config.grid_rows(), 16);
+  EXPECT_EQ(config.grid_cols(), 32);
+  EXPECT_TRUE(Contains(
+      ErrorOfConfig(R"({"model_type": "internvl_vision", "patch_size": [14, 16]})"), "square"));
+  EXPECT_TRUE(
+      Contains(ErrorOfConfig(R"({"model_type": "internvl_vision", "image_size": [448, 0]})"),
+               "'image_size' is [448,0]"));
+}
+
+TEST(InternVitConfig, WhatTheClassesCannotSayIsRefused) {
+  EXPECT_TRUE(Contains(ErrorOfConfig(R"({"model_type": "intern_vit_6b", "norm_type": "batch"})"),
+                       "'norm_type' is 'batch'"));
+  EXPECT_TRUE(Contains(ErrorOfConfig(R"({"model_type": "internvl_vision",
+          "use_mean_pooling": false, "norm_type": "rms_norm"})"),
+                       "mixture"));
+}
+
+TEST(Config, ImagesOfAnotherSizeResizeTheTableOnlyWhereTheFamilyDoes) {
+  EncoderConfig config = ReadEncoderConfig(FolderWithConfig(R"({"model_type": "internvl"})"));
+  SetImageSize(448, 448, &config);
+  const size_t notes = config.notes.size();
+  SetImageSize(224, 448, &config);
+  EXPECT_EQ(config.tokens(), 16 * 32 + 1);
+  EXPECT_EQ(config.table_tokens(), 1025);
+  ASSERT_EQ(config.notes.size(), notes + 1);
+  EXPECT_TRUE(Contains(config.notes.back(), "resized from 32x32 to 16x32 (bicubic)"));
+  EXPECT_TRUE(Contains(ErrorOf([&] { SetImageSize(13, 448, &config); }), "0 patches"));
+  EncoderConfig siglip = ReadEncoderConfig(FolderWithConfig(R"({"model_type": "siglip"})"));
+  EXPECT_TRUE(Contains(ErrorOf([&] { SetImageSize(384, 384, &siglip); }),
+                       "images of 224x224 (height x width), not 384x384"));
+}
+
 TEST(Config, BrokenJsonIsNamedWithTheFile) {
   EXPECT_TRUE(Contains(ErrorOfConfig("{\"model_type\": "), "config.json: not valid JSON"));
   EXPECT_TRUE(Contains(ErrorOfConfig("[1]"), "expected a JSON object"));
@@ -109,7 +179,6 @@ TEST(Config, FamiliesWithoutAReaderAreRefusedByName) {
     return ErrorOfConfig("{\"model_type\": \"" + type + "\"}");
   };
   EXPECT_TRUE(Contains(of_type("siglip2"), "NaFlex"));
-  EXPECT_TRUE(Contains(of_type("intern_vit_6b"), "InternViT"));
   EXPECT_TRUE(Contains(of_type("clip"), "CLIP"));
   EXPECT_TRUE(Contains(of_type("dinov2"), "DINOv2"));
   EXPECT_TRUE(Contains(of_type("llama"), "model_type 'llama' is not supported"));

@@ -13,7 +13,7 @@ namespace {
 EncoderConfig TinyVit() {
   EncoderConfig config = TinySiglip();
   config.family = "timm-vit";
-  config.class_token = true;
+  config.prefix_tokens = 1;
   config.pool = PoolKind::kFirstToken;
   config.classes = 10;
   return config;

@@ -243,7 +243,7 @@ TEST(Weights, TheRealModelHasEveryTensor) {
   EXPECT_EQ(weights.Linear("patch_embed").k, 768);
   EXPECT_EQ(weights.Linear("head").n, 1000);
   EXPECT_EQ(weights.Vector("position", "").size(), 197u * 192u);
-  EXPECT_EQ(weights.Vector("class_token", "").size(), 192u);
+  EXPECT_EQ(weights.Vector("prefix", "").size(), 192u);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-"""SigLIP checkpoints made of the counter hash: runtime/encoder/hash_checkpoint.h, in numpy.
+"""Checkpoints made of the counter hash: runtime/encoder/hash_checkpoint.h, in numpy.
 
-Equal to the C++ in every byte of every tensor. A config is a dict with the fields of
+Equal to the C++ in every byte of every tensor. `hash_tensor` serves every family; the rest makes
+whole SigLIP checkpoints, for which a config is a dict with the fields of
 SiglipVisionConfig (all that `siglip_shapes` reads must be present).
 """
 
@@ -14,6 +15,16 @@ from counter_hash import counter_hash, hash_text, hash_uniform
 
 PREFIX = "vision_model."
 OUTLIER_GAIN = np.float32(16.0)
+LAYER_SCALES = ("lambda_1", "lambda_2", "lambda1")
+TABLES_AND_TOKENS = (
+    "position_embedding.weight",
+    "position_embeddings",
+    "class_embedding",
+    "cls_token",
+    "distillation_token",
+    "register_tokens",
+    "probe",
+)
 
 
 def siglip_shapes(config):
@@ -62,19 +73,23 @@ def _channel_gain(config, seed, outliers):
 
 
 def hash_tensor(key, shape, seed, gain):
-    """One tensor as float32; every step is one binary32 operation."""
+    """One tensor as float32; every step is one binary32 operation. gain 1: no outliers."""
     count = int(np.prod(shape))
     u = hash_uniform(counter_hash(seed, hash_text(key)), np.arange(count, dtype=np.uint64))
     if "norm" in key and key.endswith(".weight"):
         values = np.float32(1.0) + u * np.float32(0.25)
     elif key.endswith("bias"):
         values = u * np.float32(0.0625)
-    elif key.endswith(("position_embedding.weight", "probe")):
+    elif key.endswith(LAYER_SCALES):
+        values = np.float32(0.5) + u * np.float32(0.25)
+    elif key.endswith(TABLES_AND_TOKENS):
         values = u * np.float32(0.5)
     else:
         inputs = np.float32(count // shape[0])
         values = u * np.sqrt(np.float32(3.0) / inputs)
     values = values.reshape(shape)
+    if np.ndim(gain) == 0:
+        return values
     if key.endswith((".layer_norm1.weight", ".layer_norm2.weight")):
         values = values * gain
     elif key.startswith("encoder.layers.") and key.endswith(

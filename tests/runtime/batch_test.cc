@@ -49,7 +49,7 @@ std::vector<Step> EveryStep(Backend& backend) {
                 .out = 1,
                 .patch_weight = RandomWeights(backend, kWidth, 48, 1),
                 .patch_bias = Shared(RandomFloats(kWidth, 2)),
-                .class_token = Shared(RandomFloats(kWidth, 3)),
+                .prefix = Shared(RandomFloats(kWidth, 3)),
                 .position = Shared(RandomFloats(kTokens * kWidth, 4)),
                 .channels = 3,
                 .image_height = 24,

@@ -95,13 +95,14 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
   }
 }
 
-EmbedStep TinyEmbed(bool class_token) {
+EmbedStep TinyEmbed(int64_t prefix_tokens) {
   EmbedStep step{.pixels = 0,
                  .out = 1,
                  .patch_weight = nullptr,
                  .patch_bias = Shared(RandomFloats(8, 2)),
-                 .class_token = Shared(class_token ? RandomFloats(8, 3) : std::vector<float>()),
-                 .position = Shared(RandomFloats((6 + (class_token ? 1 : 0)) * 8, 4)),
+                 .prefix = Shared(prefix_tokens > 0 ? RandomFloats(8 * prefix_tokens, 3)
+                                                    : std::vector<float>()),
+                 .position = Shared(RandomFloats((6 + prefix_tokens) * 8, 4)),
                  .channels = 3,
                  .image_height = 8,
                  .image_width = 12,
@@ -117,12 +118,11 @@ Expected PlainEmbed(const EmbedStep& step, MatView<const float> pixels, int64_t 
   Expected expected;
   for (int64_t image = 0; image < images; ++image) {
     size_t token = 0;
-    if (!step.class_token->empty()) {
+    for (; token < step.prefix->size() / 8; ++token) {
       for (size_t d = 0; d < 8; ++d) {
-        const float c = (*step.class_token)[d], p = (*step.position)[d];
+        const float c = (*step.prefix)[token * 8 + d], p = (*step.position)[token * 8 + d];
         expected.Add(double{c} + double{p}, c + p);
       }
-      ++token;
     }
     for (int64_t grid_y = 0; grid_y < 2; ++grid_y) {
       for (int64_t grid_x = 0; grid_x < 3; ++grid_x, ++token) {
@@ -150,17 +150,17 @@ Expected PlainEmbed(const EmbedStep& step, MatView<const float> pixels, int64_t 
 }
 
 TEST(EmbedStep, IsTheConvolutionPlusPositionWithAndWithoutAClassToken) {
-  for (const bool class_token : {true, false}) {
-    const EmbedStep step = TinyEmbed(class_token);
+  for (const int64_t prefix_tokens : {0, 1, 3}) {
+    const EmbedStep step = TinyEmbed(prefix_tokens);
     Arena arena;
-    arena.Prepare(GraphOfSlots({{3, 96}, {class_token ? 7 : 6, 8}}, /*pixels=*/0), 2);
+    arena.Prepare(GraphOfSlots({{3, 96}, {6 + prefix_tokens, 8}}, /*pixels=*/0), 2);
     const MatView<float> pixels = arena.floats(0);
     const std::vector<float> values = RandomFloats(2 * 3 * 96, 5, 2.0f);
     std::copy(values.begin(), values.end(), pixels.data);
     TestBackend().Run(step, arena);
     const Expected e = PlainEmbed(step, pixels, 2);
     EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "")
-        << "class token " << class_token;
+        << prefix_tokens << " prefix tokens";
   }
 }
 

@@ -1,0 +1,57 @@
+// What the configs of several families have in common.
+#include "runtime/base/error.h"
+#include "runtime/encoder/config_readers.h"
+
+namespace w8a8 {
+namespace {
+
+// Bounds that no vision encoder comes near and that keep every product of sizes inside 64 bits.
+constexpr int64_t kMaxWidth = 65'536;
+constexpr int64_t kMaxBlocks = 1'000;
+constexpr int64_t kMaxImageSide = 16'384;
+
+}  // namespace
+
+EncoderConfig ReadTransformerSizes(const JsonFields& fields, const TransformerDefaults& defaults) {
+  EncoderConfig config;
+  config.width = fields.Int("hidden_size", defaults.width, 1, kMaxWidth);
+  config.mlp_width = fields.Int("intermediate_size", defaults.mlp_width, 1, kMaxWidth);
+  config.blocks = fields.Int("num_hidden_layers", defaults.blocks, 1, kMaxBlocks);
+  config.heads = fields.Int("num_attention_heads", defaults.heads, 1, kMaxWidth);
+  config.channels = fields.Int("num_channels", 3, 1, 64);
+  std::tie(config.image_height, config.image_width) =
+      fields.Sides("image_size", defaults.image, kMaxImageSide);
+  const auto [patch_height, patch_width] =
+      fields.Sides("patch_size", defaults.patch, kMaxImageSide);
+  if (patch_height != patch_width) {
+    Fail("{}: 'patch_size' is [{}, {}]; patches must be square.", fields.file().string(),
+         patch_height, patch_width);
+  }
+  config.patch = patch_height;
+  config.position_rows = config.grid_rows();
+  config.position_cols = config.grid_cols();
+  config.activation = ActivationFromName(fields, "hidden_act", defaults.activation);
+  config.norm_eps = static_cast<float>(fields.Number("layer_norm_eps", defaults.norm_eps));
+  return config;
+}
+
+NormKind NormFromName(const JsonFields& fields, const char* fallback) {
+  const std::string name = fields.Text("norm_type", fallback);
+  if (name == "layer_norm") return NormKind::kLayerNorm;
+  if (name == "rms_norm") return NormKind::kRmsNorm;
+  Fail("{}: 'norm_type' is '{}'; supported are layer_norm and rms_norm.", fields.file().string(),
+       name);
+}
+
+ActivationKind ActivationFromName(const JsonFields& fields, const char* key,
+                                  const std::string& fallback) {
+  const std::string name = fields.Text(key, fallback);
+  if (name == "gelu") return ActivationKind::kGeluErf;
+  if (name == "gelu_pytorch_tanh" || name == "gelu_new") return ActivationKind::kGeluTanh;
+  if (name == "quick_gelu") return ActivationKind::kQuickGelu;
+  if (name == "silu" || name == "swish") return ActivationKind::kSilu;
+  Fail("{}: '{}' is '{}'; supported are gelu, gelu_pytorch_tanh, gelu_new, quick_gelu and silu.",
+       fields.file().string(), key, name);
+}
+
+}  // namespace w8a8

@@ -1,0 +1,204 @@
+"""Makes tests/golden/encoder/<case>.safetensors: what transformers' encoders of each family compute.
+
+Needs torch 2.15.0 and transformers 5.23.0 (CPU builds) and numpy 2.4.6, safetensors 0.8.0; the
+versions that ran stand in each golden's metadata. Weights and pixels come from the counter hash
+(tests/python/hash_checkpoint.py, counter_hash.py) and are not stored: WriteHashCheckpoint makes the
+same weights in C++ from the config in the metadata, and pixel i of image j is
+HashUniform(HashText("pixels"), j * pixels + i).
+
+    python scripts/goldens/encoder_goldens.py [case ...]
+
+A model is saved by transformers, its tensors are replaced by the hash's under the names that the
+file has, and it is loaded again: so the names are those of real checkpoints.
+
+Layout of a golden, with S = stride, every tensor flattened over [images, tokens, width]:
+    hidden_states.{i}   F32, elements 0, S, 2S, ...; i = 0 enters block 0, i leaves block i - 1,
+                        before any final norm
+    last_hidden_state   F32, likewise
+    pooler_output, image_embeds, logits   F32 [images, width], whole, where the class has them
+  metadata, all strings:
+    config              the config.json
+    dtype, seed, images, height, width, stride
+    errors              JSON, tensor name to "torch_fp16": the relative L2 error of torch's own FP16
+                        model against its FP32 one, over the stored elements
+"""
+
+import json
+import pathlib
+import sys
+import tempfile
+import time
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "python"))
+
+from counter_hash import hash_text, hash_uniform  # noqa: E402
+from hash_checkpoint import hash_tensor, rounded  # noqa: E402
+
+WHOLE = ("pooler_output", "image_embeds", "logits")
+SMALL = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+SMALL_MLP = {**SMALL, "intermediate_size": 160}
+INTERN_300M = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 16,
+    "attention_bias": True,
+    "image_size": 42,
+    "patch_size": 14,
+}
+INTERN_6B = {
+    "hidden_size": 3200,
+    "intermediate_size": 12800,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 25,
+    "use_qk_norm": True,
+    "norm_type": "rms_norm",
+    "image_size": 28,
+    "patch_size": 14,
+}
+SO400M = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 16,
+    "image_size": 42,
+    "patch_size": 14,
+}
+
+
+def case(model, fields, seed, **others):
+    """`model` names transformers' model class, whose config takes `fields`."""
+    defaults = {"dtype": "F32", "images": 2, "stride": 1, "size": None}
+    return {"model": model, "fields": fields, "seed": seed, **defaults, **others}
+
+
+CASES = {
+    "siglip_so400m": case("SiglipVisionModel", SO400M, 11, dtype="F16", images=1, stride=7),
+    "internvl_small": case("InternVLVisionModel", {**SMALL_MLP, "attention_bias": True}, 12),
+    "internvl_resized": case(
+        "InternVLVisionModel",
+        {**SMALL_MLP, "use_qk_norm": True, "norm_type": "rms_norm"},
+        13,
+        dtype="BF16",
+        size=(48, 24),
+    ),
+    "internvl_300m": case("InternVLVisionModel", INTERN_300M, 14, dtype="BF16", images=1, stride=5),
+    "internvl_6b": case("InternVLVisionModel", INTERN_6B, 15, dtype="BF16", images=1, stride=5),
+}
+
+
+def make_pixels(height, width, images):
+    shape = (images, 3, height, width)
+    counters = np.arange(int(np.prod(shape)), dtype=np.uint64)
+    return torch.from_numpy(hash_uniform(hash_text("pixels"), counters).reshape(shape))
+
+
+def make_model(chosen):
+    """The loaded FP32 model and the config.json it was saved with."""
+    model_class = getattr(transformers, chosen["model"])
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        model_class(model_class.config_class(**chosen["fields"])).save_pretrained(folder)
+        tensors = {}
+        with safetensors.safe_open(folder / "model.safetensors", "np") as file:
+            for key in file.keys():
+                shape = tuple(file.get_slice(key).get_shape())
+                bare = key.removeprefix("vision_model.")
+                values = hash_tensor(bare, shape, chosen["seed"], np.float32(1.0))
+                tensors[key] = rounded(values, chosen["dtype"])
+        safetensors.numpy.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        model, report = model_class.from_pretrained(
+            folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
+        )
+        assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys")), report
+        return model.eval(), (folder / "config.json").read_text()
+
+
+def blocks_of(model):
+    """The list of blocks: the one ModuleList of as many modules as the config has layers."""
+    lists = [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == model.config.num_hidden_layers
+    ]
+    assert len(lists) == 1, lists
+    return lists[0]
+
+
+@torch.no_grad()
+def run(model, pixels):
+    """Tensor name to float64 array. Hooks, so that no version's meaning of hidden_states matters."""
+    outputs = {}
+
+    def keep(name, index):
+        def hook(_module, arguments, result):
+            value = arguments[0] if index is None else result
+            value = value[0] if isinstance(value, tuple) else value
+            outputs[name] = value.detach().double().numpy()
+
+        return hook
+
+    blocks = blocks_of(model)
+    hooks = [blocks[0].register_forward_hook(keep("hidden_states.0", None))]
+    for i, block in enumerate(blocks):
+        hooks.append(block.register_forward_hook(keep(f"hidden_states.{i + 1}", 0)))
+    result = model(pixel_values=pixels)
+    for hook in hooks:
+        hook.remove()
+    for name in ("last_hidden_state", *WHOLE):
+        value = getattr(result, name, None)
+        if value is not None:
+            outputs[name] = value.double().numpy()
+    return outputs
+
+
+def relative_l2(expected, actual):
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
+
+
+def make_golden(name, chosen):
+    start = time.time()
+    model, config = make_model(chosen)
+    side = chosen["fields"].get("image_size")
+    height, width = chosen["size"] or (side, side)
+    pixels = make_pixels(height, width, chosen["images"])
+    fp32 = run(model, pixels)
+    fp16 = run(model.half(), pixels.half())
+    errors, stored = {}, {}
+    for tensor, values in fp32.items():
+        step = 1 if tensor in WHOLE else chosen["stride"]
+        expected = np.ascontiguousarray(values.reshape(-1)[::step])
+        actual = fp16[tensor].reshape(-1)[::step]
+        errors[tensor] = {"torch_fp16": relative_l2(expected, actual)}
+        stored[tensor] = expected.astype(np.float32)
+    metadata = {key: str(chosen[key]) for key in ("dtype", "seed", "images", "stride")}
+    metadata.update(height=str(height), width=str(width), config=config, errors=json.dumps(errors))
+    metadata["made_with"] = (
+        f"torch {torch.__version__}, transformers {transformers.__version__}, "
+        f"numpy {np.__version__}, safetensors {safetensors.__version__}"
+    )
+    path = ROOT / "tests" / "golden" / "encoder" / f"{name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.numpy.save_file(stored, path, metadata)
+    print(f"{path.name}: {path.stat().st_size} bytes, {time.time() - start:.0f} s")
+    for tensor, error in errors.items():
+        print("  ", tensor, error)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for chosen_name in sys.argv[1:] or CASES:
+        make_golden(chosen_name, CASES[chosen_name])
