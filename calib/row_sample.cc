@@ -9,7 +9,8 @@
 
 namespace w8a8 {
 
-RowKeys::RowKeys(uint64_t seed, const std::string& image_sha256) {
+RowKeys::RowKeys(uint64_t seed, const std::string& image_sha256, int64_t first_token)
+    : first_token_(first_token) {
   uint64_t image = 0;
   const char* const end = image_sha256.data() + 16;
   W8A8_CHECK(image_sha256.size() == 64 &&
@@ -18,7 +19,7 @@ RowKeys::RowKeys(uint64_t seed, const std::string& image_sha256) {
 }
 
 uint64_t RowKeys::operator()(int64_t token) const {
-  return CounterHash(image_hash_, static_cast<uint64_t>(token));
+  return CounterHash(image_hash_, static_cast<uint64_t>(first_token_ + token));
 }
 
 RowSample::RowSample(int64_t channels, int64_t capacity)

@@ -16,12 +16,14 @@ constexpr int64_t kRowSampleSize = 256;
 // The same at every site, so that the rows of two sites belong together.
 class RowKeys {
  public:
-  // `image_sha256` is 64 lower-case hex digits.
-  RowKeys(uint64_t seed, const std::string& image_sha256);
+  // `image_sha256` is 64 lower-case hex digits. Token 0 is the image's token `first_token`: later
+  // views of a tiled image go on counting.
+  RowKeys(uint64_t seed, const std::string& image_sha256, int64_t first_token = 0);
   uint64_t operator()(int64_t token) const;
 
  private:
   uint64_t image_hash_;
+  int64_t first_token_;
 };
 
 // Keeps the `capacity` rows of smallest key (equal keys: of smaller patterns) of all rows offered.

@@ -47,9 +47,11 @@ ImageLoader::Outcome ImageLoader::Load(size_t index) const {
   const ImageFile& file = files_[index];
   try {
     const RgbImage image = DecodeFile(file.path, preprocessor_.config().alpha);
-    LoadedImage loaded{static_cast<int64_t>(index), file.name, file.sha256, {}, {}};
-    loaded.resized = preprocessor_.ResizeAndCrop(image);
-    loaded.pixels = preprocessor_.Normalize(loaded.resized);
+    LoadedImage loaded{static_cast<int64_t>(index), file.name, file.sha256, {}};
+    for (RgbImage& resized : preprocessor_.Views(image)) {
+      std::vector<float> pixels = preprocessor_.Normalize(resized);
+      loaded.views.push_back({std::move(pixels), std::move(resized)});
+    }
     return loaded;
   } catch (const UnreadableImage& reason) {
     return SkippedImage{file.name, reason.what()};

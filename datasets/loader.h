@@ -15,12 +15,17 @@
 
 namespace w8a8 {
 
+// What the encoder looks at once: the whole image or a tile of it.
+struct ImageView {
+  std::vector<float> pixels;  // [3, height, width]
+  RgbImage resized;           // the same before normalization
+};
+
 struct LoadedImage {
   int64_t index = 0;  // into the list of files
   std::string name;
   std::string sha256;
-  std::vector<float> pixels;  // [3, height, width]
-  RgbImage resized;           // the same before normalization
+  std::vector<ImageView> views;  // one, or the tiles of Preprocessor::Views()
 };
 
 struct LoaderOptions {

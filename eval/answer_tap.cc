@@ -28,8 +28,10 @@ void AnswerTap::OnOutputs(const OutputEvent& event) {
   const MatView<const Half> output = classes_ == nullptr ? event.logits : event.pooled;
   if (output.rows == 0) return;
   for (size_t i = 0; i < event.images->size(); ++i) {
+    const ImageId& image = (*event.images)[i];
+    if (!image.whole) continue;
     const int64_t best = BestClass(output.row_span(static_cast<int64_t>(i)), classes_);
-    Answer& answer = workers_[static_cast<size_t>(event.worker)][(*event.images)[i].index];
+    Answer& answer = workers_[static_cast<size_t>(event.worker)][image.image];
     (event.arm == 0 ? answer.reference : answer.arm) = best;
   }
 }

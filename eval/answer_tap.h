@@ -22,7 +22,7 @@ class AnswerTap final : public Tap {
   struct Answer {
     int64_t reference = -1, arm = -1;  // classes
   };
-  // By the image's index; empty for a model without a task.
+  // By the image's number (ImageId::image); empty for a model without a task.
   std::map<int64_t, Answer> Take();
 
  private:

@@ -105,10 +105,18 @@ void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   add("all_arms", std::accumulate(seconds.begin(), seconds.end(), 0.0));
 }
 
-void AddFacts(const Options& options, const Task& task, Report& report) {
+void AddFacts(const Options& options, const Preprocessing& preprocessing, const Task& task,
+              const LoaderSource& images, Report& report) {
   if (options.demo_model) {
     report.facts["demo"] =
         options.demo_images ? "the embedded demo model and its images" : "the embedded demo model";
+  }
+  if (preprocessing.preprocessor.config().tiling) {
+    report.facts["views"] = {{"evaluation_images", images.used().size()},
+                             {"samples", images.samples()},
+                             {"text",
+                              "every tile and thumbnail is a sample; errors and intervals are over "
+                              "images, classes are ranked for the whole image"}};
   }
   if (!task.classes) return;
   report.facts["classes"] = {{"count", task.classes->classes()}, {"sha256", task.classes->sha256}};
@@ -122,10 +130,24 @@ void AddDetails(const Session& session, const Evaluation& evaluation, const Comp
   report.worst_images = BuildWorstImages(evaluation, MainOutput(report), input.task, images.used());
 }
 
+// Classes are ranked for the view of the whole image.
+void CheckWholeImages(const Preprocessing& preprocessing, const Session& session,
+                      const Task& task) {
+  const PreprocessConfig& config = preprocessing.preprocessor.config();
+  const bool ranked = session.config.classes > 0 || task.classes;
+  if (!ranked || !config.tiling || config.tiling->thumbnail || config.tiling->max_tiles == 1)
+    return;
+  Fail(
+      "{}: cuts images into tiles without a thumbnail, so there is no view of the whole image to "
+      "rank classes for. Set use_thumbnail to true, or leave --classes out.",
+      config.source_file.string());
+}
+
 }  // namespace
 
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
                    const Options& options, const ComparisonInput& input, RunClock& clock) {
+  CheckWholeImages(preprocessing, session, input.task);
   clock.Stage("evaluate");
   RunnerOptions runner = session.Runner(options);
   LoaderSource images(input.evaluation, preprocessing, options, input.max_images);
@@ -149,7 +171,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   Comparison comparison;
   comparison.report = BuildReport(session, evaluation, input.chosen.plan,
                                   BuildContext(session, preprocessing, options, input, images));
-  AddFacts(options, input.task, comparison.report);
+  AddFacts(options, preprocessing, input.task, images, comparison.report);
   AddDetails(session, evaluation, input, images, comparison.report);
   const double reference_seconds =
       evaluation.run.arm_seconds[0] / static_cast<double>(options.ThreadCount());

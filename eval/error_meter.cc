@@ -114,6 +114,19 @@ ImageError MakeRecord(int64_t image, const ImageSums& sums, int64_t pairs) {
   return record;
 }
 
+void AddView(const ImageError& view, ImageError& image) {
+  image.sum_expected_sq += view.sum_expected_sq;
+  image.sum_actual_sq += view.sum_actual_sq;
+  image.sum_product += view.sum_product;
+  image.sum_error_sq += view.sum_error_sq;
+  image.sum_error += view.sum_error;
+  image.max_abs = std::max(image.max_abs, view.max_abs);
+  image.compared += view.compared;
+  image.nonfinite += view.nonfinite;
+  image.saturated += view.saturated;
+  image.elements += view.elements;
+}
+
 // What is pooled over images, of a whole run or of a resample.
 struct Pooled {
   double expected_sq = 0, error_sq = 0, max_abs = 0;
@@ -147,17 +160,18 @@ double FirstPercentile(std::vector<double> values) {
 
 }  // namespace
 
-void ImageOrder::Add(int64_t image, const std::string& sha256, const std::string& file) {
-  const auto [at, added] = keys_.try_emplace(image, sha256, file);
-  W8A8_CHECK(added || at->second == std::make_pair(sha256, file));
+void ImageOrder::AddView(int64_t sample, int64_t image, const std::string& sha256,
+                         const std::string& file) {
+  const auto [at, added] = keys_.try_emplace(sample, sha256, file, image);
+  W8A8_CHECK(added || at->second == std::make_tuple(sha256, file, image));
 }
 
-std::vector<int64_t> ImageOrder::Sorted() const {
-  std::vector<std::tuple<std::string, std::string, int64_t>> keyed;
-  for (const auto& [image, key] : keys_) keyed.emplace_back(key.first, key.second, image);
+std::vector<ImageOrder::Entry> ImageOrder::Sorted() const {
+  std::vector<std::pair<std::tuple<std::string, std::string, int64_t>, int64_t>> keyed;
+  for (const auto& [sample, key] : keys_) keyed.emplace_back(key, sample);
   std::sort(keyed.begin(), keyed.end());
-  std::vector<int64_t> sorted;
-  for (const auto& entry : keyed) sorted.push_back(std::get<2>(entry));
+  std::vector<Entry> sorted;
+  for (const auto& [key, sample] : keyed) sorted.push_back({sample, std::get<2>(key)});
   return sorted;
 }
 
@@ -208,25 +222,33 @@ void ErrorMeter::Merge(const ErrorMeter& other) {
   records_.insert(records_.end(), other.records_.begin(), other.records_.end());
 }
 
-std::vector<ImageError> ErrorMeter::Reduced(const ImageOrder& order) const {
+std::vector<ImageError> ErrorMeter::ByImage(const ImageOrder& order) const {
   std::unordered_map<int64_t, size_t> at;
   for (size_t i = 0; i < records_.size(); ++i) {
     W8A8_CHECK(at.try_emplace(records_[i].image, i).second);
   }
-  std::vector<ImageError> reduced;
-  reduced.reserve(records_.size());
-  for (const int64_t image : order.Sorted()) {
-    if (const auto found = at.find(image); found != at.end()) {
-      reduced.push_back(records_[found->second]);
+  std::vector<ImageError> images;
+  images.reserve(records_.size());
+  size_t found_samples = 0;
+  for (const ImageOrder::Entry& entry : order.Sorted()) {
+    const auto found = at.find(entry.sample);
+    if (found == at.end()) continue;
+    ++found_samples;
+    ImageError record = records_[found->second];
+    record.image = entry.image;
+    if (!images.empty() && images.back().image == entry.image) {
+      AddView(record, images.back());
+    } else {
+      images.push_back(record);
     }
   }
-  W8A8_CHECK(reduced.size() == records_.size());
-  return reduced;
+  W8A8_CHECK(found_samples == records_.size());
+  return images;
 }
 
 ErrorSummary ErrorMeter::Summarize(const ImageOrder& order) const {
   ErrorSummary summary;
-  std::vector<ImageError> records = Reduced(order);
+  std::vector<ImageError> records = ByImage(order);
   summary.images = records.size();
   uint64_t saturated = 0, elements = 0;
   for (const ImageError& record : records) {
@@ -260,7 +282,7 @@ ErrorSummary ErrorMeter::Summarize(const ImageOrder& order) const {
 
 OutputErrors ErrorMeter::Estimates(const ImageOrder& order, uint64_t seed) const {
   const ErrorSummary summary = Summarize(order);
-  std::vector<ImageError> records = Reduced(order);
+  std::vector<ImageError> records = ByImage(order);
   std::erase_if(records, [](const ImageError& record) { return record.compared == 0; });
   OutputErrors errors;
   errors.exact = summary.exact;

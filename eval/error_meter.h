@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "reports/estimate.h"
@@ -15,18 +15,26 @@
 
 namespace w8a8 {
 
-// The images of a run and the order in which meters are reduced: (sha256, file name).
+// The samples of a run and the order in which meters are reduced: (sha256, file name), the views of
+// one image in their own order.
 class ImageOrder {
  public:
   // `image` is the caller's number for it; adding it again with the same key does nothing.
-  void Add(int64_t image, const std::string& sha256, const std::string& file);
+  void Add(int64_t image, const std::string& sha256, const std::string& file) {
+    AddView(image, image, sha256, file);
+  }
+  // `sample` is a view of `image`; both are the caller's numbers.
+  void AddView(int64_t sample, int64_t image, const std::string& sha256, const std::string& file);
   void Merge(const ImageOrder& other) { keys_.insert(other.keys_.begin(), other.keys_.end()); }
-  size_t size() const { return keys_.size(); }
-  // Numbers of all images in the order of reduction.
-  std::vector<int64_t> Sorted() const;
+
+  struct Entry {
+    int64_t sample = 0, image = 0;
+  };
+  // All samples in the order of reduction.
+  std::vector<Entry> Sorted() const;
 
  private:
-  std::map<int64_t, std::pair<std::string, std::string>> keys_;
+  std::map<int64_t, std::tuple<std::string, std::string, int64_t>> keys_;  // by sample
 };
 
 // 88 bytes: what a meter keeps of an image. Sums are binary64 over the pairs whose expected and
@@ -56,7 +64,7 @@ struct ErrorSummary {
 
 class ErrorMeter {
  public:
-  // All rows of one image, without padding; equal shapes. One call per image.
+  // All rows of one sample, without padding; equal shapes. One call per sample.
   void Add(int64_t image, MatView<const Half> expected, MatView<const Half> actual);
   // Where the arm's values are no FP16 values: an input as quantized, code times scale.
   void Add(int64_t image, MatView<const Half> expected, MatView<const float> actual);
@@ -66,16 +74,18 @@ class ErrorMeter {
   // The records of a worker that saw other images.
   void Merge(const ErrorMeter& other);
 
-  // `order` knows every image that was added; an image added twice is a bug.
+  // `order` knows every sample that was added; a sample added twice is a bug. The views of an image
+  // are one image here, its rows their rows.
   ErrorSummary Summarize(const ImageOrder& order) const;
   // With bootstrap intervals over the images.
   OutputErrors Estimates(const ImageOrder& order, uint64_t seed) const;
 
+  // One record per image, in the order of reduction.
+  std::vector<ImageError> ByImage(const ImageOrder& order) const;
+  // One record per sample, as they came.
   const std::vector<ImageError>& records() const { return records_; }
 
  private:
-  std::vector<ImageError> Reduced(const ImageOrder& order) const;
-
   std::vector<ImageError> records_;
 };
 

@@ -133,8 +133,17 @@ void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
 
 std::optional<InputImage> RecordingSource::Next() {
   std::optional<InputImage> image = source_.Next();
-  if (!image) return std::nullopt;
-  names_.push_back(image->id.name);
+  if (!image) {
+    const bool tiled = image_of_sample_.size() > names_.size();
+    for (size_t i = 0; tiled && i < image_of_sample_.size(); ++i) {
+      store_->Put("image_index", Dtype::kI64, {}, static_cast<int64_t>(i),
+                  std::span<const int64_t>(&image_of_sample_[i], 1));
+    }
+    image_of_sample_.clear();
+    return std::nullopt;
+  }
+  image_of_sample_.push_back(image->id.image);
+  if (image->id.whole) names_.push_back(image->id.name);
   store_->Put("pixel_values", Dtype::kF32, shape_, image->id.index,
               std::span<const float>(image->pixels));
   return image;

@@ -87,18 +87,20 @@ class FeatureTap final : public Tap {
 // Hands the images of another source on and keeps their pixels as `pixel_values`.
 class RecordingSource final : public ImageSource {
  public:
-  // `shape` is one image's: channels, height, width.
+  // `shape` is one sample's: channels, height, width. Where an image has several views, the image
+  // of each sample is kept as `image_index`.
   RecordingSource(ImageSource& source, std::array<int64_t, 3> shape, FeatureStore* store)
       : source_(source), shape_(shape.begin(), shape.end()), store_(store) {}
   std::optional<InputImage> Next() override;
 
-  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<std::string>& names() const { return names_; }  // of the images
 
  private:
   ImageSource& source_;
   const std::vector<int64_t> shape_;
   FeatureStore* const store_;
   std::vector<std::string> names_;
+  std::vector<int64_t> image_of_sample_;
 };
 
 }  // namespace w8a8

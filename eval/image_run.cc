@@ -1,5 +1,6 @@
 #include "eval/image_run.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -10,9 +11,14 @@
 namespace w8a8 {
 namespace {
 
-LoaderOptions Loading(const Options& options, std::optional<int64_t> limit) {
+LoaderOptions Loading(const Options& options, const Preprocessing& preprocessing,
+                      std::optional<int64_t> limit) {
   LoaderOptions loading;
   loading.threads = options.ThreadCount();
+  // As much memory for the images decoded ahead, however many views each of them has.
+  if (const auto& tiling = preprocessing.preprocessor.config().tiling) {
+    loading.ahead = std::max(2, loading.ahead / tiling->MaxViews());
+  }
   loading.max_images = limit;
   return loading;
 }
@@ -37,23 +43,32 @@ Preprocessing OpenPreprocessing(const Options& options, const EncoderConfig& con
 LoaderSource::LoaderSource(std::vector<ImageFile> files, const Preprocessing& preprocessing,
                            const Options& options, std::optional<int64_t> limit)
     : files_(std::move(files)),
-      loader_(files_, preprocessing.preprocessor, Loading(options, limit)) {}
+      loader_(files_, preprocessing.preprocessor, Loading(options, preprocessing, limit)) {}
 
 std::optional<InputImage> LoaderSource::Next() {
   ThrowIfInterrupted();
-  std::optional<LoadedImage> image = loader_.Next();
-  if (!image) return std::nullopt;
-  used_.push_back(files_[static_cast<size_t>(image->index)]);
-  const auto number = static_cast<int64_t>(used_.size()) - 1;
-  return InputImage{{number, std::move(image->name), std::move(image->sha256)},
-                    std::move(image->pixels)};
+  if (!image_ || next_view_ == image_->views.size()) {
+    image_ = loader_.Next();
+    if (!image_) return std::nullopt;
+    next_view_ = 0;
+    used_.push_back(files_[static_cast<size_t>(image_->index)]);
+  }
+  ImageView& view = image_->views[next_view_++];
+  return InputImage{{.index = samples_++,
+                     .name = image_->name,
+                     .sha256 = image_->sha256,
+                     .image = static_cast<int64_t>(used_.size()) - 1,
+                     .view = static_cast<int64_t>(next_view_) - 1,
+                     .whole = next_view_ == image_->views.size()},
+                    std::move(view.pixels)};
 }
 
 std::vector<ImageFile> ReadableImages(const Options& options, const Preprocessing& preprocessing,
                                       const std::vector<ImageFile>& files,
                                       std::optional<int64_t> limit,
                                       std::vector<SkippedImage>* skipped) {
-  return KeepDecodable(files, preprocessing.preprocessor, Loading(options, limit), skipped);
+  return KeepDecodable(files, preprocessing.preprocessor, Loading(options, preprocessing, limit),
+                       skipped);
 }
 
 std::vector<ImageEntry> EntriesOf(const std::vector<ImageFile>& files) {

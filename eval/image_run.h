@@ -39,10 +39,14 @@ class LoaderSource final : public ImageSource {
 
   const std::vector<SkippedImage>& skipped() const { return loader_.skipped(); }
   const std::vector<ImageFile>& used() const { return used_; }  // that Next() has handed out
+  int64_t samples() const { return samples_; }                  // and in how many views
 
  private:
   const std::vector<ImageFile> files_;
   ImageLoader loader_;
+  std::optional<LoadedImage> image_;  // whose views are being handed out
+  size_t next_view_ = 0;
+  int64_t samples_ = 0;
   std::vector<ImageFile> used_;
 };
 

@@ -20,7 +20,7 @@ void OutputTap::OnOutputs(const OutputEvent& event) {
   }
   if (event.arm != 0) return;
   for (const ImageId& image : *event.images) {
-    worker.result.images.Add(image.index, image.sha256, image.name);
+    worker.result.images.AddView(image.index, image.image, image.sha256, image.name);
   }
 }
 
@@ -42,7 +42,7 @@ void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const
       result.meters[{run, kOutputNames[output]}].Add(image.index, expected.RowRange(first, rows),
                                                      actual.RowRange(first, rows));
     }
-    if (output == (classes_ == nullptr ? kLogits : kPooled)) {
+    if (image.whole && output == (classes_ == nullptr ? kLogits : kPooled)) {
       AddTask(image, expected.row_span(first), actual.row_span(first), result.tasks[run]);
     }
   }

@@ -12,9 +12,10 @@
 
 namespace w8a8 {
 
-// Reads `pixel_values` [images, channels, height, width], F32, F16 or BF16, image by image. Images
-// are named as the file's metadata `images` (a JSON list) says, else "pixel_values[i]"; they have
-// no sha256.
+// Reads `pixel_values` [samples, channels, height, width], F32, F16 or BF16, one by one. With
+// `image_index` I64 [samples], ascending from 0, samples are views of images, the last one of each
+// the whole image; without, each is an image. Images are named as the file's metadata `images` (a
+// JSON list) says, else "pixel_values[i]"; they have no sha256.
 class PixelSource final : public ImageSource {
  public:
   // Throws Error if the shape is not one that the encoder takes.
@@ -26,8 +27,10 @@ class PixelSource final : public ImageSource {
 
  private:
   const SafetensorsFile file_;
-  std::vector<std::string> names_;
-  int64_t next_ = 0;
+  std::vector<int64_t> image_index_;  // of each sample
+  std::vector<std::string> names_;    // of each image
+  size_t next_ = 0;
+  int64_t view_ = 0;
 };
 
 }  // namespace w8a8

@@ -64,7 +64,8 @@ class Runner {
       for (size_t stage = 0; stage < graph_.stages.size(); ++stage) {
         RunStage(static_cast<int>(stage));
       }
-      result_.images += static_cast<int64_t>(chunk_.images.size());
+      result_.images += ImagesInChunk();
+      result_.samples += static_cast<int64_t>(chunk_.images.size());
       ++result_.chunks;
     }
     for (const auto& worker : workers_) {
@@ -142,7 +143,12 @@ class Runner {
     const auto s = static_cast<size_t>(stage);
     const double work = work_before_[s] + share_of_stage * (work_before_[s + 1] - work_before_[s]);
     options_.progress(static_cast<double>(result_.images) +
-                      work / work_before_.back() * static_cast<double>(chunk_.images.size()));
+                      work / work_before_.back() * static_cast<double>(ImagesInChunk()));
+  }
+
+  int64_t ImagesInChunk() const {
+    return std::count_if(chunk_.images.begin(), chunk_.images.end(),
+                         [](const ImageId& id) { return id.whole; });
   }
 
   void RunStage(int stage) {

@@ -28,7 +28,8 @@ struct RunnerOptions {
 };
 
 struct RunnerResult {
-  int64_t images = 0;
+  int64_t images = 0;               // a tiled one counts once
+  int64_t samples = 0;              // all that the encoder saw
   std::vector<double> arm_seconds;  // thread time in each arm's own steps, taps excluded
   double lowering_seconds = 0;      // mapping, quantizing and packing weights
   int64_t chunks = 0;

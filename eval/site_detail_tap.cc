@@ -66,6 +66,7 @@ void SiteDetailTap::OnLinear(LinearEvent& event) {
 void SiteDetailTap::OfferMap(const LinearEvent& event, Seen& seen) const {
   for (size_t i = 0; i < event.images->size(); ++i) {
     const ImageId& image = (*event.images)[i];
+    if (!image.whole) continue;
     std::pair<std::string, std::string> key(image.sha256, image.name);
     if (!seen.detail.map.absmax.empty() && seen.image <= key) continue;
     const int64_t first = static_cast<int64_t>(i) * event.rows_per_image;

@@ -20,7 +20,8 @@ StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed) : s
 void StatisticsTap::OnLinear(LinearEvent& event) {
   SiteStatistics& statistics = workers_[static_cast<size_t>(event.worker)].at(*event.site);
   for (size_t i = 0; i < event.images->size(); ++i) {
-    const RowKeys keys(seed_, (*event.images)[i].sha256);
+    const ImageId& image = (*event.images)[i];
+    const RowKeys keys(seed_, image.sha256, image.view * event.rows_per_image);
     statistics.Observe(keys, event.input.RowRange(static_cast<int64_t>(i) * event.rows_per_image,
                                                   event.rows_per_image));
   }

@@ -10,11 +10,16 @@
 
 namespace w8a8 {
 
-// An image as the runner knows it. `index` counts the images of the run in source order.
+// A sample as the runner knows it: an image, or one of the views (tiles and thumbnail) that a tiled
+// image becomes. All views of an image follow each other.
 struct ImageId {
-  int64_t index = 0;
-  std::string name;
+  int64_t index = 0;  // counts the samples of the run in source order
+  std::string name;   // the image's, which its views share
   std::string sha256;
+  int64_t image = index;  // counts the images
+  int64_t view = 0;       // of this image
+  // The view that answers for its image in the task: the whole image, which comes last.
+  bool whole = true;
 };
 
 // Output of one linear layer, as an arm computed it.

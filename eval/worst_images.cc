@@ -79,7 +79,8 @@ std::vector<WorstImage> BuildWorstImages(const Evaluation& evaluation, const std
   if (!run) return images;
   const auto meter = evaluation.outputs.meters.find({*run, output});
   if (meter == evaluation.outputs.meters.end()) return images;
-  for (const ImageError& record : WorstFirst(meter->second.records(), files)) {
+  for (const ImageError& record :
+       WorstFirst(meter->second.ByImage(evaluation.outputs.images), files)) {
     const ImageFile& file = files[static_cast<size_t>(record.image)];
     WorstImage image;
     image.file = file.name;

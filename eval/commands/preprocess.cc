@@ -15,6 +15,7 @@ namespace {
 struct Preprocessed {
   std::vector<float> pixel_values;
   std::vector<RgbImage> resized;
+  std::vector<int64_t> image_index;  // of each sample
   std::vector<std::string> names;
   std::vector<SkippedImage> skipped;
 };
@@ -28,8 +29,11 @@ Preprocessed LoadAll(const Options& options, const Preprocessor& preprocessor) {
   Preprocessed all;
   all.skipped = std::move(set.unreadable);
   while (auto image = loader.Next()) {
-    all.pixel_values.insert(all.pixel_values.end(), image->pixels.begin(), image->pixels.end());
-    all.resized.push_back(std::move(image->resized));
+    for (ImageView& view : image->views) {
+      all.pixel_values.insert(all.pixel_values.end(), view.pixels.begin(), view.pixels.end());
+      all.resized.push_back(std::move(view.resized));
+      all.image_index.push_back(static_cast<int64_t>(all.names.size()));
+    }
     all.names.push_back(std::move(image->name));
     progress.Update(static_cast<double>(image->index + 1));
   }
@@ -55,11 +59,15 @@ void Write(const Options& options, const Preprocessor& preprocessor, const Prepr
   const int64_t width = preprocessor.size().width;
   SafetensorsWriter writer;
   writer.Add("pixel_values", Dtype::kF32,
-             {static_cast<int64_t>(all.names.size()), 3, height, width},
+             {static_cast<int64_t>(all.resized.size()), 3, height, width},
              std::span<const float>(all.pixel_values));
   for (size_t i = 0; i < all.resized.size(); ++i) {
     writer.Add(fmt::format("resized.{}", i), Dtype::kU8, {height, width, 3},
                std::span<const uint8_t>(all.resized[i].pixels));
+  }
+  if (preprocessor.config().tiling) {
+    writer.Add("image_index", Dtype::kI64, {static_cast<int64_t>(all.image_index.size())},
+               std::span<const int64_t>(all.image_index));
   }
   writer.SetMetadata("images", Dump(all.names));
   writer.SetMetadata("skipped", Dump(SkippedJson(all.skipped)));

@@ -47,9 +47,9 @@ RunnerOptions OptionsOf(const Way& way, const Session& session) {
 }
 
 std::string StatsBytes(const Session& session, const Way& way, std::vector<int64_t> order,
-                       const std::string& file) {
+                       const std::string& file, bool tiled = false) {
   const RunnerOptions options = OptionsOf(way, session);
-  MadeImages images(session.config, kImages, order);
+  MadeImages images(session.config, kImages, order, tiled);
   StatisticsTap tap(session.graph, options.threads, /*seed=*/3);
   const Arm reference{.name = "fp16", .precision = Precision::kFp16, .plan = {}};
   const std::array<Tap*, 1> taps{&tap};
@@ -77,6 +77,15 @@ TEST(Statistics, AreEqualBytesForAnyOrderBatchThreadsAndChunk) {
   }
 }
 
+TEST(Statistics, OfTilesAreEqualBytesToo) {
+  const Session session = MadeSession("independence_tiles");
+  const std::string expected = StatsBytes(session, Ways()[0], {}, "expected.h5", /*tiled=*/true);
+  for (const Way& way : Ways()) {
+    EXPECT_TRUE(StatsBytes(session, way, way.order, "actual.h5", true) == expected) << way.name;
+  }
+  EXPECT_FALSE(StatsBytes(session, Ways()[0], {}, "whole.h5") == expected);
+}
+
 TEST(Statistics, DifferWhereOneImageIsMissing) {
   const Session session = MadeSession("independence_missing");
   EXPECT_FALSE(StatsBytes(session, Ways()[0], {0, 1, 2}, "three.h5") ==
@@ -84,17 +93,20 @@ TEST(Statistics, DifferWhereOneImageIsMissing) {
 }
 
 // Every figure of an evaluation as text, in an order of its own.
-std::string Figures(const Session& session, const Way& way) {
+std::string Figures(const Session& session, const Way& way, bool tiled = false) {
   const std::vector<std::string> sites = session.graph.Sites();
   Experiment experiment =
       SweepExperiment(sites, {}, {{Granularity::kToken}, {2.0f, kNoClip}}, FakeFlavour::kIdeal, 8);
   AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
-  MadeImages images(session.config, kImages, way.order);
+  MadeImages images(session.config, kImages, way.order, tiled);
   const Task no_labels;
   const Evaluation evaluation =
       Evaluate(session, experiment, images, no_labels, OptionsOf(way, session));
   std::string text;
+  EXPECT_EQ(evaluation.run.images, kImages);
+  EXPECT_EQ(evaluation.run.samples, tiled ? 2 * kImages : kImages);
   for (const auto& [key, meter] : evaluation.outputs.meters) {
+    EXPECT_EQ(meter.ByImage(evaluation.outputs.images).size(), size_t{kImages});
     const OutputErrors errors = meter.Estimates(evaluation.outputs.images, 1);
     text += fmt::format("{} {} {} {} {} {}\n", key.first, key.second, errors.sqnr_db.value,
                         errors.sqnr_db.low, errors.cosine_mean.value, errors.max_abs.value);
@@ -112,6 +124,13 @@ TEST(Evaluation, GivesEqualFiguresForAnyOrderBatchThreadsAndChunk) {
   const std::string expected = Figures(session, Ways()[0]);
   EXPECT_FALSE(expected.empty());
   for (const Way& way : Ways()) EXPECT_EQ(Figures(session, way), expected) << way.name;
+}
+
+TEST(Evaluation, OfTilesGivesEqualFiguresToo) {
+  const Session session = MadeSession("independence_tile_figures");
+  const std::string expected = Figures(session, Ways()[0], /*tiled=*/true);
+  EXPECT_NE(expected, Figures(session, Ways()[0]));
+  for (const Way& way : Ways()) EXPECT_EQ(Figures(session, way, true), expected) << way.name;
 }
 
 }  // namespace

@@ -22,9 +22,11 @@ Session MadeSession(const std::string& name) {
   return session;
 }
 
-MadeImages::MadeImages(const EncoderConfig& config, int64_t count, std::vector<int64_t> order)
+MadeImages::MadeImages(const EncoderConfig& config, int64_t count, std::vector<int64_t> order,
+                       bool tiled)
     : pixels_(config.channels * config.image_height * config.image_width),
-      order_(std::move(order)) {
+      order_(std::move(order)),
+      tiled_(tiled) {
   if (order_.empty()) {
     order_.resize(static_cast<size_t>(count));
     std::iota(order_.begin(), order_.end(), 0);
@@ -34,12 +36,20 @@ MadeImages::MadeImages(const EncoderConfig& config, int64_t count, std::vector<i
 std::optional<InputImage> MadeImages::Next() {
   if (next_ == order_.size()) return std::nullopt;
   const int64_t image = order_[next_];
+  const bool whole = !tiled_ || next_view_ == image % 3;
   InputImage input;
-  input.id = {static_cast<int64_t>(next_++), fmt::format("a{:02}.png", image),
-              Sha256Hex(fmt::format("made image {}", image))};
+  input.id = {.index = next_sample_++,
+              .name = fmt::format("a{:02}.png", image),
+              .sha256 = Sha256Hex(fmt::format("made image {}", image)),
+              .image = static_cast<int64_t>(next_),
+              .view = next_view_,
+              .whole = whole};
+  const auto seed = static_cast<uint64_t>(image + 1 + 100 * next_view_);
   for (int64_t i = 0; i < pixels_; ++i) {
-    input.pixels.push_back(HashUniform(static_cast<uint64_t>(image) + 1, static_cast<uint64_t>(i)));
+    input.pixels.push_back(HashUniform(seed, static_cast<uint64_t>(i)));
   }
+  next_ += whole ? 1 : 0;
+  next_view_ = whole ? 0 : next_view_ + 1;
   return input;
 }
 

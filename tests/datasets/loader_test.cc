@@ -40,7 +40,7 @@ Loaded LoadAll(LoaderOptions options) {
   Loaded all;
   while (const auto image = loader.Next()) {
     all.names.push_back(image->name);
-    all.digests.push_back(Digest(image->pixels) + image->sha256);
+    all.digests.push_back(Digest(image->views.front().pixels) + image->sha256);
   }
   for (const SkippedImage& image : loader.skipped()) {
     all.skipped.push_back(image.file + ": " + image.reason);
@@ -68,6 +68,23 @@ TEST(ImageLoader, MaxImagesCountsThoseThatDecode) {
             (std::vector<std::string>{"image_101.png", "image_102.png", "image_103.png",
                                       "image_104.png", "image_106.png"}));
   EXPECT_EQ(first.skipped.size(), 2u);
+}
+
+TEST(ImageLoader, ATiledImageComesWithAllItsViews) {
+  PreprocessConfig config;
+  config.resize = {16, 16};
+  config.tiling = Tiling{1, 4, true};
+  const Preprocessor preprocessor(config);
+  ImageLoader loader(MixedFiles(), preprocessor, {.threads = 2, .ahead = 2, .max_images = {}});
+  size_t tiled = 0;
+  while (const auto image = loader.Next()) {
+    tiled += image->views.size() > 1;
+    for (const ImageView& view : image->views) {
+      EXPECT_EQ(view.resized.pixels.size(), 16u * 16 * 3);
+      EXPECT_EQ(view.pixels, preprocessor.Normalize(view.resized));
+    }
+  }
+  EXPECT_GT(tiled, 5u);
 }
 
 TEST(ImageLoader, CanBeLeftEarly) {

@@ -102,6 +102,36 @@ Oracle Measure(const std::vector<Image>& images) {
 // Rounding of some 10,000 binary64 additions.
 constexpr double kSumTolerance = 1e-11;
 
+TEST(ErrorMeter, TheViewsOfAnImageAreOneImage) {
+  // Images 0 and 1 with two and three views: samples 0 1 | 2 3 4.
+  const std::vector<Image> views = MakeImages(5);
+  const std::vector<int64_t> image_of = {0, 0, 1, 1, 1};
+  ImageOrder order;
+  for (size_t i = 0; i < views.size(); ++i) {
+    const std::string file = FileOf(image_of[i]);
+    order.AddView(static_cast<int64_t>(i), image_of[i], Sha256Hex(file), file);
+  }
+  std::vector<Image> whole(2);
+  for (size_t i = 0; i < views.size(); ++i) {
+    Image& image = whole[static_cast<size_t>(image_of[i])];
+    image.rows += views[i].rows;
+    image.cols = views[i].cols;
+    image.expected.insert(image.expected.end(), views[i].expected.begin(), views[i].expected.end());
+    image.actual.insert(image.actual.end(), views[i].actual.begin(), views[i].actual.end());
+  }
+  const ErrorSummary by_view = MeterOf(views).Summarize(order);
+  const ErrorSummary by_image = MeterOf(whole).Summarize(OrderOf(2));
+  EXPECT_EQ(by_view.images, 2u);
+  EXPECT_EQ(by_view.compared, by_image.compared);
+  EXPECT_EQ(by_view.max_abs, by_image.max_abs);
+  EXPECT_NEAR(by_view.sqnr_db, by_image.sqnr_db, 1e-9);
+  EXPECT_NEAR(by_view.cosine_mean, by_image.cosine_mean, 1e-11);
+  EXPECT_NEAR(by_view.mean_error, by_image.mean_error, 1e-11);
+  // Intervals draw images: two of them have few distinct resamples, five views would have many.
+  EXPECT_NEAR(MeterOf(views).Estimates(order, 1).sqnr_db.low,
+              MeterOf(whole).Estimates(OrderOf(2), 1).sqnr_db.low, 1e-9);
+}
+
 TEST(ErrorMeter, EqualsTheDefinitionsInLongDouble) {
   const std::vector<Image> images = MakeImages(40);
   const Oracle oracle = Measure(images);
