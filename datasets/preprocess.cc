@@ -16,6 +16,7 @@ constexpr int64_t kMaxResizedSide = int64_t{1} << 30;
 ImageSize ResizedSize(const PreprocessConfig& config, const RgbImage& image) {
   if (config.resize_rule == ResizeRule::kNone) return {image.width, image.height};
   if (config.resize_rule == ResizeRule::kExact) return config.resize;
+  if (config.variable_size()) return SizeWithinBudget({image.width, image.height}, config.budget);
   const int64_t edge = config.shortest_edge;
   const int64_t shorter = std::min(image.width, image.height);
   const int64_t longer = std::max(image.width, image.height);
@@ -130,8 +131,8 @@ std::vector<RgbImage> Preprocessor::Views(const RgbImage& image) const {
 }
 
 std::vector<float> Preprocessor::Normalize(const RgbImage& resized) const {
-  const ImageSize expected = size();
-  W8A8_CHECK(resized.width == expected.width && resized.height == expected.height);
+  W8A8_CHECK(config_.variable_size() ||
+             (ImageSize{resized.width, resized.height}) == config_.OutputSize());
   const size_t plane = resized.pixels.size() / 3;
   std::vector<float> values(resized.pixels.size());
   for (size_t channel = 0; channel < 3; ++channel) {

@@ -16,10 +16,9 @@ class Preprocessor {
   explicit Preprocessor(PreprocessConfig config);
 
   const PreprocessConfig& config() const { return config_; }
-  ImageSize size() const { return config_.OutputSize(); }
 
-  // Everything that the encoder will look at, 8-bit images of size(): the whole image; with
-  // config().tiling its tiles, row by row from the left, and then the thumbnail. Throws
+  // Everything that the encoder will look at, 8-bit images of config().OutputSize(): the whole
+  // image; with config().tiling its tiles, row by row from the left, and then the thumbnail. Throws
   // UnreadableImage for an aspect ratio whose resized image has a side above 2^30.
   std::vector<RgbImage> Views(const RgbImage& image) const;
   // The whole image alone.

@@ -45,7 +45,7 @@ std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
 }
 
 void CheckFixedSize(const PreprocessConfig& config) {
-  if (config.crop || config.resize_rule == ResizeRule::kExact) return;
+  if (config.crop || config.resize_rule == ResizeRule::kExact || config.variable_size()) return;
   Fail(
       "{}: {} gives images of different sizes here ({} and no centre crop); the encoder needs one "
       "fixed size. Set \"size\": {{\"height\": H, \"width\": W}} or a crop_size.",
@@ -75,6 +75,10 @@ std::string ResizeText(const PreprocessConfig& config) {
       fmt::format("{} ({})", FilterName(config.filter), ResamplerName(config.resampler));
   if (config.resize_rule == ResizeRule::kShortestEdge) {
     return fmt::format("shorter side to {}, {}", config.shortest_edge, how);
+  }
+  if (config.variable_size()) {
+    return fmt::format("aspect kept, at most {} patches of {}x{}, {}", config.budget.max_patches,
+                       config.budget.patch, config.budget.patch, how);
   }
   const std::string size = fmt::format("{}x{}", config.resize.width, config.resize.height);
   if (!config.tiling) return fmt::format("resize to {}, {}", size, how);
@@ -135,16 +139,20 @@ std::string PreprocessingSha256(const PreprocessConfig& config) {
                                 ? fmt::format(" tiles={},{},{}", config.tiling->min_tiles,
                                               config.tiling->max_tiles, config.tiling->thumbnail)
                                 : "";
+  const std::string budget =
+      config.variable_size()
+          ? fmt::format(" budget={},{}", config.budget.patch, config.budget.max_patches)
+          : "";
   return Sha256Hex(fmt::format(
       "w8a8-preprocessing/1 resize={} {}x{} edge={} filter={} order={} crop={} {}x{} rule={} "
-      "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} arithmetic={}{}",
+      "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} arithmetic={}{}{}",
       static_cast<int>(config.resize_rule), config.resize.width, config.resize.height,
       config.shortest_edge, resizes ? FilterName(config.filter) : "",
       resizes ? ResamplerName(config.resampler) : "", config.crop.has_value(), crop.width,
       crop.height, static_cast<int>(config.crop_rule), rescales ? config.rescale_factor : 1.0,
       config.normalize, config.mean[0], config.mean[1], config.mean[2], config.std_dev[0],
       config.std_dev[1], config.std_dev[2], static_cast<int>(config.alpha),
-      static_cast<int>(config.arithmetic), tiles));
+      static_cast<int>(config.arithmetic), tiles, budget));
 }
 
 }  // namespace w8a8

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "datasets/decode.h"
+#include "datasets/naflex.h"
 #include "datasets/resample.h"
 #include "datasets/tiling.h"
 
@@ -17,6 +18,7 @@ enum class ResizeRule {
   kExact,         // to `resize`, whatever the aspect
   kShortestEdge,  // the shorter side becomes `shortest_edge`, the longer one int(edge * long /
                   // short)
+  kPatchBudget,   // NaFlex: SizeWithinBudget(), so that sizes differ from image to image
 };
 
 // Where an odd margin goes when the centre is cut out (or padded with zeros).
@@ -40,6 +42,7 @@ struct PreprocessConfig {
   ResizeRule resize_rule = ResizeRule::kExact;
   ImageSize resize;       // kExact
   int shortest_edge = 0;  // kShortestEdge
+  PatchBudget budget;     // kPatchBudget
   Filter filter = Filter::kBicubic;
   std::optional<ImageSize> crop;
   CropRule crop_rule = CropRule::kNumpy;
@@ -54,6 +57,8 @@ struct PreprocessConfig {
   // What the model's own pipeline shows it besides the whole image, and we do not: "anyres tiles".
   std::string left_out;
 
+  bool variable_size() const { return resize_rule == ResizeRule::kPatchBudget; }
+  // Of every image, but for variable_size().
   ImageSize OutputSize() const { return crop.value_or(resize); }
 };
 

@@ -18,6 +18,7 @@ constexpr std::array<double, 3> kClipMean = {0.48145466, 0.4578275, 0.40821073};
 constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
 
 constexpr std::string_view kAnyres = "anyres tiles";
+constexpr std::string_view kNaflex = "Siglip2ImageProcessor";
 
 // What a class does where the file is silent (transformers 5, image_processing_pil_*.py).
 struct ProcessorDefaults {
@@ -39,6 +40,7 @@ constexpr ProcessorDefaults kProcessors[] = {
     {"BitImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
     {"Gemma3ImageProcessor", 224, true, true, Filter::kBilinear, false, kHalf, kHalf},
     {"GotOcr2ImageProcessor", 384, true, true, Filter::kBicubic, false, kClipMean, kClipStd},
+    {kNaflex, 0, true, true, Filter::kBilinear, false, kHalf, kHalf},
     {"LlavaImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
     {"LlavaNextImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd,
      kAnyres},
@@ -106,7 +108,8 @@ void RefuseUnsupported(const Json& json, const ProcessorDefaults& defaults,
   for (const std::string_view key :
        {"pad_size", "size_divisor", "use_square_size", "max_num_patches"}) {
     const Json* value = Find(json, key);
-    if (value != nullptr && *value != false) {
+    const bool read = defaults.name == kNaflex && key == "max_num_patches";
+    if (value != nullptr && *value != false && !read) {
       Fail("{} = {} is not supported", Where(source, key), value->dump());
     }
   }
@@ -144,11 +147,26 @@ ImageSize SizeFromObject(const Json& size, const std::string& where) {
   return {ReadSide(*width, where + ".width"), ReadSide(*height, where + ".height")};
 }
 
+void ReadPatchBudget(const Json& json, PreprocessConfig& config) {
+  config.resize_rule = ResizeRule::kPatchBudget;
+  if (const Json* patch = Find(json, "patch_size")) {
+    config.budget.patch = ReadSide(*patch, Where(config.source_file, "patch_size"));
+  }
+  if (const Json* most = Find(json, "max_num_patches")) {
+    config.budget.max_patches = ReadSide(*most, Where(config.source_file, "max_num_patches"));
+  }
+}
+
 void ReadResize(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {
   if (!Flag(json, "do_resize", true, config.source_file)) {
     config.resize_rule = ResizeRule::kNone;
     return;
   }
+  const Json* resample = Find(json, "resample");
+  config.filter = resample == nullptr
+                      ? defaults.filter
+                      : FilterOfPilCode(*resample, Where(config.source_file, "resample"));
+  if (defaults.name == kNaflex) return ReadPatchBudget(json, config);
   const std::string where = Where(config.source_file, "size");
   const auto set_side = [&](int side, bool square) {
     config.resize_rule = square ? ResizeRule::kExact : ResizeRule::kShortestEdge;
@@ -172,10 +190,6 @@ void ReadResize(const Json& json, const ProcessorDefaults& defaults, PreprocessC
         Flag(json, "default_to_square", defaults.integer_square, config.source_file);
     set_side(ReadSide(*size, where), square);
   }
-  const Json* resample = Find(json, "resample");
-  config.filter = resample == nullptr
-                      ? defaults.filter
-                      : FilterOfPilCode(*resample, Where(config.source_file, "resample"));
 }
 
 void ReadCrop(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {

@@ -9,9 +9,9 @@
 namespace w8a8 {
 
 // transformers' image processors that do convert, resize, centre crop, rescale, normalize (SigLIP,
-// CLIP, ViT, DeiT, BiT/DINOv2, Gemma 3, LLaVA, InternVL), with the defaults of each class for keys
-// that are absent. InternVL's is tiled; of the other processors that cut an image up, the view of
-// the whole image is made and `left_out` names the rest.
+// CLIP, ViT, DeiT, BiT/DINOv2, Gemma 3, LLaVA, InternVL, NaFlex), with the defaults of each class
+// for keys that are absent. InternVL's is tiled; of the other processors that cut an image up, the
+// view of the whole image is made and `left_out` names the rest.
 PreprocessConfig ReadHuggingFaceConfig(const nlohmann::json& json,
                                        const std::filesystem::path& source);
 

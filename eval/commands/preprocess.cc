@@ -54,17 +54,40 @@ nlohmann::json SkippedJson(const std::vector<SkippedImage>& skipped) {
   return list;
 }
 
-void Write(const Options& options, const Preprocessor& preprocessor, const Preprocessed& all) {
-  const int64_t height = preprocessor.size().height;
-  const int64_t width = preprocessor.size().width;
-  SafetensorsWriter writer;
-  writer.Add("pixel_values", Dtype::kF32,
-             {static_cast<int64_t>(all.resized.size()), 3, height, width},
-             std::span<const float>(all.pixel_values));
-  for (size_t i = 0; i < all.resized.size(); ++i) {
-    writer.Add(fmt::format("resized.{}", i), Dtype::kU8, {height, width, 3},
-               std::span<const uint8_t>(all.resized[i].pixels));
+// All samples are of one size, or `patches` says how each lies in the rows of a NaFlex batch.
+void AddPixels(const Preprocessor& preprocessor, const Preprocessed& all, const PatchBatch& patches,
+               SafetensorsWriter& writer) {
+  const auto samples = static_cast<int64_t>(all.resized.size());
+  if (preprocessor.config().variable_size()) {
+    const PatchBudget& budget = preprocessor.config().budget;
+    writer.Add("pixel_values", Dtype::kF32,
+               {samples, budget.max_patches, int64_t{3} * budget.patch * budget.patch},
+               std::span<const float>(patches.values));
+    writer.Add("pixel_attention_mask", Dtype::kI32, {samples, budget.max_patches},
+               std::span<const int32_t>(patches.mask));
+    writer.Add("spatial_shapes", Dtype::kI64, {samples, 2},
+               std::span<const int64_t>(patches.grids));
+  } else {
+    const ImageSize size = preprocessor.config().OutputSize();
+    writer.Add("pixel_values", Dtype::kF32, {samples, 3, size.height, size.width},
+               std::span<const float>(all.pixel_values));
   }
+  for (size_t i = 0; i < all.resized.size(); ++i) {
+    const RgbImage& image = all.resized[i];
+    writer.Add(fmt::format("resized.{}", i), Dtype::kU8, {image.height, image.width, 3},
+               std::span<const uint8_t>(image.pixels));
+  }
+}
+
+void Write(const Options& options, const Preprocessor& preprocessor, const Preprocessed& all) {
+  PatchBatch patches;
+  if (preprocessor.config().variable_size()) {
+    std::vector<ImageSize> sizes;
+    for (const RgbImage& image : all.resized) sizes.push_back({image.width, image.height});
+    patches = MakePatchBatch(all.pixel_values, sizes, preprocessor.config().budget);
+  }
+  SafetensorsWriter writer;
+  AddPixels(preprocessor, all, patches, writer);
   if (preprocessor.config().tiling) {
     writer.Add("image_index", Dtype::kI64, {static_cast<int64_t>(all.image_index.size())},
                std::span<const int64_t>(all.image_index));

@@ -53,11 +53,16 @@ TRANSFORMERS += [
     {"image_processor_type": "LlavaImageProcessor"},
     {**LLAVA_NEXT, "size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
     {"image_processor_type": "LlavaOnevisionImageProcessor"},
+    {"image_processor_type": "Siglip2ImageProcessor", "do_convert_rgb": True},
+    {"image_processor_type": "Siglip2ImageProcessor", "patch_size": 14, "max_num_patches": 100,
+     "resample": 3, "do_convert_rgb": True},
 ]
 # As the models' repositories have them.
 FAMILIES = {
     "siglip": {**SIGLIP, "size": {"height": 224, "width": 224}, "resample": 3},
     "siglip2": {**SIGLIP, "size": {"height": 384, "width": 384}, "resample": 2},
+    "naflex": {"image_processor_type": "Siglip2ImageProcessor", "resample": 2, "patch_size": 16,
+               "max_num_patches": 256, "do_convert_rgb": True},
     "gemma3": {"image_processor_type": "Gemma3ImageProcessor", "resample": 2,
                "size": {"height": 896, "width": 896}},
     "clip": {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224,
@@ -96,7 +101,7 @@ def processor_classes():
 
     classes = {}
     for family in ("bit", "clip", "deit", "gemma3", "got_ocr2", "llava", "llava_next",
-                   "llava_onevision", "siglip", "vit"):
+                   "llava_onevision", "siglip", "siglip2", "vit"):
         for kind in ("image_processing", "image_processing_pil"):
             classes |= vars(import_module(f"transformers.models.{family}.{kind}_{family}"))
     return classes
@@ -115,8 +120,13 @@ def make_processor(classes, config, resampler, **changes):
 
 
 def views_of(processor, image):
-    """[views, 3, height, width]; of the processors that cut images up, LLaVA's, the whole image."""
-    values = processor(image, return_tensors="np")["pixel_values"]
+    """[views, 3, height, width]; NaFlex: [1, 1, patches, patch * patch * 3]; of the processors that cut images up, LLaVA's, the whole image."""
+    outputs = processor(image, return_tensors="np")
+    values = outputs["pixel_values"]
+    if "spatial_shapes" in outputs:  # NaFlex: the patches of the one image, as one view
+        rows, columns = outputs["spatial_shapes"][0]
+        assert outputs["pixel_attention_mask"][0].sum() == rows * columns
+        return values[:, None, : rows * columns]
     return values[0][:1] if values.ndim == 5 else values
 
 
@@ -175,10 +185,12 @@ def write_photos(resamplers):
             for path in paths:
                 image = ImageOps.exif_transpose(Image.open(path))
                 values = views_of(processor, image)
-                if values.shape[1] == 1:  # ViT's and DeiT's leave greyscale as it is; we convert
+                if values.shape[1] == 1 and family != "naflex":  # ViT's and DeiT's leave greyscale as it is; we convert
                     values = values.repeat(3, axis=1)
                 assert (values == values.astype(np.uint8)).all()
-                levels = values.astype(np.uint8).transpose(0, 2, 3, 1)
+                levels = values.astype(np.uint8)
+                if family != "naflex":
+                    levels = levels.transpose(0, 2, 3, 1)
                 digests.append(digest(levels)[:12])
             lines.append(f"{family}\t{json.dumps(config)}\t{resampler}\t{' '.join(digests)}")
     write_table("photos12" if resamplers == ["pillow12"] else "photos", lines)

@@ -102,6 +102,17 @@ TEST(PreprocessConfig, TheDigestCoversTheTiles) {
                        FromJson(head + R"(, "crop_to_patches": true, "max_patches": 1})")));
 }
 
+TEST(PreprocessConfig, NaflexKeepsTheAspectWithinABudget) {
+  const auto config = FromJson(R"({"image_processor_type": "Siglip2ImageProcessor",
+                                   "do_convert_rgb": null, "max_num_patches": 64})");
+  EXPECT_TRUE(config.variable_size());
+  const std::string text = DescribePreprocessing(config);
+  EXPECT_NE(text.find("aspect kept, at most 64 patches of 16x16, bilinear"), std::string::npos)
+      << text;
+  EXPECT_NE(PreprocessingSha256(config),
+            PreprocessingSha256(FromJson(R"({"image_processor_type": "Siglip2ImageProcessor"})")));
+}
+
 TEST(PreprocessConfig, OtherTilingsShowTheWholeImageAndSaySo) {
   const auto text = [](const std::string& json) { return DescribePreprocessing(FromJson(json)); };
   EXPECT_NE(text(R"({"image_processor_type": "LlavaOnevisionImageProcessor"})")
@@ -124,7 +135,7 @@ TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
                      "max_patches": 65})",
                  "max_patches = 65; expected a count from 1 to 64");
 
-  EXPECT_REFUSED(R"({"image_processor_type": "Siglip2ImageProcessor"})", "'Siglip2ImageProcessor'");
+  EXPECT_REFUSED(R"({"image_processor_type": "SamImageProcessor"})", "'SamImageProcessor'");
   EXPECT_REFUSED(R"({"size": 224})", "names the processor");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_pad": true})",
                  "do_pad: true");

@@ -34,10 +34,27 @@ std::vector<RgbImage> Photos(const std::filesystem::path& folder) {
   return photos;
 }
 
+// In the order of NaFlex: patches row by row.
+std::vector<uint8_t> PatchLevels(const RgbImage& image, int patch) {
+  std::vector<uint8_t> levels;
+  for (int top = 0; top < image.height; top += patch) {
+    for (int left = 0; left < image.width; left += patch) {
+      for (int y = top; y < top + patch; ++y) {
+        const uint8_t* from = image.row(y) + static_cast<size_t>(left) * 3;
+        levels.insert(levels.end(), from, from + patch * 3);
+      }
+    }
+  }
+  return levels;
+}
+
 std::string ViewsDigest(const Preprocessor& preprocessor, const RgbImage& photo) {
   std::vector<uint8_t> levels;
   for (const RgbImage& view : preprocessor.Views(photo)) {
-    levels.insert(levels.end(), view.pixels.begin(), view.pixels.end());
+    const PreprocessConfig& config = preprocessor.config();
+    const std::vector<uint8_t> more =
+        config.variable_size() ? PatchLevels(view, config.budget.patch) : view.pixels;
+    levels.insert(levels.end(), more.begin(), more.end());
   }
   return Digest(levels).substr(0, 12);
 }

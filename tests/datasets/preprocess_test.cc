@@ -20,7 +20,10 @@ namespace {
 std::vector<float> PixelValues(const Preprocessor& preprocessor, const RgbImage& image) {
   std::vector<float> values;
   for (const RgbImage& view : preprocessor.Views(image)) {
-    const std::vector<float> more = preprocessor.Normalize(view);
+    std::vector<float> more = preprocessor.Normalize(view);
+    if (preprocessor.config().variable_size()) {
+      more = ToPatches(more, 3, {view.width, view.height}, preprocessor.config().budget.patch);
+    }
     values.insert(values.end(), more.begin(), more.end());
   }
   return values;
