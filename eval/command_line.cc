@@ -11,6 +11,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/encoder/checkpoint.h"
 
 namespace w8a8 {
 
@@ -331,6 +332,7 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
     std::fputs(VersionText(options.json).c_str(), stdout);
     return std::nullopt;
   }
+  if (!options.model.empty()) options.model = TowerFolder(options.model).string();
   return options;
 }
 

@@ -18,6 +18,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
+#include "runtime/encoder/checkpoint.h"
 #include "runtime/lower.h"
 
 namespace w8a8 {
@@ -148,8 +149,19 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
   file.Commit();
 }
 
+// Which layer is read of a VILA tower stands in the config around it; the export has only its own.
+void KeepSelectedLayer(const fs::path& model_folder, nlohmann::ordered_json* config) {
+  constexpr const char* kField = "mm_vision_select_layer";
+  const fs::path whole = fs::weakly_canonical(model_folder);
+  const fs::path around = whole.parent_path() / "config.json";
+  if (whole.filename() != kTowerFolder || !fs::exists(around)) return;
+  const auto parsed = nlohmann::ordered_json::parse(ReadFile(around));
+  if (parsed.contains(kField)) (*config)[kField] = parsed[kField];
+}
+
 void WriteConfig(const fs::path& from, const fs::path& to, const QuantizedStems& stems) {
   nlohmann::ordered_json config = nlohmann::ordered_json::parse(ReadFile(from));
+  KeepSelectedLayer(from.parent_path(), &config);
   config.erase("quantization_config");
   if (!stems.by_input.empty()) config["quantization_config"] = QuantizationConfig(stems);
   WriteFileAtomically(to, config.dump(2) + "\n");
@@ -179,6 +191,18 @@ std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSit
 }
 
 // scales.h5 is written first, so it marks every folder that an export has begun.
+// compressed-tensors names a weight "<layer>.weight"; torch's MultiheadAttention does not.
+void RefuseFusedInProjection(const ExportedSites& sites) {
+  for (const auto& [site, exported] : sites) {
+    if (!exported.source.stems.front().ends_with("in_proj_weight")) continue;
+    Fail(
+        "export: '{}' is a fused projection of OpenAI's CLIP, which compressed-tensors cannot "
+        "name; "
+        "convert the model to transformers' CLIP first.",
+        exported.source.stems.front());
+  }
+}
+
 void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
   if (fs::exists(out) && !fs::is_directory(out)) {
     Fail("{}: is a file; give a folder for the quantized model.", out.string());
@@ -227,6 +251,7 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
   CheckPlan(graph, plan);
   CheckExportable(plan);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
+  RefuseFusedInProjection(sites);
   PrepareFolder(model_folder, out);
   WriteScales(out / "scales.h5", sites, weights.source_sha256());
   WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},

@@ -33,6 +33,7 @@ class Backend {
   virtual void Run(const BroadcastStep&, Arena&) = 0;
   virtual void Run(const SelectRowStep&, Arena&) = 0;
   virtual void Run(const MeanRowsStep&, Arena&) = 0;
+  virtual void Run(const AverageStep&, Arena&) = 0;
   virtual void Run(const ConvertStep&, Arena&) = 0;
   virtual void Run(const GemmF16Step&, Arena&) = 0;
   virtual void Run(const GemmFakeStep&, Arena&) = 0;

@@ -128,6 +128,9 @@ void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan
     case NodeKind::kMeanRows:
       steps.emplace_back(MeanRowsStep{.in = node.in, .out = node.out, .first_row = node.row});
       return;
+    case NodeKind::kAverage:
+      steps.emplace_back(AverageStep{.a = node.in, .b = node.in2, .out = node.out});
+      return;
     case NodeKind::kConvert:
       steps.emplace_back(ConvertStep{.in = node.in, .out = node.out});
       return;

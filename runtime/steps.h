@@ -70,6 +70,9 @@ struct MeanRowsStep {
   SlotId in, out;
   int64_t first_row;
 };
+struct AverageStep {  // out = fp16((a + b) / 2)
+  SlotId a, b, out;
+};
 struct ConvertStep {  // one slot is FP16, the other FP32; towards FP16 it rounds once
   SlotId in, out;
 };
@@ -118,8 +121,9 @@ struct GemmCodesStep {
   PackedPtr weight;  // PackEmulated
 };
 
-using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep,
-                          AddStep, BroadcastStep, SelectRowStep, MeanRowsStep, ConvertStep,
-                          GemmF16Step, GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
+using Step =
+    std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep, AddStep,
+                 BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep, ConvertStep, GemmF16Step,
+                 GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
 
 }  // namespace w8a8

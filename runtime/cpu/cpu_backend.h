@@ -47,6 +47,7 @@ class CpuBackend : public Backend {
   void Run(const BroadcastStep& step, Arena& arena) override;
   void Run(const SelectRowStep& step, Arena& arena) override;
   void Run(const MeanRowsStep& step, Arena& arena) override;
+  void Run(const AverageStep& step, Arena& arena) override;
   void Run(const ConvertStep& step, Arena& arena) override;
   void Run(const GemmF16Step& step, Arena& arena) override;
   void Run(const GemmFakeStep& step, Arena& arena) override;

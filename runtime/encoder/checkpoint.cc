@@ -86,6 +86,15 @@ void RequireModelFolder(const fs::path& folder) {
       text, text, local);
 }
 
+fs::path TowerFolder(const fs::path& folder) {
+  const fs::path tower = folder / kTowerFolder;
+  return !HasWeights(folder) && fs::exists(tower / "config.json") ? tower : folder;
+}
+
+bool HasWeights(const fs::path& folder) {
+  return fs::exists(folder / kSingleFile) || fs::exists(folder / kIndexFile);
+}
+
 Checkpoint::Checkpoint(const fs::path& folder) : folder_(folder) {
   RequireModelFolder(folder);
   if (fs::exists(folder / kSingleFile)) {
@@ -156,13 +165,18 @@ const std::string* Checkpoint::Metadata(const std::string& key) const {
   return nullptr;
 }
 
-std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wanted) const {
+std::vector<std::string> Checkpoint::PrefixesOf(std::string_view anchor) const {
   std::vector<std::string> prefixes;
   for (const auto& [key, view] : tensors_) {
     if (!key.ends_with(anchor)) continue;
     const std::string prefix = key.substr(0, key.size() - anchor.size());
     if (prefix.empty() || prefix.back() == '.') prefixes.push_back(prefix);
   }
+  return prefixes;
+}
+
+std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wanted) const {
+  const std::vector<std::string> prefixes = PrefixesOf(anchor);
   if (prefixes.empty()) {
     Fail(
         "{}: no tensor is named '{}', with or without a prefix; this is not a checkpoint of the "

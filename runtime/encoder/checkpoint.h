@@ -16,6 +16,15 @@ namespace w8a8 {
 // converts them.
 void RequireModelFolder(const std::filesystem::path& folder);
 
+// Where VILA keeps its vision encoder, a model folder of its own.
+constexpr const char* kTowerFolder = "vision_tower";
+
+// `folder`, or its sub-folder vision_tower/ where that holds the encoder of a VILA checkpoint.
+std::filesystem::path TowerFolder(const std::filesystem::path& folder);
+
+// Whether `folder` holds safetensors weights under the names that are read.
+bool HasWeights(const std::filesystem::path& folder);
+
 // All tensors of all shards, mapped. Construction makes every check on the index: plain file names,
 // every shard exists (symbolic links are fine), every mapped tensor is in the shard that the index
 // names, no tensor is in two shards. Tensors that the index does not list are kept.
@@ -25,6 +34,7 @@ class Checkpoint {
 
   const TensorView* Find(std::string_view key) const;  // nullptr if absent
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
+  bool Holds(size_t file, std::string_view key) const { return shards_[file].Find(key) != nullptr; }
   // The entry of the first shard that has one; nullptr if none has.
   const std::string* Metadata(const std::string& key) const;
   const std::vector<std::filesystem::path>& files() const { return files_; }
@@ -34,8 +44,10 @@ class Checkpoint {
   // there are several ("" lets the checkpoint decide; a missing final dot is added). Throws Error
   // that lists the candidates.
   std::string FindTower(std::string_view anchor, const std::string& wanted) const;
+  bool HasTower(std::string_view anchor) const { return !PrefixesOf(anchor).empty(); }
 
  private:
+  std::vector<std::string> PrefixesOf(std::string_view anchor) const;
   void OpenShards(const std::filesystem::path& index);
   void AddFile(const std::filesystem::path& path);
 

@@ -1,15 +1,14 @@
 #include "runtime/encoder/config.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <string_view>
 
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/config_readers.h"
+#include "runtime/encoder/family_keys.h"
 
 namespace w8a8 {
 namespace {
@@ -17,101 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMaxPatches = 1'000'000;
-
-struct Refusal {
-  std::string_view model_type;
-  std::string_view sentence;
-};
-constexpr std::array<Refusal, 11> kRefusals = {{
-    {"siglip2",
-     "SigLIP 2 NaFlex takes images of any shape; fixed-resolution SigLIP 2 checkpoints "
-     "(model_type 'siglip') are supported"},
-    {"siglip2_vision_model",
-     "SigLIP 2 NaFlex takes images of any shape; fixed-resolution SigLIP 2 "
-     "checkpoints (model_type 'siglip') are supported"},
-    {"clip", "CLIP is not supported yet"},
-    {"clip_vision_model", "CLIP is not supported yet"},
-    {"dinov2", "DINOv2 is not supported yet"},
-    {"dinov2_with_registers", "DINOv2 with registers is not supported yet"},
-    {"dinov3_vit", "DINOv3 needs rotary positions, which are not supported"},
-    {"vit", "transformers' ViT layout is not supported; take the timm folder of the same model"},
-    {"deit", "transformers' DeiT layout is not supported; take the timm folder of the same model"},
-    {"idefics3_vision", "Idefics3's position buckets are not supported"},
-    {"sam_vision_model", "SAM's windowed attention is not supported"},
-}};
-
-// Who reads the fields of a vision encoder's own config, by its model_type.
-struct Reader {
-  std::string_view model_type;
-  EncoderConfig (*read)(const JsonFields&);
-};
-constexpr std::array<Reader, 4> kReaders = {{{"siglip", ReadSiglipConfig},
-                                             {"siglip_vision_model", ReadSiglipConfig},
-                                             {"intern_vit_6b", ReadInternVitConfig},
-                                             {"internvl_vision", ReadInternVlVisionConfig}}};
-
-// Models whose 'vision_config' need not state its type, or may be left out.
-struct Whole {
-  std::string_view model_type;
-  std::string_view vision_type;
-};
-constexpr std::array<Whole, 3> kWholes = {{{"siglip", "siglip_vision_model"},
-                                           {"internvl_chat", "intern_vit_6b"},
-                                           {"internvl", "internvl_vision"}}};
-
-[[noreturn]] void RefuseFamily(const fs::path& file, const std::string& model_type) {
-  for (const Refusal& refusal : kRefusals) {
-    if (model_type == refusal.model_type) {
-      Fail("{}: model_type '{}': {}.", file.string(), model_type, refusal.sentence);
-    }
-  }
-  Fail(
-      "{}: model_type '{}' is not supported; SigLIP, fixed-resolution SigLIP 2, InternViT and timm "
-      "folders of plain ViTs are.",
-      file.string(), model_type);
-}
-
-void RefuseExperts(const JsonFields& fields) {
-  if (fields.Bool("use_moe", false)) {
-    Fail("{}: 'use_moe' is true; mixtures of experts are not supported.", fields.file().string());
-  }
-}
-
-std::string VisionTypeOf(const std::string& model_type) {
-  for (const Whole& whole : kWholes) {
-    if (model_type == whole.model_type) return std::string(whole.vision_type);
-  }
-  return "";
-}
-
-EncoderConfig ReadVision(const std::string& model_type, const JsonFields& fields) {
-  for (const Reader& reader : kReaders) {
-    if (model_type == reader.model_type) return reader.read(fields);
-  }
-  RefuseFamily(fields.file(), model_type);
-}
-
-EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
-  RefuseExperts(config);
-  if (config.Has("architecture")) return ReadTimmConfig(config, folder);
-  const std::string type = config.Text("model_type", "");
-  if (type.empty()) {
-    Fail("{}: states neither 'model_type' (transformers) nor 'architecture' (timm).",
-         config.file().string());
-  }
-  const std::optional<JsonFields> vision = config.Object("vision_config");
-  const std::string default_type = VisionTypeOf(type);
-  if (!vision && default_type.empty()) return ReadVision(type, config);
-  const nlohmann::json defaults = nlohmann::json::object();
-  const JsonFields fields = vision.value_or(JsonFields(defaults, config.file(), "vision_config."));
-  RefuseExperts(fields);
-  const std::string vision_type = fields.Text("model_type", default_type);
-  EncoderConfig encoder = ReadVision(vision_type.empty() ? type : vision_type, fields);
-  if (type != "siglip") {
-    encoder.notes.push_back(fmt::format("the {} tower of a '{}' checkpoint", encoder.family, type));
-  }
-  return encoder;
-}
 
 void CheckSizes(const fs::path& file, const EncoderConfig& config) {
   // A timm folder's sizes are shapes of tensors, which may be empty.
@@ -136,22 +40,48 @@ void CheckSizes(const fs::path& file, const EncoderConfig& config) {
   }
 }
 
+// A folder vision_tower/ inside a VILA checkpoint, whose config says what is read of the tower. In
+// a tower's export its own config says so.
+void ApplyVila(const JsonFields& own, const fs::path& tower, EncoderConfig* config) {
+  if (own.Has("mm_vision_select_layer")) return ApplyConsumer(own, "vila", config);
+  const fs::path whole = fs::weakly_canonical(tower);
+  const fs::path file = whole.parent_path() / "config.json";
+  if (whole.filename() != kTowerFolder || !fs::exists(file)) return;
+  const nlohmann::json parsed = ReadJsonObject(file);
+  ApplyConsumer(JsonFields(parsed, file, ""), "vila", config);
+}
+
+// Two sets of names are in use for some families, beside one config.
+void ChooseNames(const fs::path& folder, EncoderConfig* config) {
+  const std::string other = OtherNamesOf(config->family);
+  if (other.empty() || !HasWeights(folder)) return;
+  const auto holds_tower = [checkpoint = Checkpoint(folder), config](const std::string& family) {
+    EncoderConfig named = *config;
+    named.family = family;
+    return checkpoint.HasTower(KeysOf(named).patch_embed + ".weight");
+  };
+  if (!holds_tower(config->family) && holds_tower(other)) config->family = other;
+}
+
 }  // namespace
 
 EncoderConfig ReadEncoderConfig(const fs::path& folder) {
   RequireModelFolder(folder);
-  const fs::path file = folder / "config.json";
+  const fs::path tower = TowerFolder(folder);
+  const fs::path file = tower / "config.json";
   if (!fs::exists(file)) {
     Fail("{}: holds no config.json; give a Hugging Face or timm model folder.", folder.string());
   }
   const nlohmann::json parsed = ReadJsonObject(file);
   const JsonFields fields(parsed, file, "");
   CheckQuantizationConfig(fields);
-  EncoderConfig config = ReadFamily(fields, folder);
+  EncoderConfig config = ReadFamily(fields, tower);
+  ApplyVila(fields, tower, &config);
   if (config.name.empty()) {
     const fs::path whole = fs::weakly_canonical(folder);
     config.name = whole.filename().string();
   }
+  ChooseNames(tower, &config);
   CheckSizes(file, config);
   return config;
 }

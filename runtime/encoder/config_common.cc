@@ -1,16 +1,18 @@
 // What the configs of several families have in common.
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
 #include "runtime/base/error.h"
 #include "runtime/encoder/config_readers.h"
 
 namespace w8a8 {
-namespace {
 
-// Bounds that no vision encoder comes near and that keep every product of sizes inside 64 bits.
-constexpr int64_t kMaxWidth = 65'536;
-constexpr int64_t kMaxBlocks = 1'000;
-constexpr int64_t kMaxImageSide = 16'384;
-
-}  // namespace
+bool HasArchitecture(const JsonFields& fields, const char* name) {
+  if (!fields.Has("architectures")) return false;
+  const nlohmann::json& classes = fields.raw().at("architectures");
+  return classes.is_array() && std::find(classes.begin(), classes.end(), name) != classes.end();
+}
 
 EncoderConfig ReadTransformerSizes(const JsonFields& fields, const TransformerDefaults& defaults) {
   EncoderConfig config;

@@ -1,10 +1,25 @@
-// One function per checkpoint family; ReadEncoderConfig dispatches.
+// One function per checkpoint family, and the one that dispatches.
 #pragma once
 
 #include "runtime/encoder/config.h"
 #include "runtime/encoder/json_fields.h"
 
 namespace w8a8 {
+
+// Reads what config.json of `folder` describes, by its 'model_type' or timm's 'architecture'.
+// Throws Error, with the reason where one is known, for a family that is not supported.
+EncoderConfig ReadFamily(const JsonFields& config, const std::filesystem::path& folder);
+
+// Whether a config of `model_type` is one of a vision-language model that is known here, whose
+// tower's config stands under 'vision_config'.
+bool IsVisionLanguageModel(const std::string& model_type);
+
+// Cuts a tower down to what the vision-language model around it reads: its blocks, whether the
+// final norm is run; no pooled output. Says so in a note. Other model types are left as they are.
+void ApplyConsumer(const JsonFields& whole, const std::string& model_type, EncoderConfig* config);
+
+// `vision` holds the fields of Idefics3VisionConfig or SmolVLMVisionConfig.
+EncoderConfig ReadIdefics3Config(const JsonFields& vision);
 
 // `vision` holds the fields of SiglipVisionConfig. Absent fields take the class's defaults, because
 // transformers 4 leaves out whatever equals them.
@@ -17,9 +32,31 @@ EncoderConfig ReadInternVitConfig(const JsonFields& vision);
 // `vision` holds the fields of transformers' InternVLVisionConfig.
 EncoderConfig ReadInternVlVisionConfig(const JsonFields& vision);
 
+// `vision` holds the fields of CLIPVisionConfig.
+EncoderConfig ReadClipConfig(const JsonFields& vision);
+
+// ViTConfig and DeiTConfig. The classifier is run where 'architectures' names a class that has it.
+EncoderConfig ReadVitConfig(const JsonFields& fields);
+EncoderConfig ReadDeitConfig(const JsonFields& fields);
+
+// Dinov2Config and Dinov2WithRegistersConfig.
+EncoderConfig ReadDinov2Config(const JsonFields& fields);
+EncoderConfig ReadDinov2WithRegistersConfig(const JsonFields& fields);
+
 // config.json of a timm hub folder (`architecture`, `pretrained_cfg`, ...). Depth, widths and patch
 // are read from the weights' shapes: the config does not state them.
 EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder);
+
+// Makes the projected class token the pooled output, and says so.
+void SetProjection(int64_t projection, EncoderConfig* config);
+
+// Bounds that no vision encoder comes near and that keep every product of sizes inside 64 bits.
+constexpr int64_t kMaxWidth = 65'536;
+constexpr int64_t kMaxBlocks = 1'000;
+constexpr int64_t kMaxImageSide = 16'384;
+
+// Whether 'architectures' names transformers' class `name`.
+bool HasArchitecture(const JsonFields& fields, const char* name);
 
 // What most configs of transformers call by one name, with the defaults of one class.
 struct TransformerDefaults {

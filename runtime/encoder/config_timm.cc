@@ -35,6 +35,7 @@ constexpr std::array<NamedSize, 9> kHeadsBySize = {{{"tiny", 3},
 struct PlainVitName {
   std::string size;   // "base"
   int64_t image = 0;  // 224
+  bool distilled = false;
 };
 
 // A number of at most 5 digits, or nothing.
@@ -45,8 +46,8 @@ std::optional<int64_t> ParseSide(std::string_view text) {
   return whole && text.size() <= 5 && value > 0 ? std::optional(value) : std::nullopt;
 }
 
-// {vit|deit}_<size>_patch<P>_<side>[_in21k]. Whatever else a name carries (clip, siglip, reg4,
-// dinov2, rope, distilled, ...) stands for another computation: nothing is returned.
+// {vit|deit}_<size>[_distilled]_patch<P>_<side>[_in21k]. Whatever else a name carries (clip,
+// siglip, reg4, dinov2, rope, ...) stands for another computation: nothing is returned.
 std::optional<PlainVitName> ParseName(const std::string& architecture) {
   std::vector<std::string> words(1);
   for (const char c : architecture) {
@@ -57,13 +58,15 @@ std::optional<PlainVitName> ParseName(const std::string& architecture) {
     }
   }
   if (words.size() == 5 && words.back() == "in21k") words.pop_back();
+  const bool distilled = words.size() == 5 && words[0] == "deit" && words[2] == "distilled";
+  if (distilled) words.erase(words.begin() + 2);
   constexpr std::string_view kPatch = "patch";
   if (words.size() != 4 || (words[0] != "vit" && words[0] != "deit") || words[1].empty() ||
       !words[2].starts_with(kPatch) || !ParseSide(words[2].substr(kPatch.size()))) {
     return std::nullopt;
   }
   const std::optional<int64_t> image = ParseSide(words[3]);
-  return image ? std::optional(PlainVitName{words[1], *image}) : std::nullopt;
+  return image ? std::optional(PlainVitName{words[1], *image, distilled}) : std::nullopt;
 }
 
 const TensorView& Need(const Checkpoint& checkpoint, const std::string& key, size_t rank) {
@@ -181,7 +184,7 @@ EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::pa
   if (!name) {
     Fail(
         "{}: the architecture '{}' of timm is not supported; plain ViTs are "
-        "(vit_<size>_patch<P>_<side>, deit_<size>_patch<P>_<side>).",
+        "(vit_<size>_patch<P>_<side>, deit_<size>[_distilled]_patch<P>_<side>).",
         config.file().string(), architecture);
   }
   RefuseUnknownArguments(config);
@@ -195,6 +198,10 @@ EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::pa
   encoder.heads = ReadHeads(config, *name, encoder);
   encoder.classes = config.Int("num_classes", 1000, 0, 10'000'000);
   ReadPooling(config, encoder);
+  if (name->distilled) {
+    encoder.prefix_tokens = 2;
+    encoder.distilled_head = encoder.classes > 0;
+  }
   return encoder;
 }
 

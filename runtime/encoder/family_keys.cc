@@ -1,8 +1,5 @@
 #include "runtime/encoder/family_keys.h"
 
-#include <array>
-#include <string_view>
-
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -27,6 +24,8 @@ FamilyKeys SiglipKeys() {
 
 FamilyKeys TimmKeys() {
   FamilyKeys keys;
+  keys.distillation_token = "dist_token";
+  keys.distillation_head = "head_dist";
   keys.patch_embed = "patch_embed.proj";
   keys.class_token = "cls_token";
   keys.position = "pos_embed";
@@ -90,27 +89,114 @@ FamilyKeys InternVlVisionKeys() {
   keys.fc2 = "mlp.fc2";
   keys.scale1 = "lambda_1";
   keys.scale2 = "lambda_2";
-  keys.computing_stems = {"layernorm."};
   return keys;
 }
 
-struct Family {
-  std::string_view name;
-  FamilyKeys (*keys)();
-};
-constexpr std::array<Family, 4> kFamilies = {{{"siglip", SiglipKeys},
-                                              {"timm-vit", TimmKeys},
-                                              {"internvit", InternVitKeys},
-                                              {"internvl-vision", InternVlVisionKeys}}};
+// transformers' CLIPVisionModel.
+FamilyKeys ClipKeys() {
+  FamilyKeys keys = SiglipKeys();
+  keys.class_token = "embeddings.class_embedding";
+  keys.class_token_rank = 1;
+  keys.pre_norm = "pre_layrnorm";  // as transformers spells it
+  keys.norm = "";
+  keys.pool_norm = "post_layernorm";
+  keys.projection = "^visual_projection";
+  keys.computing_stems = {};
+  return keys;
+}
+
+// The vision tower in OpenAI's own CLIP files.
+FamilyKeys ClipOpenAiKeys() {
+  FamilyKeys keys;
+  keys.patch_embed = "conv1";
+  keys.class_token = "class_embedding";
+  keys.class_token_rank = 1;
+  keys.position = "positional_embedding";
+  keys.pre_norm = "ln_pre";
+  keys.pool_norm = "ln_post";
+  keys.block = "transformer.resblocks.";
+  keys.norm1 = "ln_1";
+  keys.norm2 = "ln_2";
+  keys.qkv = {"attn.in_proj"};
+  keys.fused_in_proj = true;
+  keys.proj = "attn.out_proj";
+  keys.fc1 = "mlp.c_fc";
+  keys.fc2 = "mlp.c_proj";
+  keys.projection = "proj";
+  keys.projection_transposed = true;
+  return keys;
+}
+
+// transformers' ViT and DeiT, and the part of their names that DINOv2 shares.
+FamilyKeys VitKeys() {
+  FamilyKeys keys;
+  keys.patch_embed = "embeddings.patch_embeddings.projection";
+  keys.class_token = "embeddings.cls_token";
+  keys.position = "embeddings.position_embeddings";
+  keys.position_rank = 3;
+  keys.norm = "layernorm";
+  keys.block = "encoder.layer.";
+  keys.norm1 = "layernorm_before";
+  keys.norm2 = "layernorm_after";
+  keys.qkv = {"attention.attention.query", "attention.attention.key", "attention.attention.value"};
+  keys.proj = "attention.output.dense";
+  keys.fc1 = "intermediate.dense";
+  keys.fc2 = "output.dense";
+  keys.head = "^classifier";
+  keys.computing_stems = {"embeddings.distillation_token", "embeddings.register_tokens"};
+  return keys;
+}
+
+FamilyKeys DeitKeys(const EncoderConfig& config) {
+  FamilyKeys keys = VitKeys();
+  keys.distillation_token = "embeddings.distillation_token";
+  keys.head = config.distilled_head ? "^cls_classifier" : "^classifier";
+  keys.distillation_head = "^distillation_classifier";
+  return keys;
+}
+
+FamilyKeys Dinov2Keys(const EncoderConfig& config) {
+  FamilyKeys keys = VitKeys();
+  keys.register_tokens = "embeddings.register_tokens";
+  keys.norm1 = "norm1";
+  keys.norm2 = "norm2";
+  keys.fc1 = config.gated_mlp ? "mlp.weights_in" : "mlp.fc1";
+  keys.fc2 = config.gated_mlp ? "mlp.weights_out" : "mlp.fc2";
+  keys.scale1 = "layer_scale1.lambda1";
+  keys.scale2 = "layer_scale2.lambda1";
+  return keys;
+}
+
+// Meta's own DINOv2 files.
+FamilyKeys Dinov2MetaKeys(const EncoderConfig& config) {
+  FamilyKeys keys = TimmKeys();
+  keys.register_tokens = "register_tokens";
+  keys.qkv_bias_optional = false;
+  keys.fc1 = config.gated_mlp ? "mlp.w12" : "mlp.fc1";
+  keys.fc2 = config.gated_mlp ? "mlp.w3" : "mlp.fc2";
+  keys.computing_stems = {"register_tokens"};
+  return keys;
+}
 
 }  // namespace
 
 FamilyKeys KeysOf(const EncoderConfig& config) {
-  for (const Family& family : kFamilies) {
-    if (config.family == family.name) return family.keys();
-  }
-  W8A8_CHECK(!"a family without key names");
-  return {};
+  if (config.family == "siglip") return SiglipKeys();
+  if (config.family == "timm-vit") return TimmKeys();
+  if (config.family == "internvit") return InternVitKeys();
+  if (config.family == "internvl-vision") return InternVlVisionKeys();
+  if (config.family == "clip") return ClipKeys();
+  if (config.family == "clip-openai") return ClipOpenAiKeys();
+  if (config.family == "vit") return VitKeys();
+  if (config.family == "deit") return DeitKeys(config);
+  if (config.family == "dinov2") return Dinov2Keys(config);
+  W8A8_CHECK(config.family == "dinov2-meta");
+  return Dinov2MetaKeys(config);
+}
+
+std::string OtherNamesOf(const std::string& family) {
+  if (family == "clip") return "clip-openai";
+  return family == "dinov2" ? "dinov2-meta" : "";
 }
 
 }  // namespace w8a8

@@ -19,13 +19,17 @@ struct FamilyKeys {
   std::string norm1, norm2, proj, fc1, fc2, scale1, scale2, q_norm, k_norm;
   std::vector<std::string> qkv;  // one fused stem, or q, k, v
   bool qkv_bias_optional = false;
-  // Beside the tower, not in it: "classifier" next to "vit.".
+  bool fused_in_proj = false;  // torch's MultiheadAttention: "in_proj_weight", "in_proj_bias"
   std::string head, distillation_head, projection;
-  bool head_beside_tower = false;
+  bool projection_transposed = false;  // [width, projection], and its key has no ".weight"
   // A tensor under one of these, not asked for, would change what is computed.
   std::vector<std::string> computing_stems;
 };
 
 FamilyKeys KeysOf(const EncoderConfig& config);
+
+// The family whose tensors hold the same computation under other names ("clip" has
+// "clip-openai"); "" where there is none.
+std::string OtherNamesOf(const std::string& family);
 
 }  // namespace w8a8

@@ -107,12 +107,27 @@ class GraphBuilder {
       graph_.tokens = normed_;
     }
     AddPooling();
-    if (graph_.config.classes > 0) {
-      W8A8_CHECK(graph_.pooled != kNoSlot);
-      graph_.logits = AddSlot("logits", 1, graph_.config.classes);
-      Add(NodeKind::kLinear, "head", graph_.pooled, graph_.logits);
+    if (graph_.config.projection > 0) {
+      const SlotId projected = AddSlot("projected", 1, graph_.config.projection);
+      Add(NodeKind::kLinear, "projection", graph_.pooled, projected);
+      graph_.pooled = projected;
     }
+    if (graph_.config.classes > 0) AddClassifier();
     EndStage();
+  }
+
+  void AddClassifier() {
+    W8A8_CHECK(graph_.pooled != kNoSlot);
+    graph_.logits = AddSlot("logits", 1, graph_.config.classes);
+    Add(NodeKind::kLinear, "head", graph_.pooled, graph_.logits);
+    if (!graph_.config.distilled_head) return;
+    const SlotId token = AddSlot("distilled", 1, graph_.config.width);
+    const SlotId class_logits = graph_.logits;
+    const SlotId distilled_logits = AddSlot("distilled_logits", 1, graph_.config.classes);
+    graph_.logits = AddSlot("mean_logits", 1, graph_.config.classes);
+    Add(NodeKind::kSelectRow, "", graph_.tokens, token).row = 1;
+    Add(NodeKind::kLinear, "head_distilled", token, distilled_logits);
+    Add(NodeKind::kAverage, "", class_logits, graph_.logits).in2 = distilled_logits;
   }
 
   void AddPooling() {

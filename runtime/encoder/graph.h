@@ -35,6 +35,7 @@ enum class NodeKind : uint8_t {
   kBroadcast,   // out: one row of a parameter for each image (the MAP head's probe)
   kSelectRow,   // out: row `row` of each image of in
   kMeanRows,    // out: mean of the rows of each image of in, from row `row`
+  kAverage,     // out: (in + in2) / 2
   kConvert,     // out: in, where one is FP16 and the other FP32
 };
 
@@ -67,7 +68,7 @@ struct Graph {
   SlotId pixels = kNoSlot;  // FP32, rows = channels, cols = height * width
   SlotId stream = kNoSlot;  // [tokens, width]: the residual stream, FP16 or FP32
   SlotId tokens = kNoSlot;  // FP16, after the final norm (the stream's values without one)
-  SlotId pooled = kNoSlot;  // [1, width] or kNoSlot
+  SlotId pooled = kNoSlot;  // [1, width or projection] or kNoSlot
   SlotId logits = kNoSlot;  // [1, classes] or kNoSlot
 
   std::vector<std::string> Sites() const;  // in node order

@@ -40,8 +40,9 @@ std::map<std::string, std::vector<int64_t>> TensorShapes(const EncoderConfig& co
   const CheckpointLayout layout = LayoutOf(config);
   std::map<std::string, std::vector<int64_t>> shapes;
   for (const LinearLayout& linear : layout.linears) {
-    for (const StoredTensor& weight : linear.weights) shapes[weight.key] = weight.shape;
-    for (const StoredTensor& bias : linear.biases) shapes[bias.key] = bias.shape;
+    for (const StoredTensor& weight : linear.weights)
+      shapes[FullKey("", weight.key)] = weight.shape;
+    for (const StoredTensor& bias : linear.biases) shapes[FullKey("", bias.key)] = bias.shape;
   }
   for (const VectorLayout& vector : layout.vectors) {
     for (const StoredTensor& part : vector.tensors) shapes[part.key] = part.shape;

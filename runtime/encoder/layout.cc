@@ -19,7 +19,11 @@ class LayoutBuilder {
     if (config_.final_norm) AddNorm("norm", keys_.norm);
     if (config_.pool_norm) AddNorm("pool.norm", keys_.pool_norm);
     if (config_.pool == PoolKind::kAttentionProbe) AddAttentionProbe();
+    if (config_.projection > 0) AddProjection();
     if (config_.classes > 0) AddLinear("head", {keys_.head}, config_.classes, config_.width);
+    if (config_.distilled_head) {
+      AddLinear("head_distilled", {keys_.distillation_head}, config_.classes, config_.width);
+    }
     return std::move(layout_);
   }
 
@@ -96,6 +100,10 @@ class LayoutBuilder {
     AddSite(block, "attn.qkv", qkv, 3 * width, width);
     layout_.linears.back().bias_optional = keys_.qkv_bias_optional;
     if (!config_.qkv_bias) layout_.linears.back().biases.clear();
+    if (keys_.fused_in_proj) {
+      layout_.linears.back().weights = {Whole(qkv.front() + "_weight", {3 * width, width})};
+      layout_.linears.back().biases = {Whole(qkv.front() + "_bias", {3 * width})};
+    }
     if (config_.qk_norm) {
       AddVector(SiteName(block, "attn.q_norm.weight"), from + keys_.q_norm + ".weight", {width});
       AddVector(SiteName(block, "attn.k_norm.weight"), from + keys_.k_norm + ".weight", {width});
@@ -107,6 +115,15 @@ class LayoutBuilder {
             width);
     AddSite(block, "mlp.fc2", {from + keys_.fc2}, width, config_.mlp_width);
     if (config_.layer_scale) AddVector(SiteName(block, "ls2"), from + keys_.scale2, {width});
+  }
+
+  void AddProjection() {
+    LinearLayout& linear =
+        AddLinear("projection", {keys_.projection}, config_.projection, config_.width);
+    linear.biases.clear();
+    if (!keys_.projection_transposed) return;
+    linear.weights = {Whole(keys_.projection, {config_.width, config_.projection})};
+    linear.weights.front().transposed = true;
   }
 
   // in_proj holds the rows of q, k and v.
@@ -131,6 +148,12 @@ class LayoutBuilder {
 };
 
 }  // namespace
+
+std::string FullKey(const std::string& prefix, const std::string& key) {
+  if (key.front() != kBesideTower) return prefix + key;
+  const size_t dot = prefix.size() < 2 ? std::string::npos : prefix.rfind('.', prefix.size() - 2);
+  return (dot == std::string::npos ? "" : prefix.substr(0, dot + 1)) + key.substr(1);
+}
 
 CheckpointLayout LayoutOf(const EncoderConfig& config) { return LayoutBuilder(config).Build(); }
 

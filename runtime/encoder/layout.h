@@ -10,12 +10,19 @@
 
 namespace w8a8 {
 
+// Before a key: the tensor stands beside the tower, not in it ("classifier" next to "vit.").
+constexpr char kBesideTower = '^';
+
+// The key in the file of a layout's `key`, for a tower at `prefix` ("model.vit.", or "").
+std::string FullKey(const std::string& prefix, const std::string& key);
+
 // Rows [first_row, first_row + rows) of one stored tensor; `key` is without the tower's prefix.
 struct StoredTensor {
   std::string key;
   std::vector<int64_t> shape;  // of the whole stored tensor
   int64_t first_row = 0;
   int64_t rows = 0;
+  bool transposed = false;  // stored [k, n]; always whole
 };
 
 // A linear layer [n, k]. Its parts stand one under the other: q, k, v.

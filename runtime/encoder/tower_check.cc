@@ -82,7 +82,7 @@ class TowerChecker {
  private:
   bool AnyInt8(const LinearLayout& linear) const {
     return std::any_of(linear.weights.begin(), linear.weights.end(), [this](const auto& weight) {
-      const TensorView* tensor = checkpoint_.Find(prefix_ + weight.key);
+      const TensorView* tensor = checkpoint_.Find(FullKey(prefix_, weight.key));
       return tensor != nullptr && tensor->dtype == Dtype::kI8;
     });
   }
@@ -114,15 +114,16 @@ class TowerChecker {
   }
 
   void CheckBiases(const LinearLayout& linear) {
-    const bool present = std::any_of(
-        linear.biases.begin(), linear.biases.end(),
-        [this](const auto& bias) { return checkpoint_.Find(prefix_ + bias.key) != nullptr; });
+    const bool present =
+        std::any_of(linear.biases.begin(), linear.biases.end(), [this](const auto& bias) {
+          return checkpoint_.Find(FullKey(prefix_, bias.key)) != nullptr;
+        });
     if (linear.bias_optional && !present) return;
     for (const StoredTensor& bias : linear.biases) CheckFloat(bias.key, bias.shape);
   }
 
   const TensorView* Expect(const std::string& key) {
-    const std::string full = prefix_ + key;
+    const std::string full = FullKey(prefix_, key);
     const TensorView* tensor = checkpoint_.Find(full);
     if (!used_.insert(full).second) return tensor;
     if (tensor == nullptr) missing_.push_back(full);

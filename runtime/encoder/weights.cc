@@ -1,5 +1,6 @@
 #include "runtime/encoder/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <mutex>
@@ -52,12 +53,24 @@ void Append(std::vector<T>& to, std::vector<T> from) {
   }
 }
 
+std::vector<float> Transposed(const std::vector<float>& values, int64_t rows) {
+  const auto from_rows = static_cast<size_t>(rows);
+  const size_t from_cols = values.size() / from_rows;
+  std::vector<float> result(values.size());
+  for (size_t row = 0; row < from_rows; ++row) {
+    for (size_t col = 0; col < from_cols; ++col) {
+      result[col * from_rows + row] = values[row * from_cols + col];
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 struct EncoderWeights::Impl {
   Impl(const std::filesystem::path& folder, const EncoderConfig& config,
        const std::string& wanted_prefix)
-      : checkpoint(folder), layout(LayoutOf(config)) {
+      : checkpoint(TowerFolder(folder)), layout(LayoutOf(config)) {
     prefix = checkpoint.FindTower(layout.anchor, wanted_prefix);
     report = CheckTower(checkpoint, prefix, layout);
     for (const LinearLayout& linear : layout.linears) linears.emplace(linear.stem, &linear);
@@ -65,7 +78,7 @@ struct EncoderWeights::Impl {
   }
 
   const TensorView& Get(const std::string& key) const {
-    const TensorView* tensor = checkpoint.Find(prefix + key);
+    const TensorView* tensor = checkpoint.Find(FullKey(prefix, key));
     W8A8_CHECK(tensor != nullptr);
     return *tensor;
   }
@@ -80,7 +93,28 @@ struct EncoderWeights::Impl {
     const TensorView rows = RowsOf(Get(part.key), part);
     std::vector<float> values = FloatValues(rows);
     RequireFinite(rows, values);
-    return values;
+    return part.transposed ? Transposed(values, part.shape[0]) : values;
+  }
+
+  std::vector<std::filesystem::path> TowerFiles() const {
+    std::vector<std::filesystem::path> holding;
+    for (size_t file = 0; file < checkpoint.files().size(); ++file) {
+      const auto in_file = [&](const StoredTensor& part) {
+        return checkpoint.Holds(file, FullKey(prefix, part.key));
+      };
+      const bool any =
+          std::any_of(layout.linears.begin(), layout.linears.end(),
+                      [&](const LinearLayout& linear) {
+                        return std::any_of(linear.weights.begin(), linear.weights.end(), in_file) ||
+                               std::any_of(linear.biases.begin(), linear.biases.end(), in_file);
+                      }) ||
+          std::any_of(layout.vectors.begin(), layout.vectors.end(),
+                      [&](const VectorLayout& vector) {
+                        return std::any_of(vector.tensors.begin(), vector.tensors.end(), in_file);
+                      });
+      if (any) holding.push_back(checkpoint.files()[file]);
+    }
+    return holding;
   }
 
   void ReadCodes(const StoredTensor& part, LinearParameters& linear) const {
@@ -154,7 +188,7 @@ LinearParameters EncoderWeights::Linear(const std::string& stem) const {
   if (codes) impl_->RequireSameInputScales(layout);
   const bool has_bias =
       !layout.biases.empty() &&
-      impl_->checkpoint.Find(impl_->prefix + layout.biases.front().key) != nullptr;
+      impl_->checkpoint.Find(FullKey(impl_->prefix, layout.biases.front().key)) != nullptr;
   for (const StoredTensor& part : layout.biases) {
     if (has_bias) Append(linear.bias, impl_->Floats(part));
   }
@@ -173,7 +207,7 @@ std::vector<float> EncoderWeights::Vector(const std::string& stem, const char* p
 LinearSource EncoderWeights::Source(const std::string& stem) const {
   LinearSource source;
   for (const StoredTensor& part : impl_->LinearOf(stem).weights) {
-    source.stems.push_back(impl_->prefix + StemOfKey(part.key));
+    source.stems.push_back(FullKey(impl_->prefix, StemOfKey(part.key)));
     source.rows.push_back(part.rows);
   }
   return source;
@@ -184,12 +218,13 @@ bool EncoderWeights::quantized() const { return impl_->report.quantized; }
 const std::string& EncoderWeights::sha256() const {
   std::call_once(impl_->hashed, [this] {
     std::string lines;
-    for (const std::filesystem::path& file : files()) {
+    const std::vector<std::filesystem::path> tower_files = impl_->TowerFiles();
+    for (const std::filesystem::path& file : tower_files) {
       const std::string hash = Sha256HexOfFile(file);
       lines += hash + "  " + file.filename().string() + "\n";
       impl_->sha256 = hash;
     }
-    if (files().size() > 1) impl_->sha256 = Sha256Hex(lines);
+    if (tower_files.size() > 1) impl_->sha256 = Sha256Hex(lines);
   });
   return impl_->sha256;
 }

@@ -36,9 +36,10 @@ struct LinearSource {
 
 // Canonical stems: patch_embed, prefix, position, pre_norm, blocks.{i}.norm1,
 // blocks.{i}.attn.{qkv,proj,q_norm,k_norm}, blocks.{i}.ls1, blocks.{i}.norm2,
-// blocks.{i}.mlp.{fc1,fc2}, blocks.{i}.ls2, norm, pool.{probe,q,kv,proj,norm,fc1,fc2}, head.
-// Construction maps every shard and checks every expected tensor, shape and dtype; nothing is
-// converted before it is asked for, so memory stays at one layer. Thread-safe after construction.
+// blocks.{i}.mlp.{fc1,fc2}, blocks.{i}.ls2, norm, pool.{probe,q,kv,proj,norm,fc1,fc2}, projection,
+// head, head_distilled. Construction maps every shard and checks every expected tensor, shape and
+// dtype; nothing is converted before it is asked for, so memory stays at one layer. Thread-safe
+// after construction.
 class EncoderWeights {
  public:
   // `prefix` chooses the tower where a checkpoint holds several. Throws Error naming what is
@@ -56,8 +57,8 @@ class EncoderWeights {
   std::vector<float> Vector(const std::string& stem, const char* part) const;
   LinearSource Source(const std::string& stem) const;
   bool quantized() const;  // a quantized/ folder: sites hold codes
-  // Of the one file; of several: of their lines "<sha256>  <name>\n" in the order of their names.
-  // Computed once, on first use.
+  // Of the file that holds the tower; of several: of their lines "<sha256>  <name>\n" in the order
+  // of their names. Other shards, a language model's, are not read. Computed once, on first use.
   const std::string& sha256() const;
   // Of the model that a quantized/ folder of ours was made from (its plan.json names it); for every
   // other model its own sha256().

@@ -19,6 +19,8 @@ Layout of a golden, with S = stride, every tensor flattened over [images, tokens
   metadata, all strings:
     config              the config.json
     dtype, seed, images, height, width, stride
+    prefix              of the tower's tensors, for a tower inside a vision-language model, whose
+                        golden holds what the model's projector is given, as last_hidden_state
     errors              JSON, tensor name to "torch_fp16": the relative L2 error of torch's own FP16
                         model against its FP32 one, over the stored elements
 """
@@ -41,6 +43,7 @@ sys.path.insert(0, str(ROOT / "tests" / "python"))
 from counter_hash import hash_text, hash_uniform  # noqa: E402
 from hash_checkpoint import hash_tensor, rounded  # noqa: E402
 
+ANCHOR = "embeddings.patch_embedding.weight"
 WHOLE = ("pooler_output", "image_embeds", "logits")
 SMALL = {
     "hidden_size": 64,
@@ -81,8 +84,26 @@ SO400M = {
 
 def case(model, fields, seed, **others):
     """`model` names transformers' model class, whose config takes `fields`."""
-    defaults = {"dtype": "F32", "images": 2, "stride": 1, "size": None}
+    defaults = {"dtype": "F32", "images": 2, "stride": 1, "size": None, "reader": None}
     return {"model": model, "fields": fields, "seed": seed, **defaults, **others}
+
+
+def inside(model, vision_type, text_type, reader, seed, **others):
+    """A tiny vision-language model, of which `reader` is the module that reads the tower."""
+    vision = {**SMALL_MLP, "num_hidden_layers": 3, "model_type": vision_type, **others}
+    text = {
+        "model_type": text_type,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "vocab_size": 64,
+        "pad_token_id": 0,
+    }
+    fields = {"vision_config": vision, "text_config": text}
+    return case(model, fields, seed, reader=reader)
 
 
 CASES = {
@@ -97,6 +118,48 @@ CASES = {
     ),
     "internvl_300m": case("InternVLVisionModel", INTERN_300M, 14, dtype="BF16", images=1, stride=5),
     "internvl_6b": case("InternVLVisionModel", INTERN_6B, 15, dtype="BF16", images=1, stride=5),
+    "clip_small": case(
+        "CLIPVisionModelWithProjection", {**SMALL_MLP, "projection_dim": 48}, 16, dtype="F16"
+    ),
+    "vit_small": case("ViTForImageClassification", {**SMALL_MLP, "num_labels": 5}, 17),
+    "deit_small": case(
+        "DeiTForImageClassificationWithTeacher", {**SMALL_MLP, "num_labels": 5}, 18, dtype="BF16"
+    ),
+    "dinov2_small": case("Dinov2Model", {**SMALL, "mlp_ratio": 2}, 19, size=(40, 24)),
+    "dinov2_giant": case("Dinov2Model", {**SMALL, "use_swiglu_ffn": True}, 20, images=1),
+    "dinov2_registers": case(
+        "Dinov2WithRegistersModel", {**SMALL, "use_swiglu_ffn": True}, 21, images=1, size=(24, 48)
+    ),
+    "in_paligemma": inside(
+        "PaliGemmaForConditionalGeneration",
+        "siglip_vision_model",
+        "gemma",
+        "multi_modal_projector",
+        22,
+        vision_use_head=False,
+    ),
+    "in_gemma3": inside(
+        "Gemma3ForConditionalGeneration",
+        "siglip_vision_model",
+        "gemma3_text",
+        "multi_modal_projector",
+        23,
+        vision_use_head=False,
+    ),
+    "in_llava": inside(
+        "LlavaForConditionalGeneration", "clip_vision_model", "llama", "multi_modal_projector", 24
+    ),
+    "in_llava_onevision": inside(
+        "LlavaOnevisionForConditionalGeneration",
+        "siglip_vision_model",
+        "qwen2",
+        "multi_modal_projector",
+        25,
+        vision_use_head=False,
+    ),
+    "in_smolvlm": inside(
+        "SmolVLMForConditionalGeneration", "smolvlm_vision", "llama", "connector", 26
+    ),
 }
 
 
@@ -106,25 +169,33 @@ def make_pixels(height, width, images):
     return torch.from_numpy(hash_uniform(hash_text("pixels"), counters).reshape(shape))
 
 
+def bare(key):
+    """The key without the tower's prefix; what stands beside the tower has none."""
+    for prefix in ("model.", "vision_tower.", "vision_model.", "vit.", "deit."):
+        key = key.removeprefix(prefix)
+    return key
+
+
 def make_model(chosen):
-    """The loaded FP32 model and the config.json it was saved with."""
+    """The loaded FP32 model, the config.json it was saved with, and the prefix of the tower."""
     model_class = getattr(transformers, chosen["model"])
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         model_class(model_class.config_class(**chosen["fields"])).save_pretrained(folder)
-        tensors = {}
+        tensors, prefix = {}, ""
         with safetensors.safe_open(folder / "model.safetensors", "np") as file:
             for key in file.keys():
                 shape = tuple(file.get_slice(key).get_shape())
-                bare = key.removeprefix("vision_model.")
-                values = hash_tensor(bare, shape, chosen["seed"], np.float32(1.0))
+                values = hash_tensor(bare(key), shape, chosen["seed"], np.float32(1.0))
+                if key.endswith(ANCHOR):
+                    prefix = key.removesuffix(ANCHOR)
                 tensors[key] = rounded(values, chosen["dtype"])
         safetensors.numpy.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
         model, report = model_class.from_pretrained(
             folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
         )
         assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys")), report
-        return model.eval(), (folder / "config.json").read_text()
+        return model.eval(), (folder / "config.json").read_text(), prefix
 
 
 def blocks_of(model):
@@ -165,18 +236,45 @@ def run(model, pixels):
     return outputs
 
 
+@torch.no_grad()
+def run_inside(model, pixels, reader):
+    """What the module called `reader` is given of the tower's output."""
+
+    class Seen(Exception):
+        """Carries the input out; what comes after the reader does not matter here."""
+
+    def stop(_module, arguments, named):
+        raise Seen((*arguments, *named.values())[0])
+
+    hook = getattr(model.model, reader).register_forward_pre_hook(stop, with_kwargs=True)
+    inputs = {"pixel_values": pixels}
+    if "Onevision" in type(model).__name__:
+        inputs["image_sizes"] = torch.tensor([pixels.shape[2:]] * pixels.shape[0])
+    elif reader == "connector":
+        inputs["pixel_values"] = pixels[:, None]
+    try:
+        model.model.get_image_features(**inputs)
+    except Seen as seen:
+        return {"last_hidden_state": seen.args[0].double().numpy()}
+    finally:
+        hook.remove()
+    raise AssertionError(f"{reader} was not run")
+
+
 def relative_l2(expected, actual):
     return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
 
 
 def make_golden(name, chosen):
     start = time.time()
-    model, config = make_model(chosen)
-    side = chosen["fields"].get("image_size")
+    model, config, prefix = make_model(chosen)
+    side = chosen["fields"].get("vision_config", chosen["fields"])["image_size"]
     height, width = chosen["size"] or (side, side)
     pixels = make_pixels(height, width, chosen["images"])
-    fp32 = run(model, pixels)
-    fp16 = run(model.half(), pixels.half())
+    reader = chosen["reader"]
+    fp32 = run_inside(model, pixels, reader) if reader else run(model, pixels)
+    model, pixels = model.half(), pixels.half()
+    fp16 = run_inside(model, pixels, reader) if reader else run(model, pixels)
     errors, stored = {}, {}
     for tensor, values in fp32.items():
         step = 1 if tensor in WHOLE else chosen["stride"]
@@ -185,6 +283,8 @@ def make_golden(name, chosen):
         errors[tensor] = {"torch_fp16": relative_l2(expected, actual)}
         stored[tensor] = expected.astype(np.float32)
     metadata = {key: str(chosen[key]) for key in ("dtype", "seed", "images", "stride")}
+    if chosen["reader"]:
+        metadata["prefix"] = prefix
     metadata.update(height=str(height), width=str(width), config=config, errors=json.dumps(errors))
     metadata["made_with"] = (
         f"torch {torch.__version__}, transformers {transformers.__version__}, "

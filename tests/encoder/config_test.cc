@@ -73,7 +73,7 @@ TEST(SiglipConfig, TheTowerOfALargerModelIsRead) {
       R"({"model_type": "paligemma", "vision_config": {"model_type": "siglip_vision_model",
           "hidden_size": 1152, "num_attention_heads": 16, "vision_use_head": false}})"));
   EXPECT_EQ(config.width, 1152);
-  ASSERT_EQ(config.notes.size(), 1u);
+  ASSERT_FALSE(config.notes.empty());
   EXPECT_TRUE(Contains(config.notes[0], "paligemma"));
 }
 
@@ -179,8 +179,6 @@ TEST(Config, FamiliesWithoutAReaderAreRefusedByName) {
     return ErrorOfConfig("{\"model_type\": \"" + type + "\"}");
   };
   EXPECT_TRUE(Contains(of_type("siglip2"), "NaFlex"));
-  EXPECT_TRUE(Contains(of_type("clip"), "CLIP"));
-  EXPECT_TRUE(Contains(of_type("dinov2"), "DINOv2"));
   EXPECT_TRUE(Contains(of_type("llama"), "model_type 'llama' is not supported"));
   EXPECT_TRUE(Contains(
       ErrorOfConfig(

@@ -136,6 +136,40 @@ TEST(Graph, PreNormLayerScaleAndQkNormAreNodesOfTheSameGraph) {
   EXPECT_EQ(graph.nodes[static_cast<size_t>(graph.stages[1].last_node - 1)].weight, "blocks.0.ls2");
 }
 
+TEST(Graph, AGatedMlpIsTwiceAsWideBeforeItsGate) {
+  EncoderConfig config = TinyVit();
+  config.gated_mlp = true;
+  const Graph graph = BuildGraph(config);
+  const Node& fc1 = graph.nodes[static_cast<size_t>(graph.stages[1].first_node + 6)];
+  const Node& gate = graph.nodes[static_cast<size_t>(graph.stages[1].first_node + 7)];
+  EXPECT_EQ(fc1.site, "blocks.0.mlp.fc1");
+  EXPECT_EQ(graph.slots[static_cast<size_t>(fc1.out)].cols, 2 * config.mlp_width);
+  EXPECT_EQ(gate.kind, NodeKind::kGate);
+  EXPECT_EQ(graph.slots[static_cast<size_t>(gate.out)].cols, config.mlp_width);
+}
+
+TEST(Graph, TheLogitsOfADistilledModelAreTheMeanOfTwoClassifiers) {
+  EncoderConfig config = TinyVit();
+  config.prefix_tokens = 2;
+  config.distilled_head = true;
+  const Graph graph = BuildGraph(config);
+  const std::vector<NodeKind> outputs = {NodeKind::kNorm,   NodeKind::kSelectRow,
+                                         NodeKind::kLinear, NodeKind::kSelectRow,
+                                         NodeKind::kLinear, NodeKind::kAverage};
+  EXPECT_EQ(KindsOf(graph, graph.stages.back()), outputs);
+  EXPECT_EQ(graph.nodes.back().out, graph.logits);
+  EXPECT_EQ(graph.slots[static_cast<size_t>(graph.logits)].cols, config.classes);
+}
+
+TEST(Graph, AProjectionMakesThePooledOutput) {
+  EncoderConfig config = TinyVit();
+  config.classes = 0;
+  config.projection = 24;
+  const Graph graph = BuildGraph(config);
+  EXPECT_EQ(graph.nodes.back().weight, "projection");
+  EXPECT_EQ(graph.slots[static_cast<size_t>(graph.pooled)].cols, 24);
+}
+
 TEST(Graph, OnlyTheStreamIsWideWithABinary32Residual) {
   for (const bool final_norm : {true, false}) {
     EncoderConfig config = TinyVit();

@@ -226,5 +226,37 @@ TEST(RowSteps, BroadcastSelectAndMean) {
   }
 }
 
+TEST(RowSteps, AGateIsTheActivationOfTheFirstHalfTimesTheSecond) {
+  Arena arena;
+  arena.Prepare(GraphOfSlots({{5, 18}, {5, 9}}), 2);
+  FillSlot(arena, 0, 1, 0, 4.0f);
+  TestBackend().Run(GateStep{.in = 0, .out = 1, .kind = ActivationKind::kSilu}, arena);
+  const std::vector<float> in = CopyFloats(arena.half(0));
+  const std::vector<float> out = CopyFloats(arena.half(1));
+  for (size_t row = 0; row < 10; ++row) {
+    for (size_t col = 0; col < 9; ++col) {
+      const double gate = in[row * 18 + col];
+      const double exact = gate / (1.0 + std::exp(-gate)) * double{in[row * 18 + 9 + col]};
+      // Two roundings to FP16: the silu's, which may be an ulp off, and the product's.
+      EXPECT_NEAR(out[row * 9 + col], exact, std::abs(exact) * 0x1p-9 + 0x1p-13)
+          << row << " " << col;
+    }
+  }
+}
+
+TEST(RowSteps, AnAverageIsRoundedOnce) {
+  Arena arena;
+  arena.Prepare(GraphOfSlots({{1, 3}, {1, 3}, {1, 3}}), 1);
+  const float a[] = {1.0f, 65504.0f, 2048.0f};
+  const float b[] = {0x1p-10f + 1.0f, 65504.0f, 2.0f};
+  const float mean[] = {1.0f, 65504.0f, 1025.0f};  // the first is a tie, to even
+  for (size_t i = 0; i < 3; ++i) {
+    arena.half(0).data[i] = ToHalf(a[i]);
+    arena.half(1).data[i] = ToHalf(b[i]);
+  }
+  TestBackend().Run(AverageStep{.a = 0, .b = 1, .out = 2}, arena);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ToFloat(arena.half(2).data[i]), mean[i]) << i;
+}
+
 }  // namespace
 }  // namespace w8a8::test
