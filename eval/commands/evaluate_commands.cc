@@ -7,6 +7,7 @@
 #include "eval/comparison.h"
 #include "eval/export_quantized.h"
 #include "eval/output_folder.h"
+#include "eval/reference_check.h"
 #include "eval/resume.h"
 #include "eval/thresholds.h"
 #include "reports/report_files.h"
@@ -108,10 +109,23 @@ CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& 
   return stats;
 }
 
+// What is wrong with the FP16 reference itself, seen on the first calibration images; on stderr as
+// well, because everything after this is measured against it.
+std::vector<HealthNote> ReferenceNotes(const Session& session, const Preprocessing& preprocessing,
+                                       const Options& options, const ImagePlan& images) {
+  LoaderSource source(images.calibration, preprocessing, options, kReferenceImages);
+  std::vector<HealthNote> notes = CheckReference(session, source, session.Runner(options));
+  for (const HealthNote& note : notes) {
+    if (!options.quiet) fmt::print(stderr, "warning: {}: {}\n", note.site, note.text);
+  }
+  return notes;
+}
+
 // What follows the calibration: the plan, the arms, quantized/ and the report.
 int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
                     const Options& options, const std::filesystem::path& folder,
-                    const CalibrationStats& stats, ImagePlan images, RunClock& clock) {
+                    const CalibrationStats& stats, ImagePlan images,
+                    const std::vector<HealthNote>& reference_notes, RunClock& clock) {
   clock.Stage("plan");
   ComparisonInput input;
   input.chosen = ChoosePlan(session, options, &stats.sites);
@@ -127,6 +141,8 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   input.points = {options.granularities, options.clip_ranges};
   Comparison comparison = Compare(session, preprocessing, options, input, clock);
   ThrowIfInterrupted();
+  comparison.report.health.insert(comparison.report.health.begin(), reference_notes.begin(),
+                                  reference_notes.end());
   Export(session, options, input.chosen.plan, folder, comparison);
   WriteReportFiles(folder, comparison.report, comparison.run);
   PrintComparison(comparison, options, folder);
@@ -174,12 +190,14 @@ int RunWholeJob(const Options& options) {
   const CalibrationStats stats =
       Resumable("the calibration was not finished; the same command starts it again.",
                 [&] { return CalibrateOrResume(session, preprocessing, options, folder, images); });
+  const std::vector<HealthNote> reference_notes =
+      ReferenceNotes(session, preprocessing, options, images);
   const std::string resume = fmt::format(
       "the calibration is finished ({}). The same command with --out {} goes on from there.",
       (folder / "stats.h5").string(), folder.string());
   return Resumable(resume, [&] {
     return CompareAndWrite(session, preprocessing, options, folder, stats, std::move(images),
-                           clock);
+                           reference_notes, clock);
   });
 }
 
