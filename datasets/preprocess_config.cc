@@ -44,6 +44,15 @@ std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
   return std::nullopt;
 }
 
+// LLaVA and VILA say in the model's config.json what their own code cuts images into.
+std::string OwnViews(const Json& model) {
+  const Json aspect = model.value("image_aspect_ratio", Json());
+  if (aspect.is_string() && aspect != "square" && aspect != "resize") {
+    return fmt::format("'{}' of config.json (image_aspect_ratio)", aspect.get<std::string>());
+  }
+  return model.value("s2", Json()) == true ? "the S2 scales of config.json" : "";
+}
+
 void CheckFixedSize(const PreprocessConfig& config) {
   if (config.crop || config.resize_rule == ResizeRule::kExact || config.variable_size()) return;
   Fail(
@@ -104,6 +113,8 @@ PreprocessConfig ReadPreprocessConfig(const fs::path& model_folder, Resampler re
         "preprocessor_config.json from the model's repository into the folder.",
         model_folder.string());
   }
+  const std::optional<Json> model = ReadObject(model_folder / "config.json");
+  if (config->left_out.empty() && model) config->left_out = OwnViews(*model);
   CheckFixedSize(*config);
   config->resampler = resampler;
   if (resampler == Resampler::kTorchvision) UseTorchvision(*config);
@@ -125,8 +136,7 @@ std::string DescribePreprocessing(const PreprocessConfig& config) {
   }
   text += config.alpha == AlphaRule::kOnWhite ? ", transparency on white" : ", alpha dropped";
   if (!config.left_out.empty()) {
-    text +=
-        fmt::format("; the whole image only, without the {} of this processor", config.left_out);
+    text += fmt::format("; the whole image only, without {}", config.left_out);
   }
   return text;
 }

@@ -17,7 +17,7 @@ constexpr std::array<double, 3> kHalf = {0.5, 0.5, 0.5};
 constexpr std::array<double, 3> kClipMean = {0.48145466, 0.4578275, 0.40821073};
 constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
 
-constexpr std::string_view kAnyres = "anyres tiles";
+constexpr std::string_view kAnyres = "the anyres tiles of this processor";
 constexpr std::string_view kNaflex = "Siglip2ImageProcessor";
 
 // What a class does where the file is silent (transformers 5, image_processing_pil_*.py).
@@ -214,7 +214,7 @@ void ReadTiles(const Json& json, const ProcessorDefaults& defaults, PreprocessCo
     config.resize = {config.shortest_edge, config.shortest_edge};
   }
   if (Flag(json, "do_pan_and_scan", false, config.source_file)) {
-    config.left_out = "pan-and-scan crops";
+    config.left_out = "the pan-and-scan crops of this processor";
   }
   if (defaults.name != "GotOcr2ImageProcessor") return;
   // InternVLProcessor asks for tiles itself, whatever the image processor's own file says.

@@ -1,9 +1,11 @@
 #include "eval/feature_tap.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
+#include "datasets/naflex.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -31,8 +33,11 @@ void FeatureStore::PutBytes(const std::string& name, Dtype dtype, const std::vec
   const std::lock_guard lock(mutex_);
   Tensor& tensor = tensors_.try_emplace(name, Tensor{dtype, shape, {}}).first->second;
   W8A8_CHECK(tensor.dtype == dtype && tensor.shape == shape);
-  const size_t offset = static_cast<size_t>(image) * bytes.size();
-  if (tensor.bytes.size() < offset + bytes.size()) tensor.bytes.resize(offset + bytes.size());
+  size_t whole = static_cast<size_t>(DtypeBits(dtype)) / 8;
+  for (const int64_t side : shape) whole *= static_cast<size_t>(side);
+  W8A8_CHECK(bytes.size() <= whole);
+  const size_t offset = static_cast<size_t>(image) * whole;
+  if (tensor.bytes.size() < offset + whole) tensor.bytes.resize(offset + whole);
   std::copy(bytes.begin(), bytes.end(), tensor.bytes.data() + offset);
 }
 
@@ -66,14 +71,15 @@ void FeatureTap::OnStream(const StreamEvent& event) {
 template <class T>
 void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype) {
   const std::vector<ImageId>& images = *event.images;
-  const int64_t rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t rows = stream.rows / static_cast<int64_t>(images.size());
   uint64_t nonfinite = 0;
   for (size_t i = 0; i < images.size(); ++i) {
     const std::span<const T> values = RowsOfImage(stream, i, rows);
     nonfinite += static_cast<uint64_t>(
         std::count_if(values.begin(), values.end(), [](T value) { return !IsFinite(value); }));
     if (selection_.layers.contains(event.stage)) {
-      store_->Put(fmt::format("hidden_states.{}", event.stage), dtype, {rows, stream.cols},
+      store_->Put(fmt::format("hidden_states.{}", event.stage), dtype, {most_rows, stream.cols},
                   images[i].index, values);
     }
   }
@@ -83,14 +89,15 @@ void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dt
 }
 
 void FeatureTap::OnOutputs(const OutputEvent& event) {
-  const int64_t rows = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
+  const int64_t rows = event.tokens.rows / static_cast<int64_t>(event.images->size());
   const auto put_row = [&](const char* name, MatView<const Half> view, size_t i) {
     if (view.rows == 0) return;
     store_->Put(name, Dtype::kF32, {view.cols}, (*event.images)[i].index,
                 std::span<const float>(Widened(RowsOfImage(view, i, 1))));
   };
   for (size_t i = 0; i < event.images->size(); ++i) {
-    store_->Put("last_hidden_state", Dtype::kF16, {rows, event.tokens.cols},
+    store_->Put("last_hidden_state", Dtype::kF16, {most_rows, event.tokens.cols},
                 (*event.images)[i].index, RowsOfImage(event.tokens, i, rows));
     put_row("pooler_output", event.pooled, i);
     put_row("logits", event.logits, i);
@@ -100,11 +107,12 @@ void FeatureTap::OnOutputs(const OutputEvent& event) {
 void FeatureTap::OnLinear(LinearEvent& event) {
   const std::string prefix = fmt::format("taps.{}.", *event.site);
   const int64_t rows = event.rows_per_image;
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
   for (size_t i = 0; i < event.images->size(); ++i) {
     const int64_t image = (*event.images)[i].index;
-    store_->Put(prefix + "input", Dtype::kF16, {rows, event.input.cols}, image,
+    store_->Put(prefix + "input", Dtype::kF16, {most_rows, event.input.cols}, image,
                 RowsOfImage(event.input, i, rows));
-    store_->Put(prefix + "output", Dtype::kF16, {rows, event.output.cols}, image,
+    store_->Put(prefix + "output", Dtype::kF16, {most_rows, event.output.cols}, image,
                 RowsOfImage(event.output, i, rows));
   }
   if (event.trace->codes.rows > 0) PutTrace(event, prefix);
@@ -113,18 +121,19 @@ void FeatureTap::OnLinear(LinearEvent& event) {
 void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
   const LinearTrace& trace = *event.trace;
   const int64_t rows = event.rows_per_image;
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
   const bool per_row = !selection_.static_scales.contains(*event.site);
   if (!per_row) store_->PutShared(prefix + "input_scale", trace.input_scale.front());
   for (size_t i = 0; i < event.images->size(); ++i) {
     const int64_t image = (*event.images)[i].index;
-    store_->Put(prefix + "codes", Dtype::kI8, {rows, trace.codes.cols}, image,
+    store_->Put(prefix + "codes", Dtype::kI8, {most_rows, trace.codes.cols}, image,
                 RowsOfImage(trace.codes, i, rows));
     if (trace.acc.rows > 0) {
-      store_->Put(prefix + "acc", Dtype::kI32, {rows, trace.acc.cols}, image,
+      store_->Put(prefix + "acc", Dtype::kI32, {most_rows, trace.acc.cols}, image,
                   RowsOfImage(trace.acc, i, rows));
     }
     if (per_row) {
-      store_->Put(prefix + "input_scale", Dtype::kF32, {rows}, image,
+      store_->Put(prefix + "input_scale", Dtype::kF32, {most_rows}, image,
                   std::span(trace.input_scale)
                       .subspan(i * static_cast<size_t>(rows), static_cast<size_t>(rows)));
     }
@@ -144,9 +153,33 @@ std::optional<InputImage> RecordingSource::Next() {
   }
   image_of_sample_.push_back(image->id.image);
   if (image->id.whole) names_.push_back(image->id.name);
-  store_->Put("pixel_values", Dtype::kF32, shape_, image->id.index,
-              std::span<const float>(image->pixels));
+  if (image->grid.given()) {
+    PutPatches(*image);
+  } else {
+    PutPixels(*image);
+  }
   return image;
+}
+
+void RecordingSource::PutPixels(const InputImage& image) const {
+  store_->Put("pixel_values", Dtype::kF32,
+              {config_.channels, config_.image_height, config_.image_width}, image.id.index,
+              std::span<const float>(image.pixels));
+}
+
+void RecordingSource::PutPatches(const InputImage& image) const {
+  const int64_t rows = config_.patches();
+  const int64_t index = image.id.index;
+  const std::vector<float> patches = ToPatches(image.pixels, static_cast<int>(config_.channels),
+                                               {static_cast<int>(image.grid.cols * config_.patch),
+                                                static_cast<int>(image.grid.rows * config_.patch)},
+                                               static_cast<int>(config_.patch));
+  const std::vector<int32_t> mask(static_cast<size_t>(image.grid.patches()), 1);
+  const std::array<int64_t, 2> grid = {image.grid.rows, image.grid.cols};
+  store_->Put("pixel_values", Dtype::kF32, {rows, config_.channels * config_.patch * config_.patch},
+              index, std::span<const float>(patches));
+  store_->Put("pixel_attention_mask", Dtype::kI32, {rows}, index, std::span<const int32_t>(mask));
+  store_->Put("spatial_shapes", Dtype::kI64, {2}, index, std::span<const int64_t>(grid));
 }
 
 }  // namespace w8a8

@@ -1,7 +1,6 @@
 // Collects what `encode` writes: hidden states, outputs, pixels and what passes single sites.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -21,7 +20,8 @@ namespace w8a8 {
 // Tensors that grow by image: image i fills element i of the first dimension. Thread-safe.
 class FeatureStore {
  public:
-  // `shape` is one image's; `values` has as many elements.
+  // `shape` is one image's; `values` has as many elements, or fewer and zeros follow (an image of
+  // fewer tokens than others).
   template <class T>
   void Put(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape, int64_t image,
            std::span<const T> values) {
@@ -87,17 +87,21 @@ class FeatureTap final : public Tap {
 // Hands the images of another source on and keeps their pixels as `pixel_values`.
 class RecordingSource final : public ImageSource {
  public:
-  // `shape` is one sample's: channels, height, width. Where an image has several views, the image
-  // of each sample is kept as `image_index`.
-  RecordingSource(ImageSource& source, std::array<int64_t, 3> shape, FeatureStore* store)
-      : source_(source), shape_(shape.begin(), shape.end()), store_(store) {}
+  // Pixels are kept as [channels, height, width], those of a variable grid as transformers'
+  // processor hands them out, with `pixel_attention_mask` and `spatial_shapes`. Where an image has
+  // several views, the image of each sample is kept as `image_index`.
+  RecordingSource(ImageSource& source, const EncoderConfig& config, FeatureStore* store)
+      : source_(source), config_(config), store_(store) {}
   std::optional<InputImage> Next() override;
 
   const std::vector<std::string>& names() const { return names_; }  // of the images
 
  private:
+  void PutPixels(const InputImage& image) const;
+  void PutPatches(const InputImage& image) const;
+
   ImageSource& source_;
-  const std::vector<int64_t> shape_;
+  const EncoderConfig& config_;
   FeatureStore* const store_;
   std::vector<std::string> names_;
   std::vector<int64_t> image_of_sample_;

@@ -23,12 +23,27 @@ LoaderOptions Loading(const Options& options, const Preprocessing& preprocessing
   return loading;
 }
 
+// An encoder of any grid needs a processor that keeps the aspect, and the other way round.
+void CheckPatches(const PreprocessConfig& read, const EncoderConfig& config) {
+  if (read.variable_size() != config.variable_grid) {
+    Fail("{}: {}, but the encoder takes images of {}. Mend the preprocessing config.",
+         read.source_file.string(), DescribePreprocessing(read),
+         config.variable_grid ? "any shape (Siglip2ImageProcessor)" : "one size");
+  }
+  if (config.variable_grid && read.budget.patch != config.patch) {
+    Fail("{}: patches of {} pixels, but the encoder's have {}. Mend patch_size.",
+         read.source_file.string(), read.budget.patch, config.patch);
+  }
+}
+
 }  // namespace
 
 Preprocessing OpenPreprocessing(const Options& options, const EncoderConfig& config) {
   PreprocessConfig read = ReadPreprocessConfig(options.model, ResamplerFromName(options.resampler));
+  CheckPatches(read, config);
   const ImageSize size = read.OutputSize();
-  if (size.height != config.image_height || size.width != config.image_width) {
+  if (!config.variable_grid &&
+      (size.height != config.image_height || size.width != config.image_width)) {
     Fail(
         "{}: makes images of {}x{}, but the encoder takes {}x{} (height x width). Mend the "
         "preprocessing config.",
@@ -40,9 +55,19 @@ Preprocessing OpenPreprocessing(const Options& options, const EncoderConfig& con
   return {Preprocessor(std::move(read)), std::move(description), std::move(sha256)};
 }
 
+namespace {
+
+int PatchOf(const Preprocessing& preprocessing) {
+  const PreprocessConfig& config = preprocessing.preprocessor.config();
+  return config.variable_size() ? config.budget.patch : 0;
+}
+
+}  // namespace
+
 LoaderSource::LoaderSource(std::vector<ImageFile> files, const Preprocessing& preprocessing,
                            const Options& options, std::optional<int64_t> limit)
     : files_(std::move(files)),
+      patch_(PatchOf(preprocessing)),
       loader_(files_, preprocessing.preprocessor, Loading(options, preprocessing, limit)) {}
 
 std::optional<InputImage> LoaderSource::Next() {
@@ -54,13 +79,16 @@ std::optional<InputImage> LoaderSource::Next() {
     used_.push_back(files_[static_cast<size_t>(image_->index)]);
   }
   ImageView& view = image_->views[next_view_++];
+  PatchGrid grid;
+  if (patch_ > 0) grid = {view.resized.height / patch_, view.resized.width / patch_};
   return InputImage{{.index = samples_++,
                      .name = image_->name,
                      .sha256 = image_->sha256,
                      .image = static_cast<int64_t>(used_.size()) - 1,
                      .view = static_cast<int64_t>(next_view_) - 1,
                      .whole = next_view_ == image_->views.size()},
-                    std::move(view.pixels)};
+                    std::move(view.pixels),
+                    grid};
 }
 
 std::vector<ImageFile> ReadableImages(const Options& options, const Preprocessing& preprocessing,

@@ -43,6 +43,7 @@ class LoaderSource final : public ImageSource {
 
  private:
   const std::vector<ImageFile> files_;
+  const int patch_;  // pixels, where every image has a grid of its own; else 0
   ImageLoader loader_;
   std::optional<LoadedImage> image_;  // whose views are being handed out
   size_t next_view_ = 0;

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "eval/tap.h"
+#include "runtime/encoder/config.h"
 
 namespace w8a8 {
 
 struct InputImage {
   ImageId id;
   std::vector<float> pixels;  // [channels, height, width]
+  PatchGrid grid = {};        // of a NaFlex image, whose size follows from it
 };
 
 class ImageSource {

@@ -159,7 +159,9 @@ nlohmann::ordered_json BuildFacts(const Session& session, const ReportContext& c
             {"mlp_width", config.mlp_width},
             {"heads", config.heads},
             {"tokens", config.tokens()},
-            {"image", fmt::format("{}x{}", config.image_height, config.image_width)},
+            {"image", config.variable_grid
+                          ? std::string("any shape")
+                          : fmt::format("{}x{}", config.image_height, config.image_width)},
             {"patch", config.patch},
             {"sites", session.graph.Sites().size()},
             {"notes", notes}}},

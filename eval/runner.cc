@@ -87,6 +87,7 @@ class Runner {
   bool LoadChunk(ImageSource& source) {
     chunk_.images.clear();
     chunk_.pixels.clear();
+    chunk_.grids.clear();
     chunk_.streams.assign(arms_.size(), {});
     const int64_t limit = ImagesPerChunk();
     while (static_cast<int64_t>(chunk_.images.size()) < limit) {
@@ -94,6 +95,7 @@ class Runner {
       if (!image) break;
       chunk_.images.push_back(std::move(image->id));
       chunk_.pixels.push_back(std::move(image->pixels));
+      chunk_.grids.push_back(image->grid);
     }
     return !chunk_.images.empty();
   }
@@ -151,19 +153,31 @@ class Runner {
                          [](const ImageId& id) { return id.whole; });
   }
 
+  // The first sample of each batch, and the end: neighbours of one grid, so that nothing is padded.
+  std::vector<int64_t> BatchStarts() const {
+    const int64_t most = std::max<int64_t>(1, options_.batch);
+    std::vector<int64_t> starts;
+    for (size_t i = 0; i < chunk_.images.size(); ++i) {
+      const auto sample = static_cast<int64_t>(i);
+      const bool full = starts.empty() || sample - starts.back() == most;
+      if (full || chunk_.grids[i] != chunk_.grids[i - 1]) starts.push_back(sample);
+    }
+    starts.push_back(static_cast<int64_t>(chunk_.images.size()));
+    return starts;
+  }
+
   void RunStage(int stage) {
     const StagePrograms programs = LowerStage(stage);
-    const auto images = static_cast<int64_t>(chunk_.images.size());
     for (size_t a = 0; a < arms_.size(); ++a) {
       if (programs[a] && chunk_.streams[a].empty()) chunk_.streams[a].resize(chunk_.images.size());
     }
-    const int64_t batch = std::max<int64_t>(1, options_.batch);
-    const int64_t batches = (images + batch - 1) / batch;
+    const std::vector<int64_t> starts = BatchStarts();
+    const auto batches = static_cast<int64_t>(starts.size()) - 1;
     std::atomic<int64_t> finished{0};
     ParallelFor(batches, static_cast<int>(workers_.size()), [&](int64_t index, int worker) {
-      const int64_t first = index * batch;
-      workers_[static_cast<size_t>(worker)]->RunBatch(stage, programs, chunk_, first,
-                                                      std::min(batch, images - first));
+      const auto i = static_cast<size_t>(index);
+      workers_[static_cast<size_t>(worker)]->RunBatch(stage, programs, chunk_, starts[i],
+                                                      starts[i + 1] - starts[i]);
       const auto done = static_cast<double>(++finished);
       if (worker == 0) ShowProgress(stage, done / static_cast<double>(batches));
     });

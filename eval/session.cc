@@ -35,8 +35,22 @@ void ChooseDevice(const Options& options, Session& session) {
   }
 }
 
+// The most patches of an image: what the processor allows, or what the file's rows have room for.
+void FitToPatches(const Options& options, EncoderConfig* config) {
+  if (!options.pixels.empty()) {
+    const SafetensorsFile file(options.pixels);
+    const std::vector<int64_t>& shape = file.Get("pixel_values").shape;
+    if (shape.size() == 3 && shape[1] > 0) SetMaxPatches(shape[1], config);  // else PixelSource
+  } else if (!options.images.empty()) {
+    const PreprocessConfig read =
+        ReadPreprocessConfig(options.model, ResamplerFromName(options.resampler));
+    if (read.variable_size()) SetMaxPatches(read.budget.max_patches, config);
+  }
+}
+
 // The images of this run decide the grid where the family resizes its position table.
 void FitToImages(const Options& options, EncoderConfig* config) {
+  if (config->variable_grid) return FitToPatches(options, config);
   if (config->position_resize == PositionResize::kNone) return;
   if (!options.pixels.empty()) {
     const SafetensorsFile file(options.pixels);

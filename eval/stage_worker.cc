@@ -77,6 +77,8 @@ StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::spa
 
 void StageWorker::RunBatch(int stage, const StagePrograms& programs, Chunk& chunk, int64_t first,
                            int64_t count) {
+  arena_.grid = chunk.grids[static_cast<size_t>(first)];
+  if (arena_.grid.given()) SetGrid(arena_.grid, &scratch_graph_);
   arena_.Prepare(scratch_graph_, count);
   const auto begin = chunk.images.begin() + first;
   const Batch batch{stage, programs, chunk, first, {begin, begin + count}};

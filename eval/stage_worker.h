@@ -22,6 +22,7 @@ namespace w8a8 {
 struct Chunk {
   std::vector<ImageId> images;
   std::vector<std::vector<float>> pixels;
+  std::vector<PatchGrid> grids;  // as InputImage has them
   std::vector<std::vector<std::vector<std::byte>>> streams;
 };
 
@@ -33,6 +34,7 @@ class StageWorker {
   StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps, int worker,
               std::unique_ptr<Backend> backend);
 
+  // Images [first, first + count) of the chunk, which have equal grids.
   void RunBatch(int stage, const StagePrograms& programs, Chunk& chunk, int64_t first,
                 int64_t count);
 

@@ -37,6 +37,8 @@ class Arena {
   MatView<float> floats(SlotId slot) const;
   MatView<float> floats(SlotId slot, int64_t image) const;
 
+  PatchGrid grid;  // of the images, where the graph's is variable
+
   // When set, quantized linear steps also leave `trace`.
   bool keep_trace = false;
   LinearTrace trace;

@@ -71,7 +71,8 @@ void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan
                                    .channels = config.channels,
                                    .image_height = config.image_height,
                                    .image_width = config.image_width,
-                                   .patch = config.patch});
+                                   .patch = config.patch,
+                                   .variable = VariableGrid()});
       return;
     case NodeKind::kNorm:
       steps.emplace_back(NormStep{.in = node.in,
@@ -243,12 +244,18 @@ FloatsPtr Lowering::Vector(const std::string& stem, const char* part) {
 }
 
 FloatsPtr Lowering::Positions() {
+  if (graph_.config.variable_grid) return Vector("position", "");
   FloatsPtr& values = vectors_["position/"];
   if (!values) {
     values = std::make_shared<std::vector<float>>(
         PositionRows(graph_.config, weights_.Vector("position", "")));
   }
   return values;
+}
+
+std::shared_ptr<const EncoderConfig> Lowering::VariableGrid() const {
+  if (!graph_.config.variable_grid) return nullptr;
+  return std::make_shared<const EncoderConfig>(graph_.config);
 }
 
 QuantizedLinear Lowering::Quantize(const EncoderWeights& weights, const std::string& site) {

@@ -57,6 +57,7 @@ class Lowering {
   PackedPtr FakeWeights(const std::string& stem, const WeightSpec& spec, FakeFlavour flavour);
   const QuantizedLinear& Quantized(const std::string& stem);
   FloatsPtr Positions();
+  std::shared_ptr<const EncoderConfig> VariableGrid() const;  // nullptr: one image size
   FloatsPtr Vector(const std::string& stem, const char* part);
 
   const Graph& graph_;

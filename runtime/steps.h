@@ -29,7 +29,11 @@ struct EmbedStep {
   FloatsPtr prefix;        // [prefix tokens, width] or empty
   FloatsPtr position;      // [tokens, width]
   int64_t channels, image_height, image_width, patch;
+  // Set for a variable grid: image size and `position`, then the stored table, are AtGrid()'s.
+  std::shared_ptr<const EncoderConfig> variable = nullptr;
 };
+// The step for images of `grid`; a step of one image size as it is.
+EmbedStep AtGrid(const EmbedStep& step, PatchGrid grid);
 struct NormStep {
   SlotId in, out;
   NormKind kind;

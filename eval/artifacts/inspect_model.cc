@@ -146,7 +146,9 @@ ordered_json ShapeFacts(const EncoderConfig& config) {
           {"heads", config.heads},
           {"head_width", config.head_dim()},
           {"mlp_width", config.mlp_width},
-          {"image", fmt::format("{} x {}", config.image_width, config.image_height)},
+          {"image", config.variable_grid
+                        ? fmt::format("any shape, at most {} patches", config.patches())
+                        : fmt::format("{} x {}", config.image_width, config.image_height)},
           {"patch", config.patch},
           {"tokens", config.tokens()},
           {"activation", ActivationName(config.activation)},

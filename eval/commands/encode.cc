@@ -210,9 +210,7 @@ int RunEncode(const Options& options) {
 
   FeatureStore store;
   FeatureTap tap(session.graph, std::move(selection), &store);
-  RecordingSource source(
-      input.source(),
-      {session.config.channels, session.config.image_height, session.config.image_width}, &store);
+  RecordingSource source(input.source(), session.config, &store);
   RunnerOptions runner = session.Runner(options);
   Progress progress("encode", "images", 0, options.quiet);
   runner.progress = [&](double done) { progress.Update(done); };

@@ -58,7 +58,8 @@ void CpuBackend::FloatLinear(MatView<const float> x, const PackedWeights& weight
   }
 }
 
-void CpuBackend::Run(const EmbedStep& step, Arena& arena) {
+void CpuBackend::Run(const EmbedStep& any_step, Arena& arena) {
+  const EmbedStep step = AtGrid(any_step, arena.grid);
   for (int64_t image = 0; image < arena.images(); ++image) {
     const MatView<const float> pixels = arena.floats(step.pixels, image);
     if (arena.storage(step.out) == SlotStorage::kFloat) {

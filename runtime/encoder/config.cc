@@ -86,6 +86,16 @@ EncoderConfig ReadEncoderConfig(const fs::path& folder) {
   return config;
 }
 
+void SetMaxPatches(int64_t patches, EncoderConfig* config) {
+  W8A8_CHECK(config->variable_grid && patches >= 1);
+  config->image_height = config->patch;
+  config->image_width = config->patch * patches;
+  config->notes.push_back(fmt::format(
+      "images of any shape, at most {} patches each: position table of {}x{} resized to the grid "
+      "of each (bilinear, antialiased)",
+      patches, config->table_rows(), config->table_cols()));
+}
+
 void SetImageSize(int64_t height, int64_t width, EncoderConfig* config) {
   if (height == config->image_height && width == config->image_width) return;
   const int64_t rows = config->table_rows();

@@ -13,15 +13,26 @@ enum class ActivationKind : uint8_t { kGeluErf, kGeluTanh, kQuickGelu, kSilu };
 // How a position table is brought to another grid than the stored one. All are align_corners=False
 // in binary32, whichever dtype the checkpoint has.
 enum class PositionResize : uint8_t {
-  kNone,              // not at all: the image must have the table's grid
-  kBicubic,           // torch's, a = -0.75 (InternViT, DINOv2)
-  kBicubicAntialias,  // a = -0.5 (DINOv2 with registers)
+  kNone,               // not at all: the image must have the table's grid
+  kBicubic,            // torch's, a = -0.75 (InternViT, DINOv2)
+  kBicubicAntialias,   // a = -0.5 (DINOv2 with registers)
+  kBilinearAntialias,  // SigLIP 2 NaFlex
 };
 enum class PoolKind : uint8_t {
   kNone,            // no pooled output
   kFirstToken,      // the class token
   kMean,            // mean over patch tokens
   kAttentionProbe,  // SigLIP's MAP head
+};
+
+// Patches of an image, down and across.
+struct PatchGrid {
+  int64_t rows = 0;
+  int64_t cols = 0;
+
+  bool given() const { return rows > 0; }
+  int64_t patches() const { return rows * cols; }
+  friend bool operator==(PatchGrid, PatchGrid) = default;
 };
 
 // One description for every family; see models.md section 6 for the table it was drawn from. All
@@ -45,6 +56,10 @@ struct EncoderConfig {
   int64_t position_rows = 0;
   int64_t position_cols = 0;
   PositionResize position_resize = PositionResize::kNone;
+  // NaFlex: every image has a grid of its own. The image is then one row of the most patches that
+  // one may have, patches() and tokens() are upper bounds, and the stored patch weight is that of a
+  // linear layer over (y, x, channel).
+  bool variable_grid = false;
   NormKind norm = NormKind::kLayerNorm;
   float norm_eps = 1e-6f;
   ActivationKind activation = ActivationKind::kGeluTanh;
@@ -77,6 +92,9 @@ struct EncoderConfig {
 // Error for a hub name, a missing folder, a family that is not supported, and values that do not
 // fit.
 EncoderConfig ReadEncoderConfig(const std::filesystem::path& folder);
+
+// For a variable grid: the most patches that an image will have; a note says so.
+void SetMaxPatches(int64_t patches, EncoderConfig* config);
 
 // Makes `config` that of images of another size, as its family's own code does: the grid of the
 // images is theirs, the position table is resized to it, and a note says so. Throws Error where the

@@ -16,13 +16,7 @@ struct Refusal {
   std::string_view model_type;
   std::string_view sentence;
 };
-constexpr std::array<Refusal, 7> kRefusals = {{
-    {"siglip2",
-     "SigLIP 2 NaFlex takes images of any shape; fixed-resolution SigLIP 2 checkpoints "
-     "(model_type 'siglip') are supported"},
-    {"siglip2_vision_model",
-     "SigLIP 2 NaFlex takes images of any shape; fixed-resolution SigLIP 2 "
-     "checkpoints (model_type 'siglip') are supported"},
+constexpr std::array<Refusal, 5> kRefusals = {{
     {"dinov3_vit",
      "DINOv3 has rotary positions in its attention, which are not supported; DINOv2 is"},
     {"qwen2_vl", "Qwen2-VL's vision encoder has rotary positions, which are not supported"},
@@ -37,9 +31,11 @@ struct Reader {
   std::string_view model_type;
   EncoderConfig (*read)(const JsonFields&);
 };
-constexpr std::array<Reader, 13> kReaders = {
+constexpr std::array<Reader, 15> kReaders = {
     {{"siglip", ReadSiglipConfig},
      {"siglip_vision_model", ReadSiglipConfig},
+     {"siglip2", ReadSiglip2Config},
+     {"siglip2_vision_model", ReadSiglip2Config},
      {"intern_vit_6b", ReadInternVitConfig},
      {"internvl_vision", ReadInternVlVisionConfig},
      {"clip_vision_model", ReadClipConfig},
@@ -57,7 +53,8 @@ struct Whole {
   std::string_view model_type;
   std::string_view vision_type;
 };
-constexpr std::array<Whole, 4> kWholes = {{{"siglip", "siglip_vision_model"},
+constexpr std::array<Whole, 5> kWholes = {{{"siglip", "siglip_vision_model"},
+                                           {"siglip2", "siglip2_vision_model"},
                                            {"internvl_chat", "intern_vit_6b"},
                                            {"internvl", "internvl_vision"},
                                            {"clip", "clip_vision_model"}}};
@@ -69,8 +66,7 @@ constexpr std::array<Whole, 4> kWholes = {{{"siglip", "siglip_vision_model"},
     }
   }
   Fail(
-      "{}: model_type '{}' is not supported; SigLIP, fixed-resolution SigLIP 2, InternViT, CLIP, "
-      "ViT, "
+      "{}: model_type '{}' is not supported; SigLIP, SigLIP 2, InternViT, CLIP, ViT, "
       "DeiT, DINOv2 and timm folders of plain ViTs are.",
       file.string(), model_type);
 }
@@ -120,7 +116,7 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
   EncoderConfig encoder = ReadVision(vision_type.empty() ? type : vision_type, fields);
   if (type == "clip") {
     SetProjection(config.Int("projection_dim", 512, 1, kMaxWidth), &encoder);
-  } else if (type != "siglip") {
+  } else if (type != "siglip" && type != "siglip2") {
     encoder.notes.push_back(fmt::format("the {} tower of a '{}' checkpoint", encoder.family, type));
   }
   ApplyConsumer(config, type, &encoder);

@@ -181,7 +181,7 @@ FamilyKeys Dinov2MetaKeys(const EncoderConfig& config) {
 }  // namespace
 
 FamilyKeys KeysOf(const EncoderConfig& config) {
-  if (config.family == "siglip") return SiglipKeys();
+  if (config.family == "siglip" || config.family == "siglip2") return SiglipKeys();
   if (config.family == "timm-vit") return TimmKeys();
   if (config.family == "internvit") return InternVitKeys();
   if (config.family == "internvl-vision") return InternVlVisionKeys();

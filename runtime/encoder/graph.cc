@@ -30,6 +30,7 @@ class GraphBuilder {
     AddEmbedding();
     for (int64_t block = 0; block < graph_.config.blocks; ++block) AddBlock(block);
     AddOutputs();
+    if (graph_.config.variable_grid) MarkTokenSlots();
     return std::move(graph_);
   }
 
@@ -38,6 +39,13 @@ class GraphBuilder {
                  SlotStorage storage = SlotStorage::kHalf) {
     graph_.slots.push_back({name, rows, cols, storage});
     return static_cast<SlotId>(graph_.slots.size() - 1);
+  }
+
+  // Pooled rows are one for each image, whatever the number of its tokens.
+  void MarkTokenSlots() {
+    const int64_t tokens = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+    W8A8_CHECK(tokens > 1 && graph_.config.channels != tokens);
+    for (Slot& slot : graph_.slots) slot.per_token = slot.rows == tokens;
   }
 
   Node& Add(NodeKind kind, std::string weight, SlotId in, SlotId out) {
@@ -188,6 +196,16 @@ std::vector<std::string> Graph::Sites() const {
     if (!node.site.empty()) sites.push_back(node.site);
   }
   return sites;
+}
+
+void SetGrid(PatchGrid grid, Graph* graph) {
+  const EncoderConfig& config = graph->config;
+  W8A8_CHECK(config.variable_grid && grid.patches() >= 1 && grid.patches() <= config.patches());
+  for (Slot& slot : graph->slots) {
+    if (slot.per_token) slot.rows = grid.patches() + config.prefix_tokens;
+  }
+  graph->slots[static_cast<size_t>(graph->pixels)].cols =
+      grid.patches() * config.patch * config.patch;
 }
 
 Graph BuildGraph(const EncoderConfig& config, SlotStorage residual) {

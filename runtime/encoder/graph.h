@@ -21,6 +21,7 @@ struct Slot {
   int64_t rows = 0;
   int64_t cols = 0;
   SlotStorage storage = SlotStorage::kHalf;
+  bool per_token = false;  // rows are tokens: their number follows the grid of a NaFlex image
 };
 
 enum class NodeKind : uint8_t {
@@ -76,6 +77,9 @@ struct Graph {
 
 // "blocks.{i}.attn.qkv" and so on: the only place where site names are made. Never parsed.
 std::string SiteName(int64_t block, const char* layer);
+
+// For a variable grid: the slots of images of `grid`, whose number of tokens is its own.
+void SetGrid(PatchGrid grid, Graph* graph);
 
 // `residual` is how the residual stream is stored: FP32 for checkpoints whose stream passes 65,504
 // (numerics.md, Residual). Every other slot stays FP16, so the sites see the same kind of input.

@@ -63,7 +63,11 @@ class LayoutBuilder {
     const int64_t width = config_.width;
     LinearLayout& patch = AddLinear("patch_embed", {keys_.patch_embed}, width,
                                     config_.channels * config_.patch * config_.patch);
-    patch.weights.front().shape = {width, config_.channels, config_.patch, config_.patch};
+    if (config_.variable_grid) {
+      patch.channels_last = config_.channels;
+    } else {
+      patch.weights.front().shape = {width, config_.channels, config_.patch, config_.patch};
+    }
     if (!config_.patch_bias) patch.biases.clear();
     if (config_.prefix_tokens > 0) AddPrefix();
     std::vector<int64_t> table = {config_.table_tokens(), width};

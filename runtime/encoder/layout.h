@@ -34,6 +34,8 @@ struct LinearLayout {
   std::vector<StoredTensor> weights;
   std::vector<StoredTensor> biases;  // one per weight, or none
   bool bias_optional = false;        // all of them or none
+  // A row is stored as (y, x, channel) of so many channels, and k is (channel, y, x); 0: it is not.
+  int64_t channels_last = 0;
 };
 
 struct VectorLayout {

@@ -31,16 +31,20 @@ void AddPlainTaps(int64_t inputs, double center, ResizeAxis* axis) {
   axis->weight.push_back(std::move(weight));
 }
 
+double Triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
+
 // The filter is as wide as an output where that covers several inputs; its weights sum to 1.
-void AddAntialiasTaps(int64_t inputs, double center, double scale, ResizeAxis* axis) {
+void AddAntialiasTaps(int64_t inputs, double center, double scale, bool bilinear,
+                      ResizeAxis* axis) {
   const double stretch = std::max(scale, 1.0);
-  const double support = 2.0 * stretch;
+  const double support = (bilinear ? 1.0 : 2.0) * stretch;
   const auto first = std::max<int64_t>(static_cast<int64_t>(center - support + 1.0), 0);
   const auto end = std::min<int64_t>(static_cast<int64_t>(center + support + 1.0), inputs);
   std::vector<double> weight;
   double sum = 0.0;
   for (int64_t tap = first; tap < end; ++tap) {
-    weight.push_back(Cubic((static_cast<double>(tap) - center) / stretch, -0.5));
+    const double distance = (static_cast<double>(tap) - center) / stretch;
+    weight.push_back(bilinear ? Triangle(distance) : Cubic(distance, -0.5));
     sum += weight.back();
   }
   for (double& value : weight) value /= sum;
@@ -85,7 +89,7 @@ ResizeAxis MakeResizeAxis(int64_t inputs, int64_t outputs, PositionResize kind) 
     if (kind == PositionResize::kBicubic) {
       AddPlainTaps(inputs, center, &axis);
     } else {
-      AddAntialiasTaps(inputs, center, scale, &axis);
+      AddAntialiasTaps(inputs, center, scale, kind == PositionResize::kBilinearAntialias, &axis);
     }
   }
   return axis;

@@ -65,6 +65,19 @@ std::vector<float> Transposed(const std::vector<float>& values, int64_t rows) {
   return result;
 }
 
+// Rows of (y, x, channel) as rows of (channel, y, x).
+std::vector<float> ChannelsFirst(const std::vector<float>& values, const LinearLayout& layout) {
+  const auto channels = static_cast<size_t>(layout.channels_last);
+  const auto k = static_cast<size_t>(layout.k);
+  const size_t pixels = k / channels;
+  std::vector<float> result(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t row = i / k, pixel = i % k / channels, channel = i % channels;
+    result[row * k + channel * pixels + pixel] = values[i];
+  }
+  return result;
+}
+
 }  // namespace
 
 struct EncoderWeights::Impl {
@@ -186,6 +199,7 @@ LinearParameters EncoderWeights::Linear(const std::string& stem) const {
     }
   }
   if (codes) impl_->RequireSameInputScales(layout);
+  if (layout.channels_last > 0) linear.values = ChannelsFirst(linear.values, layout);
   const bool has_bias =
       !layout.biases.empty() &&
       impl_->checkpoint.Find(FullKey(impl_->prefix, layout.biases.front().key)) != nullptr;

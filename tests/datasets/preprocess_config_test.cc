@@ -123,6 +123,19 @@ TEST(PreprocessConfig, OtherTilingsShowTheWholeImageAndSaySo) {
             std::string::npos);
   EXPECT_EQ(text(R"({"image_processor_type": "Gemma3ImageProcessor"})").find("whole image only"),
             std::string::npos);
+  const auto beside = [](const std::string& model) {
+    const auto folder = ScratchFolder("preprocess_beside");
+    WriteText(folder / "preprocessor_config.json",
+              R"({"image_processor_type": "SiglipImageProcessor"})");
+    WriteText(folder / "config.json", model);
+    return DescribePreprocessing(ReadPreprocessConfig(folder, Resampler::kPillow13));
+  };
+  EXPECT_NE(beside(R"({"image_aspect_ratio": "anyres_max_9"})").find("without 'anyres_max_9' of"),
+            std::string::npos);
+  EXPECT_NE(beside(R"({"image_aspect_ratio": "resize", "s2": true})").find("without the S2 scales"),
+            std::string::npos);
+  EXPECT_EQ(beside(R"({"image_aspect_ratio": "square"})").find("whole image only"),
+            std::string::npos);
 }
 
 TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {

@@ -63,8 +63,22 @@ TEST(PositionTable, TapsAreThoseOfKeysCubicWithTorchsTwoConstants) {
   }
 }
 
+// torch 2.15, mode="bilinear", antialias=True: a triangle over two inputs on either side.
+TEST(PositionTable, BilinearTapsAreATriangleAsWideAsAnOutput) {
+  const ResizeAxis down = MakeResizeAxis(4, 2, PositionResize::kBilinearAntialias);
+  EXPECT_EQ(down.first, (std::vector<int64_t>{0, 1}));
+  ASSERT_EQ(down.weight[0].size(), 3u);
+  EXPECT_DOUBLE_EQ(down.weight[0][0], 3.0 / 7);
+  EXPECT_DOUBLE_EQ(down.weight[0][1], 3.0 / 7);
+  EXPECT_DOUBLE_EQ(down.weight[0][2], 1.0 / 7);
+  // Upwards there is nothing to smooth: the two nearest inputs.
+  const ResizeAxis up = MakeResizeAxis(2, 4, PositionResize::kBilinearAntialias);
+  EXPECT_EQ(up.weight[1], (std::vector<double>{0.75, 0.25}));
+}
+
 TEST(PositionTable, AConstantTableStaysConstant) {
-  for (const PositionResize kind : {PositionResize::kBicubic, PositionResize::kBicubicAntialias}) {
+  for (const PositionResize kind : {PositionResize::kBicubic, PositionResize::kBicubicAntialias,
+                                    PositionResize::kBilinearAntialias}) {
     for (const float value : PositionRows(Resized(kind), std::vector<float>(24, 3.0f))) {
       EXPECT_FLOAT_EQ(value, 3.0f);
     }
