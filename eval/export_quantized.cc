@@ -191,18 +191,6 @@ std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSit
 }
 
 // scales.h5 is written first, so it marks every folder that an export has begun.
-// compressed-tensors names a weight "<layer>.weight"; torch's MultiheadAttention does not.
-void RefuseFusedInProjection(const ExportedSites& sites) {
-  for (const auto& [site, exported] : sites) {
-    if (!exported.source.stems.front().ends_with("in_proj_weight")) continue;
-    Fail(
-        "export: '{}' is a fused projection of OpenAI's CLIP, which compressed-tensors cannot "
-        "name; "
-        "convert the model to transformers' CLIP first.",
-        exported.source.stems.front());
-  }
-}
-
 void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
   if (fs::exists(out) && !fs::is_directory(out)) {
     Fail("{}: is a file; give a folder for the quantized model.", out.string());
@@ -250,8 +238,8 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
                                          const fs::path& out) {
   CheckPlan(graph, plan);
   CheckExportable(plan);
+  CheckExportable(weights, graph);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
-  RefuseFusedInProjection(sites);
   PrepareFolder(model_folder, out);
   WriteScales(out / "scales.h5", sites, weights.source_sha256());
   WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},
@@ -272,6 +260,18 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
   CopyPreprocessor(model_folder, out);
   WriteConfig(model_folder / "config.json", out / "config.json", stems);
   return Warnings(graph.config, sites);
+}
+
+// compressed-tensors names a weight "<layer>.weight"; torch's MultiheadAttention does not.
+void CheckExportable(const EncoderWeights& weights, const Graph& graph) {
+  for (const std::string& site : graph.Sites()) {
+    const std::string stem = weights.Source(site).stems.front();
+    if (!stem.ends_with("in_proj_weight")) continue;
+    Fail(
+        "export: '{}' is a fused projection of OpenAI's CLIP, which compressed-tensors cannot "
+        "name; convert the model to transformers' CLIP first.",
+        stem);
+  }
 }
 
 Plan StoredPlan(const EncoderWeights& weights, const Graph& graph) {

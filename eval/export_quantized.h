@@ -36,6 +36,8 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
 
 // The refusals of ExportQuantized() that depend on the plan alone, for before the work is done.
 void CheckExportable(const Plan& plan);
+// The one that depends on the model alone: tensors whose names have no place in the format.
+void CheckExportable(const EncoderWeights& weights, const Graph& graph);
 
 // How the sites of a quantized/ folder are stored: a static input scale gives per-tensor, none
 // gives per-token; sites without codes are absent. Empty for a model that is not quantized.

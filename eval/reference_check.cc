@@ -195,4 +195,16 @@ std::vector<HealthNote> CheckReference(const Session& session, ImageSource& imag
   return LostDigits(graph, seen, Observe(session, wide, held, runner));
 }
 
+std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocessing& preprocessing,
+                                        const Options& options,
+                                        const std::vector<ImageFile>& files) {
+  LoaderSource source(files, preprocessing, options, kReferenceImages);
+  std::vector<HealthNote> notes = CheckReference(session, source, session.Runner(options));
+  for (const HealthNote& note : notes) {
+    const char* colon = note.site.empty() ? "" : ": ";
+    if (!options.quiet) fmt::print(stderr, "warning: {}{}{}\n", note.site, colon, note.text);
+  }
+  return notes;
+}
+
 }  // namespace w8a8

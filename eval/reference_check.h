@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eval/image_run.h"
 #include "eval/image_source.h"
 #include "eval/session.h"
 #include "reports/report.h"
@@ -28,5 +29,11 @@ constexpr double kReferenceLimit = 0.01;
 // batch.
 std::vector<HealthNote> CheckReference(const Session& session, ImageSource& images,
                                        const RunnerOptions& runner);
+
+// The same of the first of `files` that can be read; printed on stderr as well, unless --quiet,
+// because everything is measured against the reference.
+std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocessing& preprocessing,
+                                        const Options& options,
+                                        const std::vector<ImageFile>& files);
 
 }  // namespace w8a8

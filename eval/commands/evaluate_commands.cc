@@ -109,18 +109,6 @@ CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& 
   return stats;
 }
 
-// What is wrong with the FP16 reference itself, seen on the first calibration images; on stderr as
-// well, because everything after this is measured against it.
-std::vector<HealthNote> ReferenceNotes(const Session& session, const Preprocessing& preprocessing,
-                                       const Options& options, const ImagePlan& images) {
-  LoaderSource source(images.calibration, preprocessing, options, kReferenceImages);
-  std::vector<HealthNote> notes = CheckReference(session, source, session.Runner(options));
-  for (const HealthNote& note : notes) {
-    if (!options.quiet) fmt::print(stderr, "warning: {}: {}\n", note.site, note.text);
-  }
-  return notes;
-}
-
 // What follows the calibration: the plan, the arms, quantized/ and the report.
 int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
                     const Options& options, const std::filesystem::path& folder,
@@ -179,6 +167,7 @@ int RunWholeJob(const Options& options) {
   clock.Stage("open");
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  CheckExportable(*session.weights, session.graph);
   // A plan that needs no statistics is checked before the work is done.
   if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
     CheckExportable(ChoosePlan(session, options, nullptr).plan);
@@ -191,7 +180,7 @@ int RunWholeJob(const Options& options) {
       Resumable("the calibration was not finished; the same command starts it again.",
                 [&] { return CalibrateOrResume(session, preprocessing, options, folder, images); });
   const std::vector<HealthNote> reference_notes =
-      ReferenceNotes(session, preprocessing, options, images);
+      WarnOfReference(session, preprocessing, options, images.calibration);
   const std::string resume = fmt::format(
       "the calibration is finished ({}). The same command with --out {} goes on from there.",
       (folder / "stats.h5").string(), folder.string());

@@ -9,6 +9,7 @@
 #include "eval/demo_data.h"
 #include "eval/export_quantized.h"
 #include "eval/output_folder.h"
+#include "eval/reference_check.h"
 #include "reports/card_file.h"
 #include "reports/json_reader.h"
 #include "reports/report_files.h"
@@ -55,11 +56,12 @@ int RunCalibrate(const Options& options) {
   ImageSet images = ListImages(options.images);
   CheckImagesDiffer(EntriesOf(images.files), "--images " + options.images);
   const auto listed = static_cast<int64_t>(images.files.size());
-  LoaderSource source(std::move(images.files), preprocessing, options, options.max_images);
+  LoaderSource source(images.files, preprocessing, options, options.max_images);
   const CalibrationStats stats =
       Calibrate(session, source, preprocessing, options,
                 static_cast<double>(std::min(listed, options.max_images.value_or(listed))));
   WriteStats(options.out, stats);
+  WarnOfReference(session, preprocessing, options, images.files);
   for (const SkippedImage& image : images.unreadable) {
     fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
   }

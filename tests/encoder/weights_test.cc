@@ -235,6 +235,15 @@ TEST(Weights, TheSha256OfOneFileIsTheFilesOwn) {
   EXPECT_EQ(weights.sha256(), Sha256HexOfFile(folder / "model.safetensors"));
 }
 
+TEST(Weights, TheSha256OfATowerLeavesOutShardsThatHoldNothingOfIt) {
+  const fs::path folder = TinySiglipFolder("weights_sha256_tower");
+  EditTensors(folder, [](OwnedTensors& tensors) { tensors["zzz.language"] = Zeros({2}); });
+  SplitIntoShards(folder, "zzz");
+  const EncoderWeights weights(folder, TinySiglip());
+  EXPECT_EQ(weights.files().size(), 2u);
+  EXPECT_EQ(weights.sha256(), Sha256HexOfFile(folder / "model-00001-of-00002.safetensors"));
+}
+
 TEST(Weights, TheRealModelHasEveryTensor) {
   if (DataFolder().empty()) W8A8_SKIP_OR_FAIL("data", "set W8A8_DATA");
   const EncoderConfig config = ReadEncoderConfig(VitTinyFolder());

@@ -40,6 +40,16 @@ TEST_P(FamilyGolden, Fp16IsAtMostTwiceAsFarFromTorchFp32AsTorchFp16AndInt8Equals
   EXPECT_NE(FloatValues(fp16.Get("last_hidden_state")), FloatValues(int8.Get("last_hidden_state")));
 }
 
+// Every way into and out of a binary32 stream: pre-norm, no final norm, registers, projection.
+TEST(FamilyResidual, ABinary32ResidualIsCloserToTorchFp32) {
+  for (const char* name : {"internvl_resized", "clip_small", "deit_small", "dinov2_registers"}) {
+    const GoldenCase made(name);
+    const double half = made.WorstShareOfTorch(made.Run(Precision::kFp16));
+    const double wide = made.WorstShareOfTorch(made.Run(Precision::kFp16, {}, SlotStorage::kFloat));
+    EXPECT_LT(wide, half) << name;
+  }
+}
+
 using Edit = std::function<void(OwnedTensors&)>;
 
 double ShareWithFault(const std::string& name, const Edit& edit) {

@@ -81,10 +81,12 @@ GoldenCase::GoldenCase(const std::string& case_name)
 
 GoldenCase::~GoldenCase() { std::filesystem::remove_all(folder); }
 
-SafetensorsFile GoldenCase::Run(Precision precision, const std::vector<std::string>& sites) const {
+SafetensorsFile GoldenCase::Run(Precision precision, const std::vector<std::string>& sites,
+                                SlotStorage residual) const {
   Options options = EncodeOptions(model, pixels, precision,
                                   folder / fmt::format("{}.safetensors", PrecisionName(precision)));
   options.taps = sites;
+  options.residual = residual;
   return Encode(options);
 }
 

@@ -21,7 +21,8 @@ struct GoldenCase {
   const std::string& Metadata(const std::string& key) const { return golden.metadata().at(key); }
 
   // `encode` of the checkpoint, with taps on `sites`.
-  SafetensorsFile Run(Precision precision, const std::vector<std::string>& sites = {}) const;
+  SafetensorsFile Run(Precision precision, const std::vector<std::string>& sites = {},
+                      SlotStorage residual = SlotStorage::kHalf) const;
 
   // Our FP16 error over what torch's own FP16 model makes, the worst over all stored tensors, each
   // printed.

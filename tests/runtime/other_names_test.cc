@@ -6,10 +6,12 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/export_quantized.h"
 #include "runtime/encoder/layout.h"
 #include "runtime/encoder/weights.h"
 #include "tests/encoder/small_models.h"
 #include "tests/runtime/golden_case.h"
+#include "tests/support/errors.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
@@ -105,7 +107,11 @@ TEST(OtherNames, OpenAisClipEqualsTransformers) {
   const GoldenCase made("clip_small");
   ExpectEqualBits(made,
                   [&] { Rename(made.model, "clip-openai", "visual.", ConfigOf(made.model)); });
-  EXPECT_EQ(ReadEncoderConfig(made.model).family, "clip-openai");
+  const EncoderConfig config = ReadEncoderConfig(made.model);
+  EXPECT_EQ(config.family, "clip-openai");
+  const EncoderWeights weights(made.model, config);
+  EXPECT_TRUE(Contains(ErrorOf([&] { CheckExportable(weights, BuildGraph(config)); }),
+                       "attn.in_proj_weight' is a fused projection"));
 }
 
 TEST(OtherNames, MetasDinov2EqualsTransformers) {
