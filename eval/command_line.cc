@@ -201,11 +201,10 @@ void AddCommands(CLI::App& app, Options& o) {
   c = AddCommand(app, o, "encode", "Run one arm and write its features (safetensors)");
   AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm});
   AddText(*c, "--pixels", o.pixels, "FILE", "pixel_values F32 [B, 3, H, W] instead of --images");
-  AddLater(*c, "--embeds", "running from inputs_embeds");
-  c->add_flag_callback(
-      "--attentions",
-      [] { FailUsage("--attentions: attention probabilities are not in this version."); },
-      "Attention probabilities (not in this version)");
+  AddText(*c, "--embeds", o.embeds, "FILE",
+          "inputs_embeds [B, S, D], what enters block 0, and optionally attention_mask [B, S] "
+          "(1 = attend) instead of --images");
+  c->add_flag("--attentions", o.attentions, "Attention probabilities of every block");
   AddValue(*c, "--precision", "The arm", "fp16|fake|emulated|int8",
            [&o](const std::string& text) { o.precision = ParsePrecision("--precision", text); });
   AddText(*c, "--layers", o.layers, "all|none|i,j", "Hidden states to write (default all)");

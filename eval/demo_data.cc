@@ -40,7 +40,8 @@ fs::path ExecutableFolder() {
 }
 
 bool TakesImages(const Options& options) {
-  return IsAmong(kImageCommands, options.command) && options.pixels.empty();
+  return IsAmong(kImageCommands, options.command) && options.pixels.empty() &&
+         options.embeds.empty();
 }
 
 // The whole job calibrates on one set and judges on the other; a single stage needs one.
@@ -84,7 +85,8 @@ DemoData FindDemo() {
 Options WithDemo(Options options) {
   const bool takes_images = TakesImages(options);
   if (!takes_images && !IsAmong(kModelCommands, options.command)) {
-    if (options.pixels.empty()) return options;  // encode --pixels opens a model
+    const bool encodes_tensors = !options.pixels.empty() || !options.embeds.empty();
+    if (!encodes_tensors) return options;  // encode --pixels opens a model
   }
   if (!options.model.empty()) {
     if (takes_images && options.images.empty() && options.eval_images.empty()) {

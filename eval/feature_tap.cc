@@ -88,6 +88,24 @@ void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dt
   nonfinite_[event.stage] += nonfinite;
 }
 
+// Of images on grids of their own the rest is zeros: nobody attends there.
+void FeatureTap::OnAttention(const AttentionEvent& event) {
+  const int64_t heads = graph_.config.heads, keys = event.probabilities.cols;
+  const int64_t most = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t rows = event.probabilities.rows / static_cast<int64_t>(event.images->size());
+  const int64_t queries = rows / heads;
+  std::vector<float> padded(static_cast<size_t>(heads * most * most), 0.0f);
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = event.probabilities.row(static_cast<int64_t>(i) * rows + row);
+      const int64_t to = (row / queries * most + row % queries) * most;
+      std::copy_n(from, keys, padded.data() + to);
+    }
+    store_->Put(fmt::format("attentions.{}", event.block), Dtype::kF32, {heads, most, most},
+                (*event.images)[i].index, std::span<const float>(padded));
+  }
+}
+
 void FeatureTap::OnOutputs(const OutputEvent& event) {
   const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
   const int64_t rows = event.tokens.rows / static_cast<int64_t>(event.images->size());
@@ -153,6 +171,7 @@ std::optional<InputImage> RecordingSource::Next() {
   }
   image_of_sample_.push_back(image->id.image);
   if (image->id.whole) names_.push_back(image->id.name);
+  if (!keep_pixels_) return image;
   if (image->grid.given()) {
     PutPatches(*image);
   } else {

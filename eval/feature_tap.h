@@ -8,6 +8,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "eval/image_source.h"
@@ -53,6 +54,7 @@ struct FeatureSelection {
   std::set<int64_t> layers;             // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
   std::set<std::string> sites;          // taps.{site}.*
   std::set<std::string> static_scales;  // sites of one input scale for all rows
+  bool attentions = false;              // attentions.{i}: probabilities of block i
 };
 
 // Watches arm 0.
@@ -65,8 +67,10 @@ class FeatureTap final : public Tap {
     return selection_.sites.contains(site);
   }
   bool WantsTrace(int /*arm*/) const override { return !selection_.sites.empty(); }
+  bool WantsAttention(int /*arm*/) const override { return selection_.attentions; }
   void OnLinear(LinearEvent& event) override;
   void OnStream(const StreamEvent& event) override;
+  void OnAttention(const AttentionEvent& event) override;
   void OnOutputs(const OutputEvent& event) override;
 
   // Values that are not finite, by the hidden state that they were met in.
@@ -84,14 +88,15 @@ class FeatureTap final : public Tap {
   std::map<int64_t, uint64_t> nonfinite_;
 };
 
-// Hands the images of another source on and keeps their pixels as `pixel_values`.
+// Hands the images of another source on and keeps their pixels as `pixel_values`, if wanted.
 class RecordingSource final : public ImageSource {
  public:
   // Pixels are kept as [channels, height, width], those of a variable grid as transformers'
   // processor hands them out, with `pixel_attention_mask` and `spatial_shapes`. Where an image has
   // several views, the image of each sample is kept as `image_index`.
-  RecordingSource(ImageSource& source, const EncoderConfig& config, FeatureStore* store)
-      : source_(source), config_(config), store_(store) {}
+  RecordingSource(ImageSource& source, const EncoderConfig& config, bool keep_pixels,
+                  FeatureStore* store)
+      : source_(source), config_(config), keep_pixels_(keep_pixels), store_(store) {}
   std::optional<InputImage> Next() override;
 
   const std::vector<std::string>& names() const { return names_; }  // of the images
@@ -102,6 +107,7 @@ class RecordingSource final : public ImageSource {
 
   ImageSource& source_;
   const EncoderConfig& config_;
+  const bool keep_pixels_;
   FeatureStore* const store_;
   std::vector<std::string> names_;
   std::vector<int64_t> image_of_sample_;

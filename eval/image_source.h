@@ -1,6 +1,7 @@
 // Where the runner gets its images from.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -11,8 +12,9 @@ namespace w8a8 {
 
 struct InputImage {
   ImageId id;
-  std::vector<float> pixels;  // [channels, height, width]
+  std::vector<float> pixels;  // [channels, height, width], or [tokens, width] behind the embedding
   PatchGrid grid = {};        // of a NaFlex image, whose size follows from it
+  std::vector<uint8_t> key_mask = {};  // [tokens]: 0 for padding; empty: there is none
 };
 
 class ImageSource {

@@ -37,6 +37,8 @@ struct Options {
   std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};
   std::optional<Precision> precision;  // encode, linear
   std::string pixels;                  // encode
+  std::string embeds;                  // encode: inputs_embeds instead of pixels
+  bool attentions = false;             // encode
   std::string layers = "all";          // encode: all | none | i,j
   std::vector<std::string> taps;       // encode
   std::string in;                      // linear

@@ -88,6 +88,7 @@ class Runner {
     chunk_.images.clear();
     chunk_.pixels.clear();
     chunk_.grids.clear();
+    chunk_.key_masks.clear();
     chunk_.streams.assign(arms_.size(), {});
     const int64_t limit = ImagesPerChunk();
     while (static_cast<int64_t>(chunk_.images.size()) < limit) {
@@ -96,6 +97,7 @@ class Runner {
       chunk_.images.push_back(std::move(image->id));
       chunk_.pixels.push_back(std::move(image->pixels));
       chunk_.grids.push_back(image->grid);
+      chunk_.key_masks.push_back(std::move(image->key_mask));
     }
     return !chunk_.images.empty();
   }
@@ -110,6 +112,7 @@ class Runner {
     for (size_t a = 0; a < arms_.size(); ++a) {
       if (a > 0 && OwnsNothingYet(a, stage)) continue;
       programs[a] = lowering_->Lower(arms_[a].precision, arms_[a].plan, arms_[a].flavour);
+      FuseQuantization(&*programs[a]);
     }
     result_.lowering_seconds += SecondsSince(start);
     return programs;

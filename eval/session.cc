@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "datasets/preprocess_config.h"
+#include "eval/embed_source.h"
 #include "eval/flag_values.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
@@ -86,7 +87,11 @@ Session OpenSession(const Options& options) {
   session.config = ReadEncoderConfig(options.model);
   FitToImages(options, &session.config);
   if (options.demo_model) session.config.name = "demo";
-  session.graph = BuildGraph(session.config, options.residual);
+  session.graph =
+      options.embeds.empty()
+          ? BuildGraph(session.config, options.residual)
+          : BuildGraphFromEmbeds(session.config, EmbeddedTokens(options.embeds, session.config),
+                                 options.residual);
   session.weights =
       std::make_unique<EncoderWeights>(options.model, session.config, options.model_prefix);
   return session;

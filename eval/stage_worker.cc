@@ -35,6 +35,13 @@ bool WritesOutput(const Step& step) {
   return InfoOf(step) != nullptr && !std::holds_alternative<QuantizeStep>(step);
 }
 
+// What a fused step does for the linear layer that it belongs to: the input slot stands already.
+Step OwnPart(const Step& step) {
+  if (const auto* norm = std::get_if<NormQuantizeStep>(&step)) return norm->quantize;
+  if (const auto* act = std::get_if<ActivationQuantizeStep>(&step)) return act->quantize;
+  return step;
+}
+
 Step WithOutput(Step step, SlotId out) {
   std::visit(
       [out](auto& s) {
@@ -82,10 +89,25 @@ void StageWorker::RunBatch(int stage, const StagePrograms& programs, Chunk& chun
   arena_.Prepare(scratch_graph_, count);
   const auto begin = chunk.images.begin() + first;
   const Batch batch{stage, programs, chunk, first, {begin, begin + count}};
+  LoadKeyMask(batch);
   if (stage > 0) Diverge(batch);
   for (size_t arm = 0; arm < arms_.size(); ++arm) {
     ThrowIfInterrupted();
     if (programs[arm]) RunArm(batch, static_cast<int>(arm));
+  }
+}
+
+void StageWorker::LoadKeyMask(const Batch& batch) {
+  arena_.key_mask.clear();
+  const auto first = batch.chunk.key_masks.begin() + batch.first;
+  const auto last = first + static_cast<int64_t>(batch.images.size());
+  if (std::all_of(first, last, [](const auto& mask) { return mask.empty(); })) return;
+  const auto tokens = static_cast<size_t>(arena_.rows_per_image(graph_.stream));
+  for (auto mask = first; mask != last; ++mask) {
+    W8A8_CHECK(mask->empty() || mask->size() == tokens);
+    const std::vector<uint8_t> all(tokens, 1);
+    const std::vector<uint8_t>& keys = mask->empty() ? all : *mask;
+    arena_.key_mask.insert(arena_.key_mask.end(), keys.begin(), keys.end());
   }
 }
 
@@ -108,13 +130,19 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
   LoadInput(batch, arm);
   arena_.keep_trace =
       std::any_of(taps_.begin(), taps_.end(), [arm](Tap* tap) { return tap->WantsTrace(arm); });
+  const bool last = static_cast<size_t>(batch.stage) + 1 == graph_.stages.size();
+  arena_.keep_attention = !last && std::any_of(taps_.begin(), taps_.end(), [arm](Tap* tap) {
+    return tap->WantsAttention(arm);
+  });
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Clock::time_point start = Clock::now();
     std::visit([this](const auto& step) { backend_->Run(step, arena_); }, program.steps[i]);
     arm_seconds_[a] += std::chrono::duration<double>(Clock::now() - start).count();
     if (WritesOutput(program.steps[i])) ShowLinear(batch, arm, program.nodes[i]);
+    if (arena_.keep_attention && std::holds_alternative<AttentionStep>(program.steps[i])) {
+      ShowAttention(batch, arm);
+    }
   }
-  const bool last = static_cast<size_t>(batch.stage) + 1 == graph_.stages.size();
   if (last) {
     ShowOutputs(batch, arm);
     return;
@@ -171,6 +199,16 @@ void StageWorker::ShowStream(const Batch& batch, int arm) {
   for (Tap* tap : taps_) tap->OnStream(event);
 }
 
+void StageWorker::ShowAttention(const Batch& batch, int arm) {
+  const AttentionEvent event{.arm = arm,
+                             .block = batch.stage - 1,
+                             .images = &batch.images,
+                             .probabilities = arena_.attention};
+  for (Tap* tap : taps_) {
+    if (tap->WantsAttention(arm)) tap->OnAttention(event);
+  }
+}
+
 void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {
   const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
   if (node.site.empty()) return;
@@ -201,7 +239,7 @@ LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node_
   for (size_t i = 0; i < program.steps.size(); ++i) {
     if (program.nodes[i] != node_index) continue;
     std::visit([this](const auto& step) { backend_->Run(step, arena_); },
-               WithOutput(program.steps[i], scratch));
+               WithOutput(OwnPart(program.steps[i]), scratch));
   }
   LinearResult result{arena_.half(scratch), arena_.trace};
   arena_.keep_trace = keep_trace;

@@ -22,7 +22,8 @@ namespace w8a8 {
 struct Chunk {
   std::vector<ImageId> images;
   std::vector<std::vector<float>> pixels;
-  std::vector<PatchGrid> grids;  // as InputImage has them
+  std::vector<PatchGrid> grids;                 // as InputImage has them
+  std::vector<std::vector<uint8_t>> key_masks;  // as InputImage has them
   std::vector<std::vector<std::vector<std::byte>>> streams;
 };
 
@@ -54,9 +55,11 @@ class StageWorker {
   void Diverge(const Batch& batch);
   void RunArm(const Batch& batch, int arm);
   void LoadInput(const Batch& batch, int arm);
+  void LoadKeyMask(const Batch& batch);
   void StoreStream(const Batch& batch, int arm);
   std::span<std::byte> StreamBytes(size_t image) const;
   void ShowStream(const Batch& batch, int arm);
+  void ShowAttention(const Batch& batch, int arm);
   void ShowLinear(const Batch& batch, int arm, int32_t node);
   void ShowOutputs(const Batch& batch, int arm);
   LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node);

@@ -58,6 +58,14 @@ struct StreamEvent {
   MatView<const float> floats;
 };
 
+// Attention probabilities of a block: [images * heads * queries, keys].
+struct AttentionEvent {
+  int arm = 0;
+  int block = 0;
+  const std::vector<ImageId>* images = nullptr;
+  MatView<const float> probabilities;
+};
+
 struct OutputEvent {
   int worker = 0;
   int arm = 0;
@@ -77,9 +85,12 @@ class Tap {
   virtual bool WantsLinear(int arm, const std::string& site) const = 0;
   // Codes and accumulators cost a pass to read back: only when asked for.
   virtual bool WantsTrace(int /*arm*/) const { return false; }
+  // Attention probabilities cost memory quadratic in the tokens: only when asked for.
+  virtual bool WantsAttention(int /*arm*/) const { return false; }
   virtual void OnLinear(LinearEvent&) {}
   // Shared streams are shown once, as the arm that owns them.
   virtual void OnStream(const StreamEvent&) {}
+  virtual void OnAttention(const AttentionEvent&) {}
   virtual void OnOutputs(const OutputEvent&) {}
 };
 

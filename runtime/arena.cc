@@ -29,6 +29,12 @@ void Arena::Prepare(const Graph& graph, int64_t images) {
   }
 }
 
+MatView<float> Arena::ReserveAttention(int64_t rows, int64_t keys) {
+  if (Grow(attention_buffer_, rows * keys)) ++allocations_;
+  attention = {attention_buffer_.data(), rows, keys, keys};
+  return attention;
+}
+
 MatView<Half> Arena::half(SlotId slot) const {
   W8A8_CHECK(slot >= 0 && storage(slot) == SlotStorage::kHalf);
   const Slot& shape = shapes_[static_cast<size_t>(slot)];

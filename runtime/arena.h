@@ -19,6 +19,7 @@ struct LinearTrace {
   MatView<const int8_t> codes;     // [rows, K]
   std::vector<float> input_scale;  // [rows] or [1]
   MatView<const int32_t> acc;      // [rows, N]
+  std::vector<int32_t> code_sum;   // [rows]: sum over k of the row's codes; empty for fake
   // [N]: sum over k of the weight codes; as the runtime holds it (int8), or summed anew (emulated).
   std::span<const int32_t> weight_code_sum;
 };
@@ -43,6 +44,15 @@ class Arena {
   bool keep_trace = false;
   LinearTrace trace;
 
+  // [images * tokens]: 0 where a token is no key of any attention (padding); empty: all tokens are.
+  // At least one key of each image is left.
+  std::vector<uint8_t> key_mask;
+  // When set, attention steps also leave `attention`: [images * heads * queries, keys].
+  bool keep_attention = false;
+  MatView<float> attention;
+  // Room for `attention`, to be written; counted like the slots' buffers.
+  MatView<float> ReserveAttention(int64_t rows, int64_t keys);
+
   int64_t allocations() const { return allocations_; }  // how often any buffer grew
 
  private:
@@ -52,6 +62,7 @@ class Arena {
     AlignedBuffer<float> floats;
   };
   std::vector<Buffers> buffers_;
+  AlignedBuffer<float> attention_buffer_;
   int64_t images_ = 0;
   int64_t allocations_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "quant/fake_quant.h"
@@ -184,6 +185,39 @@ void Lowering::LowerLinear(const Node& node, Precision precision, const Plan& pl
   program.steps.emplace_back(
       QuantizeStep{.info = info, .in = node.in, .spec = site_plan.activation});
   program.steps.emplace_back(GemmS8Step{.info = info, .out = node.out, .weight = layer.int8});
+}
+
+namespace {
+
+// The one step that does both, or nullopt.
+std::optional<Step> Fused(const Step& step, const QuantizeStep& quantize) {
+  if (const auto* norm = std::get_if<NormStep>(&step); norm && norm->out == quantize.in) {
+    return NormQuantizeStep{*norm, quantize};
+  }
+  const auto* activation = std::get_if<ActivationStep>(&step);
+  if (activation && activation->out == quantize.in) {
+    return ActivationQuantizeStep{*activation, quantize};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void FuseQuantization(Program* program) {
+  Program fused;
+  for (size_t i = 0; i < program->steps.size(); ++i) {
+    const auto* quantize = std::get_if<QuantizeStep>(&program->steps[i]);
+    std::optional<Step> both;
+    if (quantize && !fused.steps.empty()) both = Fused(fused.steps.back(), *quantize);
+    if (both) {
+      fused.steps.back() = *std::move(both);
+      fused.nodes.back() = program->nodes[i];
+      continue;
+    }
+    fused.steps.push_back(program->steps[i]);
+    fused.nodes.push_back(program->nodes[i]);
+  }
+  *program = std::move(fused);
 }
 
 Lowering::Layer& Lowering::LayerOf(const std::string& stem) {

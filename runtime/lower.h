@@ -68,6 +68,10 @@ class Lowering {
   std::map<std::string, FloatsPtr> vectors_;
 };
 
+// Peephole: a norm or an activation whose output the next step quantizes becomes one step with it.
+// The fused step carries the linear layer's node.
+void FuseQuantization(Program* program);
+
 // Throws Error naming the first site of the plan that the graph does not have, or whose entry this
 // version cannot run.
 void CheckPlan(const Graph& graph, const Plan& plan);

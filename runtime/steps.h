@@ -77,7 +77,7 @@ struct MeanRowsStep {
 struct AverageStep {  // out = fp16((a + b) / 2)
   SlotId a, b, out;
 };
-struct ConvertStep {  // one slot is FP16, the other FP32; towards FP16 it rounds once
+struct ConvertStep {  // either slot is FP16 or FP32, not both FP16; towards FP16 it rounds once
   SlotId in, out;
 };
 
@@ -110,6 +110,16 @@ struct QuantizeStep {
   SlotId in;
   ActivationSpec spec;
 };
+// Fused by FuseQuantization(): rows are quantized while they are still in cache. The bits are those
+// of the two steps one after the other, and the first one's output slot is written as well.
+struct NormQuantizeStep {
+  NormStep norm;
+  QuantizeStep quantize;
+};
+struct ActivationQuantizeStep {
+  ActivationStep activation;
+  QuantizeStep quantize;
+};
 // The codes of the preceding QuantizeStep times the packed INT8 weights, dequantized to FP16.
 struct GemmS8Step {
   LinearInfo info;
@@ -125,9 +135,9 @@ struct GemmCodesStep {
   PackedPtr weight;  // PackEmulated
 };
 
-using Step =
-    std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep, AddStep,
-                 BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep, ConvertStep, GemmF16Step,
-                 GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
+using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep,
+                          AddStep, BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep,
+                          ConvertStep, GemmF16Step, GemmFakeStep, QuantizeStep, NormQuantizeStep,
+                          ActivationQuantizeStep, GemmS8Step, GemmCodesStep>;
 
 }  // namespace w8a8

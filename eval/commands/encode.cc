@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "eval/calibration.h"
+#include "eval/embed_source.h"
 #include "eval/feature_tap.h"
 #include "eval/flag_values.h"
 #include "eval/image_run.h"
@@ -26,8 +27,9 @@ void CheckFlags(const Options& o) {
   RequireFlag(o.model, "--model", "encode");
   RequireFlag(o.out, "--out", "encode");
   if (!o.precision) FailUsage("encode: --precision is missing: fp16, fake, emulated or int8.");
-  if (o.images.empty() == o.pixels.empty()) {
-    FailUsage("encode: takes either --images PATH or --pixels FILE.");
+  const int inputs = !o.images.empty() + !o.pixels.empty() + !o.embeds.empty();
+  if (inputs != 1) {
+    FailUsage("encode: takes one of --images PATH, --pixels FILE and --embeds FILE.");
   }
   const bool fake = *o.precision == Precision::kFake;
   if (o.fake_given && !fake) FailUsage("--fake: only --precision fake has flavours.");
@@ -74,6 +76,7 @@ std::set<int64_t> SelectLayers(const std::string& layers, int64_t blocks) {
 
 FeatureSelection SelectFeatures(const Options& options, const Session& session, const Plan& plan) {
   FeatureSelection selection;
+  selection.attentions = options.attentions;
   selection.layers = SelectLayers(options.layers, session.config.blocks);
   const std::vector<std::string> sites = session.graph.Sites();
   for (const std::string& site : options.taps) {
@@ -91,7 +94,7 @@ FeatureSelection SelectFeatures(const Options& options, const Session& session, 
   return selection;
 }
 
-// --images or --pixels, and what the metadata says about them.
+// --images, --pixels or --embeds, and what the metadata says about them.
 class Input {
  public:
   Input(const Options& options, const Session& session) {
@@ -100,6 +103,10 @@ class Input {
       preprocessing_sha256_ = pixels->Metadata("preprocessing_sha256");
       skipped_text_ = pixels->Metadata("skipped");
       source_ = std::move(pixels);
+      return;
+    }
+    if (!options.embeds.empty()) {
+      source_ = std::make_unique<EmbedSource>(options.embeds, session.config);
       return;
     }
     const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
@@ -210,7 +217,8 @@ int RunEncode(const Options& options) {
 
   FeatureStore store;
   FeatureTap tap(session.graph, std::move(selection), &store);
-  RecordingSource source(input.source(), session.config, &store);
+  const bool keep_pixels = options.embeds.empty();
+  RecordingSource source(input.source(), session.config, keep_pixels, &store);
   RunnerOptions runner = session.Runner(options);
   Progress progress("encode", "images", 0, options.quiet);
   runner.progress = [&](double done) { progress.Update(done); };

@@ -1,6 +1,7 @@
 #include "runtime/cpu/attention.h"
 
 #include <cmath>
+#include <limits>
 
 #include "runtime/base/error.h"
 #include "runtime/cpu/softmax.h"
@@ -27,6 +28,12 @@ MatView<float> Widen(MatView<const Half> from, AlignedBuffer<float>* to) {
   return values;
 }
 
+void HideKeys(std::span<const uint8_t> key_mask, std::span<float> scores) {
+  for (size_t key = 0; key < key_mask.size(); ++key) {
+    if (key_mask[key] == 0) scores[key] = -std::numeric_limits<float>::infinity();
+  }
+}
+
 }  // namespace
 
 int64_t Attention::scratch_bytes() const {
@@ -41,6 +48,7 @@ void Attention::Run(const AttentionArgs& args, FloatGemm* gemm) {
   const int64_t width = args.heads * args.head_dim;
   W8A8_CHECK(args.q.cols == width && args.k.cols == width && args.v.cols == width);
   W8A8_CHECK(args.out.cols == width && args.out.rows == args.q.rows && args.k.rows == args.v.rows);
+  W8A8_CHECK(args.key_mask.empty() || static_cast<int64_t>(args.key_mask.size()) == args.k.rows);
   const MatView<float> q = Widen(args.q, &q_);
   const MatView<float> k = Widen(args.k, &k_);
   const MatView<float> v = Widen(args.v, &v_);
@@ -55,7 +63,14 @@ void Attention::Run(const AttentionArgs& args, FloatGemm* gemm) {
                              scores);
     const MatView<float> head_out = out.ColRange(first, args.head_dim);
     for (int64_t row = 0; row < q.rows; ++row) {
+      HideKeys(args.key_mask, scores.row_span(row));
       inv_sums[row] = 1.0f / SoftmaxNumerators(scores.row(row), k.rows, scale);
+    }
+    if (args.probabilities.rows > 0) {
+      for (int64_t row = 0; row < q.rows; ++row) {
+        float* to = args.probabilities.row(head * q.rows + row);
+        for (int64_t key = 0; key < k.rows; ++key) to[key] = scores.row(row)[key] * inv_sums[row];
+      }
     }
     gemm->Multiply(scores, v.ColRange(first, args.head_dim), head_out);
     for (int64_t row = 0; row < q.rows; ++row) {

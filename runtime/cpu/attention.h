@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/base/half.h"
@@ -17,6 +18,8 @@ struct AttentionArgs {
   MatView<Half> out;         // [queries, heads * head_dim]
   int64_t heads = 0;
   int64_t head_dim = 0;
+  std::span<const uint8_t> key_mask = {};  // [keys]: 0 where nobody attends; empty: all attended
+  MatView<float> probabilities = {};       // [heads * queries, keys], written; empty: not wanted
 };
 
 // One per worker: owns the binary32 copies and the scores of one head.

@@ -1,7 +1,9 @@
 #include "runtime/cpu/cpu_backend.h"
 
 #include <algorithm>
+#include <numeric>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -23,10 +25,12 @@ const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
 }
 
 void LeaveTrace(Arena& arena, MatView<const int8_t> codes, const float* scale, int64_t scales,
-                MatView<const int32_t> acc, std::span<const int32_t> weight_code_sum) {
+                MatView<const int32_t> acc, std::span<const int32_t> code_sum,
+                std::span<const int32_t> weight_code_sum) {
   arena.trace.codes = codes;
   arena.trace.input_scale.assign(scale, scale + scales);
   arena.trace.acc = acc;
+  arena.trace.code_sum.assign(code_sum.begin(), code_sum.end());
   arena.trace.weight_code_sum = weight_code_sum;
 }
 
@@ -50,26 +54,35 @@ PackedPtr CpuBackend::PackEmulated(const QuantizedLinear& linear) {
   return std::make_shared<EmulatedWeights>(EmulatedLinear(linear, pack));
 }
 
-void CpuBackend::Run(const NormStep& step, Arena& arena) {
-  const MatView<Half> y = arena.half(step.out);
-  const auto args = [&]<class T>(MatView<T> x) {
-    return NormRowsArgsOf<T>{.x = x.data,
-                             .x_stride = x.stride,
-                             .rows = x.rows,
-                             .cols = x.cols,
-                             .eps = step.eps,
-                             .weight = DataOr(step.weight, 1.0f, x.cols, &ones_),
-                             .bias = DataOr(step.bias, 0.0f, x.cols, &zeros_),
-                             .y = y.data,
-                             .y_stride = y.stride};
-  };
+template <class T>
+void CpuBackend::Norm(const NormStep& step, MatView<T> x, MatView<Half> y) {
+  const NormRowsArgsOf<T> args = {.x = x.data,
+                                  .x_stride = x.stride,
+                                  .rows = x.rows,
+                                  .cols = x.cols,
+                                  .eps = step.eps,
+                                  .weight = DataOr(step.weight, 1.0f, x.cols, &ones_),
+                                  .bias = DataOr(step.bias, 0.0f, x.cols, &zeros_),
+                                  .y = y.data,
+                                  .y_stride = y.stride};
   const bool layer_norm = step.kind == NormKind::kLayerNorm;
-  if (arena.storage(step.in) == SlotStorage::kFloat) {
-    const auto run = layer_norm ? kernels_.layer_norm_float_rows : kernels_.rms_norm_float_rows;
-    return run(args(arena.floats(step.in)));
+  if constexpr (std::is_same_v<T, float>) {
+    return (layer_norm ? kernels_.layer_norm_float_rows : kernels_.rms_norm_float_rows)(args);
+  } else {
+    return (layer_norm ? kernels_.layer_norm_rows : kernels_.rms_norm_rows)(args);
   }
-  const auto run = layer_norm ? kernels_.layer_norm_rows : kernels_.rms_norm_rows;
-  run(args(arena.half(step.in)));
+}
+
+void CpuBackend::NormRowRange(const NormStep& step, Arena& arena, int64_t first, int64_t count) {
+  const MatView<Half> y = arena.half(step.out).RowRange(first, count);
+  if (arena.storage(step.in) == SlotStorage::kFloat) {
+    return Norm(step, arena.floats(step.in).RowRange(first, count), y);
+  }
+  Norm(step, arena.half(step.in).RowRange(first, count), y);
+}
+
+void CpuBackend::Run(const NormStep& step, Arena& arena) {
+  NormRowRange(step, arena, 0, arena.half(step.out).rows);
 }
 
 void CpuBackend::Run(const QkNormStep& step, Arena& arena) {
@@ -147,15 +160,60 @@ void CpuBackend::Run(const AddStep& step, Arena& arena) {
 void CpuBackend::Run(const ConvertStep& step, Arena& arena) {
   if (arena.storage(step.in) == SlotStorage::kFloat) {
     const MatView<float> in = arena.floats(step.in);
+    if (arena.storage(step.out) == SlotStorage::kFloat) {
+      std::copy_n(in.data, in.rows * in.cols, arena.floats(step.out).data);
+      return;
+    }
     return kernels_.to_half(in.data, arena.half(step.out).data, in.rows * in.cols);
   }
   const MatView<Half> in = arena.half(step.in);
   kernels_.to_float(in.data, arena.floats(step.out).data, in.rows * in.cols);
 }
 
-void CpuBackend::Run(const QuantizeStep& step, Arena& arena) {
-  QuantizeRows(kernels_, arena.half(step.in), step.spec, &codes_);
+void CpuBackend::BeginCodes(const QuantizeStep& step, const Arena& arena) {
+  const MatView<Half> x = arena.half(step.in);
+  PrepareCodes(kernels_, x.rows, x.cols, &codes_);
   codes_granularity_ = step.spec.granularity;
+  if (arena.keep_trace) trace_code_sum_.Reserve(x.rows);
+}
+
+void CpuBackend::QuantizeRowRange(const QuantizeStep& step, const Arena& arena, int64_t first,
+                                  int64_t count) {
+  int32_t* code_sum = arena.keep_trace ? trace_code_sum_.data() + first : nullptr;
+  QuantizeRowsAt(kernels_, arena.half(step.in).RowRange(first, count), step.spec, first, &codes_,
+                 code_sum);
+}
+
+void CpuBackend::Run(const QuantizeStep& step, Arena& arena) {
+  BeginCodes(step, arena);
+  QuantizeRowRange(step, arena, 0, codes_.rows);
+}
+
+// About 32 KiB of FP16 rows at a time: they stay in the first-level cache.
+template <class Produce>
+void CpuBackend::ProduceAndQuantize(const QuantizeStep& step, Arena& arena,
+                                    const Produce& produce) {
+  BeginCodes(step, arena);
+  const int64_t block = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, codes_.cols));
+  for (int64_t first = 0; first < codes_.rows; first += block) {
+    const int64_t count = std::min(block, codes_.rows - first);
+    produce(first, count);
+    QuantizeRowRange(step, arena, first, count);
+  }
+}
+
+void CpuBackend::Run(const NormQuantizeStep& step, Arena& arena) {
+  ProduceAndQuantize(step.quantize, arena, [&](int64_t first, int64_t count) {
+    NormRowRange(step.norm, arena, first, count);
+  });
+}
+
+void CpuBackend::Run(const ActivationQuantizeStep& step, Arena& arena) {
+  const ActivationStep& activation = step.activation;
+  ProduceAndQuantize(step.quantize, arena, [&](int64_t first, int64_t count) {
+    Activate(activation.kind, arena.half(activation.in).RowRange(first, count),
+             arena.half(activation.out).RowRange(first, count));
+  });
 }
 
 void CpuBackend::Run(const GemmS8Step& step, Arena& arena) {
@@ -169,7 +227,8 @@ void CpuBackend::Run(const GemmS8Step& step, Arena& arena) {
   linear.Multiply(codes_, y, acc);
   UnpackCodes(kernels_, codes_, codes);
   const int64_t scales = codes_granularity_ == Granularity::kToken ? codes_.rows : 1;
-  LeaveTrace(arena, codes, codes_.scale.data(), scales, acc, linear.weight_code_sum());
+  LeaveTrace(arena, codes, codes_.scale.data(), scales, acc,
+             {trace_code_sum_.data(), static_cast<size_t>(codes_.rows)}, linear.weight_code_sum());
 }
 
 void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
@@ -183,15 +242,20 @@ void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
   linear.Run(x, step.spec, multiply, y, &emulated_);
   if (!arena.keep_trace) return;
   const int64_t scales = step.spec.granularity == Granularity::kToken ? x.rows : 1;
-  LeaveTrace(arena, {emulated_.codes.data(), x.rows, x.cols, x.cols}, emulated_.scale.data(),
-             scales, {emulated_.acc.data(), y.rows, y.cols, y.cols}, linear.weight_code_sum());
+  const MatView<const int8_t> codes = {emulated_.codes.data(), x.rows, x.cols, x.cols};
+  std::vector<int32_t> code_sum;
+  for (int64_t row = 0; row < codes.rows; ++row) {
+    code_sum.push_back(std::accumulate(codes.row(row), codes.row(row) + codes.cols, int32_t{0}));
+  }
+  LeaveTrace(arena, codes, emulated_.scale.data(), scales,
+             {emulated_.acc.data(), y.rows, y.cols, y.cols}, code_sum, linear.weight_code_sum());
 }
 
 int64_t CpuBackend::scratch_bytes() const {
   return attention_.scratch_bytes() +
          Bytes(x_, product_, patch_, ones_, zeros_, codes_.codes, codes_.scale, emulated_.codes,
                emulated_.scale, emulated_.acc, emulated_.chunk_codes, emulated_.chunk_product,
-               trace_codes_, trace_scale_, trace_acc_);
+               trace_codes_, trace_scale_, trace_acc_, trace_code_sum_);
 }
 
 std::unique_ptr<Backend> MakeCpuBackend(std::string_view kernels_flag) {

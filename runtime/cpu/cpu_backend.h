@@ -52,6 +52,8 @@ class CpuBackend : public Backend {
   void Run(const GemmF16Step& step, Arena& arena) override;
   void Run(const GemmFakeStep& step, Arena& arena) override;
   void Run(const QuantizeStep& step, Arena& arena) override;
+  void Run(const NormQuantizeStep& step, Arena& arena) override;
+  void Run(const ActivationQuantizeStep& step, Arena& arena) override;
   void Run(const GemmS8Step& step, Arena& arena) override;
   void Run(const GemmCodesStep& step, Arena& arena) override;
 
@@ -61,6 +63,14 @@ class CpuBackend : public Backend {
  private:
   template <class T>
   void EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out);
+  template <class T>
+  void Norm(const NormStep& step, MatView<T> x, MatView<Half> y);
+  void NormRowRange(const NormStep& step, Arena& arena, int64_t first, int64_t count);
+  void BeginCodes(const QuantizeStep& step, const Arena& arena);
+  void QuantizeRowRange(const QuantizeStep& step, const Arena& arena, int64_t first, int64_t count);
+  // Calls produce(first_row, count) on a block of rows at a time and quantizes each.
+  template <class Produce>
+  void ProduceAndQuantize(const QuantizeStep& step, Arena& arena, const Produce& produce);
   void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
   void FloatLinear(MatView<const float> x, const PackedWeights& weight, const FloatsPtr& bias,
                    MatView<Half> y);
@@ -77,6 +87,7 @@ class CpuBackend : public Backend {
   AlignedBuffer<int8_t> trace_codes_;
   AlignedBuffer<float> trace_scale_;
   AlignedBuffer<int32_t> trace_acc_;
+  AlignedBuffer<int32_t> trace_code_sum_;
 };
 
 // `kernels_flag` as --kernels gives it; "" lets W8A8_CPU_ISA and then the best usable set decide.

@@ -106,15 +106,27 @@ void CpuBackend::EmbedImage(const EmbedStep& step, MatView<const float> pixels, 
 
 void CpuBackend::Run(const AttentionStep& step, Arena& arena) {
   const int64_t width = step.heads * step.head_dim;
+  const int64_t rows = step.heads * arena.rows_per_image(step.q);
+  const int64_t keys = arena.rows_per_image(step.kv);
+  MatView<float> probabilities;
+  if (arena.keep_attention) probabilities = arena.ReserveAttention(arena.images() * rows, keys);
   for (int64_t image = 0; image < arena.images(); ++image) {
     const MatView<Half> kv = arena.half(step.kv, image);
-    attention_.Run({.q = arena.half(step.q, image).ColRange(step.q_col, width),
-                    .k = kv.ColRange(step.k_col, width),
-                    .v = kv.ColRange(step.v_col, width),
-                    .out = arena.half(step.out, image),
-                    .heads = step.heads,
-                    .head_dim = step.head_dim},
-                   &gemm_);
+    std::span<const uint8_t> key_mask = arena.key_mask;
+    if (!key_mask.empty()) {
+      key_mask = key_mask.subspan(static_cast<size_t>(image * keys), static_cast<size_t>(keys));
+    }
+    attention_.Run(
+        {.q = arena.half(step.q, image).ColRange(step.q_col, width),
+         .k = kv.ColRange(step.k_col, width),
+         .v = kv.ColRange(step.v_col, width),
+         .out = arena.half(step.out, image),
+         .heads = step.heads,
+         .head_dim = step.head_dim,
+         .key_mask = key_mask,
+         .probabilities =
+             arena.keep_attention ? probabilities.RowRange(image * rows, rows) : probabilities},
+        &gemm_);
   }
 }
 

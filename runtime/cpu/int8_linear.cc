@@ -28,12 +28,18 @@ AlignedBuffer<T> PaddedCopy(const std::vector<T>& values, int64_t padded) {
 
 }  // namespace
 
-void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
-                  CodeRows* rows, int32_t* code_sum) {
-  rows->rows = x.rows;
-  rows->cols = x.cols;
-  rows->stride = CodeStride(x.cols, kernels.k_multiple);
-  rows->counts = {};
+void PrepareCodes(const Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes) {
+  codes->rows = rows;
+  codes->cols = cols;
+  codes->stride = CodeStride(cols, kernels.k_multiple);
+  codes->counts = {};
+  codes->codes.Reserve(rows * codes->stride * kernels.code_bytes);
+  codes->scale.Reserve(rows);
+}
+
+void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+                    int64_t first_row, CodeRows* rows, int32_t* code_sum) {
+  W8A8_CHECK(x.cols == rows->cols && first_row + x.rows <= rows->rows);
   kernels.quantize_rows(
       {.x = x.data,
        .x_stride = x.stride,
@@ -41,11 +47,17 @@ void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const Activatio
        .cols = x.cols,
        .clip_range = spec.clip_range,
        .static_scale = spec.granularity == Granularity::kTensor ? spec.scale : 0.0f,
-       .codes = rows->codes.Reserve(x.rows * rows->stride * kernels.code_bytes),
+       .codes = rows->codes.data() + first_row * rows->stride * kernels.code_bytes,
        .codes_stride = rows->stride,
-       .scale = rows->scale.Reserve(x.rows),
+       .scale = rows->scale.data() + first_row,
        .code_sum = code_sum,
        .counts = &rows->counts});
+}
+
+void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+                  CodeRows* rows, int32_t* code_sum) {
+  PrepareCodes(kernels, x.rows, x.cols, rows);
+  QuantizeRowsAt(kernels, x, spec, 0, rows, code_sum);
 }
 
 void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked) {

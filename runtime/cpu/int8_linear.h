@@ -37,9 +37,14 @@ struct CodeRows {
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t stride = 0;
-  QuantizeCounts counts;  // of the last Quantize
+  QuantizeCounts counts;  // of all rows
 };
 
+// Makes room for `rows` rows of `cols` codes of `kernels`, to be filled by QuantizeRowsAt().
+void PrepareCodes(const Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes);
+// Quantizes `x` into the rows from `first_row` on; `code_sum` is that of the first of them.
+void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+                    int64_t first_row, CodeRows* rows, int32_t* code_sum = nullptr);
 // Quantizes `x` by `spec` (checked: CheckActivationSpec). `code_sum`: [rows] or nullptr.
 void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
                   CodeRows* rows, int32_t* code_sum = nullptr);

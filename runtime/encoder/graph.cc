@@ -11,12 +11,17 @@ namespace {
 // never between a linear node and the next one, so its input and output can be tapped.
 class GraphBuilder {
  public:
-  GraphBuilder(const EncoderConfig& config, SlotStorage residual)
-      : wide_residual_(residual == SlotStorage::kFloat) {
+  // `embedded_tokens`: 0 where the graph begins with pixels.
+  GraphBuilder(const EncoderConfig& config, SlotStorage residual, int64_t embedded_tokens)
+      : wide_residual_(residual == SlotStorage::kFloat), from_embeds_(embedded_tokens > 0) {
     graph_.config = config;
-    const int64_t tokens = config.tokens();
-    graph_.pixels = AddSlot("pixels", config.channels, config.image_height * config.image_width,
-                            SlotStorage::kFloat);
+    const int64_t tokens = from_embeds_ ? embedded_tokens : config.tokens();
+    if (from_embeds_) {
+      graph_.pixels = AddSlot("inputs_embeds", tokens, config.width, SlotStorage::kFloat);
+    } else {
+      graph_.pixels = AddSlot("pixels", config.channels, config.image_height * config.image_width,
+                              SlotStorage::kFloat);
+    }
     graph_.stream = AddSlot("stream", tokens, config.width, residual);
     normed_ = AddSlot("normed", tokens, config.width);
     qkv_ = AddSlot("qkv", tokens, 3 * config.width);
@@ -76,7 +81,9 @@ class GraphBuilder {
   }
 
   void AddEmbedding() {
-    if (graph_.config.pre_norm) {
+    if (from_embeds_) {
+      Add(NodeKind::kConvert, "", graph_.pixels, graph_.stream);
+    } else if (graph_.config.pre_norm) {
       Add(NodeKind::kEmbed, "patch_embed", graph_.pixels, normed_);
       const SlotId normed = wide_residual_ ? branch_ : graph_.stream;  // a norm writes FP16
       Add(NodeKind::kNorm, "pre_norm", normed_, normed);
@@ -160,7 +167,8 @@ class GraphBuilder {
     const EncoderConfig& config = graph_.config;
     const SlotId probe = AddSlot("probe", 1, config.width);
     const SlotId query = AddSlot("pool_query", 1, config.width);
-    const SlotId keys_values = AddSlot("pool_kv", config.tokens(), 2 * config.width);
+    const int64_t tokens = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
+    const SlotId keys_values = AddSlot("pool_kv", tokens, 2 * config.width);
     const SlotId attended = AddSlot("pool_attended", 1, config.width);
     const SlotId normed = AddSlot("pool_normed", 1, config.width);
     const SlotId hidden = AddSlot("pool_hidden", 1, config.mlp_width);
@@ -180,6 +188,7 @@ class GraphBuilder {
   }
 
   const bool wide_residual_;
+  const bool from_embeds_;
   Graph graph_;
   SlotId normed_, qkv_, attended_, branch_, hidden_, activated_;
 };
@@ -209,7 +218,12 @@ void SetGrid(PatchGrid grid, Graph* graph) {
 }
 
 Graph BuildGraph(const EncoderConfig& config, SlotStorage residual) {
-  return GraphBuilder(config, residual).Build();
+  return GraphBuilder(config, residual, 0).Build();
+}
+
+Graph BuildGraphFromEmbeds(const EncoderConfig& config, int64_t tokens, SlotStorage residual) {
+  W8A8_CHECK(tokens > 0);
+  return GraphBuilder(config, residual, tokens).Build();
 }
 
 }  // namespace w8a8

@@ -37,7 +37,7 @@ enum class NodeKind : uint8_t {
   kSelectRow,   // out: row `row` of each image of in
   kMeanRows,    // out: mean of the rows of each image of in, from row `row`
   kAverage,     // out: (in + in2) / 2
-  kConvert,     // out: in, where one is FP16 and the other FP32
+  kConvert,     // out: in, where at least one is FP32
 };
 
 struct Node {
@@ -66,7 +66,9 @@ struct Graph {
   std::vector<Slot> slots;
   std::vector<Node> nodes;
   std::vector<Stage> stages;
-  SlotId pixels = kNoSlot;  // FP32, rows = channels, cols = height * width
+  // FP32, rows = channels, cols = height * width; in a graph that begins behind the embedding:
+  // [tokens, width], what enters block 0.
+  SlotId pixels = kNoSlot;
   SlotId stream = kNoSlot;  // [tokens, width]: the residual stream, FP16 or FP32
   SlotId tokens = kNoSlot;  // FP16, after the final norm (the stream's values without one)
   SlotId pooled = kNoSlot;  // [1, width or projection] or kNoSlot
@@ -84,5 +86,10 @@ void SetGrid(PatchGrid grid, Graph* graph);
 // `residual` is how the residual stream is stored: FP32 for checkpoints whose stream passes 65,504
 // (numerics.md, Residual). Every other slot stays FP16, so the sites see the same kind of input.
 Graph BuildGraph(const EncoderConfig& config, SlotStorage residual = SlotStorage::kHalf);
+
+// The same encoder from what enters block 0 on (transformers' inputs_embeds), for `tokens` tokens
+// per image, whatever the image size of the config: stage 0 only takes the values over.
+Graph BuildGraphFromEmbeds(const EncoderConfig& config, int64_t tokens,
+                           SlotStorage residual = SlotStorage::kHalf);
 
 }  // namespace w8a8

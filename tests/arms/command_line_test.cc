@@ -111,8 +111,6 @@ TEST(CommandLine, SaysWhatComesLater) {
       {"bench"},
       {"encode", "--attention", "int8"},
       {"encode", "--attention", "bf16"},
-      {"encode", "--embeds", "f"},
-      {"encode", "--attentions"},
       {"linear", "--kernels", "amx"},
       {"linear", "--kernels", "avx2"},
       {"--target", "vllm"},

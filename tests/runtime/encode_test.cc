@@ -223,8 +223,8 @@ TEST(Encode, RefusesCommandLinesThatContradictThemselves) {
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.granularity = Granularity::kTensor; }),
                        "static scales come from calibration"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.precision.reset(); }), "--precision is missing"));
-  EXPECT_TRUE(Contains(Refusal([](Options& o) { o.images = "x"; }), "either --images"));
-  EXPECT_TRUE(Contains(Refusal([](Options& o) { o.pixels = ""; }), "either --images"));
+  EXPECT_TRUE(Contains(Refusal([](Options& o) { o.images = "x"; }), "one of --images"));
+  EXPECT_TRUE(Contains(Refusal([](Options& o) { o.pixels = ""; }), "one of --images"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.weight_bits = 4; }), "--weight-bits 4"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.fake_given = true; }), "--fake"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.layers = "0,3"; }), "--layers 3"));
