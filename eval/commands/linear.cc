@@ -92,7 +92,7 @@ LayerInput ReadInput(const std::string& path) {
   return in;
 }
 
-void CheckFlags(const Options& options) {
+void CheckLinearFlags(const Options& options) {
   if (options.in.empty()) FailUsage("linear needs --in FILE.");
   if (options.out.empty()) FailUsage("linear needs --out FILE.");
   if (!options.precision) FailUsage("linear needs --precision fp16, fake, emulated or int8.");
@@ -285,7 +285,7 @@ void WriteOutput(const LayerInput& in, const LayerOutput& out, const std::string
 }  // namespace
 
 int RunLinear(const Options& options) {
-  CheckFlags(options);
+  CheckLinearFlags(options);
   const ActivationSpec spec = SpecOf(options);
   CheckActivationSpec(spec, "x");
   const Kernels& kernels = KernelsOf(options);
