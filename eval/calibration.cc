@@ -107,7 +107,9 @@ ChosenPlan ChoosePlan(const Session& session, const Options& options,
   if (statistics == nullptr) {
     FailUsage(
         "--granularity per-tensor: static scales come from calibration; give --plan FILE, or "
-        "make one with: w8a8-calib plan --stats stats.h5 --granularity per-tensor.");
+        "make one with: w8a8-calib plan --model DIR --stats stats.h5 --granularity per-tensor "
+        "--out "
+        "plan.json.");
   }
   TensorPlan made = options.clip_range ? PerTensorPlan(sites, *statistics, *options.clip_range)
                                        : BestTensorPlan(session, *statistics, options);

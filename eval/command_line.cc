@@ -151,8 +151,10 @@ void AddSweep(CLI::App& app, Options& o) {
 }
 
 void AddEvaluation(CLI::App& app, Options& o) {
-  AddText(app, "--eval-images", o.eval_images, "PATH",
-          "Images to judge on; without it a part of --images is kept for that");
+  AddText(
+      app, "--eval-images", o.eval_images, "PATH",
+      "Images to judge on; without it the whole job keeps a part of --images for that, the other "
+      "commands judge on all of --images");
   AddText(app, "--labels", o.labels, "FILE",
           "TSV with a header: file name, and accepted class indices");
   AddText(app, "--classes", o.classes, "FILE",

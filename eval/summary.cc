@@ -107,7 +107,11 @@ std::string SummaryText(const Report& report, const RunInfo& run,
     if (IsHeadArm(arm)) text += ArmLine(arm, output, run);
   }
   if (const ArmReport* best = BestPoint(report, output)) {
-    text += "best of the sweep, and CLIP_RANGE = 5:\n" + ArmLine(*best, output, run);
+    const bool has_5 = std::any_of(report.arms.begin(), report.arms.end(), [](const auto& arm) {
+      return IsSweepPoint(arm) && arm.clip_range == 5.0;
+    });
+    text += fmt::format("best of the sweep{}:\n", has_5 ? ", and CLIP_RANGE = 5" : "");
+    text += ArmLine(*best, output, run);
   }
   for (const ArmReport& arm : report.arms) {
     if (IsSweepPoint(arm) && arm.clip_range == 5.0) text += ArmLine(arm, output, run);
