@@ -1,11 +1,12 @@
 // What the two halves of hdf5_file.h share: an owning handle, the element types on disk and errors
-// in the project's words. Included by hdf5_output.cc and hdf5_input.cc only.
+// in the project's words. Included by hdf5_output.cc, hdf5_input.cc and hdf5_objects.cc only.
 #pragma once
 
 #include <hdf5.h>
 
 #include <bit>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -52,6 +53,10 @@ std::string LastReason();
   const std::string reason = LastReason();
   Fail("{}: '{}' {} (HDF5: {}).", file, object, problem, reason);
 }
+
+// An existing file, for reading. Throws Error for one that is missing, is not HDF5, or whose seal
+// (file_seal.h) does not fit.
+Handle OpenReadOnly(const std::filesystem::path& path);
 
 // 16 bits, sign at 15, exponent of 5 bits (bias 15) at 10, mantissa of 10 bits: what h5py and numpy
 // know as float16. HDF5 1.10 has no name for it.

@@ -134,27 +134,32 @@ std::string Hdf5ShapeText(const Hdf5Shape& shape) {
   return text + "]";
 }
 
-Hdf5InputFile::Hdf5InputFile(const std::filesystem::path& path)
-    : state_(std::make_unique<State>()) {
-  hdf5::Silence();
-  state_->path = path;
-  state_->name = path.string();
+Handle hdf5::OpenReadOnly(const std::filesystem::path& path) {
+  Silence();
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) Fail("{}: does not exist.", state_->name);
-  if (!std::filesystem::is_regular_file(path, error)) Fail("{}: is not a file.", state_->name);
+  if (!std::filesystem::exists(path, error)) Fail("{}: does not exist.", path.string());
+  if (!std::filesystem::is_regular_file(path, error)) Fail("{}: is not a file.", path.string());
   if (H5Fis_hdf5(path.c_str()) <= 0) {
-    Fail("{}: is not an HDF5 file, cannot be read or has lost its beginning.", state_->name);
+    Fail("{}: is not an HDF5 file, cannot be read or has lost its beginning.", path.string());
   }
   // The library frees wild pointers where the heap of variable-length text is damaged.
   if (!SealFits(path)) {
     Fail("{}: is damaged: its bytes are not those that were written. Make or copy it again.",
-         state_->name);
+         path.string());
   }
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
   H5Pset_file_locking(access.id(), false, true);  // some network file systems have no locks
-  state_->file = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()), H5Fclose);
-  if (!state_->file.valid()) hdf5::FailAt(state_->name, "/", "cannot be opened");
+  Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()), H5Fclose);
+  if (!file.valid()) FailAt(path.string(), "/", "cannot be opened");
+  return file;
+}
+
+Hdf5InputFile::Hdf5InputFile(const std::filesystem::path& path)
+    : state_(std::make_unique<State>()) {
+  state_->path = path;
+  state_->name = path.string();
+  state_->file = hdf5::OpenReadOnly(path);
 }
 
 Hdf5InputFile::Hdf5InputFile(Hdf5InputFile&&) noexcept = default;

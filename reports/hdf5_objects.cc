@@ -112,12 +112,8 @@ uint64_t CheckedElements(const std::string& file, const Hdf5Object& object, size
 }  // namespace
 
 Hdf5Objects::Hdf5Objects(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
-  { const Hdf5InputFile checked(path); }
   state_->name = path.string();
-  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
-  H5Pset_file_locking(access.id(), false, true);
-  state_->file = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()), H5Fclose);
+  state_->file = hdf5::OpenReadOnly(path);
   Walk walk{state_->file.id(), &state_->objects, ""};
   if (H5Ovisit2(state_->file.id(), H5_INDEX_NAME, H5_ITER_NATIVE, AddObject, &walk,
                 H5O_INFO_BASIC) < 0) {

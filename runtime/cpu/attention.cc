@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "runtime/base/error.h"
+#include "runtime/cpu/float_scratch.h"
 #include "runtime/cpu/softmax.h"
 
 namespace w8a8 {
@@ -14,18 +15,6 @@ namespace {
 int64_t ScoresStride(int64_t keys) {
   const int64_t padded = PaddedToSoftmaxLanes(keys);
   return padded % 32 == 0 ? padded + kSoftmaxLanes : padded;
-}
-
-MatView<float> Room(int64_t rows, int64_t cols, AlignedBuffer<float>* buffer) {
-  return {buffer->Reserve(rows * cols), rows, cols, cols};
-}
-
-MatView<float> Widen(MatView<const Half> from, AlignedBuffer<float>* to) {
-  const MatView<float> values = Room(from.rows, from.cols, to);
-  for (int64_t row = 0; row < from.rows; ++row) {
-    ToFloat(from.row_span(row), values.row_span(row));
-  }
-  return values;
 }
 
 void HideKeys(std::span<const uint8_t> key_mask, std::span<float> scores) {

@@ -5,21 +5,10 @@
 #include "quant/fake_quant.h"
 #include "runtime/base/error.h"
 #include "runtime/cpu/cpu_backend.h"
+#include "runtime/cpu/float_scratch.h"
 
 namespace w8a8 {
 namespace {
-
-MatView<float> Room(int64_t rows, int64_t cols, AlignedBuffer<float>* buffer) {
-  return {buffer->Reserve(rows * cols), rows, cols, cols};
-}
-
-MatView<float> Widen(MatView<const Half> from, AlignedBuffer<float>* to) {
-  const MatView<float> values = Room(from.rows, from.cols, to);
-  for (int64_t row = 0; row < from.rows; ++row) {
-    ToFloat(from.row_span(row), values.row_span(row));
-  }
-  return values;
-}
 
 void Store(std::span<const float> from, std::span<Half> to) { ToHalf(from, to); }
 void Store(std::span<const float> from, std::span<float> to) {
@@ -189,6 +178,7 @@ void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
     const int64_t scales = step.spec.granularity == Granularity::kToken ? in.rows : 1;
     arena.trace.codes = {detail.codes, in.rows, in.cols, in.cols};
     arena.trace.acc = {};
+    arena.trace.code_sum.clear();
     arena.trace.input_scale.resize(static_cast<size_t>(scales));
   }
   for (int64_t image = 0; image < arena.images(); ++image) {

@@ -19,12 +19,11 @@ image 1 has its token 3 and its last six masked.
 import json
 
 import numpy as np
-import safetensors.numpy
 import torch
-import transformers
+from golden_file import relative_l2, save
+from siglip_goldens import CASES, make_model
 
 from counter_hash import hash_text, hash_uniform
-from siglip_goldens import CASES, ROOT, make_model, relative_l2
 
 IMAGES, TOKENS = 2, 21
 CASE = CASES["tiny_f32"]
@@ -75,18 +74,11 @@ def main():
         name: relative_l2(of_real_tokens(expected, mask), of_real_tokens(fp16[name], mask))
         for name, expected in fp32.items()
     }
-    metadata = {key: str(CASE[key]) for key in ("dtype", "seed", "outliers")}
+    metadata = {key: CASE[key] for key in ("dtype", "seed", "outliers")}
     metadata["config"] = json.dumps(CASE["config"])
-    metadata["errors"] = json.dumps(errors)
-    metadata["made_with"] = (
-        f"torch {torch.__version__}, transformers {transformers.__version__}, "
-        f"numpy {np.__version__}, safetensors {safetensors.__version__}"
-    )
     stored = {name: value.astype(np.float32) for name, value in fp32.items()}
     stored["attention_mask"] = mask
-    path = ROOT / "tests" / "golden" / "encoder" / "siglip_embeds.safetensors"
-    safetensors.numpy.save_file(stored, path, metadata)
-    print(f"{path.name}: {path.stat().st_size} bytes", errors)
+    save("siglip_embeds", stored, metadata, errors)
 
 
 if __name__ == "__main__":

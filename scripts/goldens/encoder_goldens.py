@@ -25,19 +25,17 @@ Layout of a golden, with S = stride, every tensor flattened over [images, tokens
                         model against its FP32 one, over the stored elements
 """
 
-import json
 import pathlib
 import sys
 import tempfile
-import time
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
 import transformers
+from golden_file import ROOT, relative_l2, save
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
 from counter_hash import hash_text, hash_uniform  # noqa: E402
@@ -157,6 +155,14 @@ CASES = {
         25,
         vision_use_head=False,
     ),
+    "in_internvl": inside(
+        "InternVLForConditionalGeneration",
+        "internvl_vision",
+        "qwen2",
+        "pixel_shuffle",
+        27,
+        attention_bias=True,
+    ),
     "in_smolvlm": inside(
         "SmolVLMForConditionalGeneration", "smolvlm_vision", "llama", "connector", 26
     ),
@@ -238,7 +244,7 @@ def run(model, pixels):
 
 @torch.no_grad()
 def run_inside(model, pixels, reader):
-    """What the module called `reader` is given of the tower's output."""
+    """What the module or method called `reader` is given of the tower's output."""
 
     class Seen(Exception):
         """Carries the input out; what comes after the reader does not matter here."""
@@ -246,7 +252,11 @@ def run_inside(model, pixels, reader):
     def stop(_module, arguments, named):
         raise Seen((*arguments, *named.values())[0])
 
-    hook = getattr(model.model, reader).register_forward_pre_hook(stop, with_kwargs=True)
+    if reader == "pixel_shuffle":  # a method, given [images, rows, columns, width]
+        model.model.pixel_shuffle = lambda grid, **named: stop(None, (grid.flatten(1, 2),), named)
+        hook = None
+    else:
+        hook = getattr(model.model, reader).register_forward_pre_hook(stop, with_kwargs=True)
     inputs = {"pixel_values": pixels}
     if "Onevision" in type(model).__name__:
         inputs["image_sizes"] = torch.tensor([pixels.shape[2:]] * pixels.shape[0])
@@ -257,16 +267,12 @@ def run_inside(model, pixels, reader):
     except Seen as seen:
         return {"last_hidden_state": seen.args[0].double().numpy()}
     finally:
-        hook.remove()
+        if hook:
+            hook.remove()
     raise AssertionError(f"{reader} was not run")
 
 
-def relative_l2(expected, actual):
-    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
-
-
 def make_golden(name, chosen):
-    start = time.time()
     model, config, prefix = make_model(chosen)
     side = chosen["fields"].get("vision_config", chosen["fields"])["image_size"]
     height, width = chosen["size"] or (side, side)
@@ -282,20 +288,11 @@ def make_golden(name, chosen):
         actual = fp16[tensor].reshape(-1)[::step]
         errors[tensor] = {"torch_fp16": relative_l2(expected, actual)}
         stored[tensor] = expected.astype(np.float32)
-    metadata = {key: str(chosen[key]) for key in ("dtype", "seed", "images", "stride")}
+    metadata = {key: chosen[key] for key in ("dtype", "seed", "images", "stride")}
     if chosen["reader"]:
         metadata["prefix"] = prefix
-    metadata.update(height=str(height), width=str(width), config=config, errors=json.dumps(errors))
-    metadata["made_with"] = (
-        f"torch {torch.__version__}, transformers {transformers.__version__}, "
-        f"numpy {np.__version__}, safetensors {safetensors.__version__}"
-    )
-    path = ROOT / "tests" / "golden" / "encoder" / f"{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    safetensors.numpy.save_file(stored, path, metadata)
-    print(f"{path.name}: {path.stat().st_size} bytes, {time.time() - start:.0f} s")
-    for tensor, error in errors.items():
-        print("  ", tensor, error)
+    metadata.update(height=height, width=width, config=config)
+    save(name, stored, metadata, errors)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ import json
 import sys
 
 import numpy as np
-import safetensors.numpy
 import torch
-import transformers
-from encoder_goldens import ROOT, blocks_of, make_model, relative_l2
+from encoder_goldens import blocks_of, make_model
+from golden_file import relative_l2, save
 
 from counter_hash import hash_text, hash_uniform
 
@@ -85,7 +84,7 @@ def run(model, inputs):
 
 
 def make_golden(name, chosen):
-    model, config = make_model(chosen)
+    model, config, _ = make_model(chosen)
     inputs = make_inputs(chosen)
     fp32 = run(model, inputs)
     fp16 = run(model.half(), {**inputs, "pixel_values": inputs["pixel_values"].half()})
@@ -95,14 +94,9 @@ def make_golden(name, chosen):
         expected = np.ascontiguousarray(values.reshape(-1)[::step])
         errors[tensor] = {"torch_fp16": relative_l2(expected, fp16[tensor].reshape(-1)[::step])}
         stored[tensor] = expected.astype(np.float32)
-    metadata = {key: str(chosen[key]) for key in ("dtype", "seed", "stride", "max_patches")}
-    metadata.update(config=config, grids=json.dumps(chosen["grids"]), errors=json.dumps(errors))
-    metadata["made_with"] = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    path = ROOT / "tests" / "golden" / "encoder" / f"naflex_{name}.safetensors"
-    safetensors.numpy.save_file(stored, path, metadata)
-    print(f"{path.name}: {path.stat().st_size} bytes")
-    for tensor, error in errors.items():
-        print("  ", tensor, error)
+    metadata = {key: chosen[key] for key in ("dtype", "seed", "stride", "max_patches")}
+    metadata.update(config=config, grids=json.dumps(chosen["grids"]))
+    save(f"naflex_{name}", stored, metadata, errors)
 
 
 if __name__ == "__main__":

@@ -22,16 +22,13 @@ Layout of a golden, with S = stride, every tensor flattened over [images, tokens
 """
 
 import json
-import pathlib
 import sys
-import time
 
 import numpy as np
-import safetensors.numpy
 import torch
 import transformers
+from golden_file import ROOT, relative_l2, save
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
 from counter_hash import hash_text, hash_uniform  # noqa: E402
@@ -123,16 +120,11 @@ def run(model, pixels):
     return outputs
 
 
-def relative_l2(expected, actual):
-    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
-
-
 def sampled(values, stride):
     return np.ascontiguousarray(values.reshape(-1)[::stride])
 
 
 def make_golden(name, case):
-    start = time.time()
     stride = case["stride"]
     pixels = make_pixels(case["config"], case["images"])
     model = make_model(case)
@@ -150,19 +142,9 @@ def make_golden(name, case):
         }
         values = expected if whole else sampled(expected, step)
         stored[tensor] = values.astype(np.float32)
-    metadata = {key: str(case[key]) for key in ("dtype", "seed", "outliers", "images", "stride")}
+    metadata = {key: case[key] for key in ("dtype", "seed", "outliers", "images", "stride")}
     metadata["config"] = json.dumps(case["config"])
-    metadata["errors"] = json.dumps(errors)
-    metadata["made_with"] = (
-        f"torch {torch.__version__}, transformers {transformers.__version__}, "
-        f"numpy {np.__version__}, safetensors {safetensors.__version__}"
-    )
-    path = ROOT / "tests" / "golden" / "encoder" / f"siglip_{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    safetensors.numpy.save_file(stored, path, metadata)
-    print(f"{path.name}: {path.stat().st_size} bytes, {time.time() - start:.0f} s")
-    for tensor, error in errors.items():
-        print("  ", tensor, error)
+    save(f"siglip_{name}", stored, metadata, errors)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 
 #include "runtime/base/counter_hash.h"
 #include "runtime/encoder/hash_checkpoint.h"
+#include "tests/encoder/small_models.h"
 #include "tests/runtime/encode_support.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
@@ -27,16 +28,7 @@ struct Masked {
   std::vector<int64_t> mask = std::vector<int64_t>(kImages * kTokens, 1);
 
   Masked() {
-    EncoderConfig config;
-    config.family = "siglip";
-    config.width = kWidth;
-    config.mlp_width = 160;
-    config.blocks = 2;
-    config.heads = 2;
-    config.image_height = config.image_width = 32;
-    config.patch = 8;
-    config.pool = PoolKind::kAttentionProbe;
-    WriteHashCheckpoint(folder / "model", config, Dtype::kF32, /*seed=*/1, /*outliers=*/0);
+    WriteHashCheckpoint(folder / "model", TinySiglip(), Dtype::kF32, /*seed=*/1, /*outliers=*/0);
     for (size_t i = 0; i < embeds.size(); ++i) embeds[i] = HashUniform(HashText("embeds"), i);
     mask[kTokens + 3] = 0;
     std::fill(mask.end() - 6, mask.end(), 0);

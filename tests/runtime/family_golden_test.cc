@@ -18,10 +18,10 @@ namespace {
 constexpr double kAllowedShare = 2.0;
 
 const char* const kCases[] = {
-    "siglip_so400m", "internvl_small", "internvl_resized",   "internvl_300m",
-    "internvl_6b",   "clip_small",     "vit_small",          "deit_small",
-    "dinov2_small",  "dinov2_giant",   "dinov2_registers",   "in_paligemma",
-    "in_gemma3",     "in_llava",       "in_llava_onevision", "in_smolvlm"};
+    "siglip_so400m",    "internvl_small", "internvl_resized", "internvl_300m", "internvl_6b",
+    "clip_small",       "vit_small",      "deit_small",       "dinov2_small",  "dinov2_giant",
+    "dinov2_registers", "in_paligemma",   "in_gemma3",        "in_llava",      "in_llava_onevision",
+    "in_internvl",      "in_smolvlm"};
 
 class FamilyGolden : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Families, FamilyGolden, testing::ValuesIn(kCases),

@@ -6,6 +6,7 @@
 
 #include "runtime/base/counter_hash.h"
 #include "runtime/encoder/hash_checkpoint.h"
+#include "tests/encoder/small_models.h"
 #include "tests/runtime/encode_support.h"
 #include "tests/support/environment.h"
 #include "tests/support/tolerance.h"
@@ -25,16 +26,7 @@ struct LoudModel {
   std::filesystem::path pixels = folder / "pixels.safetensors";
 
   LoudModel() {
-    EncoderConfig config;
-    config.family = "siglip";
-    config.width = kWidth;
-    config.mlp_width = 160;
-    config.blocks = 2;
-    config.heads = 2;
-    config.image_height = config.image_width = 32;
-    config.patch = 8;
-    config.pool = PoolKind::kAttentionProbe;
-    WriteHashCheckpoint(folder / "quiet", config, Dtype::kF32, /*seed=*/5, /*outliers=*/0);
+    WriteHashCheckpoint(folder / "quiet", TinySiglip(), Dtype::kF32, /*seed=*/5, /*outliers=*/0);
     std::filesystem::create_directories(model);
     std::filesystem::copy_file(folder / "quiet/config.json", model / "config.json");
     MakeLoud(folder / "quiet/model.safetensors", model / "model.safetensors");
