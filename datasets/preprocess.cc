@@ -30,6 +30,40 @@ ImageSize ResizedSize(const PreprocessConfig& config, const RgbImage& image) {
   return image.width <= image.height ? ImageSize{side, other} : ImageSize{other, side};
 }
 
+constexpr int kMaxIdeficsSide = 4096;
+
+// Python's int() of binary64 products: towards zero.
+ImageSize WithLongerSide(ImageSize image, int longer, bool even) {
+  const double aspect = static_cast<double>(image.width) / image.height;
+  const bool wide = image.width >= image.height;
+  int other = static_cast<int>(wide ? longer / aspect : longer * aspect);
+  if (even) other += other % 2;
+  other = std::max(other, 1);
+  return wide ? ImageSize{longer, other} : ImageSize{other, longer};
+}
+
+ImageSize LongestEdgeSize(ImageSize image, int longest_edge) {
+  const ImageSize size = WithLongerSide(image, longest_edge, /*even=*/true);
+  if (longest_edge <= kMaxIdeficsSide) return size;
+  return WithLongerSide(size, kMaxIdeficsSide, /*even=*/false);
+}
+
+ImageSize MultiplesOf(ImageSize image, int multiple) {
+  const auto up = [&](int side) { return (side + multiple - 1) / multiple * multiple; };
+  const ImageSize size =
+      WithLongerSide(image, up(std::max(image.width, image.height)), /*even=*/false);
+  return {up(size.width), up(size.height)};
+}
+
+RgbImage ResizedBefore(const RgbImage& image, const PreprocessConfig& config) {
+  const ResizeBefore& before = *config.before;
+  ImageSize size = LongestEdgeSize({image.width, image.height}, before.longest_edge);
+  RgbImage resized = Resize(image, size, config.filter, config.resampler);
+  if (before.multiple_of == 0) return resized;
+  size = MultiplesOf(size, before.multiple_of);
+  return Resize(resized, size, config.filter, config.resampler);
+}
+
 // One axis of a centre crop: the part of the image that is kept and where it lies in the crop.
 struct AxisCrop {
   int source = 0;
@@ -99,7 +133,9 @@ Preprocessor::Preprocessor(PreprocessConfig config) : config_(std::move(config))
   }
 }
 
-RgbImage Preprocessor::ResizeAndCrop(const RgbImage& image) const {
+RgbImage Preprocessor::ResizeAndCrop(const RgbImage& given) const {
+  const RgbImage first = config_.before ? ResizedBefore(given, config_) : RgbImage{};
+  const RgbImage& image = config_.before ? first : given;
   const ImageSize resized = ResizedSize(config_, image);
   const ImageSize crop = config_.crop.value_or(resized);
   const AxisCrop x = CropAxis(resized.width, crop.width, config_.crop_rule);

@@ -90,6 +90,12 @@ std::string ResizeText(const PreprocessConfig& config) {
                        config.budget.patch, config.budget.patch, how);
   }
   const std::string size = fmt::format("{}x{}", config.resize.width, config.resize.height);
+  if (config.before) {
+    const int multiple = config.before->multiple_of;
+    return fmt::format("longer side to {}, {}then resize to {}, {}", config.before->longest_edge,
+                       multiple > 0 ? fmt::format("both to multiples of {}, ", multiple) : "", size,
+                       how);
+  }
   if (!config.tiling) return fmt::format("resize to {}, {}", size, how);
   return fmt::format("{} to {} tiles of {}{}, {}", config.tiling->min_tiles,
                      config.tiling->max_tiles, size,
@@ -153,16 +159,21 @@ std::string PreprocessingSha256(const PreprocessConfig& config) {
       config.variable_size()
           ? fmt::format(" budget={},{}", config.budget.patch, config.budget.max_patches)
           : "";
+  const std::string before =
+      config.before
+          ? fmt::format(" before={},{}", config.before->longest_edge, config.before->multiple_of)
+          : "";
   return Sha256Hex(fmt::format(
       "w8a8-preprocessing/1 resize={} {}x{} edge={} filter={} order={} crop={} {}x{} rule={} "
-      "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} arithmetic={}{}{}",
+      "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} "
+      "arithmetic={}{}{}{}",
       static_cast<int>(config.resize_rule), config.resize.width, config.resize.height,
       config.shortest_edge, resizes ? FilterName(config.filter) : "",
       resizes ? ResamplerName(config.resampler) : "", config.crop.has_value(), crop.width,
       crop.height, static_cast<int>(config.crop_rule), rescales ? config.rescale_factor : 1.0,
       config.normalize, config.mean[0], config.mean[1], config.mean[2], config.std_dev[0],
       config.std_dev[1], config.std_dev[2], static_cast<int>(config.alpha),
-      static_cast<int>(config.arithmetic), tiles, budget));
+      static_cast<int>(config.arithmetic), tiles, budget, before));
 }
 
 }  // namespace w8a8

@@ -35,14 +35,22 @@ enum class Arithmetic {
   kFused,  // transformers' torchvision processors: (level - mean / factor) / (std / factor)
 };
 
+// What Idefics3 and SmolVLM do to the whole image before they bring it to the encoder's size; every
+// resize rounds to 8 bits.
+struct ResizeBefore {
+  int longest_edge = 0;  // first, with the aspect kept and the other side even
+  int multiple_of = 0;   // then to multiples of it; 0: not
+};
+
 struct PreprocessConfig {
   std::filesystem::path source_file;
   Resampler resampler = Resampler::kPillow13;
   std::string processor;  // "SiglipImageProcessor", "timm pretrained_cfg"
   ResizeRule resize_rule = ResizeRule::kExact;
-  ImageSize resize;       // kExact
-  int shortest_edge = 0;  // kShortestEdge
-  PatchBudget budget;     // kPatchBudget
+  ImageSize resize;                    // kExact
+  int shortest_edge = 0;               // kShortestEdge
+  PatchBudget budget;                  // kPatchBudget
+  std::optional<ResizeBefore> before;  // kExact
   Filter filter = Filter::kBicubic;
   std::optional<ImageSize> crop;
   CropRule crop_rule = CropRule::kNumpy;

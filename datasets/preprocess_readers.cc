@@ -18,6 +18,7 @@ constexpr std::array<double, 3> kClipMean = {0.48145466, 0.4578275, 0.40821073};
 constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
 
 constexpr std::string_view kAnyres = "the anyres tiles of this processor";
+constexpr std::string_view kSplits = "the tiles of this processor";
 constexpr std::string_view kNaflex = "Siglip2ImageProcessor";
 
 // What a class does where the file is silent (transformers 5, image_processing_pil_*.py).
@@ -40,6 +41,8 @@ constexpr ProcessorDefaults kProcessors[] = {
     {"BitImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
     {"Gemma3ImageProcessor", 224, true, true, Filter::kBilinear, false, kHalf, kHalf},
     {"GotOcr2ImageProcessor", 384, true, true, Filter::kBicubic, false, kClipMean, kClipStd},
+    {"Idefics3ImageProcessor", 364, true, true, Filter::kLanczos, false, kHalf, kHalf, kSplits},
+    {"SmolVLMImageProcessor", 364, true, true, Filter::kLanczos, false, kHalf, kHalf, kSplits},
     {kNaflex, 0, true, true, Filter::kBilinear, false, kHalf, kHalf},
     {"LlavaImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
     {"LlavaNextImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd,
@@ -93,11 +96,11 @@ const ProcessorDefaults& DefaultsOf(const Json& json, const std::filesystem::pat
 // Anything else that would change pixels and that we do not do.
 void RefuseUnsupported(const Json& json, const ProcessorDefaults& defaults,
                        const std::filesystem::path& source) {
-  constexpr std::string_view kKnown[] = {"do_resize",      "do_center_crop", "do_rescale",
-                                         "do_normalize",   "do_convert_rgb", "do_reduce_labels",
-                                         "do_pan_and_scan"};
+  constexpr std::string_view kKnown[] = {"do_resize",       "do_center_crop",    "do_rescale",
+                                         "do_normalize",    "do_convert_rgb",    "do_reduce_labels",
+                                         "do_pan_and_scan", "do_image_splitting"};
   for (const auto& [key, value] : json.items()) {
-    const bool pads_batches = key == "do_pad" && defaults.left_out == kAnyres;
+    const bool pads_batches = key == "do_pad" && !defaults.left_out.empty();
     const bool known =
         pads_batches || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
     if (key.starts_with("do_") && !known && value.is_boolean() && value.get<bool>()) {
@@ -157,6 +160,26 @@ void ReadPatchBudget(const Json& json, PreprocessConfig& config) {
   }
 }
 
+// Under `key`; an absent object is `otherwise`.
+int LongestEdge(const Json& json, std::string_view key, int otherwise,
+                const std::filesystem::path& source) {
+  const Json* size = Find(json, key);
+  if (size == nullptr) return otherwise;
+  const Json* edge = size->is_object() ? Find(*size, "longest_edge") : nullptr;
+  if (edge == nullptr) Fail("{} = {}: needs longest_edge", Where(source, key), size->dump());
+  return ReadSide(*edge, Where(source, key) + ".longest_edge");
+}
+
+void ReadLongestEdges(const Json& json, const ProcessorDefaults& defaults,
+                      PreprocessConfig& config) {
+  const int side = LongestEdge(json, "max_image_size", defaults.side, config.source_file);
+  config.resize_rule = ResizeRule::kExact;
+  config.resize = {side, side};
+  config.before = ResizeBefore{};
+  config.before->longest_edge = LongestEdge(json, "size", 4 * defaults.side, config.source_file);
+  if (Flag(json, "do_image_splitting", true, config.source_file)) config.before->multiple_of = side;
+}
+
 void ReadResize(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {
   if (!Flag(json, "do_resize", true, config.source_file)) {
     config.resize_rule = ResizeRule::kNone;
@@ -167,6 +190,7 @@ void ReadResize(const Json& json, const ProcessorDefaults& defaults, PreprocessC
                       ? defaults.filter
                       : FilterOfPilCode(*resample, Where(config.source_file, "resample"));
   if (defaults.name == kNaflex) return ReadPatchBudget(json, config);
+  if (defaults.left_out == kSplits) return ReadLongestEdges(json, defaults, config);
   const std::string where = Where(config.source_file, "size");
   const auto set_side = [&](int side, bool square) {
     config.resize_rule = square ? ResizeRule::kExact : ResizeRule::kShortestEdge;
@@ -207,7 +231,9 @@ void ReadCrop(const Json& json, const ProcessorDefaults& defaults, PreprocessCon
 }
 
 void ReadTiles(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {
-  config.left_out = defaults.left_out;
+  const bool splits =
+      defaults.left_out != kSplits || Flag(json, "do_image_splitting", true, config.source_file);
+  if (splits) config.left_out = defaults.left_out;
   if (defaults.left_out == kAnyres && config.resize_rule == ResizeRule::kShortestEdge) {
     // The whole image is squared first; the shortest edge has nothing left to do.
     config.resize_rule = ResizeRule::kExact;

@@ -53,6 +53,11 @@ TRANSFORMERS += [
     {"image_processor_type": "LlavaImageProcessor"},
     {**LLAVA_NEXT, "size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
     {"image_processor_type": "LlavaOnevisionImageProcessor"},
+    {"image_processor_type": "Idefics3ImageProcessor"},
+    {"image_processor_type": "SmolVLMImageProcessor", "size": {"longest_edge": 300},
+     "max_image_size": {"longest_edge": 96}},
+    {"image_processor_type": "SmolVLMImageProcessor", "size": {"longest_edge": 200},
+     "max_image_size": {"longest_edge": 96}, "do_image_splitting": False},
     {"image_processor_type": "Siglip2ImageProcessor", "do_convert_rgb": True},
     {"image_processor_type": "Siglip2ImageProcessor", "patch_size": 14, "max_num_patches": 100,
      "resample": 3, "do_convert_rgb": True},
@@ -100,8 +105,8 @@ def processor_classes():
     from importlib import import_module
 
     classes = {}
-    for family in ("bit", "clip", "deit", "gemma3", "got_ocr2", "llava", "llava_next",
-                   "llava_onevision", "siglip", "siglip2", "vit"):
+    for family in ("bit", "clip", "deit", "gemma3", "got_ocr2", "idefics3", "llava", "llava_next",
+                   "llava_onevision", "siglip", "siglip2", "smolvlm", "vit"):
         for kind in ("image_processing", "image_processing_pil"):
             classes |= vars(import_module(f"transformers.models.{family}.{kind}_{family}"))
     return classes
@@ -127,7 +132,9 @@ def views_of(processor, image):
         rows, columns = outputs["spatial_shapes"][0]
         assert outputs["pixel_attention_mask"][0].sum() == rows * columns
         return values[:, None, : rows * columns]
-    return values[0][:1] if values.ndim == 5 else values
+    if values.ndim == 5:  # LLaVA's have the whole image first, Idefics3's and SmolVLM's last
+        return values[0][:1] if "image_sizes" in outputs else values[0][-1:]
+    return values
 
 
 def transformers_cases():

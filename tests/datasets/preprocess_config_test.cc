@@ -113,6 +113,16 @@ TEST(PreprocessConfig, NaflexKeepsTheAspectWithinABudget) {
             PreprocessingSha256(FromJson(R"({"image_processor_type": "Siglip2ImageProcessor"})")));
 }
 
+TEST(PreprocessConfig, Idefics3sWholeImageIsResizedThreeTimes) {
+  const auto config = FromJson(R"({"image_processor_type": "Idefics3ImageProcessor"})");
+  EXPECT_EQ(config.OutputSize(), (ImageSize{364, 364}));
+  const std::string text = DescribePreprocessing(config);
+  EXPECT_NE(text.find("longer side to 1456, both to multiples of 364, then resize to 364x364"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("without the tiles of this processor"), std::string::npos) << text;
+}
+
 TEST(PreprocessConfig, OtherTilingsShowTheWholeImageAndSaySo) {
   const auto text = [](const std::string& json) { return DescribePreprocessing(FromJson(json)); };
   EXPECT_NE(text(R"({"image_processor_type": "LlavaOnevisionImageProcessor"})")
