@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "eval/flag_values.h"
+#include "eval/suggestion.h"
 #include "eval/version.h"
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
@@ -36,11 +37,12 @@ void AddText(CLI::App& app, const std::string& flag, std::string& target, const 
   });
 }
 
-// Flags of capabilities that come in later versions: known, documented, refused.
+// Flags of capabilities that come in later versions: known and refused, not among the help's flags.
 void AddLater(CLI::App& app, const std::string& flag, const char* what) {
-  AddValue(
-      app, flag, std::string(what) + " (not in this version)", "…",
-      [flag, what](const std::string&) { FailUsage("{}: not in this version ({}).", flag, what); });
+  const auto refuse = [flag, what](const std::string&) {
+    FailUsage("{}: not in this version ({}).", flag, what);
+  };
+  app.add_option_function<std::string>(flag, refuse)->group("");
 }
 
 void AddCommon(CLI::App& app, Options& o) {
@@ -279,17 +281,33 @@ void AddCommands(CLI::App& app, Options& o) {
   c->add_option("paths", o.inputs, "Two of a kind")->type_name("A B");
   c->add_flag("--ignore-run", o.ignore_run, "Without what depends on the run: times, host, memory");
 
-  c = app.add_subcommand("bench", "(not in this version)");
+  c = app.add_subcommand("bench")->group("");
   c->allow_extras();
   c->callback([] { FailUsage("bench: this command is not in this version."); });
 }
 
+// What the first argument that was not understood may have meant: " Did you mean --images?", or "".
+std::string Suggestion(const CLI::App& app) {
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  if (unknown.empty()) return "";
+  const auto chosen = app.get_subcommands();
+  const CLI::App& active = chosen.empty() ? app : *chosen.front();
+  std::vector<std::string> names;
+  for (const CLI::Option* option : active.get_options()) names.push_back(option->get_name());
+  if (chosen.empty()) {
+    for (const CLI::App* command : app.get_subcommands(nullptr))
+      names.push_back(command->get_name());
+  }
+  const std::string nearest = Nearest(unknown.front().substr(0, unknown.front().find('=')), names);
+  return nearest.empty() ? "" : fmt::format(" Did you mean {}?", nearest);
+}
+
 // CLI11's messages for unknown flags and missing values, in this tool's form.
-[[noreturn]] void Refuse(const CLI::ParseError& error) {
+[[noreturn]] void Refuse(const CLI::App& app, const CLI::ParseError& error) {
   FailUsage(
-      "{}\n       w8a8-calib --help lists the flags; w8a8-calib COMMAND --help those of one "
+      "{}{}\n       w8a8-calib --help lists the flags; w8a8-calib COMMAND --help those of one "
       "command.",
-      error.what());
+      error.what(), Suggestion(app));
 }
 
 }  // namespace
@@ -327,7 +345,7 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
     std::fputs((chosen.empty() ? app.help() : chosen.front()->help()).c_str(), stdout);
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
-    Refuse(error);
+    Refuse(app, error);
   }
   if (version) {
     std::fputs(VersionText(options.json).c_str(), stdout);

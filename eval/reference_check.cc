@@ -200,9 +200,17 @@ std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocess
                                         const std::vector<ImageFile>& files) {
   LoaderSource source(files, preprocessing, options, kReferenceImages);
   std::vector<HealthNote> notes = CheckReference(session, source, session.Runner(options));
+  if (session.weights->quantized()) {
+    notes.push_back({.level = "note",
+                     .site = "",
+                     .text =
+                         "this checkpoint is INT8 already: the FP16 reference computes with its "
+                         "dequantized weights, so no figure shows what quantizing them cost. "
+                         "Give the original checkpoint to see it."});
+  }
   for (const HealthNote& note : notes) {
     const char* colon = note.site.empty() ? "" : ": ";
-    if (!options.quiet) fmt::print(stderr, "warning: {}{}{}\n", note.site, colon, note.text);
+    if (!options.quiet) fmt::print(stderr, "{}: {}{}{}\n", note.level, note.site, colon, note.text);
   }
   return notes;
 }

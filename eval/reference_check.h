@@ -30,8 +30,9 @@ constexpr double kReferenceLimit = 0.01;
 std::vector<HealthNote> CheckReference(const Session& session, ImageSource& images,
                                        const RunnerOptions& runner);
 
-// The same of the first of `files` that can be read; printed on stderr as well, unless --quiet,
-// because everything is measured against the reference.
+// The same of the first of `files` that can be read, and a note where the checkpoint is INT8
+// already, so that its reference is not the original model's; printed on stderr as well, unless
+// --quiet, because everything is measured against the reference.
 std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocessing& preprocessing,
                                         const Options& options,
                                         const std::vector<ImageFile>& files);

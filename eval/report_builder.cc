@@ -239,7 +239,9 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
       arm.weight_bytes = WeightBytes(session.graph, int8 ? run.plan : Plan{});
     }
     if (row.chosen && run.precision == Precision::kInt8) {
-      report.verdict = JudgeArm(arm, context.has_labels, context.thresholds, context.evaluated_on);
+      report.verdict =
+          JudgeArm(arm, context.thresholds,
+                   {context.evaluation_images, context.evaluated_on, context.has_labels});
     }
     report.arms.push_back(std::move(arm));
   }

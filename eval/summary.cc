@@ -120,6 +120,13 @@ std::string SummaryText(const Report& report, const RunInfo& run,
   for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
     text += fmt::format("  {:<24} {:.1f} dB\n", report.sites[i].site, report.sites[i].sqnr_db);
   }
+  const auto in_fp16 =
+      std::count_if(report.plan_choices.begin(), report.plan_choices.end(),
+                    [](const PlanChoice& choice) { return choice.granularity == "fp16"; });
+  if (in_fp16 > 0) {
+    text +=
+        fmt::format("plan       {} of {} sites stay FP16\n", in_fp16, report.plan_choices.size());
+  }
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(
       "checks     {} differ among {:.3g} codes, {:.3g} accumulators, {:.3g} outputs\n",
@@ -132,9 +139,9 @@ std::string SummaryText(const Report& report, const RunInfo& run,
                 fmt::format("; {} images skipped, see the report", report.skipped_images.size()));
   }
   text += fmt::format("report     {}\n", (folder / "report.html").string());
-  const std::filesystem::path quantized = folder / "quantized";
-  if (std::filesystem::exists(quantized))
-    text += fmt::format("weights    {}\n", quantized.string());
+  if (report.facts.contains("weights")) {
+    text += fmt::format("weights    {}\n", (folder / kQuantizedFolder).string());
+  }
   return text;
 }
 

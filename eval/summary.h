@@ -8,6 +8,9 @@
 
 namespace w8a8 {
 
+// Where a run that writes weights puts them in its output folder; facts.weights names it.
+constexpr const char* kQuantizedFolder = "quantized";
+
 // Only a line with a path can be longer.
 std::string SummaryText(const Report& report, const RunInfo& run,
                         const std::filesystem::path& folder);

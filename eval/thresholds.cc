@@ -1,7 +1,6 @@
 #include "eval/thresholds.h"
 
 #include <cmath>
-#include <cstdio>
 #include <vector>
 
 #include <fmt/format.h>
@@ -10,8 +9,6 @@
 
 namespace w8a8 {
 namespace {
-
-constexpr int kBelowThreshold = 3;
 
 double Defined(double value, const std::string& figure, const std::string& arm, const char* flag) {
   if (std::isnan(value)) {
@@ -92,13 +89,6 @@ std::string MissedThresholds(const Options& options, const Report& report) {
     if (!text.empty()) line += (line.empty() ? "below threshold: " : "; ") + text;
   }
   return line;
-}
-
-int JudgeThresholds(const Options& options, const Report& report) {
-  const std::string line = MissedThresholds(options, report);
-  if (line.empty()) return 0;
-  std::fprintf(stderr, "%s\n", line.c_str());
-  return kBelowThreshold;
 }
 
 }  // namespace w8a8

@@ -20,7 +20,4 @@ void CheckThresholds(const Options& options, const Task& task, const EncoderConf
 // for a figure that is not a number.
 std::string MissedThresholds(const Options& options, const Report& report);
 
-// The exit code of a run: 3, with that line on stderr, or 0.
-int JudgeThresholds(const Options& options, const Report& report);
-
 }  // namespace w8a8

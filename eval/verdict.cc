@@ -28,19 +28,25 @@ std::string Answer(const std::string& ship) {
   return ship == "no" ? "INT8 should not ship as it is" : "undecided: more images";
 }
 
+std::string FewImages(uint64_t images) {
+  constexpr uint64_t kPercentileNeeds = 100;
+  if (images >= kPercentileNeeds) return "";
+  return fmt::format(", as far as {} image{} can tell: use {} or more", images,
+                     images == 1 ? "" : "s", kPercentileNeeds);
+}
+
 }  // namespace
 
-Verdict JudgeArm(const ArmReport& arm, bool has_labels, const VerdictThresholds& thresholds,
-                 const std::string& evaluated_on) {
+Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, const Judged& judged) {
   Verdict verdict;
   verdict.arm = arm.name;
-  if (has_labels && arm.agreement) {
+  if (judged.has_labels && arm.agreement) {
     verdict.ship = Decide(*arm.agreement, thresholds.min_agreement);
     verdict.text = fmt::format(
         "{}: {} has the reference's top-1 on {:.1f} % of the images (95 % interval {:.1f} to "
-        "{:.1f}; asked for: at least {:.1f}), {}.",
+        "{:.1f}; needed: at least {:.1f}), {}.",
         Answer(verdict.ship), arm.name, 100 * arm.agreement->value, 100 * arm.agreement->low,
-        100 * arm.agreement->high, 100 * thresholds.min_agreement, evaluated_on);
+        100 * arm.agreement->high, 100 * thresholds.min_agreement, judged.on);
     return verdict;
   }
   std::string name;
@@ -52,10 +58,15 @@ Verdict JudgeArm(const ArmReport& arm, bool has_labels, const VerdictThresholds&
   verdict.ship = Decide(feature->cosine_p1, thresholds.min_cosine_p1);
   verdict.text = fmt::format(
       "{}: the {} feature of {} has a cosine of {:.4f} with the reference at the 1st percentile of "
-      "the images (95 % interval {:.4f} to {:.4f}; asked for: at least {:.2f}), {}.",
+      "the images (95 % interval {:.4f} to {:.4f}; needed: at least {:.2f}){}, {}.",
       Answer(verdict.ship), name, arm.name, feature->cosine_p1.value, feature->cosine_p1.low,
-      feature->cosine_p1.high, thresholds.min_cosine_p1, evaluated_on);
+      feature->cosine_p1.high, thresholds.min_cosine_p1, FewImages(judged.images), judged.on);
   return verdict;
+}
+
+void Overrule(const std::string& missed, Verdict& verdict) {
+  verdict.ship = "no";
+  verdict.text = fmt::format("{}, {}.", Answer(verdict.ship), missed);
 }
 
 }  // namespace w8a8

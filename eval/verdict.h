@@ -1,6 +1,7 @@
 // Can the chosen INT8 arm ship?
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "reports/report.h"
@@ -12,11 +13,20 @@ struct VerdictThresholds {
   double min_cosine_p1 = 0.99;  // 1st percentile of the feature cosine, without logits
 };
 
+// The images that were judged.
+struct Judged {
+  uint64_t images = 0;
+  std::string on;  // ends the sentence: "judged on the images given"
+  bool has_labels = false;
+};
+
 // `yes` when the lower bound of the arm's agreement reaches the threshold (where there are
 // labels and logits, or class embeddings), else when the 1st percentile of the feature cosine does;
-// `no` when the upper bound fails; otherwise `undecided: more images`. `evaluated_on` ends the
-// sentence: which images were judged.
-Verdict JudgeArm(const ArmReport& arm, bool has_labels, const VerdictThresholds& thresholds,
-                 const std::string& evaluated_on);
+// `no` when the upper bound fails; otherwise `undecided: more images`. Below 100 images the 1st
+// percentile is all but the worst image; the sentence then says on how many images it stands.
+Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, const Judged& judged);
+
+// `no`, because of what MissedThresholds names: a run that fails a gate does not say "ship it".
+void Overrule(const std::string& missed, Verdict& verdict);
 
 }  // namespace w8a8

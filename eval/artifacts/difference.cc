@@ -42,6 +42,22 @@ Difference Describe(const std::string& where, const Item* a, const Item* b) {
   return difference;
 }
 
+// What a reader asks first comes first: the verdict, the chosen INT8 arm, the plan. report.h5
+// repeats what report.json says, in more words.
+int Rank(const Difference& difference) {
+  const size_t file = difference.where.find(": ");
+  const bool json =
+      file != std::string::npos && difference.where.substr(0, file).ends_with(".json");
+  if (file != std::string::npos && !json) return 5;
+  const std::string place =
+      file == std::string::npos ? difference.where : difference.where.substr(file + 2);
+  constexpr const char* kFirst[] = {"verdict/", "arms/int8/plan/", "plan_choices/", "sites/"};
+  for (int rank = 0; rank < 4; ++rank) {
+    if (place.starts_with(kFirst[rank])) return rank;
+  }
+  return 4;
+}
+
 const Item* FindItem(const Items& items, const std::string& where) {
   const auto found = items.find(where);
   return found == items.end() ? nullptr : &found->second;
@@ -68,11 +84,9 @@ ArtifactComparison CompareArtifacts(const std::filesystem::path& a, const std::f
     if (in_a != nullptr && in_b != nullptr && in_a->digest == in_b->digest) continue;
     comparison.differences.push_back(Describe(where, in_a, in_b));
   }
-  // report.h5 repeats what report.json says, in more words.
-  std::stable_partition(comparison.differences.begin(), comparison.differences.end(),
-                        [](const Difference& difference) {
-                          return difference.where.find(".json: ") != std::string::npos;
-                        });
+  std::stable_sort(
+      comparison.differences.begin(), comparison.differences.end(),
+      [](const Difference& left, const Difference& right) { return Rank(left) < Rank(right); });
   return comparison;
 }
 

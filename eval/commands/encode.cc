@@ -19,6 +19,7 @@
 #include "eval/progress.h"
 #include "eval/session.h"
 #include "eval/version.h"
+#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -49,6 +50,7 @@ void CheckFlags(const Options& o) {
         "encode --granularity per-tensor: static scales come from calibration; give --plan FILE "
         "(w8a8-calib plan makes one).");
   }
+  CheckOutputFile(o.out);
 }
 
 Arm ArmOf(const Session& session, const Options& options) {

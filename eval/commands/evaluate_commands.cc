@@ -1,7 +1,7 @@
 #include "eval/commands/evaluate_commands.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <exception>
 #include <utility>
 
 #include "eval/comparison.h"
@@ -9,7 +9,9 @@
 #include "eval/output_folder.h"
 #include "eval/reference_check.h"
 #include "eval/resume.h"
+#include "eval/summary.h"
 #include "eval/thresholds.h"
+#include "eval/verdict.h"
 #include "reports/report_files.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
@@ -46,6 +48,45 @@ void ChooseImages(const Options& options, const Session& session, ComparisonInpu
   input.evaluated_on = "judged on the images given";
 }
 
+// What judges comes first among what is wrong.
+void AddReferenceNotes(const std::vector<HealthNote>& notes, Report& report) {
+  report.health.insert(report.health.begin(), notes.begin(), notes.end());
+}
+
+// Writes and prints the report; the exit code. A run that misses a threshold says so in its
+// verdict; one whose thresholds cannot be judged fails when its report is written.
+int Finish(const Options& options, const std::filesystem::path& folder, Comparison& comparison) {
+  constexpr int kBelowThreshold = 3;
+  std::string missed;
+  std::exception_ptr unjudged;
+  try {
+    missed = MissedThresholds(options, comparison.report);
+  } catch (const Error&) {
+    unjudged = std::current_exception();
+  }
+  if (!missed.empty()) Overrule(missed, comparison.report.verdict);
+  WriteReportFiles(folder, comparison.report, comparison.run);
+  PrintComparison(comparison, options, folder);
+  if (unjudged) std::rethrow_exception(unjudged);
+  if (missed.empty()) return 0;
+  fmt::print(stderr, "{}\n", missed);
+  return kBelowThreshold;
+}
+
+// A comparison writes only a report; what a whole job left beside it is another plan's.
+void WarnOfOlderFiles(const Options& options, const std::filesystem::path& folder) {
+  std::string older;
+  for (const char* name : {"plan.json", "quantized"}) {
+    if (!std::filesystem::exists(folder / name)) continue;
+    older += (older.empty() ? "" : " and ") + (folder / name).string();
+  }
+  if (older.empty() || options.quiet) return;
+  fmt::print(stderr,
+             "warning: {} stay as an earlier run wrote them; the new report is of the plan given "
+             "here. --out another folder keeps the two apart.\n",
+             older);
+}
+
 int CompareOnly(const Options& options, const SweepPoints& points) {
   RunClock clock(options.typed);
   clock.Stage("open");
@@ -58,20 +99,23 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
   input.points = points;
   input.chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
   const std::filesystem::path folder = OutputFolder(options, session);
-  const Comparison comparison = Compare(session, preprocessing, options, input, clock);
-  WriteReportFiles(folder, comparison.report, comparison.run);
-  PrintComparison(comparison, options, folder);
-  return JudgeThresholds(options, comparison.report);
+  WarnOfOlderFiles(options, folder);
+  const std::vector<HealthNote> reference_notes =
+      WarnOfReference(session, preprocessing, options, input.evaluation);
+  Comparison comparison = Compare(session, preprocessing, options, input, clock);
+  AddReferenceNotes(reference_notes, comparison.report);
+  return Finish(options, folder, comparison);
 }
 
 // quantized/ of the chosen plan; what the exporter warns of stands in the report too.
 void Export(const Session& session, const Options& options, const Plan& plan,
             const std::filesystem::path& folder, Comparison& comparison) {
-  const std::vector<std::string> warnings =
-      ExportQuantized(*session.weights, session.graph, plan, options.model, folder / "quantized");
+  const std::vector<std::string> warnings = ExportQuantized(
+      *session.weights, session.graph, plan, options.model, folder / kQuantizedFolder);
   for (const std::string& warning : warnings) {
     comparison.report.health.push_back({.level = "note", .site = "", .text = warning});
   }
+  comparison.report.facts["weights"] = kQuantizedFolder;
 }
 
 // The statistics of images.calibration: those that an interrupted run left in `folder`, or new
@@ -129,12 +173,9 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   input.points = {options.granularities, options.clip_ranges};
   Comparison comparison = Compare(session, preprocessing, options, input, clock);
   ThrowIfInterrupted();
-  comparison.report.health.insert(comparison.report.health.begin(), reference_notes.begin(),
-                                  reference_notes.end());
+  AddReferenceNotes(reference_notes, comparison.report);
   Export(session, options, input.chosen.plan, folder, comparison);
-  WriteReportFiles(folder, comparison.report, comparison.run);
-  PrintComparison(comparison, options, folder);
-  return JudgeThresholds(options, comparison.report);
+  return Finish(options, folder, comparison);
 }
 
 // Calls `work`; an interruption in it is told with what is there and how to go on.

@@ -6,6 +6,7 @@
 #include "datasets/loader.h"
 #include "eval/progress.h"
 #include "eval/session.h"
+#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 
@@ -122,6 +123,7 @@ int RunPreprocess(const Options& options) {
   RequireFlag(options.model, "--model", "preprocess");
   RequireFlag(options.images, "--images", "preprocess");
   RequireFlag(options.out, "--out", "preprocess");
+  CheckOutputFile(options.out);
   const Resampler resampler = ResamplerFromName(options.resampler);
   const Preprocessor preprocessor(ReadPreprocessConfig(options.model, resampler));
   const Preprocessed all = LoadAll(options, preprocessor);

@@ -13,6 +13,7 @@
 #include "reports/card_file.h"
 #include "reports/json_reader.h"
 #include "reports/report_files.h"
+#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/encoder/hash_checkpoint.h"
 
@@ -51,6 +52,7 @@ void Say(const Options& options, const std::string& path, const std::string& wha
 int RunCalibrate(const Options& options) {
   RequireFlag(options.out, "--out", "calibrate");
   RequireFlag(options.images, "--images", "calibrate");
+  CheckOutputFile(options.out);
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
   ImageSet images = ListImages(options.images);

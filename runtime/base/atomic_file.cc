@@ -25,22 +25,26 @@ std::filesystem::path TemporaryBeside(const std::filesystem::path& target) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path target)
-    : target_(std::move(target)), temporary_(TemporaryBeside(target_)) {
+void CheckOutputFile(const std::filesystem::path& target) {
   std::error_code ignored;
-  const std::filesystem::path folder = target_.parent_path();
+  const std::filesystem::path folder = target.parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder, ignored)) {
     Fail("{}: the folder {} does not exist. Create it or choose another output path.",
-         target_.string(), folder.string());
+         target.string(), folder.string());
   }
-  if (std::filesystem::is_directory(target_, ignored)) {
-    Fail("{}: is a folder; a file is to be written there.", target_.string());
+  if (std::filesystem::is_directory(target, ignored)) {
+    Fail("{}: is a folder; a file is to be written there.", target.string());
   }
   // A rename would replace a device such as /dev/null by a file.
-  if (std::filesystem::exists(target_, ignored) &&
-      !std::filesystem::is_regular_file(target_, ignored)) {
-    Fail("{}: is a pipe, socket or device; only regular files are written.", target_.string());
+  if (std::filesystem::exists(target, ignored) &&
+      !std::filesystem::is_regular_file(target, ignored)) {
+    Fail("{}: is a pipe, socket or device; only regular files are written.", target.string());
   }
+}
+
+AtomicFile::AtomicFile(std::filesystem::path target)
+    : target_(std::move(target)), temporary_(TemporaryBeside(target_)) {
+  CheckOutputFile(target_);
 }
 
 AtomicFile::~AtomicFile() {

@@ -9,9 +9,13 @@
 
 namespace w8a8 {
 
+// Throws Error if no file can be put at `target`: its folder does not exist, or it exists and is
+// not a regular file (or a link to one). For before the work whose result is to be written there.
+void CheckOutputFile(const std::filesystem::path& target);
+
 // A temporary path beside `target`. Write it with Append() or with any library, then Commit().
-// Without Commit() the destructor removes it and `target` keeps its old contents. Throws Error if
-// the folder does not exist, or the target exists and is not a regular file (or a link to one).
+// Without Commit() the destructor removes it and `target` keeps its old contents. Throws Error
+// where CheckOutputFile does.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);

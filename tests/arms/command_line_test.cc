@@ -47,6 +47,18 @@ TEST(CommandLine, ReadsListsSizesAndNumbers) {
   EXPECT_EQ(options.device, "cuda:1");
 }
 
+TEST(CommandLine, SuggestsTheNearestNameForOneThatItDoesNotKnow) {
+  const auto says = [](const std::vector<const char*>& arguments, const char* text) {
+    const std::string refusal = Refusal(arguments);
+    EXPECT_NE(refusal.find(text), std::string::npos) << refusal;
+  };
+  says({"--imges", "photos"}, "Did you mean --images?");
+  says({"--clip-range=5", "--modle=m"}, "Did you mean --model?");
+  says({"calibrat"}, "Did you mean calibrate?");
+  says({"encode", "--precison", "int8"}, "Did you mean --precision?");
+  EXPECT_EQ(Refusal({"--frobnicate", "1"}).find("Did you mean"), std::string::npos);
+}
+
 TEST(CommandLine, RoundsANumberOnceToBinary32) {
   // Halfway between two binary32 values, plus a little that binary64 cannot hold.
   const Options options = Parse({"encode", "--clip-range", "1.00000005960464477539062500000001"});

@@ -39,7 +39,6 @@ TEST(Thresholds, PassWhereTheMeasuredValueReachesThem) {
   options.min_agreement = 0.96;
   options.max_drop = 0.03;
   EXPECT_EQ(MissedThresholds(options, MadeReport()), "");
-  EXPECT_EQ(JudgeThresholds(options, MadeReport()), 0);
 }
 
 TEST(Thresholds, NameFigureThresholdAndArmInOneLine) {
@@ -53,7 +52,6 @@ TEST(Thresholds, NameFigureThresholdAndArmInOneLine) {
             "(--min-sqnr-db); top-1 drop of int8/plan is 0.025 (0.9 to 0.875), asked for at most "
             "0.02 (--max-drop); agreement of int8/plan is 0.96, asked for at least 0.98 "
             "(--min-agreement)");
-  EXPECT_EQ(JudgeThresholds(options, MadeReport()), 3);
 }
 
 TEST(Thresholds, PassAnArmThatIsExact) {

@@ -1,0 +1,76 @@
+#include "eval/verdict.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/errors.h"
+
+namespace w8a8::test {
+namespace {
+
+const Judged kLabelled{.images = 240, .on = "judged on held-out images", .has_labels = true};
+const Judged kUnlabelled{.images = 240, .on = "judged on held-out images", .has_labels = false};
+
+ArmReport ArmWith(Estimate agreement, Estimate cosine_p1) {
+  ArmReport arm;
+  arm.name = "int8/plan";
+  arm.precision = "int8";
+  arm.agreement = agreement;
+  arm.outputs["pooled"].cosine_p1 = cosine_p1;
+  return arm;
+}
+
+std::string ShipByAgreement(Estimate agreement) {
+  return JudgeArm(ArmWith(agreement, {0.5, 0.5, 0.5}), {}, kLabelled).ship;
+}
+
+std::string ShipByCosine(Estimate cosine_p1) {
+  return JudgeArm(ArmWith({0.5, 0.5, 0.5}, cosine_p1), {}, kUnlabelled).ship;
+}
+
+TEST(Verdict, FollowsTheBoundsOfTheAgreementWhereThereAreLabels) {
+  EXPECT_EQ(ShipByAgreement({0.99, 0.98, 1.0}), "yes");
+  EXPECT_EQ(ShipByAgreement({0.99, 0.97, 1.0}), "undecided");
+  EXPECT_EQ(ShipByAgreement({0.95, 0.93, 0.97}), "no");
+}
+
+TEST(Verdict, FollowsTheBoundsOfTheCosineWhereThereAreNoLabels) {
+  EXPECT_EQ(ShipByCosine({0.995, 0.99, 0.999}), "yes");
+  EXPECT_EQ(ShipByCosine({0.995, 0.98, 0.999}), "undecided");
+  EXPECT_EQ(ShipByCosine({0.9, 0.8, 0.98}), "no");
+}
+
+TEST(Verdict, PrintsThresholdIntervalAndImages) {
+  const Verdict verdict = JudgeArm(ArmWith({0.995, 0.981, 0.999}, {}), {}, kLabelled);
+  EXPECT_EQ(verdict.arm, "int8/plan");
+  EXPECT_EQ(verdict.text,
+            "INT8 can ship: int8/plan has the reference's top-1 on 99.5 % of the images (95 % "
+            "interval 98.1 to 99.9; needed: at least 98.0), judged on held-out images.");
+}
+
+TEST(Verdict, SaysOnHowFewImagesAPercentileStands) {
+  const ArmReport arm = ArmWith({}, {0.995, 0.99, 0.999});
+  Judged judged = kUnlabelled;
+  EXPECT_FALSE(Contains(JudgeArm(arm, {}, judged).text, "as far as"));
+  judged.images = 8;
+  EXPECT_TRUE(Contains(JudgeArm(arm, {}, judged).text, "as far as 8 images can tell"));
+  judged.images = 1;
+  EXPECT_TRUE(Contains(JudgeArm(arm, {}, judged).text, "as far as 1 image can tell"));
+}
+
+TEST(Verdict, IsUndecidedWithoutAnyImage) {
+  const Verdict verdict =
+      JudgeArm(ArmWith({}, {kUndefined, kUndefined, kUndefined}), {}, kUnlabelled);
+  EXPECT_EQ(verdict.ship, "undecided");
+}
+
+TEST(Verdict, IsNoWhereAThresholdWasMissed) {
+  Verdict verdict = JudgeArm(ArmWith({1, 0.99, 1}, {}), {}, kLabelled);
+  ASSERT_EQ(verdict.ship, "yes");
+  Overrule("below threshold: pooled SQNR of int8/plan is 20 dB", verdict);
+  EXPECT_EQ(verdict.ship, "no");
+  EXPECT_EQ(verdict.text,
+            "INT8 should not ship as it is, below threshold: pooled SQNR of int8/plan is 20 dB.");
+}
+
+}  // namespace
+}  // namespace w8a8::test
