@@ -6,7 +6,8 @@
 // Inf); rows f16 [n, K], row_key u64 [n], ascending by key; attribute rows (observed in all).
 // /images/: sha256, name, ascending by both. Attributes of the file: version, model_sha256,
 // preprocessing_sha256, image_set_sha256, images, rows (the most of any site), seed,
-// row_sample_size.
+// row_sample_size, residual ("fp16" or "fp32": how the reference stored its residual stream; absent
+// in older files, which is fp16).
 #pragma once
 
 #include <compare>
@@ -39,7 +40,8 @@ void CheckImagesDiffer(std::vector<ImageEntry> images, const std::string& where)
 struct StatsHeader {
   std::string model_sha256;
   std::string preprocessing_sha256;
-  uint64_t seed = 0;  // of the row samples
+  std::string residual = "fp16";  // the reference's residual stream: fp16 or fp32
+  uint64_t seed = 0;              // of the row samples
   int64_t row_sample_size = kRowSampleSize;
   std::vector<ImageEntry> images;  // in any order; an (sha256, name) may occur once only
 };

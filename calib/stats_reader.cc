@@ -50,6 +50,7 @@ StatsHeader ReadHeader(const Hdf5InputFile& file) {
   StatsHeader header;
   header.model_sha256 = file.TextAttribute("/", "model_sha256");
   header.preprocessing_sha256 = file.TextAttribute("/", "preprocessing_sha256");
+  if (file.HasAttribute("/", "residual")) header.residual = file.TextAttribute("/", "residual");
   header.seed = file.UnsignedAttribute("/", "seed");
   header.row_sample_size = file.SignedAttribute("/", "row_sample_size");
   if (header.row_sample_size < 0 || header.row_sample_size > kMostSampledRows) {

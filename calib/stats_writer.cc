@@ -56,6 +56,7 @@ StatsWriter::StatsWriter(const std::filesystem::path& path, StatsHeader header)
   file_.Attribute("/", "version", kVersion);
   file_.Attribute("/", "model_sha256", header_.model_sha256);
   file_.Attribute("/", "preprocessing_sha256", header_.preprocessing_sha256);
+  file_.Attribute("/", "residual", header_.residual);
   file_.Attribute("/", "image_set_sha256", ImageSetSha256(header_.images));
   file_.Attribute("/", "images", static_cast<uint64_t>(header_.images.size()));
   file_.Attribute("/", "seed", header_.seed);

@@ -60,14 +60,17 @@ CalibrationStats Calibrate(const Session& session, LoaderSource& images,
   CalibrationStats stats;
   stats.header.model_sha256 = session.weights->sha256();
   stats.header.preprocessing_sha256 = preprocessing.sha256;
+  stats.header.residual = ResidualName(session.graph);
   stats.header.seed = options.seed;
   stats.header.images = EntriesOf(images.used());
   stats.sites = statistics.Take();
   return stats;
 }
 
-void CheckStatsFit(const StatsHeader& header, const std::string& file,
-                   const std::string& model_sha256, const std::string& preprocessing_sha256) {
+void CheckStatsFit(const StatsHeader& header, const std::string& file, const Session& session,
+                   const std::string& preprocessing_sha256) {
+  const std::string& model_sha256 = session.weights->sha256();
+  const std::string residual = ResidualName(session.graph);
   if (header.model_sha256 != model_sha256) {
     Fail("{}: statistics of another model (sha256 {}, this one {}). Calibrate this model.", file,
          header.model_sha256, model_sha256);
@@ -77,6 +80,13 @@ void CheckStatsFit(const StatsHeader& header, const std::string& file,
         "{}: statistics of images prepared in another way (sha256 {}, here {}). Use the same "
         "preprocessing config and --resampler, or calibrate again.",
         file, header.preprocessing_sha256, preprocessing_sha256);
+  }
+  if (header.residual != residual) {
+    Fail(
+        "{}: statistics of a reference with --residual {}, but --residual is {} here. Give the "
+        "same, "
+        "or calibrate again.",
+        file, header.residual, residual);
   }
 }
 

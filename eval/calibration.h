@@ -19,10 +19,11 @@ CalibrationStats Calibrate(const Session& session, LoaderSource& images,
                            const Preprocessing& preprocessing, const Options& options,
                            double expected_images);
 
-// Throws Error if statistics were taken with another model, or other preprocessing (an empty
-// `preprocessing_sha256` is not compared). `file` names them in the message.
-void CheckStatsFit(const StatsHeader& header, const std::string& file,
-                   const std::string& model_sha256, const std::string& preprocessing_sha256);
+// Throws Error if statistics were taken with another model, another storage of the residual stream,
+// or other preprocessing (an empty `preprocessing_sha256` is not compared). `file` names them in
+// the message.
+void CheckStatsFit(const StatsHeader& header, const std::string& file, const Session& session,
+                   const std::string& preprocessing_sha256);
 
 struct ChosenPlan {
   Plan plan;

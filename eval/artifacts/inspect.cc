@@ -31,6 +31,7 @@ void InspectStatistics(const fs::path& path, ordered_json& facts) {
   const StatsHeader& header = reader.header();
   facts["model_sha256"] = header.model_sha256;
   facts["preprocessing_sha256"] = header.preprocessing_sha256;
+  facts["residual"] = header.residual;
   facts["images"] = header.images.size();
   facts["image_set_sha256"] = ImageSetSha256(header.images);
   facts["seed"] = header.seed;

@@ -82,7 +82,7 @@ int RunPlan(const Options& options) {
   std::optional<CalibrationStats> stats;
   if (!options.stats.empty()) {
     stats = ReadStats(options.stats);
-    CheckStatsFit(stats->header, options.stats, session.weights->sha256(), "");
+    CheckStatsFit(stats->header, options.stats, session, "");
   }
   const ChosenPlan chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
   WritePlan(options.out, ToPlanFile(session, chosen.plan), KnownSites(session.graph));

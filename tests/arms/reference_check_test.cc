@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "eval/calibration.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/arms/made_session.h"
 #include "tests/encoder/small_models.h"
@@ -91,6 +92,17 @@ TEST(ReferenceCheck, DigitsThatAnFp16ResidualLosesAreReportedBySite) {
     EXPECT_EQ(parallel[i].site, notes[i].site);
     EXPECT_EQ(parallel[i].text, notes[i].text);
   }
+}
+
+TEST(StatisticsFit, RefusesThoseOfAReferenceWithAnotherResidual) {
+  const Session session = MadeSession("statistics_fit");
+  StatsHeader header;
+  header.model_sha256 = session.weights->sha256();
+  CheckStatsFit(header, "stats.h5", session, "");
+  header.residual = "fp32";
+  const std::string error = ErrorOf([&] { CheckStatsFit(header, "stats.h5", session, ""); });
+  EXPECT_TRUE(Contains(error, "stats.h5")) << error;
+  EXPECT_TRUE(Contains(error, "--residual fp32, but --residual is fp16 here")) << error;
 }
 
 }  // namespace

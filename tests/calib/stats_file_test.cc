@@ -148,6 +148,8 @@ TEST_F(StatsFile, MergeRefusesWhatOneRunCouldNotHaveGiven) {
   model.header.model_sha256 = std::string(64, '0');
   CalibrationStats preprocessing = ObserveImages({3});
   preprocessing.header.preprocessing_sha256 = std::string(64, '0');
+  CalibrationStats residual = ObserveImages({3});
+  residual.header.residual = "fp32";
   CalibrationStats seed = ObserveImages({3});
   seed.header.seed = 10;
   CalibrationStats sites = ObserveImages({3});
@@ -160,6 +162,7 @@ TEST_F(StatsFile, MergeRefusesWhatOneRunCouldNotHaveGiven) {
   } cases[] = {
       {"model_sha256", model},
       {"preprocessing_sha256", preprocessing},
+      {"residual is fp16 in the one and fp32", residual},
       {"seed is 9 in the one and 10", seed},
       {"row_sample_size", ObserveImages({3}, /*row_sample_size=*/21)},
       {"different sites", sites},

@@ -55,7 +55,7 @@ const std::vector<Library>& Libraries() {
       {"opencv2/", {"datasets/", "reports/"}},
       {"hdf5", {"reports/"}},
       {"kainjow/", {"reports/"}},
-      {"CLI/", {"eval/command_line.cc"}},
+      {"CLI/", {"eval/command_flags.cc", "eval/command_line.cc"}},
       {"oneapi/", {"runtime/cpu/"}},
       {"openssl/", {"runtime/base/"}},
       {"cu", {"runtime/cuda/"}},  // cuda.h, cublasLt.h, cudnn.h, ...

@@ -100,7 +100,8 @@ def check_header(file):
     expected = {
         "version": 1, "images": IMAGES, "rows": IMAGES * TOKENS, "seed": SEED,
         "row_sample_size": SAMPLE, "model_sha256": sha256("model"),
-        "preprocessing_sha256": sha256("preprocessing"), "image_set_sha256": sha256(listing),
+        "preprocessing_sha256": sha256("preprocessing"), "residual": "fp16",
+        "image_set_sha256": sha256(listing),
     }
     assert dict(file.attrs) == expected, dict(file.attrs)
     stored = zip(file["images/sha256"].asstr()[:], file["images/name"].asstr()[:])
