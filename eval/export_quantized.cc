@@ -1,6 +1,7 @@
 #include "eval/export_quantized.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <set>
@@ -29,7 +30,10 @@ namespace fs = std::filesystem;
 struct ExportedSite {
   const SitePlan* plan = nullptr;
   LinearSource source;
-  QuantizedLinear linear;
+  int64_t n = 0;
+  int64_t k = 0;
+  std::vector<float> weight_scale;
+  std::vector<int32_t> weight_code_sum;
 };
 using ExportedSites = std::map<std::string, ExportedSite>;
 
@@ -38,7 +42,10 @@ ExportedSites QuantizeSites(const EncoderWeights& weights, const Graph& graph, c
   for (const std::string& site : graph.Sites()) {
     const auto planned = plan.sites.find(site);
     if (planned != plan.sites.end()) {
-      sites[site] = {&planned->second, weights.Source(site), Lowering::Quantize(weights, site)};
+      QuantizedLinear linear = Lowering::Quantize(weights, site);
+      sites[site] = {
+          &planned->second, weights.Source(site),           linear.n,
+          linear.k,         std::move(linear.weight_scale), std::move(linear.weight_code_sum)};
     } else if (weights.quantized() && !weights.Linear(site).codes.empty()) {
       Fail(
           "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
@@ -49,24 +56,53 @@ ExportedSites QuantizeSites(const EncoderWeights& weights, const Graph& graph, c
   return sites;
 }
 
-// The tensors of the new file. Spans lead into the mapped shards, the sites and `scales`.
+// The codes of a site's weights, made when they are asked for. A file has its tensors by name,
+// which puts another layer between the parts of one (k_proj, out_proj, q_proj): the last two are
+// kept.
+class CodeMaker {
+ public:
+  explicit CodeMaker(const EncoderWeights& weights) : weights_(weights) {}
+
+  // [n, k] row-major, until two other sites have been asked for.
+  std::span<const int8_t> Codes(const std::string& site) {
+    for (const Kept& kept : recent_) {
+      if (kept.site == site) return kept.codes;
+    }
+    recent_[oldest_] = {site, Lowering::Quantize(weights_, site).weight_codes};
+    const std::span<const int8_t> codes = recent_[oldest_].codes;
+    oldest_ = 1 - oldest_;
+    return codes;
+  }
+
+ private:
+  struct Kept {
+    std::string site;
+    std::vector<int8_t> codes;
+  };
+  const EncoderWeights& weights_;
+  std::array<Kept, 2> recent_;
+  size_t oldest_ = 0;
+};
+
+// The tensors of the new file. Their bytes come from the mapped shards, the sites and `codes`.
 class TensorCollector {
  public:
-  explicit TensorCollector(const std::vector<fs::path>& shards) {
+  TensorCollector(const std::vector<fs::path>& shards, CodeMaker& codes) : codes_(codes) {
     for (const fs::path& shard : shards) shards_.emplace_back(shard);
   }
 
-  void AddSite(const ExportedSite& site) {
-    const std::span<const int8_t> codes = site.linear.weight_codes;
-    const std::span<const float> scales = site.linear.weight_scale;
+  void AddSite(const std::string& name, const ExportedSite& site) {
+    const std::span<const float> scales = site.weight_scale;
     size_t row = 0;
     for (size_t part = 0; part < site.source.stems.size(); ++part) {
       const std::string& stem = site.source.stems[part];
       const auto rows = static_cast<size_t>(site.source.rows[part]);
-      const auto inputs = static_cast<size_t>(site.linear.k);
+      const auto inputs = static_cast<size_t>(site.k);
       const int64_t outputs = site.source.rows[part];
-      Add(stem + ".weight", Dtype::kI8, {outputs, site.linear.k},
-          std::as_bytes(codes.subspan(row * inputs, rows * inputs)));
+      Add(stem + ".weight", Dtype::kI8, {outputs, site.k},
+          [this, name, row, rows, inputs](const SafetensorsWriter::Append& append) {
+            append(std::as_bytes(codes_.Codes(name).subspan(row * inputs, rows * inputs)));
+          });
       Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1},
           std::as_bytes(scales.subspan(row, rows)));
       AddInputScale(stem, site.plan->activation);
@@ -82,7 +118,11 @@ class TensorCollector {
         if (IsOtherLinear(key, tensor)) {
           ignored_.push_back(key.substr(0, key.size() - std::string_view(".weight").size()));
         }
-        writer_.Add(key, tensor.dtype, tensor.shape, tensor.bytes);
+        writer_.Add(key, tensor.dtype, tensor.shape,
+                    [bytes = tensor.bytes](const SafetensorsWriter::Append& append) {
+                      append(bytes);
+                      ReleasePages(bytes);
+                    });
       }
     }
   }
@@ -106,9 +146,9 @@ class TensorCollector {
   }
 
  private:
-  void Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape,
-           std::span<const std::byte> bytes) {
-    writer_.Add(key, dtype, std::move(shape), bytes);
+  template <class Bytes>  // a span, or a source of bytes
+  void Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape, Bytes bytes) {
+    writer_.Add(key, dtype, std::move(shape), std::move(bytes));
     replaced_.insert(key);
   }
 
@@ -125,6 +165,7 @@ class TensorCollector {
            key.find("embed") == std::string::npos;
   }
 
+  CodeMaker& codes_;
   std::vector<SafetensorsFile> shards_;
   std::set<std::string, std::less<>> replaced_;
   std::vector<std::string> ignored_;
@@ -139,8 +180,8 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
     const std::string group = "/sites/" + site;
     const ActivationSpec& activation = exported.plan->activation;
     const bool is_static = activation.granularity == Granularity::kTensor;
-    file.Write(group + "/weight_scale", exported.linear.weight_scale);
-    file.Write(group + "/weight_code_sum", exported.linear.weight_code_sum);
+    file.Write(group + "/weight_scale", exported.weight_scale);
+    file.Write(group + "/weight_code_sum", exported.weight_code_sum);
     if (is_static) file.Write(group + "/input_scale", std::vector<float>{activation.scale});
     file.Attribute(group, "granularity", is_static ? "per-tensor" : "per-token");
     file.Attribute(group, "clip_range", activation.clip_range);
@@ -180,7 +221,7 @@ void CopyPreprocessor(const fs::path& model_folder, const fs::path& out) {
 // then fails on their weight_scale (vllm/model_executor/models/siglip.py).
 std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSites& sites) {
   const bool has_mlp = std::any_of(sites.begin(), sites.end(), [&config](const auto& entry) {
-    return entry.second.linear.n == config.mlp_width || entry.second.linear.k == config.mlp_width;
+    return entry.second.n == config.mlp_width || entry.second.k == config.mlp_width;
   });
   if (config.family != "siglip" || !has_mlp) return {};
   if (config.width % 64 == 0 && config.mlp_width % 64 == 0) return {};
@@ -245,10 +286,11 @@ std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Gr
   WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},
             KnownSites(graph));
 
-  TensorCollector tensors(weights.files());
+  CodeMaker codes(weights);
+  TensorCollector tensors(weights.files(), codes);
   QuantizedStems stems;
   for (const auto& [site, exported] : sites) {
-    tensors.AddSite(exported);
+    tensors.AddSite(site, exported);
     std::vector<std::string>& group = stems.by_input[exported.plan->activation.granularity];
     group.insert(group.end(), exported.source.stems.begin(), exported.source.stems.end());
   }

@@ -23,8 +23,8 @@ namespace w8a8 {
 //                             (infinity: no clip), num_bits; the file's attribute model_sha256: of
 //                             the model that it was made from
 //   plan.json                 the plan, for the model that it was made from
-// The codes and scales are those of the in-memory int8 arm (Lowering::Quantize). Memory: the codes
-// of all sites; the other tensors stay mapped.
+// The codes and scales are those of the in-memory int8 arm (Lowering::Quantize). Memory: a few
+// layers, however many there are; each is quantized twice, for its scales and for its codes.
 //
 // Throws Error for what compressed-tensors cannot express, with all the sites' names: a finite clip
 // range on a dynamic input, smoothing, weights of other than 8 bits. Returns warnings for the user

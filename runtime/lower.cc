@@ -1,6 +1,7 @@
 #include "runtime/lower.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -233,15 +234,19 @@ PackedPtr Lowering::Fp16Weights(const std::string& stem) {
   Layer& layer = LayerOf(stem);
   if (layer.fp16) return layer.fp16;
   std::vector<float> values = RealWeights(layer.parameters);
-  for (float& value : values) {
-    const float rounded = ToFloat(ToHalf(value));
-    if (std::isinf(rounded)) {
+  std::array<Half, 4096> piece;
+  for (size_t i = 0; i < values.size(); i += piece.size()) {
+    const size_t count = std::min(piece.size(), values.size() - i);
+    const std::span<float> some = std::span(values).subspan(i, count);
+    for (const float value : some) {
+      if (std::abs(value) < kRoundsToHalfInfinity) continue;
       Fail(
           "{}: a weight of {} does not fit FP16 (largest {}); the FP16 reference cannot run this "
           "checkpoint.",
           stem, value, kMaxHalf);
     }
-    value = rounded;
+    ToHalf(some, std::span(piece).first(count));
+    ToFloat(std::span(piece).first(count), some);
   }
   layer.fp16 = packer_.PackFloat(
       {values.data(), layer.parameters.n, layer.parameters.k, layer.parameters.k});

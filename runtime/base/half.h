@@ -20,6 +20,8 @@ struct BFloat16 {
 };
 
 constexpr float kMaxHalf = 65504.0f;
+// The least magnitude that rounds to infinity.
+constexpr float kRoundsToHalfInfinity = 65520.0f;
 
 constexpr bool IsNan(Half h) { return (h.bits & 0x7fffu) > 0x7c00u; }
 constexpr bool IsFinite(Half h) { return (h.bits & 0x7c00u) != 0x7c00u; }

@@ -139,6 +139,16 @@ size_t Likeness(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+void ReleasePages(std::span<const std::byte> mapped) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  // The pages at both ends may hold neighbours that are still read.
+  const auto first = (reinterpret_cast<uintptr_t>(mapped.data()) + page - 1) / page * page;
+  const auto last = reinterpret_cast<uintptr_t>(mapped.data() + mapped.size()) / page * page;
+  if (first >= last) return;
+  // A refusal costs memory, nothing else.
+  (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 struct SafetensorsFile::Impl {
   explicit Impl(const std::filesystem::path& from) : path(from), mapping(from.string()) {
     const std::span<const std::byte> bytes = mapping.bytes();

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -79,6 +80,11 @@ class SafetensorsFile {
   std::unique_ptr<Impl> impl_;
 };
 
+// Gives the memory of mapped bytes back to the system; they come from the file when they are read
+// again. For readers that keep copies: a mapped checkpoint of 11 GB otherwise counts as 11 GB of
+// this process. Only for `bytes` of a SafetensorsFile's tensor, or a part of them.
+void ReleasePages(std::span<const std::byte> mapped);
+
 // Elements of a tensor. F32, F16 and BF16 convert to float exactly (FloatValues); the others demand
 // the exact dtype. All throw Error naming the tensor on a wrong dtype.
 std::vector<float> FloatValues(const TensorView& tensor);
@@ -90,6 +96,12 @@ std::vector<int8_t> Int8Values(const TensorView& tensor);  // I8 only
 // whole or not at all. Add() copies nothing: data must live until Write().
 class SafetensorsWriter {
  public:
+  using Append = std::function<void(std::span<const std::byte>)>;
+  // Hands a tensor's bytes to `append`, in order and in any pieces.
+  using Source = std::function<void(const Append& append)>;
+
+  // `source` is called by Write(), for one tensor after the other: no more than one needs memory.
+  void Add(std::string name, Dtype dtype, std::vector<int64_t> shape, Source source);
   void Add(std::string name, Dtype dtype, std::vector<int64_t> shape,
            std::span<const std::byte> bytes);
   template <class T>
@@ -104,7 +116,8 @@ class SafetensorsWriter {
     std::string name;
     Dtype dtype;
     std::vector<int64_t> shape;
-    std::span<const std::byte> bytes;
+    uint64_t bytes;
+    Source source;
   };
   std::vector<Entry> entries_;
   std::map<std::string, std::string> metadata_;

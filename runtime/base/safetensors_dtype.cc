@@ -61,9 +61,15 @@ std::string TensorView::ShapeText() const { return fmt::format("[{}]", fmt::join
 std::vector<float> FloatValues(const TensorView& tensor) {
   if (tensor.dtype == Dtype::kF32) return Copy<float>(tensor);
   if (tensor.dtype == Dtype::kF16) {
-    const std::vector<Half> halves = Copy<Half>(tensor);
-    std::vector<float> values(halves.size());
-    ToFloat(halves, values);
+    std::vector<float> values(tensor.bytes.size() / sizeof(Half));
+    // The bytes may stand at any address. A second copy of a large tensor costs more than the
+    // conversion, so they pass through a small one.
+    std::array<Half, 4096> piece;
+    for (size_t i = 0; i < values.size(); i += piece.size()) {
+      const size_t count = std::min(piece.size(), values.size() - i);
+      std::memcpy(piece.data(), tensor.bytes.data() + i * sizeof(Half), count * sizeof(Half));
+      ToFloat(std::span(piece).first(count), std::span(values).subspan(i, count));
+    }
     return values;
   }
   if (tensor.dtype == Dtype::kBF16) {

@@ -28,13 +28,20 @@ std::string Quoted(const std::string& text) {
 
 void SafetensorsWriter::Add(std::string name, Dtype dtype, std::vector<int64_t> shape,
                             std::span<const std::byte> bytes) {
+  Add(std::move(name), dtype, std::move(shape), [bytes](const Append& append) { append(bytes); });
+  W8A8_CHECK(entries_.back().bytes == bytes.size());
+}
+
+void SafetensorsWriter::Add(std::string name, Dtype dtype, std::vector<int64_t> shape,
+                            Source source) {
   W8A8_CHECK(!name.empty() && name != "__metadata__");
   W8A8_CHECK(shape.size() <= kMaxSafetensorsRank);
   W8A8_CHECK(std::ranges::none_of(entries_, [&](const Entry& e) { return e.name == name; }));
-  const TensorView view{name, dtype, shape, bytes};
-  W8A8_CHECK(static_cast<uint64_t>(view.elements()) * static_cast<uint64_t>(DtypeBits(dtype)) ==
-             8 * bytes.size());
-  entries_.push_back({std::move(name), dtype, std::move(shape), bytes});
+  const TensorView view{name, dtype, shape, {}};
+  const uint64_t bits =
+      static_cast<uint64_t>(view.elements()) * static_cast<uint64_t>(DtypeBits(dtype));
+  W8A8_CHECK(bits % 8 == 0);
+  entries_.push_back({std::move(name), dtype, std::move(shape), bits / 8, std::move(source)});
 }
 
 void SafetensorsWriter::SetMetadata(std::string key, std::string value) {
@@ -59,7 +66,7 @@ void SafetensorsWriter::Write(const std::filesystem::path& path) const {
   }
   uint64_t place = 0;
   for (const Entry* entry : order) {
-    const uint64_t end = place + entry->bytes.size();
+    const uint64_t end = place + entry->bytes;
     items.push_back(fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
                                 Quoted(entry->name), DtypeName(entry->dtype),
                                 fmt::join(entry->shape, ","), place, end));
@@ -75,7 +82,14 @@ void SafetensorsWriter::Write(const std::filesystem::path& path) const {
   AtomicFile file(path);
   file.Append(std::as_bytes(std::span(&header_bytes, 1)));
   file.Append(std::as_bytes(std::span(header)));
-  for (const Entry* entry : order) file.Append(entry->bytes);
+  for (const Entry* entry : order) {
+    uint64_t appended = 0;
+    entry->source([&](std::span<const std::byte> bytes) {
+      file.Append(bytes);
+      appended += bytes.size();
+    });
+    W8A8_CHECK(appended == entry->bytes);
+  }
   file.Commit();
 }
 

@@ -106,6 +106,7 @@ struct EncoderWeights::Impl {
     const TensorView rows = RowsOf(Get(part.key), part);
     std::vector<float> values = FloatValues(rows);
     RequireFinite(rows, values);
+    ReleasePages(rows.bytes);
     return part.transposed ? Transposed(values, part.shape[0]) : values;
   }
 
@@ -132,6 +133,7 @@ struct EncoderWeights::Impl {
 
   void ReadCodes(const StoredTensor& part, LinearParameters& linear) const {
     Append(linear.codes, Int8Values(Get(part.key)));
+    ReleasePages(Get(part.key).bytes);
     const std::string stem = StemOfKey(part.key);
     linear.weight_scale = AppendedScales(stem + ".weight_scale", std::move(linear.weight_scale));
     const TensorView* stored = checkpoint.Find(prefix + stem + ".input_scale");
