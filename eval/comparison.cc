@@ -130,24 +130,15 @@ void AddDetails(const Session& session, const Evaluation& evaluation, const Comp
   report.worst_images = BuildWorstImages(evaluation, MainOutput(report), input.task, images.used());
 }
 
-// Classes are ranked for the view of the whole image.
-void CheckWholeImages(const Preprocessing& preprocessing, const Session& session,
-                      const Task& task) {
-  const PreprocessConfig& config = preprocessing.preprocessor.config();
-  const bool ranked = session.config.classes > 0 || task.classes;
-  if (!ranked || !config.tiling || config.tiling->thumbnail || config.tiling->max_tiles == 1)
-    return;
-  Fail(
-      "{}: cuts images into tiles without a thumbnail, so there is no view of the whole image to "
-      "rank classes for. Set use_thumbnail to true, or leave --classes out.",
-      config.source_file.string());
-}
-
 }  // namespace
 
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
                    const Options& options, const ComparisonInput& input, RunClock& clock) {
-  CheckWholeImages(preprocessing, session, input.task);
+  // Classes are ranked for the view of the whole image. Only InternVL's chat models can cut images
+  // up without a thumbnail, and those have no pooled output to rank classes by.
+  const std::optional<Tiling>& tiling = preprocessing.preprocessor.config().tiling;
+  const bool ranked = session.config.classes > 0 || input.task.classes;
+  W8A8_CHECK(!ranked || !tiling || tiling->thumbnail || tiling->max_tiles == 1);
   clock.Stage("evaluate");
   RunnerOptions runner = session.Runner(options);
   LoaderSource images(input.evaluation, preprocessing, options, input.max_images);

@@ -32,7 +32,7 @@ std::optional<CalibrationStats> ReadStatsFor(const Options& options, const Sessi
                                              const Preprocessing& preprocessing) {
   if (options.stats.empty()) return std::nullopt;
   CalibrationStats stats = ReadStats(options.stats);
-  CheckStatsFit(stats.header, options.stats, session.weights->sha256(), preprocessing.sha256);
+  CheckStatsFit(stats.header, options.stats, session, preprocessing.sha256);
   return stats;
 }
 
@@ -100,6 +100,7 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
   input.chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
   const std::filesystem::path folder = OutputFolder(options, session);
   WarnOfOlderFiles(options, folder);
+  clock.Stage("reference");
   const std::vector<HealthNote> reference_notes =
       WarnOfReference(session, preprocessing, options, input.evaluation);
   Comparison comparison = Compare(session, preprocessing, options, input, clock);
@@ -220,6 +221,7 @@ int RunWholeJob(const Options& options) {
   const CalibrationStats stats =
       Resumable("the calibration was not finished; the same command starts it again.",
                 [&] { return CalibrateOrResume(session, preprocessing, options, folder, images); });
+  clock.Stage("reference");
   const std::vector<HealthNote> reference_notes =
       WarnOfReference(session, preprocessing, options, images.calibration);
   const std::string resume = fmt::format(

@@ -80,6 +80,11 @@ FAMILIES = {
                **IMAGENET},
     "internvit": {"feature_extractor_type": "CLIPFeatureExtractor", "size": 448, "crop_size": 448,
                   "do_center_crop": True, "resample": 3, **IMAGENET},
+    "llava_onevision": {"image_processor_type": "LlavaOnevisionImageProcessor", "resample": 3,
+                        "size": {"height": 384, "width": 384}},
+    "smolvlm": {"image_processor_type": "SmolVLMImageProcessor", "resample": 1,
+                "do_image_splitting": True, "size": {"longest_edge": 2048},
+                "max_image_size": {"longest_edge": 512}},
     "internvl": {**GOT, "size": {"height": 448, "width": 448}, "processor_class": "InternVLProcessor",
                  "resample": 3, **IMAGENET},
 }

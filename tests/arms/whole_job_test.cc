@@ -12,6 +12,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 #include "tests/support/environment.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
@@ -140,6 +141,27 @@ TEST_F(WholeJob, StoresStaticInt8ThatComputesTheBitsOfMemory) {
   Options job = JobOptions("static");
   job.granularity = Granularity::kTensor;
   ExpectQuantizedFolderComputesTheBitsOfMemory(job, folder_);
+}
+
+TEST_F(WholeJob, MissesAThresholdInItsExitCodeAndInItsReport) {
+  Options job = JobOptions("missed");
+  job.min_sqnr_db = 1000;
+  EXPECT_EQ(RunWholeJob(job), 3);
+  const nlohmann::json verdict = Json("missed/report.json")["verdict"];
+  EXPECT_EQ(verdict["ship"], "no");
+  EXPECT_TRUE(Contains(verdict["text"].get<std::string>(), "asked for at least 1000"));
+}
+
+TEST_F(WholeJob, ComparesAQuantizedFolderAndSaysWhatItsReferenceIs) {
+  ASSERT_EQ(RunWholeJob(JobOptions("original")), 0);
+  EXPECT_EQ(Json("original/report.json")["facts"]["weights"], "quantized");
+  Options compare = JobOptions("original");  // beside the weights that it does not write
+  compare.command = "compare";
+  compare.model = folder_ / "original/quantized";
+  RunCompare(compare);
+  const nlohmann::json report = Json("original/report.json");
+  EXPECT_FALSE(report["facts"].contains("weights"));
+  EXPECT_TRUE(Contains(report["health"].dump(), "this checkpoint is INT8 already"));
 }
 
 TEST_F(WholeJob, RefusesAFolderThatItDidNotWriteAndLeavesItAlone) {
