@@ -7,10 +7,10 @@
 
 #include "eval/command_flags.h"
 #include "eval/flag_values.h"
-#include "eval/suggestion.h"
 #include "eval/version.h"
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
+#include "runtime/base/names.h"
 #include "runtime/encoder/checkpoint.h"
 
 namespace w8a8 {
@@ -125,7 +125,8 @@ void AddCommands(CLI::App& app, Options& o) {
   c->callback([] { FailUsage("bench: this command is not in this version."); });
 }
 
-// What the first argument that was not understood may have meant: " Did you mean --images?", or "".
+// What the first argument that was not understood may have meant: " Did you mean '--images'?", or
+// "".
 std::string Suggestion(const CLI::App& app) {
   const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
   if (unknown.empty()) return "";
@@ -137,8 +138,7 @@ std::string Suggestion(const CLI::App& app) {
     for (const CLI::App* command : app.get_subcommands(nullptr))
       names.push_back(command->get_name());
   }
-  const std::string nearest = Nearest(unknown.front().substr(0, unknown.front().find('=')), names);
-  return nearest.empty() ? "" : fmt::format(" Did you mean {}?", nearest);
+  return DidYouMean(unknown.front().substr(0, unknown.front().find('=')), names);
 }
 
 // CLI11's messages for unknown flags and missing values, in this tool's form.

@@ -18,6 +18,7 @@
 #include "reports/hdf5_file.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/names.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/lower.h"
@@ -262,15 +263,15 @@ void CheckExportable(const Plan& plan) {
     Fail(
         "export: compressed-tensors has no clip range for dynamic inputs: a target would quantize "
         "{} by the whole range of each token instead. Plan them without a clip, or per-tensor.",
-        fmt::join(clipped, ", "));
+        FirstOf(clipped));
   }
   if (!smoothed.empty()) {
     Fail("export: compressed-tensors has no smoothing vectors, which the plan has for {}.",
-         fmt::join(smoothed, ", "));
+         FirstOf(smoothed));
   }
   if (!narrow.empty()) {
     Fail("export: only 8-bit weights are exported; the plan has other widths for {}.",
-         fmt::join(narrow, ", "));
+         FirstOf(narrow));
   }
 }
 

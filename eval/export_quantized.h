@@ -26,9 +26,9 @@ namespace w8a8 {
 // The codes and scales are those of the in-memory int8 arm (Lowering::Quantize). Memory: a few
 // layers, however many there are; each is quantized twice, for its scales and for its codes.
 //
-// Throws Error for what compressed-tensors cannot express, with all the sites' names: a finite clip
-// range on a dynamic input, smoothing, weights of other than 8 bits. Returns warnings for the user
-// (a target that will not load a layer in INT8).
+// Throws Error for what compressed-tensors cannot express, with the first sites' names: a finite
+// clip range on a dynamic input, smoothing, weights of other than 8 bits. Returns warnings for the
+// user (a target that will not load a layer in INT8).
 std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Graph& graph,
                                          const Plan& plan,
                                          const std::filesystem::path& model_folder,

@@ -75,6 +75,15 @@ uint64_t Differing(const CheckCounts& checks) {
   return checks.code_mismatches + checks.int32_mismatches + checks.output_mismatches;
 }
 
+// ", 4 of 108 sites in FP16", or nothing.
+std::string SitesInFp16(const Report& report) {
+  const auto count =
+      std::count_if(report.plan_choices.begin(), report.plan_choices.end(),
+                    [](const PlanChoice& choice) { return choice.granularity == "fp16"; });
+  if (count == 0) return "";
+  return fmt::format(", {} of {} sites in FP16", count, report.plan_choices.size());
+}
+
 std::string Wrapped(const std::string& text) {
   std::string lines;
   size_t column = 0;
@@ -106,26 +115,20 @@ std::string SummaryText(const Report& report, const RunInfo& run,
   for (const ArmReport& arm : report.arms) {
     if (IsHeadArm(arm)) text += ArmLine(arm, output, run);
   }
-  if (const ArmReport* best = BestPoint(report, output)) {
-    const bool has_5 = std::any_of(report.arms.begin(), report.arms.end(), [](const auto& arm) {
-      return IsSweepPoint(arm) && arm.clip_range == 5.0;
-    });
-    text += fmt::format("best of the sweep{}:\n", has_5 ? ", and CLIP_RANGE = 5" : "");
+  const ArmReport* best = BestPoint(report, output);
+  const auto is_5 = [](const ArmReport& arm) { return IsSweepPoint(arm) && arm.clip_range == 5.0; };
+  if (best != nullptr) {
+    const bool any_5 = std::any_of(report.arms.begin(), report.arms.end(), is_5);
+    text += fmt::format("best of the sweep{}:\n", any_5 ? ", and CLIP_RANGE = 5" : "");
     text += ArmLine(*best, output, run);
   }
   for (const ArmReport& arm : report.arms) {
-    if (IsSweepPoint(arm) && arm.clip_range == 5.0) text += ArmLine(arm, output, run);
+    if (is_5(arm) && &arm != best) text += ArmLine(arm, output, run);
   }
-  text += "\nworst sites (int8/plan, on the reference's input):\n";
+  text +=
+      fmt::format("\nworst sites (int8/plan{}, on the reference's input):\n", SitesInFp16(report));
   for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
     text += fmt::format("  {:<24} {:.1f} dB\n", report.sites[i].site, report.sites[i].sqnr_db);
-  }
-  const auto in_fp16 =
-      std::count_if(report.plan_choices.begin(), report.plan_choices.end(),
-                    [](const PlanChoice& choice) { return choice.granularity == "fp16"; });
-  if (in_fp16 > 0) {
-    text +=
-        fmt::format("plan       {} of {} sites stay FP16\n", in_fp16, report.plan_choices.size());
   }
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(

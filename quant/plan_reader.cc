@@ -12,6 +12,7 @@
 #include "quant/plan_file.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/names.h"
 
 namespace w8a8 {
 namespace {
@@ -25,30 +26,6 @@ constexpr size_t kMaxDepth = 8;
 constexpr int kMinBits = 2;
 constexpr int kMaxBits = 8;
 
-// Levenshtein's distance: edits of one character that turn `a` into `b`.
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j < row.size(); ++j) row[j] = j;
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({substituted, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
-
-// " Did you mean 'x'?", or nothing where there is no choice.
-std::string Suggestion(std::string_view name, const std::vector<std::string>& choices) {
-  const auto closer = [&](const std::string& left, const std::string& right) {
-    return EditDistance(name, left) < EditDistance(name, right);
-  };
-  const auto nearest = std::min_element(choices.begin(), choices.end(), closer);
-  return nearest == choices.end() ? "" : fmt::format(" Did you mean '{}'?", *nearest);
-}
-
 // One object of the file, with its place for messages: "plan.json: site 'x', input".
 class Fields {
  public:
@@ -59,7 +36,7 @@ class Fields {
     for (const auto& [name, value] : object.items()) {
       if (std::find(names.begin(), names.end(), name) != names.end()) continue;
       Refuse(fmt::format("has an unknown field '{}'.{}", name.substr(0, 64),
-                         Suggestion(name.substr(0, 64), names)));
+                         DidYouMean(name.substr(0, 64), names)));
     }
   }
 
@@ -129,7 +106,10 @@ Json ParseJson(std::string_view text, const std::string& name) {
   try {
     return Json::parse(text.begin(), text.end(), ParseGuard(name));
   } catch (const Json::exception& error) {
-    Fail("{}: is not JSON: {}.", name, error.what());
+    // "[json.exception.parse_error.101] parse error at line 3, column 5: …" without its label.
+    const std::string_view what = error.what();
+    const size_t label = what.find("] ");
+    Fail("{}: is not JSON: {}.", name, label == what.npos ? what : what.substr(label + 2));
   }
 }
 
@@ -221,7 +201,7 @@ int64_t ChannelsOf(const std::string& site, const std::string& name,
     names.push_back(known.site);
   }
   Fail("{}: site '{}' does not exist in this model, which has {} sites.{}", name,
-       site.substr(0, 64), sites.size(), Suggestion(site.substr(0, 64), names));
+       site.substr(0, 64), sites.size(), DidYouMean(site.substr(0, 64), names));
 }
 
 }  // namespace

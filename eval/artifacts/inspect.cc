@@ -7,6 +7,7 @@
 #include "quant/plan_file.h"
 #include "reports/hdf5_objects.h"
 #include "runtime/base/error.h"
+#include "runtime/base/names.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/json_fields.h"
 
@@ -37,7 +38,9 @@ void InspectStatistics(const fs::path& path, ordered_json& facts) {
   facts["seed"] = header.seed;
   facts["row_sample_size"] = header.row_sample_size;
   facts["sites"] = ordered_json::array();
-  for (const std::string& site : reader.sites()) {
+  std::vector<std::string> sites = reader.sites();
+  std::ranges::sort(sites, CountsBefore);
+  for (const std::string& site : sites) {
     const SiteStatistics statistics = reader.Site(site);
     const NonFiniteCounts nonfinite = statistics.histogram.NonFinite();
     facts["sites"].push_back({{"site", site},
@@ -62,6 +65,7 @@ std::vector<KnownSite> SitesNamedIn(const fs::path& path) {
         entry.is_object() && entry.contains("smoothing") && entry["smoothing"].is_array();
     sites.push_back({site, smoothed ? static_cast<int64_t>(entry["smoothing"].size()) : 0});
   }
+  std::ranges::sort(sites, CountsBefore, &KnownSite::site);
   return sites;
 }
 

@@ -4,26 +4,14 @@
 #include <charconv>
 #include <set>
 
-#include <fmt/ranges.h>
-
 #include "runtime/base/error.h"
+#include "runtime/base/names.h"
 
 namespace w8a8 {
 namespace {
 
-constexpr size_t kNamedAtMost = 8;
-
 bool IsFloat(Dtype dtype) {
   return dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBF16;
-}
-
-std::string FirstOf(const std::vector<std::string>& items) {
-  const size_t shown = std::min(items.size(), kNamedAtMost);
-  const std::vector<std::string> first(items.begin(),
-                                       items.begin() + static_cast<std::ptrdiff_t>(shown));
-  const std::string more =
-      shown < items.size() ? fmt::format(" and {} more", items.size() - shown) : "";
-  return fmt::format("{}{}", fmt::join(first, ", "), more);
 }
 
 class TowerChecker {

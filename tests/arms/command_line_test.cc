@@ -52,10 +52,10 @@ TEST(CommandLine, SuggestsTheNearestNameForOneThatItDoesNotKnow) {
     const std::string refusal = Refusal(arguments);
     EXPECT_NE(refusal.find(text), std::string::npos) << refusal;
   };
-  says({"--imges", "photos"}, "Did you mean --images?");
-  says({"--clip-range=5", "--modle=m"}, "Did you mean --model?");
-  says({"calibrat"}, "Did you mean calibrate?");
-  says({"encode", "--precison", "int8"}, "Did you mean --precision?");
+  says({"--imges", "photos"}, "Did you mean '--images'?");
+  says({"--clip-range=5", "--modle=m"}, "Did you mean '--model'?");
+  says({"calibrat"}, "Did you mean 'calibrate'?");
+  says({"encode", "--precison", "int8"}, "Did you mean '--precision'?");
   EXPECT_EQ(Refusal({"--frobnicate", "1"}).find("Did you mean"), std::string::npos);
 }
 

@@ -55,6 +55,8 @@ Report FullReport() {
   report.checks.total.int32_compared = 1'806'520'320'000;
   report.checks.total.outputs_compared = 999'999'999'999;
   report.skipped_images = {{"a", "b"}};
+  report.plan_choices.resize(108);
+  for (PlanChoice& choice : report.plan_choices) choice.granularity = "fp16";
   return report;
 }
 
@@ -84,6 +86,28 @@ TEST(Summary, ShowsArmsBestPointWorstSitesAndFiles) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
   EXPECT_EQ(text.find("blocks.26.mlp.fc2"), std::string::npos) << "the fourth worst";
+}
+
+TEST(Summary, ShowsClipRange5OnceWhereItIsTheBestPoint) {
+  Report report = FullReport();
+  report.arms[3].outputs["pooled"].sqnr_db.value = 40;
+  const std::string text = SummaryText(report, MadeRun(), "out");
+  const size_t first = text.find("int8/per-token/5 ");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(text.find("int8/per-token/5 ", first + 1), std::string::npos) << text;
+  EXPECT_NE(text.find("int8/per-tensor/5 "), std::string::npos);
+}
+
+TEST(Summary, SaysHowManySitesStayFp16AndWhereItsOwnWeightsAre) {
+  Report report = FullReport();
+  EXPECT_NE(SummaryText(report, MadeRun(), "out").find("108 of 108 sites in FP16"),
+            std::string::npos);
+  EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("weights "), std::string::npos);
+  report.plan_choices.clear();
+  report.facts["weights"] = kQuantizedFolder;
+  const std::string text = SummaryText(report, MadeRun(), "out");
+  EXPECT_EQ(text.find("in FP16"), std::string::npos);
+  EXPECT_NE(text.find("out/quantized"), std::string::npos);
 }
 
 TEST(Summary, IsTheSameForMachines) {
