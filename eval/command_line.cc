@@ -9,8 +9,8 @@
 #include "eval/flag_values.h"
 #include "eval/version.h"
 #include "runtime/base/error.h"
-#include "runtime/base/parallel.h"
 #include "runtime/base/names.h"
+#include "runtime/base/parallel.h"
 #include "runtime/encoder/checkpoint.h"
 
 namespace w8a8 {

@@ -93,18 +93,6 @@ Observation Observe(const Session& session, const Graph& graph,
   return tap.Take();
 }
 
-// The stage that a site belongs to: the block's, counted from 1.
-std::map<std::string, int> StagesOfSites(const Graph& graph) {
-  std::map<std::string, int> stages;
-  for (size_t stage = 0; stage < graph.stages.size(); ++stage) {
-    for (int32_t i = graph.stages[stage].first_node; i < graph.stages[stage].last_node; ++i) {
-      const Node& node = graph.nodes[static_cast<size_t>(i)];
-      if (!node.site.empty()) stages[node.site] = static_cast<int>(stage);
-    }
-  }
-  return stages;
-}
-
 HealthNote StreamOverflow(const Graph& graph, int stage, uint64_t count) {
   const bool half = graph.slots[static_cast<size_t>(graph.stream)].storage == SlotStorage::kHalf;
   const bool read = stage < graph.config.blocks;
@@ -121,7 +109,7 @@ std::vector<HealthNote> Overflows(const Graph& graph, const Observation& seen) {
   const auto stream = seen.nonfinite_stream.begin();
   const int stream_stage =
       stream == seen.nonfinite_stream.end() ? static_cast<int>(graph.stages.size()) : stream->first;
-  const std::map<std::string, int> stages = StagesOfSites(graph);
+  const std::map<std::string, int> stages = graph.StagesOfSites();
   for (const std::string& site : graph.Sites()) {
     const auto found = seen.nonfinite_outputs.find(site);
     if (found == seen.nonfinite_outputs.end() || stages.at(site) > stream_stage) continue;

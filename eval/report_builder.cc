@@ -9,17 +9,6 @@
 namespace w8a8 {
 namespace {
 
-std::map<std::string, int64_t> BlockOfSites(const Graph& graph) {
-  std::map<std::string, int64_t> blocks;
-  for (size_t stage = 1; stage < graph.stages.size(); ++stage) {
-    for (int32_t n = graph.stages[stage].first_node; n < graph.stages[stage].last_node; ++n) {
-      const std::string& site = graph.nodes[static_cast<size_t>(n)].site;
-      if (!site.empty()) blocks[site] = static_cast<int64_t>(stage) - 1;
-    }
-  }
-  return blocks;
-}
-
 ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t seed) {
   const Arm& arm = evaluation.experiment.runs[row.run];
   ArmReport report;
@@ -48,7 +37,7 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t see
 }
 
 std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& evaluation) {
-  const std::map<std::string, int64_t> blocks = BlockOfSites(session.graph);
+  const std::map<std::string, int> stages = session.graph.StagesOfSites();
   std::vector<SiteReport> sites;
   for (const ArmRow& row : evaluation.experiment.rows) {
     if (!row.chosen) continue;
@@ -61,7 +50,7 @@ std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& eva
         sites.push_back({.site = site,
                          .arm = row.name,
                          .view = view == View::kPropagated ? "propagated" : "teacher_forced",
-                         .block = blocks.at(site),
+                         .block = stages.at(site) - 1,
                          .sqnr_db = summary.sqnr_db,
                          .exact = summary.exact,
                          .relative_l2 = summary.relative_l2,

@@ -7,18 +7,23 @@
 
 namespace w8a8 {
 
-StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed) : seed_(seed) {
-  std::map<std::string, SiteStatistics> empty;
+StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed)
+    : seed_(seed), workers_(static_cast<size_t>(std::max(1, workers))) {
+  const std::map<std::string, int> stages = graph.StagesOfSites();
   for (const Node& node : graph.nodes) {
     if (node.site.empty()) continue;
     const Slot& input = graph.slots[static_cast<size_t>(node.in)];
-    empty.emplace(node.site, SiteStatistics(input.cols, input.rows));
+    sites_[node.site] = {stages.at(node.site), input.cols, input.rows};
   }
-  workers_.assign(static_cast<size_t>(std::max(1, workers)), empty);
 }
 
 void StatisticsTap::OnLinear(LinearEvent& event) {
-  SiteStatistics& statistics = workers_[static_cast<size_t>(event.worker)].at(*event.site);
+  Worker& worker = workers_[static_cast<size_t>(event.worker)];
+  const Site& site = sites_.at(*event.site);
+  if (site.stage != worker.stage) Flush(worker);
+  worker.stage = site.stage;
+  SiteStatistics& statistics =
+      worker.sites.try_emplace(*event.site, site.channels, site.tokens).first->second;
   for (size_t i = 0; i < event.images->size(); ++i) {
     const ImageId& image = (*event.images)[i];
     const RowKeys keys(seed_, image.sha256, image.view * event.rows_per_image);
@@ -41,13 +46,18 @@ std::string StatisticsTap::LargestText() const {
   return largest_site_.empty() ? "" : fmt::format("abs-max {:.4g} at {}", largest_, largest_site_);
 }
 
-std::map<std::string, SiteStatistics> StatisticsTap::Take() {
-  std::map<std::string, SiteStatistics> merged = std::move(workers_.front());
-  for (size_t w = 1; w < workers_.size(); ++w) {
-    for (auto& [site, statistics] : merged) statistics.Merge(workers_[w].at(site));
+void StatisticsTap::Flush(Worker& worker) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [site, statistics] : worker.sites) {
+    const auto [place, is_new] = all_.try_emplace(site, std::move(statistics));
+    if (!is_new) place->second.Merge(statistics);
   }
-  workers_.clear();
-  return merged;
+  worker.sites.clear();
+}
+
+std::map<std::string, SiteStatistics> StatisticsTap::Take() {
+  for (Worker& worker : workers_) Flush(worker);
+  return std::move(all_);
 }
 
 }  // namespace w8a8

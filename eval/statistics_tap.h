@@ -12,8 +12,9 @@
 
 namespace w8a8 {
 
-// Watches arms[0]. Each worker fills statistics of its own; Take() merges them, which gives the
-// same values for any split of the images.
+// Watches arms[0]. Each worker fills statistics of its own while it is in one stage and then adds
+// them to those of all: a worker costs the memory of one stage, whatever the number of stages. The
+// values are the same for any split of the images.
 class StatisticsTap final : public Tap {
  public:
   StatisticsTap(const Graph& graph, int workers, uint64_t seed);
@@ -27,11 +28,24 @@ class StatisticsTap final : public Tap {
   std::string LargestText() const;
 
  private:
+  struct Site {
+    int stage = 0;
+    int64_t channels = 0;
+    int64_t tokens = 0;
+  };
+  struct Worker {
+    int stage = 0;
+    std::map<std::string, SiteStatistics> sites;  // of that stage
+  };
+
   void NoteLargest(const std::string& site, const SiteStatistics& statistics);
+  void Flush(Worker& worker);
 
   const uint64_t seed_;
-  std::vector<std::map<std::string, SiteStatistics>> workers_;
-  mutable std::mutex mutex_;  // of the two below
+  std::map<std::string, Site> sites_;
+  std::vector<Worker> workers_;
+  mutable std::mutex mutex_;  // of the three below
+  std::map<std::string, SiteStatistics> all_;
   float largest_ = 0;
   std::string largest_site_;
 };

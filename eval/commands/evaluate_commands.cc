@@ -92,12 +92,13 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
   clock.Stage("open");
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
-  const std::optional<CalibrationStats> stats = ReadStatsFor(options, session, preprocessing);
+  std::optional<CalibrationStats> stats = ReadStatsFor(options, session, preprocessing);
   ComparisonInput input;
   ChooseImages(options, session, input);
   input.stats = stats ? &*stats : nullptr;
   input.points = points;
   input.chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
+  if (stats) stats->DropRows();
   const std::filesystem::path folder = OutputFolder(options, session);
   WarnOfOlderFiles(options, folder);
   clock.Stage("reference");
@@ -157,11 +158,12 @@ CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& 
 // What follows the calibration: the plan, the arms, quantized/ and the report.
 int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
                     const Options& options, const std::filesystem::path& folder,
-                    const CalibrationStats& stats, ImagePlan images,
+                    CalibrationStats stats, ImagePlan images,
                     const std::vector<HealthNote>& reference_notes, RunClock& clock) {
   clock.Stage("plan");
   ComparisonInput input;
   input.chosen = ChoosePlan(session, options, &stats.sites);
+  stats.DropRows();
   CheckExportable(input.chosen.plan);
   const PlanFile plan = ToPlanFile(session, input.chosen.plan);
   WritePlan(folder / "plan.json", plan, KnownSites(session.graph));
@@ -218,7 +220,7 @@ int RunWholeJob(const Options& options) {
   const std::filesystem::path folder = OutputFolder(options, session);
 
   clock.Stage("calibrate");
-  const CalibrationStats stats =
+  CalibrationStats stats =
       Resumable("the calibration was not finished; the same command starts it again.",
                 [&] { return CalibrateOrResume(session, preprocessing, options, folder, images); });
   clock.Stage("reference");
@@ -228,8 +230,8 @@ int RunWholeJob(const Options& options) {
       "the calibration is finished ({}). The same command with --out {} goes on from there.",
       (folder / "stats.h5").string(), folder.string());
   return Resumable(resume, [&] {
-    return CompareAndWrite(session, preprocessing, options, folder, stats, std::move(images),
-                           reference_notes, clock);
+    return CompareAndWrite(session, preprocessing, options, folder, std::move(stats),
+                           std::move(images), reference_notes, clock);
   });
 }
 

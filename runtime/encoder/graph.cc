@@ -207,6 +207,17 @@ std::vector<std::string> Graph::Sites() const {
   return sites;
 }
 
+std::map<std::string, int> Graph::StagesOfSites() const {
+  std::map<std::string, int> found;
+  for (size_t stage = 0; stage < stages.size(); ++stage) {
+    for (int32_t i = stages[stage].first_node; i < stages[stage].last_node; ++i) {
+      const std::string& site = nodes[static_cast<size_t>(i)].site;
+      if (!site.empty()) found[site] = static_cast<int>(stage);
+    }
+  }
+  return found;
+}
+
 void SetGrid(PatchGrid grid, Graph* graph) {
   const EncoderConfig& config = graph->config;
   W8A8_CHECK(config.variable_grid && grid.patches() >= 1 && grid.patches() <= config.patches());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -74,7 +75,8 @@ struct Graph {
   SlotId pooled = kNoSlot;  // [1, width or projection] or kNoSlot
   SlotId logits = kNoSlot;  // [1, classes] or kNoSlot
 
-  std::vector<std::string> Sites() const;  // in node order
+  std::vector<std::string> Sites() const;            // in node order
+  std::map<std::string, int> StagesOfSites() const;  // the stage of each site: its block's, from 1
 };
 
 // "blocks.{i}.attn.qkv" and so on: the only place where site names are made. Never parsed.
