@@ -43,6 +43,9 @@ void SiteErrorTap::OnLinear(LinearEvent& event) {
 }
 
 void SiteErrorTap::OnReference(LinearEvent& event, Worker& worker) {
+  // Of all stages these would be the activations of the whole encoder, 9 GB for InternViT-6B.
+  if (worker.stage != event.stage) worker.reference.clear();
+  worker.stage = event.stage;
   worker.reference[*event.site] = {Flat(event.input), Flat(event.output), event.input.rows};
   for (const size_t run : watched_) {
     const LinearResult forced = event.RunAs(static_cast<int>(run));

@@ -45,7 +45,8 @@ class SiteErrorTap final : public Tap {
     int64_t rows = 0;
   };
   struct Worker {
-    std::map<std::string, Seen> reference;  // of the batch at hand
+    int stage = 0;
+    std::map<std::string, Seen> reference;  // of the batch and stage at hand
     std::map<SiteKey, SiteMeters> meters;
     std::vector<int8_t> codes;
     std::vector<float> scale, values;

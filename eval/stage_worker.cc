@@ -217,6 +217,7 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {
     Event event(*this, batch, node_index);
     event.worker = worker_;
     event.arm = arm;
+    event.stage = batch.stage;
     event.site = &node.site;
     event.images = &batch.images;
     event.rows_per_image = arena_.rows_per_image(node.in);

@@ -9,21 +9,20 @@ namespace w8a8 {
 
 StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed)
     : seed_(seed), workers_(static_cast<size_t>(std::max(1, workers))) {
-  const std::map<std::string, int> stages = graph.StagesOfSites();
   for (const Node& node : graph.nodes) {
     if (node.site.empty()) continue;
     const Slot& input = graph.slots[static_cast<size_t>(node.in)];
-    sites_[node.site] = {stages.at(node.site), input.cols, input.rows};
+    extents_[node.site] = {input.cols, input.rows};
   }
 }
 
 void StatisticsTap::OnLinear(LinearEvent& event) {
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
-  const Site& site = sites_.at(*event.site);
-  if (site.stage != worker.stage) Flush(worker);
-  worker.stage = site.stage;
+  if (event.stage != worker.stage) Flush(worker);
+  worker.stage = event.stage;
+  const Extent& extent = extents_.at(*event.site);
   SiteStatistics& statistics =
-      worker.sites.try_emplace(*event.site, site.channels, site.tokens).first->second;
+      worker.sites.try_emplace(*event.site, extent.channels, extent.tokens).first->second;
   for (size_t i = 0; i < event.images->size(); ++i) {
     const ImageId& image = (*event.images)[i];
     const RowKeys keys(seed_, image.sha256, image.view * event.rows_per_image);

@@ -28,8 +28,7 @@ class StatisticsTap final : public Tap {
   std::string LargestText() const;
 
  private:
-  struct Site {
-    int stage = 0;
+  struct Extent {
     int64_t channels = 0;
     int64_t tokens = 0;
   };
@@ -42,7 +41,7 @@ class StatisticsTap final : public Tap {
   void Flush(Worker& worker);
 
   const uint64_t seed_;
-  std::map<std::string, Site> sites_;
+  std::map<std::string, Extent> extents_;  // by site
   std::vector<Worker> workers_;
   mutable std::mutex mutex_;  // of the three below
   std::map<std::string, SiteStatistics> all_;

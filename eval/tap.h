@@ -40,6 +40,7 @@ class LinearEvent {
 
   int worker = 0;
   int arm = 0;
+  int stage = 0;
   const std::string* site = nullptr;
   const std::vector<ImageId>* images = nullptr;
   int64_t rows_per_image = 0;
