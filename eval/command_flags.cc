@@ -151,7 +151,9 @@ void AddEvaluation(CLI::App& app, Options& o) {
       "Images to judge on; without it the whole job keeps a part of --images for that, the other "
       "commands judge on all of --images");
   AddText(app, "--labels", o.labels, "FILE",
-          "TSV with a header: file name, and accepted class indices");
+          "TSV with a header: file name first, comma-separated class indices in the column "
+          "'accepted' or "
+          "the third");
   AddText(app, "--classes", o.classes, "FILE",
           "Class embeddings (safetensors: class_embeddings [classes, width], metadata classes: a "
           "JSON list of names): zero-shot top-1 by cosine of the pooled output; class sub-folders "

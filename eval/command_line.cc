@@ -81,13 +81,13 @@ void AddCommands(CLI::App& app, Options& o) {
   AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddResidual, AddSweep});
   AddGroups(*c, o, {AddEvaluation});
   AddText(*c, "--stats", o.stats, "FILE", "stats.h5 of calibrate");
-  AddOut(*c, o, "DIR", "A folder for the report");
+  AddOut(*c, o, "DIR", "A folder for the report (default ./w8a8-<model name>)");
 
   c = AddCommand(app, o, "compare", "fp16, fake, emulated and int8 under one plan, on --images");
   AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm});
   AddGroups(*c, o, {AddEvaluation});
   AddText(*c, "--stats", o.stats, "FILE", "stats.h5 of calibrate");
-  AddOut(*c, o, "DIR", "A folder for the report");
+  AddOut(*c, o, "DIR", "A folder for the report (default ./w8a8-<model name>)");
 
   c = AddCommand(app, o, "quantize", "Write the quantized/ folder of a model under a plan");
   AddGroups(*c, o, {AddModel, AddArm});
@@ -144,7 +144,7 @@ std::string Suggestion(const CLI::App& app) {
 // CLI11's messages for unknown flags and missing values, in this tool's form.
 [[noreturn]] void Refuse(const CLI::App& app, const CLI::ParseError& error) {
   FailUsage(
-      "{}{}\n       w8a8-calib --help lists the flags; w8a8-calib COMMAND --help those of one "
+      "{}.{}\n       w8a8-calib --help lists the flags; w8a8-calib COMMAND --help those of one "
       "command.",
       error.what(), Suggestion(app));
 }

@@ -63,7 +63,6 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
   context.evaluated_on = input.evaluated_on;
   context.plan_sha256 =
       PlanSha256(ToPlanFile(session, input.chosen.plan), KnownSites(session.graph));
-  context.has_labels = !input.task.accepted.empty() || input.task.classes;
   if (options.min_agreement) context.thresholds.min_agreement = *options.min_agreement;
   context.seed = options.seed;
   context.skipped = SkippedFiles(input.skipped, images.skipped());

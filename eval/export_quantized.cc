@@ -262,7 +262,9 @@ void CheckExportable(const Plan& plan) {
   if (!clipped.empty()) {
     Fail(
         "export: compressed-tensors has no clip range for dynamic inputs: a target would quantize "
-        "{} by the whole range of each token instead. Plan them without a clip, or per-tensor.",
+        "{} by the whole range of each token instead. Plan them without a clip, or per-tensor; "
+        "compare and sweep measure "
+        "such plans without exporting them.",
         FirstOf(clipped));
   }
   if (!smoothed.empty()) {

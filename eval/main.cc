@@ -8,6 +8,7 @@
 #include "eval/command_line.h"
 #include "eval/commands/commands.h"
 #include "eval/demo_data.h"
+#include "eval/output_folder.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 
@@ -17,6 +18,7 @@ namespace {
 int Run(int argc, char** argv) {
   const std::optional<Options> options = ParseCommandLine(argc, argv);
   if (!options) return 0;
+  CheckOutIsNoInput(*options);
   for (const Command& command : Commands()) {
     if (options->command == command.name) return command.run(WithDemo(*options));
   }

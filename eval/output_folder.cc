@@ -2,6 +2,7 @@
 
 #include <cctype>
 #include <system_error>
+#include <vector>
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
@@ -37,6 +38,19 @@ std::string ReadMarker(const std::filesystem::path& folder) {
 
 void WriteMarker(const std::filesystem::path& folder, const std::string& lines) {
   WriteFileAtomically(folder / kMarker, kMarkerLine + lines);
+}
+
+void CheckOutIsNoInput(const Options& options) {
+  if (options.out.empty() || options.command == "report") return;  // which renews its own folder
+  std::vector<std::string> read = {
+      options.images, options.eval_images, options.labels, options.classes, options.model,
+      options.plan,   options.in,          options.stats,  options.pixels,  options.embeds};
+  read.insert(read.end(), options.inputs.begin(), options.inputs.end());
+  for (const std::string& input : read) {
+    std::error_code ignored;  // an --out that does not exist yet is no input
+    if (input.empty() || !std::filesystem::equivalent(input, options.out, ignored)) continue;
+    FailUsage("--out {}: is the input; it would be overwritten.", options.out);
+  }
 }
 
 std::filesystem::path DefaultOutputFolder(const std::string& model_name) {

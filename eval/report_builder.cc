@@ -193,6 +193,17 @@ void AddClipRangeCost(Report& report) {
   }
 }
 
+void AddPartlyLabelled(const Evaluation& evaluation, Report& report) {
+  if (evaluation.outputs.tasks.empty()) return;
+  const TaskAccuracy accuracy = evaluation.outputs.tasks.begin()->second.Result();
+  if (accuracy.labelled == 0 || accuracy.labelled == accuracy.images) return;
+  report.health.push_back(
+      {.level = "note",
+       .site = "",
+       .text = fmt::format("top-1 is over the {} of {} images that have a label.",
+                           accuracy.labelled, accuracy.images)});
+}
+
 }  // namespace
 
 uint64_t WeightBytes(const Graph& graph, const Plan& plan) {
@@ -229,11 +240,15 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
     }
     if (row.chosen && run.precision == Precision::kInt8) {
       report.verdict =
-          JudgeArm(arm, context.thresholds,
-                   {context.evaluation_images, context.evaluated_on, context.has_labels});
+          JudgeArm(arm, context.thresholds, {context.evaluation_images, context.evaluated_on});
     }
     report.arms.push_back(std::move(arm));
   }
+  if (plan.sites.empty()) {
+    report.verdict.ship = "undecided";
+    report.verdict.text = "nothing to judge: the plan leaves every site in FP16.";
+  }
+  AddPartlyLabelled(evaluation, report);
   report.sites = BuildSites(session, evaluation);
   report.checks = BuildChecks(session, evaluation);
   report.skipped_images = context.skipped;

@@ -40,7 +40,7 @@ std::string FewImages(uint64_t images) {
 Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, const Judged& judged) {
   Verdict verdict;
   verdict.arm = arm.name;
-  if (judged.has_labels && arm.agreement) {
+  if (arm.agreement) {
     verdict.ship = Decide(*arm.agreement, thresholds.min_agreement);
     verdict.text = fmt::format(
         "{}: {} has the reference's top-1 on {:.1f} % of the images (95 % interval {:.1f} to "

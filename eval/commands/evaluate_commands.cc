@@ -13,6 +13,7 @@
 #include "eval/thresholds.h"
 #include "eval/verdict.h"
 #include "reports/report_files.h"
+#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 
@@ -155,6 +156,26 @@ CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& 
   return stats;
 }
 
+// Writes the plan of this run. Another one that stands there is kept: it may have been written by
+// hand, and --plan is how to use it.
+void ReplacePlan(const Session& session, const Options& options, const Plan& plan,
+                 const std::filesystem::path& path) {
+  const std::string text = PlanText(ToPlanFile(session, plan), KnownSites(session.graph));
+  std::error_code ignored;
+  const bool given =
+      !options.plan.empty() && std::filesystem::equivalent(options.plan, path, ignored);
+  if (std::filesystem::exists(path) && !given && ReadFile(path) != text) {
+    const std::filesystem::path old = path.parent_path() / "plan.old.json";
+    std::filesystem::rename(path, old);
+    if (!options.quiet) {
+      fmt::print(stderr,
+                 "warning: {} was another plan; it is now {}. --plan uses a plan that is there.\n",
+                 path.string(), old.string());
+    }
+  }
+  WriteFileAtomically(path, text);
+}
+
 // What follows the calibration: the plan, the arms, quantized/ and the report.
 int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
                     const Options& options, const std::filesystem::path& folder,
@@ -165,8 +186,7 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   input.chosen = ChoosePlan(session, options, &stats.sites);
   stats.DropRows();
   CheckExportable(input.chosen.plan);
-  const PlanFile plan = ToPlanFile(session, input.chosen.plan);
-  WritePlan(folder / "plan.json", plan, KnownSites(session.graph));
+  ReplacePlan(session, options, input.chosen.plan, folder / "plan.json");
 
   input.evaluation = std::move(images.evaluation);
   input.task = std::move(images.task);
@@ -227,8 +247,11 @@ int RunWholeJob(const Options& options) {
   const std::vector<HealthNote> reference_notes =
       WarnOfReference(session, preprocessing, options, images.calibration);
   const std::string resume = fmt::format(
-      "the calibration is finished ({}). The same command with --out {} goes on from there.",
-      (folder / "stats.h5").string(), folder.string());
+      "the calibration is finished ({}). The same command with --out {} goes on from there.{}",
+      (folder / "stats.h5").string(), folder.string(),
+      std::filesystem::exists(folder / "report.json")
+          ? " The report and the weights in that folder are still those of an earlier run."
+          : "");
   return Resumable(resume, [&] {
     return CompareAndWrite(session, preprocessing, options, folder, std::move(stats),
                            std::move(images), reference_notes, clock);

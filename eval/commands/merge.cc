@@ -12,7 +12,7 @@ namespace w8a8 {
 
 int RunMerge(const Options& options) {
   if (options.inputs.size() < 2) {
-    FailUsage("merge: {} file given; it takes two or more stats files: merge A.h5 B.h5 --out C.h5.",
+    FailUsage("merge: {} given; it takes two or more stats files: merge A.h5 B.h5 --out C.h5.",
               options.inputs.size());
   }
   if (options.out.empty()) FailUsage("merge: --out FILE is missing.");

@@ -124,7 +124,8 @@ int RunDemo(const Options& options) {
   PrepareOutputFolder(folder);
   if (!options.random) {
     CopyDemo(folder);
-    Say(options, options.out, "the demo's model/, class_embeddings.safetensors and images/");
+    Say(options, options.out,
+        "the demo's model/, class_embeddings.safetensors, images/calib and images/eval");
     return 0;
   }
   WriteHashCheckpoint(folder / "model", DemoConfig(), Dtype::kF16, options.seed, kDemoOutliers);

@@ -5,7 +5,11 @@
 #include <gtest/gtest.h>
 
 #include "eval/commands/commands.h"
+#include "eval/output_folder.h"
+#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "tests/support/environment.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
@@ -57,6 +61,20 @@ TEST(CommandLine, SuggestsTheNearestNameForOneThatItDoesNotKnow) {
   says({"calibrat"}, "Did you mean 'calibrate'?");
   says({"encode", "--precison", "int8"}, "Did you mean '--precision'?");
   EXPECT_EQ(Refusal({"--frobnicate", "1"}).find("Did you mean"), std::string::npos);
+}
+
+TEST(CommandLine, RefusesToWriteOverWhatItReads) {
+  const std::filesystem::path file = ScratchFolder("out_is_input") / "a.h5";
+  WriteFileAtomically(file, "x");
+  const std::string name = file.string();
+  CheckOutIsNoInput(Parse({"calibrate", "--images", "photos", "--out", name.c_str()}));
+  for (const char* flag : {"--images", "--stats", "--model"}) {
+    const char* command = std::string_view(flag) == "--stats" ? "plan" : "calibrate";
+    const Options options = Parse({command, flag, name.c_str(), "--out", name.c_str()});
+    EXPECT_TRUE(Contains(ErrorOf([&] { CheckOutIsNoInput(options); }), "would be overwritten"));
+  }
+  const Options merge = Parse({"merge", name.c_str(), "b.h5", "--out", name.c_str()});
+  EXPECT_THROW(CheckOutIsNoInput(merge), UsageError);
 }
 
 TEST(CommandLine, RoundsANumberOnceToBinary32) {

@@ -164,6 +164,28 @@ TEST_F(WholeJob, ComparesAQuantizedFolderAndSaysWhatItsReferenceIs) {
   EXPECT_TRUE(Contains(report["health"].dump(), "this checkpoint is INT8 already"));
 }
 
+TEST_F(WholeJob, KeepsAPlanThatWasWrittenByHandWhenItWritesItsOwn) {
+  ASSERT_EQ(RunWholeJob(JobOptions("kept")), 0);
+  const fs::path plan = folder_ / "kept/plan.json";
+  const std::string own = ReadFile(plan);
+  WriteFileAtomically(plan, "by hand");
+  ASSERT_EQ(RunWholeJob(JobOptions("kept")), 0);
+  EXPECT_EQ(ReadFile(plan), own);
+  EXPECT_EQ(ReadFile(folder_ / "kept/plan.old.json"), "by hand");
+}
+
+TEST_F(WholeJob, DoesNotJudgeAPlanThatLeavesEverySiteInFp16) {
+  const fs::path plan = folder_ / "nothing.json";
+  WriteFileAtomically(plan, R"({"version": 1, "sites": {}})");
+  Options compare = JobOptions("nothing");
+  compare.command = "compare";
+  compare.plan = plan;
+  EXPECT_EQ(RunCompare(compare), 0);
+  const nlohmann::json verdict = Json("nothing/report.json")["verdict"];
+  EXPECT_EQ(verdict["ship"], "undecided");
+  EXPECT_TRUE(Contains(verdict["text"].get<std::string>(), "nothing to judge"));
+}
+
 TEST_F(WholeJob, RefusesAFolderThatItDidNotWriteAndLeavesItAlone) {
   const fs::path foreign = folder_ / "foreign";
   fs::create_directories(foreign);

@@ -7,10 +7,9 @@
 namespace w8a8::test {
 namespace {
 
-const Judged kLabelled{.images = 240, .on = "judged on held-out images", .has_labels = true};
-const Judged kUnlabelled{.images = 240, .on = "judged on held-out images", .has_labels = false};
+const Judged kJudged{.images = 240, .on = "judged on held-out images"};
 
-ArmReport ArmWith(Estimate agreement, Estimate cosine_p1) {
+ArmReport ArmWith(std::optional<Estimate> agreement, Estimate cosine_p1) {
   ArmReport arm;
   arm.name = "int8/plan";
   arm.precision = "int8";
@@ -20,27 +19,27 @@ ArmReport ArmWith(Estimate agreement, Estimate cosine_p1) {
 }
 
 std::string ShipByAgreement(Estimate agreement) {
-  return JudgeArm(ArmWith(agreement, {0.5, 0.5, 0.5}), {}, kLabelled).ship;
+  return JudgeArm(ArmWith(agreement, {0.5, 0.5, 0.5}), {}, kJudged).ship;
 }
 
 std::string ShipByCosine(Estimate cosine_p1) {
-  return JudgeArm(ArmWith({0.5, 0.5, 0.5}, cosine_p1), {}, kUnlabelled).ship;
+  return JudgeArm(ArmWith(std::nullopt, cosine_p1), {}, kJudged).ship;
 }
 
-TEST(Verdict, FollowsTheBoundsOfTheAgreementWhereThereAreLabels) {
+TEST(Verdict, FollowsTheBoundsOfTheAgreementWhereThereAreClasses) {
   EXPECT_EQ(ShipByAgreement({0.99, 0.98, 1.0}), "yes");
   EXPECT_EQ(ShipByAgreement({0.99, 0.97, 1.0}), "undecided");
   EXPECT_EQ(ShipByAgreement({0.95, 0.93, 0.97}), "no");
 }
 
-TEST(Verdict, FollowsTheBoundsOfTheCosineWhereThereAreNoLabels) {
+TEST(Verdict, FollowsTheBoundsOfTheCosineWhereThereAreNoClasses) {
   EXPECT_EQ(ShipByCosine({0.995, 0.99, 0.999}), "yes");
   EXPECT_EQ(ShipByCosine({0.995, 0.98, 0.999}), "undecided");
   EXPECT_EQ(ShipByCosine({0.9, 0.8, 0.98}), "no");
 }
 
 TEST(Verdict, PrintsThresholdIntervalAndImages) {
-  const Verdict verdict = JudgeArm(ArmWith({0.995, 0.981, 0.999}, {}), {}, kLabelled);
+  const Verdict verdict = JudgeArm(ArmWith(Estimate{0.995, 0.981, 0.999}, {}), {}, kJudged);
   EXPECT_EQ(verdict.arm, "int8/plan");
   EXPECT_EQ(verdict.text,
             "INT8 can ship: int8/plan has the reference's top-1 on 99.5 % of the images (95 % "
@@ -48,8 +47,8 @@ TEST(Verdict, PrintsThresholdIntervalAndImages) {
 }
 
 TEST(Verdict, SaysOnHowFewImagesAPercentileStands) {
-  const ArmReport arm = ArmWith({}, {0.995, 0.99, 0.999});
-  Judged judged = kUnlabelled;
+  const ArmReport arm = ArmWith(std::nullopt, {0.995, 0.99, 0.999});
+  Judged judged = kJudged;
   EXPECT_FALSE(Contains(JudgeArm(arm, {}, judged).text, "as far as"));
   judged.images = 8;
   EXPECT_TRUE(Contains(JudgeArm(arm, {}, judged).text, "as far as 8 images can tell"));
@@ -59,12 +58,12 @@ TEST(Verdict, SaysOnHowFewImagesAPercentileStands) {
 
 TEST(Verdict, IsUndecidedWithoutAnyImage) {
   const Verdict verdict =
-      JudgeArm(ArmWith({}, {kUndefined, kUndefined, kUndefined}), {}, kUnlabelled);
+      JudgeArm(ArmWith(std::nullopt, {kUndefined, kUndefined, kUndefined}), {}, kJudged);
   EXPECT_EQ(verdict.ship, "undecided");
 }
 
 TEST(Verdict, IsNoWhereAThresholdWasMissed) {
-  Verdict verdict = JudgeArm(ArmWith({1, 0.99, 1}, {}), {}, kLabelled);
+  Verdict verdict = JudgeArm(ArmWith(Estimate{1, 0.99, 1}, {}), {}, kJudged);
   ASSERT_EQ(verdict.ship, "yes");
   Overrule("below threshold: pooled SQNR of int8/plan is 20 dB", verdict);
   EXPECT_EQ(verdict.ship, "no");

@@ -224,7 +224,6 @@ TEST(Encode, RefusesCommandLinesThatContradictThemselves) {
                        "static scales come from calibration"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.precision.reset(); }), "--precision is missing"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.images = "x"; }), "one of --images"));
-  EXPECT_TRUE(Contains(Refusal([](Options& o) { o.out = o.pixels; }), "would be overwritten"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.pixels = ""; }), "one of --images"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.weight_bits = 4; }), "--weight-bits 4"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.fake_given = true; }), "--fake"));
