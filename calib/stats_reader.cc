@@ -10,13 +10,21 @@ constexpr uint64_t kVersion = 1;
 constexpr int64_t kMostSampledRows = int64_t{1} << 20;
 constexpr const char* kWayOut = "The file is damaged or was changed; calibrate again.";
 
+constexpr uint64_t kMostImages = uint64_t{1} << 24;
+constexpr int64_t kMostChannelsOrTokens = int64_t{1} << 20;
+
 bool IsSha256(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
 std::vector<ImageEntry> ReadImages(const Hdf5InputFile& file) {
   const std::string path = file.path().string();
-  const auto count = static_cast<int64_t>(file.UnsignedAttribute("/", "images"));
+  const uint64_t images_told = file.UnsignedAttribute("/", "images");
+  if (images_told > kMostImages) {
+    Fail("{}: claims {} images, more than the {} that are supported. {}", path, images_told,
+         kMostImages, kWayOut);
+  }
+  const auto count = static_cast<int64_t>(images_told);
   const std::vector<std::string> sha256s = file.ReadStrings("/images/sha256", count);
   const std::vector<std::string> names = file.ReadStrings("/images/name", count);
   std::vector<ImageEntry> images;
@@ -72,7 +80,7 @@ std::vector<Int128> FromWordPairs(const std::vector<uint64_t>& words) {
 
 int64_t LengthOf(const Hdf5InputFile& file, const std::string& dataset) {
   const Hdf5Shape shape = file.ShapeOf(dataset);
-  if (shape.size() != 1 || shape[0] < 1 || shape[0] > int64_t{1} << 24) {
+  if (shape.size() != 1 || shape[0] < 1 || shape[0] > kMostChannelsOrTokens) {
     Fail("{}: '{}' has an impossible shape. {}", file.path().string(), dataset, kWayOut);
   }
   return shape[0];

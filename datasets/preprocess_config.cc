@@ -7,6 +7,7 @@
 #include "datasets/preprocess_readers.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_depth.h"
 #include "runtime/base/sha256.h"
 
 namespace w8a8 {
@@ -17,7 +18,9 @@ using Json = nlohmann::json;
 
 std::optional<Json> ReadObject(const fs::path& path) {
   if (!fs::exists(path)) return std::nullopt;
-  Json json = Json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
+  const std::string text = ReadFile(path);
+  CheckJsonDepth(text, path.string());
+  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) Fail("{}: not a JSON object", path.string());
   return json;
 }
@@ -60,6 +63,22 @@ void CheckFixedSize(const PreprocessConfig& config) {
       "fixed size. Set \"size\": {{\"height\": H, \"width\": W}} or a crop_size.",
       config.source_file.string(), config.processor,
       config.resize_rule == ResizeRule::kNone ? "no resize" : "the shortest edge is resized");
+}
+
+// Each side is bounded where it is read; together they could still ask for gigabytes an image.
+void CheckPixels(const PreprocessConfig& config) {
+  constexpr int64_t kMostPixels = int64_t{1} << 24;
+  int64_t pixels = int64_t{config.budget.patch} * config.budget.patch * config.budget.max_patches;
+  if (!config.variable_size()) {
+    const ImageSize size = config.OutputSize();
+    pixels = int64_t{size.width} * size.height * (config.tiling ? config.tiling->MaxViews() : 1);
+  }
+  if (pixels <= kMostPixels) return;
+  Fail(
+      "{}: {} asks for {} pixels of one image in all its views; at most {} are supported. Lower "
+      "its "
+      "size, patches or tiles.",
+      config.source_file.string(), config.processor, pixels, kMostPixels);
 }
 
 void UseTorchvision(PreprocessConfig& config) {
@@ -122,6 +141,7 @@ PreprocessConfig ReadPreprocessConfig(const fs::path& model_folder, Resampler re
   const std::optional<Json> model = ReadObject(model_folder / "config.json");
   if (config->left_out.empty() && model) config->left_out = OwnViews(*model);
   CheckFixedSize(*config);
+  CheckPixels(*config);
   config->resampler = resampler;
   if (resampler == Resampler::kTorchvision) UseTorchvision(*config);
   return *config;

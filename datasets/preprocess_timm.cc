@@ -47,7 +47,15 @@ void SetResizeAndCrop(const Json& cfg, const std::string& where, PreprocessConfi
   if (!(crop_share > 0 && crop_share <= 1)) {
     Fail("{}.crop_pct = {}; expected a share in (0, 1]", where, crop_share);
   }
-  const auto enlarged = [&](int side) { return static_cast<int>(std::floor(side / crop_share)); };
+  const auto enlarged = [&](int side) {
+    constexpr double kLargest = 32768;
+    const double larger = std::floor(side / crop_share);
+    if (larger > kLargest) {
+      Fail("{}.crop_pct = {}: enlarges {} pixels to {}; at most {} are supported", where,
+           crop_share, side, larger, kLargest);
+    }
+    return static_cast<int>(larger);
+  };
   config.crop = input;
 
   const std::string mode = TextOr(cfg, "crop_mode", "center", where);

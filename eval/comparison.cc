@@ -152,9 +152,11 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
     evaluation = Evaluate(session, std::move(experiment), images, input.task, runner, &running);
   }
   if (evaluation.run.images == 0) {
-    Fail("not one of the {} evaluation images could be read; the first: {}: {}.",
-         input.evaluation.size(), images.skipped().empty() ? "" : images.skipped().front().file,
-         images.skipped().empty() ? "" : images.skipped().front().reason);
+    std::vector<SkippedImage> unread = input.skipped;
+    unread.insert(unread.end(), images.skipped().begin(), images.skipped().end());
+    if (unread.empty()) Fail("there is no image to judge on: the folder or list holds none.");
+    Fail("not one of the {} evaluation images could be read; the first: {}: {}.", unread.size(),
+         unread.front().file, unread.front().reason);
   }
   ThrowIfInterrupted();
   clock.Stage("report");

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "eval/command_line.h"
@@ -44,6 +45,9 @@ int main(int argc, char** argv) {
     return 2;
   } catch (const w8a8::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  } catch (const std::filesystem::filesystem_error& error) {
+    std::fprintf(stderr, "error: %s: %s.\n", error.path1().c_str(), error.code().message().c_str());
     return 1;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "error: out of memory. Lower --memory, --batch or --threads.\n");

@@ -96,6 +96,10 @@ std::string ReadFile(const std::filesystem::path& path, size_t max_bytes) {
   if (std::filesystem::is_directory(path, ignored)) {
     Fail("{}: is a folder, not a file.", path.string());
   }
+  // Opening a pipe that nobody writes would wait for ever.
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
+    Fail("{}: is a pipe, socket or device; a regular file is needed.", path.string());
+  }
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   if (!file) Fail("{}: cannot be opened for reading: {}.", path.string(), std::strerror(errno));

@@ -53,16 +53,21 @@ void KeepBlocks(const JsonFields& whole, const Consumer& consumer, int64_t layer
                   consumer.model_type, kept, stored, consumer.field, layer));
 }
 
+// Whatever the tower makes of its tokens on its own, the model around it does not read.
+void ReadTokensOnly(EncoderConfig* config) {
+  config->pool = PoolKind::kNone;
+  config->pool_norm = false;
+  config->projection = 0;
+  config->classes = 0;
+}
+
 void ApplySelectedLayer(const JsonFields& whole, const Consumer& consumer, EncoderConfig* config) {
   if (whole.Has(consumer.field) && whole.raw().at(consumer.field).is_array()) {
     Fail("{}: '{}' is a list; features of several layers are not supported.", whole.file().string(),
          consumer.field);
   }
   const int64_t layer = whole.Int(consumer.field, consumer.fallback, -kMaxBlocks, kMaxBlocks);
-  config->pool = PoolKind::kNone;
-  config->pool_norm = false;
-  config->projection = 0;
-  config->classes = 0;
+  ReadTokensOnly(config);
   if (layer == -1 && consumer.last_is_normed) {
     config->notes.push_back(
         fmt::format("'{}' reads the tokens {}", consumer.model_type,
@@ -85,7 +90,7 @@ void ApplyConsumer(const JsonFields& whole, const std::string& model_type, Encod
     if (consumer.model_type == model_type) return ApplySelectedLayer(whole, consumer, config);
   }
   if (std::count(kReadNormedTokens.begin(), kReadNormedTokens.end(), model_type) == 0) return;
-  config->pool = PoolKind::kNone;
+  ReadTokensOnly(config);
   config->notes.push_back(fmt::format("'{}' reads the tokens behind the final norm", model_type));
 }
 

@@ -46,11 +46,12 @@ class GraphBuilder {
     return static_cast<SlotId>(graph_.slots.size() - 1);
   }
 
-  // Pooled rows are one for each image, whatever the number of its tokens.
+  // Pooled rows are one for each image, whatever the number of its tokens; where no image has more
+  // than one token, the two are the same.
   void MarkTokenSlots() {
     const int64_t tokens = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
-    W8A8_CHECK(tokens > 1 && graph_.config.channels != tokens);
     for (Slot& slot : graph_.slots) slot.per_token = slot.rows == tokens;
+    if (!from_embeds_) graph_.slots[static_cast<size_t>(graph_.pixels)].per_token = false;
   }
 
   Node& Add(NodeKind kind, std::string weight, SlotId in, SlotId out) {

@@ -6,6 +6,7 @@
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_depth.h"
 
 namespace w8a8 {
 
@@ -13,6 +14,7 @@ using nlohmann::json;
 
 json ReadJsonObject(const std::filesystem::path& path) {
   const std::string text = ReadFile(path);
+  CheckJsonDepth(text, path.string());
   try {
     json parsed = json::parse(text);
     if (!parsed.is_object()) Fail("{}: expected a JSON object at the top level.", path.string());

@@ -122,6 +122,8 @@ TEST(ReadFile, IsBoundedAndSaysWhatIsWrong) {
   EXPECT_TRUE(test::Contains(test::ErrorOf([&] { ReadFile(folder); }), "is a folder"));
   EXPECT_TRUE(test::Contains(test::ErrorOf([&] { ReadFile(folder / "missing"); }),
                              "No such file or directory"));
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_TRUE(test::Contains(test::ErrorOf([&] { ReadFile(folder / "pipe"); }), "is a pipe"));
 }
 
 }  // namespace

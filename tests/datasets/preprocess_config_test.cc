@@ -148,6 +148,17 @@ TEST(PreprocessConfig, OtherTilingsShowTheWholeImageAndSaySo) {
             std::string::npos);
 }
 
+TEST(PreprocessConfig, RefusesSizesThatTogetherAskForGigabytesAnImage) {
+  EXPECT_REFUSED(R"({"image_processor_type": "Idefics3ImageProcessor",
+                     "max_image_size": {"longest_edge": 8192}})",
+                 "67108864 pixels of one image");
+  EXPECT_REFUSED(R"({"image_processor_type": "Siglip2ImageProcessor", "patch_size": 64,
+                     "max_num_patches": 8192})",
+                 "33554432 pixels of one image");
+  EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 1e-300}})",
+                 "at most 32768 are supported");
+}
+
 TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
   EXPECT_REFUSED(R"({"image_processor_type": "LlavaImageProcessor", "do_pad": true})",
                  "do_pad: true");

@@ -121,6 +121,19 @@ TEST(VisionLanguageModel, ThoseThatReadNormedTokensKeepTheNormAndDropThePoolingH
   }
 }
 
+TEST(VisionLanguageModel, OfAnyTowerOnlyTheTokensAreRead) {
+  for (const char* type : {"paligemma", "gemma3", "llava_onevision"}) {
+    for (const char* tower :
+         {R"("clip_vision_model", "architectures": ["CLIPVisionModelWithProjection"])",
+          R"("vit", "architectures": ["ViTForImageClassification"])"}) {
+      const EncoderConfig config = Read(std::string(R"({"model_type": ")") + type +
+                                        R"(", "vision_config": {"model_type": )" + tower + "}}");
+      EXPECT_TRUE(config.pool == PoolKind::kNone && !config.pool_norm) << type << tower;
+      EXPECT_TRUE(config.projection == 0 && config.classes == 0) << type << tower;
+    }
+  }
+}
+
 TEST(VisionLanguageModel, TheSelectedLayerIsTheLastBlockAndItsOutputIsNotNormed) {
   const EncoderConfig onevision = ReadInside("llava_onevision", "siglip_vision_model");
   EXPECT_EQ(onevision.blocks, 4);

@@ -192,5 +192,23 @@ TEST(Graph, OnlyTheStreamIsWideWithABinary32Residual) {
   }
 }
 
+// As many tokens as there are pooled rows (1) or channels (3): what the slots must not be told
+// apart by.
+TEST(Graph, OfAVariableGridKnowsItsTokenSlotsForAnyNumberOfTokens) {
+  for (const int64_t tokens : {1, 3, 4, 256}) {
+    EncoderConfig config = TinySiglip();
+    config.family = "siglip2";
+    config.variable_grid = true;
+    SetMaxPatches(tokens, &config);
+    ASSERT_EQ(config.tokens(), tokens);
+    const Graph pixels = BuildGraph(config);
+    EXPECT_TRUE(pixels.slots[static_cast<size_t>(pixels.stream)].per_token) << tokens;
+    EXPECT_FALSE(pixels.slots[static_cast<size_t>(pixels.pixels)].per_token) << tokens;
+    if (tokens > 1) {
+      EXPECT_FALSE(pixels.slots[static_cast<size_t>(pixels.pooled)].per_token);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace w8a8::test
