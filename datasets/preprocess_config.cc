@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/preprocess_readers.h"
-#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_depth.h"
 #include "runtime/base/sha256.h"
@@ -18,9 +17,7 @@ using Json = nlohmann::json;
 
 std::optional<Json> ReadObject(const fs::path& path) {
   if (!fs::exists(path)) return std::nullopt;
-  const std::string text = ReadFile(path);
-  CheckJsonDepth(text, path.string());
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Json json = Json::parse(ReadJsonText(path), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) Fail("{}: not a JSON object", path.string());
   return json;
 }
@@ -76,8 +73,7 @@ void CheckPixels(const PreprocessConfig& config) {
   if (pixels <= kMostPixels) return;
   Fail(
       "{}: {} asks for {} pixels of one image in all its views; at most {} are supported. Lower "
-      "its "
-      "size, patches or tiles.",
+      "its size, patches or tiles.",
       config.source_file.string(), config.processor, pixels, kMostPixels);
 }
 

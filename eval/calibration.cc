@@ -84,8 +84,7 @@ void CheckStatsFit(const StatsHeader& header, const std::string& file, const Ses
   if (header.residual != residual) {
     Fail(
         "{}: statistics of a reference with --residual {}, but --residual is {} here. Give the "
-        "same, "
-        "or calibrate again.",
+        "same, or calibrate again.",
         file, header.residual, residual);
   }
 }
@@ -118,8 +117,7 @@ ChosenPlan ChoosePlan(const Session& session, const Options& options,
     FailUsage(
         "--granularity per-tensor: static scales come from calibration; give --plan FILE, or "
         "make one with: w8a8-calib plan --model DIR --stats stats.h5 --granularity per-tensor "
-        "--out "
-        "plan.json.");
+        "--out plan.json.");
   }
   TensorPlan made = options.clip_range ? PerTensorPlan(sites, *statistics, *options.clip_range)
                                        : BestTensorPlan(session, *statistics, options);

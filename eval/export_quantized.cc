@@ -18,6 +18,7 @@
 #include "reports/hdf5_file.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_depth.h"
 #include "runtime/base/names.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/checkpoint.h"
@@ -197,12 +198,12 @@ void KeepSelectedLayer(const fs::path& model_folder, nlohmann::ordered_json* con
   const fs::path whole = fs::weakly_canonical(model_folder);
   const fs::path around = whole.parent_path() / "config.json";
   if (whole.filename() != kTowerFolder || !fs::exists(around)) return;
-  const auto parsed = nlohmann::ordered_json::parse(ReadFile(around));
+  const auto parsed = nlohmann::ordered_json::parse(ReadJsonText(around));
   if (parsed.contains(kField)) (*config)[kField] = parsed[kField];
 }
 
 void WriteConfig(const fs::path& from, const fs::path& to, const QuantizedStems& stems) {
-  nlohmann::ordered_json config = nlohmann::ordered_json::parse(ReadFile(from));
+  nlohmann::ordered_json config = nlohmann::ordered_json::parse(ReadJsonText(from));
   KeepSelectedLayer(from.parent_path(), &config);
   config.erase("quantization_config");
   if (!stems.by_input.empty()) config["quantization_config"] = QuantizationConfig(stems);
@@ -263,8 +264,7 @@ void CheckExportable(const Plan& plan) {
     Fail(
         "export: compressed-tensors has no clip range for dynamic inputs: a target would quantize "
         "{} by the whole range of each token instead. Plan them without a clip, or per-tensor; "
-        "compare and sweep measure "
-        "such plans without exporting them.",
+        "compare and sweep measure such plans without exporting them.",
         FirstOf(clipped));
   }
   if (!smoothed.empty()) {

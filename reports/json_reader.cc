@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "reports/json_writer.h"
-#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_depth.h"
 
@@ -203,9 +202,8 @@ LatencyFigures ReadLatency(const Member& member) {
 }
 
 Json ParseFile(const std::filesystem::path& path) {
-  const std::string text = ReadFile(path, kMaxReportBytes);
-  CheckJsonDepth(text, path.string());
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json json =
+      Json::parse(ReadJsonText(path, kMaxReportBytes), nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded() || !json.is_object()) {
     Fail("{}: is not a JSON object; it may be cut short.", path.string());
   }

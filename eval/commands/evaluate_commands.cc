@@ -77,7 +77,7 @@ int Finish(const Options& options, const std::filesystem::path& folder, Comparis
 // A comparison writes only a report; what a whole job left beside it is another plan's.
 void WarnOfOlderFiles(const Options& options, const std::filesystem::path& folder) {
   std::string older;
-  for (const char* name : {"plan.json", "quantized"}) {
+  for (const char* name : {"plan.json", kQuantizedFolder}) {
     if (!std::filesystem::exists(folder / name)) continue;
     older += (older.empty() ? "" : " and ") + (folder / name).string();
   }

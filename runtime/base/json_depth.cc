@@ -1,5 +1,6 @@
 #include "runtime/base/json_depth.h"
 
+#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -24,6 +25,12 @@ void CheckJsonDepth(std::string_view text, const std::string& name) {
       --depth;
     }
   }
+}
+
+std::string ReadJsonText(const std::filesystem::path& path, size_t max_bytes) {
+  std::string text = ReadFile(path, max_bytes);
+  CheckJsonDepth(text, path.string());
+  return text;
 }
 
 }  // namespace w8a8

@@ -4,7 +4,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_depth.h"
 
@@ -13,8 +12,7 @@ namespace w8a8 {
 using nlohmann::json;
 
 json ReadJsonObject(const std::filesystem::path& path) {
-  const std::string text = ReadFile(path);
-  CheckJsonDepth(text, path.string());
+  const std::string text = ReadJsonText(path);
   try {
     json parsed = json::parse(text);
     if (!parsed.is_object()) Fail("{}: expected a JSON object at the top level.", path.string());

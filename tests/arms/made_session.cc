@@ -11,16 +11,17 @@
 
 namespace w8a8::test {
 
-Session MadeSession(const std::string& name) {
-  const std::filesystem::path folder = TinySiglipFolder(name);
+Session SessionOf(const std::filesystem::path& folder, SlotStorage residual) {
   Session session;
   session.config = ReadEncoderConfig(folder);
-  session.graph = BuildGraph(session.config);
+  session.graph = BuildGraph(session.config, residual);
   session.weights = std::make_unique<EncoderWeights>(folder, session.config);
   session.make_backend = [] { return MakeCpuBackend(""); };
   session.device = "cpu";
   return session;
 }
+
+Session MadeSession(const std::string& name) { return SessionOf(TinySiglipFolder(name)); }
 
 MadeImages::MadeImages(const EncoderConfig& config, int64_t count, std::vector<int64_t> order,
                        bool tiled)

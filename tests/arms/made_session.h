@@ -1,6 +1,7 @@
 // A small encoder with hash weights and hash images, ready to run.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,7 +12,10 @@
 
 namespace w8a8::test {
 
-// TinySiglip() on the CPU; `make_backend` defaults to the best usable kernel set.
+// The encoder in `folder` on the CPU, with the best usable kernel set.
+Session SessionOf(const std::filesystem::path& folder, SlotStorage residual = SlotStorage::kHalf);
+
+// The same of TinySiglip() with hash weights.
 Session MadeSession(const std::string& name);
 
 // `count` images of hash pixels in [-1, 1), named a00.png and on. `order` lists which are handed

@@ -57,17 +57,13 @@ namespace {
 constexpr int64_t kImages = 4;
 
 // An encoder of 256 tokens with `blocks` blocks.
-Session SessionOf(int64_t blocks) {
+Session SessionOfBlocks(int64_t blocks) {
   EncoderConfig config = TinySiglip();
   config.blocks = blocks;
   config.image_height = config.image_width = 128;
   const std::filesystem::path folder = ScratchFolder("memory");
   WriteHashCheckpoint(folder, config, Dtype::kF32, /*seed=*/1);
-  Session session = MadeSession("memory_backend");
-  session.config = ReadEncoderConfig(folder);
-  session.graph = BuildGraph(session.config);
-  session.weights = std::make_unique<EncoderWeights>(folder, session.config);
-  return session;
+  return SessionOf(folder);
 }
 
 RunnerOptions RunnerOf(const Session& session, int threads) {
@@ -88,7 +84,7 @@ int64_t MostBytesDuring(const Work& work) {
 }
 
 int64_t MostBytesOfEvaluation(int64_t blocks) {
-  const Session session = SessionOf(blocks);
+  const Session session = SessionOfBlocks(blocks);
   const std::vector<std::string> sites = session.graph.Sites();
   return MostBytesDuring([&] {
     Experiment experiment =
@@ -116,7 +112,7 @@ int64_t ActivationBytesOfBlock(const Session& session) {
 TEST(EvaluationMemory, GrowsByLessThanABlocksActivationsWithABlock) {
   const int64_t few = MostBytesOfEvaluation(2);
   const int64_t many = MostBytesOfEvaluation(10);
-  const int64_t activations = ActivationBytesOfBlock(SessionOf(2));
+  const int64_t activations = ActivationBytesOfBlock(SessionOfBlocks(2));
   ASSERT_GT(activations, 400'000);
   EXPECT_LT((many - few) / 8, activations / 2) << few << " bytes, then " << many;
 }
@@ -134,7 +130,7 @@ int64_t MostBytesOfCalibration(const Session& session, int threads) {
 }
 
 TEST(CalibrationMemory, OfAWorkerIsThatOfOneStage) {
-  const Session session = SessionOf(10);
+  const Session session = SessionOfBlocks(10);
   const int64_t one = MostBytesOfCalibration(session, 1);
   const int64_t four = MostBytesOfCalibration(session, 4);
   // Ten blocks of statistics, 0.5 MB a site, and at most three more workers with one block each.

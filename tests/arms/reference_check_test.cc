@@ -21,11 +21,7 @@ Session EditedSession(const std::string& name, SlotStorage residual,
   const std::filesystem::path folder = ScratchFolder(name);
   WriteHashCheckpoint(folder, TinySiglip(), Dtype::kF32, /*seed=*/7);
   EditTensors(folder, edit);
-  Session session = MadeSession(name + "_backend");
-  session.config = TinySiglip();
-  session.graph = BuildGraph(session.config, residual);
-  session.weights = std::make_unique<EncoderWeights>(folder, session.config);
-  return session;
+  return SessionOf(folder, residual);
 }
 
 std::vector<HealthNote> Check(const Session& session, int threads = 1, int64_t batch = 1) {

@@ -9,6 +9,7 @@
 #include "runtime/base/counter_hash.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/encoder/hash_checkpoint.h"
+#include "tests/encoder/small_models.h"
 #include "tests/runtime/encode_support.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
@@ -25,16 +26,7 @@ struct LittleModel {
   std::filesystem::path pixels = folder / "pixels.safetensors";
 
   LittleModel() {
-    EncoderConfig config;
-    config.family = "siglip";
-    config.width = 64;
-    config.mlp_width = 160;
-    config.blocks = 2;
-    config.heads = 2;
-    config.image_height = config.image_width = 32;
-    config.patch = 8;
-    config.pool = PoolKind::kAttentionProbe;
-    WriteHashCheckpoint(model, config, Dtype::kF32, /*seed=*/5, /*outliers=*/2);
+    WriteHashCheckpoint(model, TinySiglip(), Dtype::kF32, /*seed=*/5, /*outliers=*/2);
     std::vector<float> values(kImages * 3 * 32 * 32);
     for (size_t i = 0; i < values.size(); ++i) values[i] = HashUniform(99, i);
     WritePixels(pixels, {kImages, 3, 32, 32}, values);

@@ -7,6 +7,7 @@
 #include "runtime/encoder/hash_checkpoint.h"
 #include "runtime/encoder/weights.h"
 #include "runtime/lower.h"
+#include "tests/encoder/small_models.h"
 #include "tests/support/environment.h"
 #include "tests/support/tolerance.h"
 
@@ -19,15 +20,12 @@ struct Shape {
 constexpr Shape kShapes[] = {{1, 729}, {4, 1025}, {1, 17}, {64, 1024}};
 
 EncoderConfig NarrowConfig() {
-  EncoderConfig config;
-  config.family = "siglip";
+  EncoderConfig config = TinySiglip();
   config.width = 16;
   config.mlp_width = 24;
   config.blocks = 1;
   config.heads = 1;
   config.image_height = config.image_width = 16;
-  config.patch = 8;
-  config.pool = PoolKind::kAttentionProbe;
   return config;
 }
 
