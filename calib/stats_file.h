@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "calib/site_statistics.h"
-#include "reports/hdf5_file.h"
+#include "runtime/base/hdf5_file.h"
 
 namespace w8a8 {
 

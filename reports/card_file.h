@@ -12,8 +12,8 @@
 
 #include <filesystem>
 
-#include "reports/hdf5_file.h"
 #include "reports/report.h"
+#include "runtime/base/hdf5_file.h"
 
 namespace w8a8 {
 

@@ -4,9 +4,9 @@
 #include <set>
 
 #include "reports/card_file.h"
-#include "reports/hdf5_file.h"
 #include "reports/json_writer.h"
 #include "reports/text.h"
+#include "runtime/base/hdf5_file.h"
 
 namespace w8a8 {
 namespace {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
-#include "runtime/encoder/json_fields.h"
+#include "runtime/base/json_fields.h"
 
 namespace w8a8 {
 namespace {

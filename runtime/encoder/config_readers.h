@@ -1,8 +1,8 @@
 // One function per checkpoint family, and the one that dispatches.
 #pragma once
 
+#include "runtime/base/json_fields.h"
 #include "runtime/encoder/config.h"
-#include "runtime/encoder/json_fields.h"
 
 namespace w8a8 {
 

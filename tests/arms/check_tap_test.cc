@@ -1,13 +1,13 @@
 // The proof that the proof works: emulated equals int8 in every number, and one flipped bit
 // anywhere in what the runtime packed is found, at exactly its site.
-#include "eval/check_tap.h"
+#include "eval/measure/check_tap.h"
 
 #include <array>
 #include <bit>
 
 #include <gtest/gtest.h>
 
-#include "eval/runner.h"
+#include "eval/run/runner.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "tests/arms/made_session.h"
 #include "tests/support/environment.h"

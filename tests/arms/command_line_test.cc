@@ -1,11 +1,11 @@
-#include "eval/command_line.h"
+#include "eval/cli/command_line.h"
 
 #include <cmath>
 
 #include <gtest/gtest.h>
 
-#include "eval/commands/commands.h"
-#include "eval/output_folder.h"
+#include "eval/cli/commands/commands.h"
+#include "eval/job/output_folder.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "tests/support/environment.h"

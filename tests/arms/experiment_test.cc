@@ -1,11 +1,11 @@
-#include "eval/experiment.h"
+#include "eval/measure/experiment.h"
 
 #include <algorithm>
 #include <array>
 
 #include <gtest/gtest.h>
 
-#include "eval/runner.h"
+#include "eval/run/runner.h"
 #include "tests/arms/made_session.h"
 
 namespace w8a8::test {

@@ -3,8 +3,8 @@
 // README).
 #include <gtest/gtest.h>
 
-#include "eval/calibration.h"
-#include "eval/evaluate.h"
+#include "eval/job/calibration.h"
+#include "eval/measure/evaluate.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {

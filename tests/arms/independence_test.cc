@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "calib/stats_file.h"
-#include "eval/calibration.h"
-#include "eval/evaluate.h"
-#include "eval/statistics_tap.h"
+#include "eval/job/calibration.h"
+#include "eval/measure/evaluate.h"
+#include "eval/measure/statistics_tap.h"
 #include "runtime/base/atomic_file.h"
 #include "tests/arms/made_session.h"
 #include "tests/support/environment.h"

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "eval/image_source.h"
-#include "eval/session.h"
+#include "eval/job/session.h"
+#include "eval/run/image_source.h"
 
 namespace w8a8::test {
 

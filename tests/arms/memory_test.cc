@@ -8,9 +8,9 @@
 
 #include <gtest/gtest.h>
 
-#include "eval/calibration.h"
-#include "eval/evaluate.h"
-#include "eval/statistics_tap.h"
+#include "eval/job/calibration.h"
+#include "eval/measure/evaluate.h"
+#include "eval/measure/statistics_tap.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/arms/made_session.h"

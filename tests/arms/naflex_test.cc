@@ -8,11 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "calib/stats_file.h"
-#include "eval/commands/encode.h"
-#include "eval/commands/evaluate_commands.h"
-#include "eval/commands/merge.h"
-#include "eval/commands/preprocess.h"
-#include "eval/commands/stage_commands.h"
+#include "eval/cli/commands/encode.h"
+#include "eval/cli/commands/evaluate_commands.h"
+#include "eval/cli/commands/merge.h"
+#include "eval/cli/commands/preprocess.h"
+#include "eval/cli/commands/stage_commands.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"

@@ -1,8 +1,8 @@
-#include "eval/reference_check.h"
+#include "eval/job/reference_check.h"
 
 #include <gtest/gtest.h>
 
-#include "eval/calibration.h"
+#include "eval/job/calibration.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/arms/made_session.h"
 #include "tests/encoder/small_models.h"

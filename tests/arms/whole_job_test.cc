@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "eval/commands/encode.h"
-#include "eval/commands/evaluate_commands.h"
-#include "eval/commands/stage_commands.h"
+#include "eval/cli/commands/encode.h"
+#include "eval/cli/commands/evaluate_commands.h"
+#include "eval/cli/commands/stage_commands.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "eval/evaluate.h"
+#include "eval/measure/evaluate.h"
 #include "tests/arms/made_session.h"
 
 namespace w8a8::test {

@@ -1,4 +1,4 @@
-#include "eval/commands/merge.h"
+#include "eval/cli/commands/merge.h"
 
 #include <filesystem>
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "eval/command_line.h"
-#include "eval/commands/linear.h"
+#include "eval/cli/command_line.h"
+#include "eval/cli/commands/linear.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {

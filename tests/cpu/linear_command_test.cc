@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "eval/command_line.h"
-#include "eval/commands/linear.h"
+#include "eval/cli/command_line.h"
+#include "eval/cli/commands/linear.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"

@@ -1,4 +1,4 @@
-#include "eval/class_embeddings.h"
+#include "eval/measure/class_embeddings.h"
 
 #include <cmath>
 #include <limits>

@@ -1,5 +1,5 @@
 // The meters against sums in long double, written out plainly here.
-#include "eval/error_meter.h"
+#include "eval/measure/error_meter.h"
 
 #include <algorithm>
 #include <cmath>

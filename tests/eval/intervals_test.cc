@@ -1,6 +1,6 @@
 // Wilson's interval against published and independently computed values; the bootstrap's draws,
 // percentiles and coverage.
-#include "eval/intervals.h"
+#include "eval/measure/intervals.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // What becomes of statistics on a card: nothing is lost, and the places of outliers are kept.
-#include "eval/site_cards.h"
+#include "eval/job/site_cards.h"
 
 #include <numeric>
 

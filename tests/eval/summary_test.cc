@@ -1,4 +1,4 @@
-#include "eval/summary.h"
+#include "eval/job/summary.h"
 
 #include <algorithm>
 #include <sstream>

@@ -1,4 +1,4 @@
-#include "eval/task_accuracy.h"
+#include "eval/measure/task_accuracy.h"
 
 #include <cmath>
 #include <limits>

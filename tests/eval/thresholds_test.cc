@@ -1,4 +1,4 @@
-#include "eval/thresholds.h"
+#include "eval/job/thresholds.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "eval/verdict.h"
+#include "eval/job/verdict.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "eval/export_quantized.h"
+#include "eval/export/export_quantized.h"
 
 #include <set>
 
@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "quant/plan_file.h"
-#include "reports/hdf5_file.h"
 #include "runtime/base/atomic_file.h"
+#include "runtime/base/hdf5_file.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "runtime/lower.h"

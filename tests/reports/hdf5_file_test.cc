@@ -1,6 +1,6 @@
 // The HDF5 wrapper: what is written is read back in every bit, equal calls give equal bytes, and a
 // damaged file is an Error, never a crash.
-#include "reports/hdf5_file.h"
+#include "runtime/base/hdf5_file.h"
 
 #include <unistd.h>
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/commands/encode.h"
+#include "eval/cli/commands/encode.h"
 #include "runtime/base/safetensors.h"
 
 namespace w8a8::test {

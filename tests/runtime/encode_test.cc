@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "eval/calibration.h"
-#include "eval/export_quantized.h"
+#include "eval/export/export_quantized.h"
+#include "eval/job/calibration.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/counter_hash.h"
 #include "runtime/cpu/kernels.h"

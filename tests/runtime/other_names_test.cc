@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "eval/export_quantized.h"
+#include "eval/export/export_quantized.h"
 #include "runtime/encoder/layout.h"
 #include "runtime/encoder/weights.h"
 #include "tests/encoder/small_models.h"

@@ -1,0 +1,199 @@
+#include <map>
+
+#include "datasets/preprocess_config.h"
+#include "eval/cli/artifacts/inspect.h"
+#include "eval/export/export_quantized.h"
+#include "runtime/base/error.h"
+#include "runtime/encoder/checkpoint.h"
+#include "runtime/encoder/config.h"
+#include "runtime/encoder/graph.h"
+#include "runtime/encoder/weights.h"
+
+namespace w8a8 {
+namespace {
+
+using nlohmann::ordered_json;
+
+const char* ActivationName(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::kGeluErf:
+      return "GELU (erf)";
+    case ActivationKind::kGeluTanh:
+      return "GELU (tanh)";
+    case ActivationKind::kQuickGelu:
+      return "quick GELU";
+    case ActivationKind::kSilu:
+      return "SiLU";
+  }
+  return "";
+}
+
+const char* PoolName(PoolKind kind) {
+  switch (kind) {
+    case PoolKind::kNone:
+      return "none";
+    case PoolKind::kFirstToken:
+      return "class token";
+    case PoolKind::kMean:
+      return "mean of the patch tokens";
+    case PoolKind::kAttentionProbe:
+      return "attention with a learned probe (MAP)";
+  }
+  return "";
+}
+
+struct MultiplyAdds {
+  int64_t sites = 0, attention = 0, other = 0;
+};
+
+const Slot& SlotOf(const Graph& graph, SlotId id) { return graph.slots[static_cast<size_t>(id)]; }
+
+int64_t MacsOfLinear(const Graph& graph, const Node& node) {
+  const Slot& in = SlotOf(graph, node.in);
+  return in.rows * in.cols * SlotOf(graph, node.out).cols;
+}
+
+// Of one image. Norms, activations and additions are not counted.
+MultiplyAdds CountMacs(const Graph& graph) {
+  MultiplyAdds macs;
+  const EncoderConfig& config = graph.config;
+  for (const Node& node : graph.nodes) {
+    if (node.kind == NodeKind::kLinear) {
+      (node.site.empty() ? macs.other : macs.sites) += MacsOfLinear(graph, node);
+    } else if (node.kind == NodeKind::kAttention) {
+      macs.attention +=
+          2 * SlotOf(graph, node.in).rows * SlotOf(graph, node.in2).rows * config.width;
+    } else if (node.kind == NodeKind::kEmbed) {
+      macs.other += config.patches() * config.channels * config.patch * config.patch * config.width;
+    }
+  }
+  return macs;
+}
+
+int64_t ActivationBytes(const Graph& graph) {
+  int64_t bytes = 0;
+  for (const Slot& slot : graph.slots) {
+    bytes += slot.rows * slot.cols * (slot.storage == SlotStorage::kFloat ? 4 : 2);
+  }
+  return bytes;
+}
+
+std::string StoredAs(const Plan& stored, const std::string& site) {
+  const auto found = stored.sites.find(site);
+  if (found == stored.sites.end()) return "float";
+  return found->second.activation.granularity == Granularity::kTensor ? "INT8, static input scale"
+                                                                      : "INT8, per-token input";
+}
+
+ordered_json SiteRows(const Graph& graph, const Plan& stored) {
+  ordered_json rows = ordered_json::array();
+  for (const Node& node : graph.nodes) {
+    if (node.site.empty()) continue;
+    const Slot& in = SlotOf(graph, node.in);
+    rows.push_back({{"site", node.site},
+                    {"in", in.cols},
+                    {"out", SlotOf(graph, node.out).cols},
+                    {"rows", in.rows},
+                    {"macs", MacsOfLinear(graph, node)},
+                    {"stored", StoredAs(stored, node.site)}});
+  }
+  return rows;
+}
+
+struct TensorCounts {
+  int64_t tensors = 0, parameters = 0, outside = 0;
+  std::map<std::string, int64_t> by_dtype;
+};
+
+TensorCounts CountTensors(const Checkpoint& checkpoint, const std::string& prefix) {
+  TensorCounts counts;
+  for (const auto& [key, tensor] : checkpoint.tensors()) {
+    if (!key.starts_with(prefix)) {
+      ++counts.outside;
+      continue;
+    }
+    ++counts.tensors;
+    counts.parameters += tensor.elements();
+    ++counts.by_dtype[std::string(DtypeName(tensor.dtype))];
+  }
+  return counts;
+}
+
+ordered_json MemoryFacts(const Graph& graph, int64_t parameters) {
+  int64_t site_weights = 0, site_rows = 0;
+  for (const Node& node : graph.nodes) {
+    if (node.site.empty()) continue;
+    site_weights += SlotOf(graph, node.in).cols * SlotOf(graph, node.out).cols;
+    site_rows += SlotOf(graph, node.out).cols;
+  }
+  return {{"weights_fp16_bytes", 2 * parameters},
+          {"weights_int8_bytes", 2 * (parameters - site_weights) + site_weights + 4 * site_rows},
+          {"activations_bytes_per_image", ActivationBytes(graph)}};
+}
+
+// A model whose image processor this tool refuses can still be inspected: the reason is shown.
+std::string PreprocessingText(const std::filesystem::path& folder) {
+  try {
+    return DescribePreprocessing(ReadPreprocessConfig(folder, Resampler::kPillow13));
+  } catch (const Error& error) {
+    return std::string("not usable: ") + error.what();
+  }
+}
+
+ordered_json ShapeFacts(const EncoderConfig& config) {
+  return {{"blocks", config.blocks},
+          {"width", config.width},
+          {"heads", config.heads},
+          {"head_width", config.head_dim()},
+          {"mlp_width", config.mlp_width},
+          {"image", config.variable_grid
+                        ? fmt::format("any shape, at most {} patches", config.patches())
+                        : fmt::format("{} x {}", config.image_width, config.image_height)},
+          {"patch", config.patch},
+          {"tokens", config.tokens()},
+          {"activation", ActivationName(config.activation)},
+          {"norm", config.norm == NormKind::kRmsNorm ? "RMSNorm" : "LayerNorm"},
+          {"norm_eps", config.norm_eps},
+          {"layer_scale", config.layer_scale},
+          {"qk_norm", config.qk_norm},
+          {"pooling", PoolName(config.pool)},
+          {"classes", config.classes}};
+}
+
+}  // namespace
+
+ordered_json InspectModel(const std::filesystem::path& folder, const std::string& model_prefix) {
+  const EncoderConfig config = ReadEncoderConfig(folder);
+  const EncoderWeights weights(folder, config, model_prefix);
+  const Graph graph = BuildGraph(config);
+  const TensorCounts counts = CountTensors(Checkpoint(folder), weights.prefix());
+  const MultiplyAdds macs = CountMacs(graph);
+  ordered_json facts{{"kind", weights.quantized() ? "quantized model" : "checkpoint"},
+                     {"path", folder.string()},
+                     {"name", config.name},
+                     {"family", config.family}};
+  facts["shape"] = ShapeFacts(config);
+  facts["preprocessing"] = PreprocessingText(folder);
+  facts["prefix"] = weights.prefix();
+  facts["tensors"] = counts.tensors;
+  facts["tensors_by_dtype"] = counts.by_dtype;
+  facts["parameters"] = counts.parameters;
+  facts["sha256"] = weights.sha256();
+  if (weights.quantized()) facts["made_from_sha256"] = weights.source_sha256();
+  facts["macs_per_image"] = {{"sites", macs.sites},
+                             {"attention", macs.attention},
+                             {"other", macs.other},
+                             {"total", macs.sites + macs.attention + macs.other}};
+  facts["memory"] = MemoryFacts(graph, counts.parameters);
+  ordered_json notes = config.notes;
+  for (const std::string& note : weights.notes()) notes.push_back(note);
+  if (counts.outside > 0) {
+    notes.push_back(fmt::format("{} tensor(s) outside '{}' belong to other parts and are not read",
+                                counts.outside, weights.prefix()));
+  }
+  facts["notes"] = std::move(notes);
+  facts["sites"] = SiteRows(graph, StoredPlan(weights, graph));
+  return facts;
+}
+
+}  // namespace w8a8

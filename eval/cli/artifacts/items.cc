@@ -1,0 +1,137 @@
+#include "eval/cli/artifacts/items.h"
+
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+#include "reports/html_writer.h"
+#include "runtime/base/error.h"
+#include "runtime/base/hdf5_objects.h"
+#include "runtime/base/json_fields.h"
+#include "runtime/base/safetensors.h"
+#include "runtime/base/sha256.h"
+
+namespace w8a8 {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+// An element's place in its list: by what names it, so that one more arm does not shift the others.
+std::string NameOf(const json& element, size_t index) {
+  std::string name;
+  if (element.is_object()) {
+    for (const char* key : {"name", "site", "arm", "view", "rule", "file"}) {
+      const auto found = element.find(key);
+      if (found == element.end() || !found->is_string()) continue;
+      name += (name.empty() ? "" : " ") + found->get<std::string>();
+    }
+  }
+  return name.empty() ? fmt::format("{}", index) : name;
+}
+
+void AddJson(const json& value, const std::string& place, Items& items) {
+  const auto under = [&](const std::string& name) {
+    return place.empty() || place.ends_with(": ") ? place + name : place + "/" + name;
+  };
+  if (value.is_object()) {
+    for (const auto& [key, member] : value.items()) AddJson(member, under(key), items);
+  } else if (value.is_array()) {
+    std::map<std::string, size_t> seen;
+    for (size_t i = 0; i < value.size(); ++i) {
+      std::string name = NameOf(value[i], i);
+      const size_t earlier = seen[name]++;
+      if (earlier > 0) name += fmt::format(" ({})", earlier + 1);
+      AddJson(value[i], under(name), items);
+    }
+  } else if (!value.is_null()) {
+    const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    items[place] = {text, text, nullptr};
+  }
+}
+
+void AddHdf5(const fs::path& path, const std::string& prefix, bool ignore_run, Items& items) {
+  const auto file = std::make_shared<const Hdf5Objects>(path);
+  for (const Hdf5Object& object : file->all()) {
+    const bool of_run = object.path.starts_with("/run/") || object.path.starts_with("/run@");
+    if (ignore_run && of_run) continue;
+    const std::vector<std::byte> bytes = file->Bytes(object);
+    Item item{fmt::format("{} {}", object.type, Hdf5ShapeText(object.shape)), "", nullptr};
+    item.digest = item.text + Sha256Hex(bytes);
+    if (object.type != "text") {
+      item.numbers = [file, object] { return file->Numbers(object); };
+    } else if (object.shape.empty()) {
+      item.text.assign(reinterpret_cast<const char*>(bytes.data()));
+    }
+    items[prefix + object.path] = std::move(item);
+  }
+}
+
+std::vector<double> NumbersOf(const TensorView& tensor) {
+  if (tensor.dtype == Dtype::kI8) {
+    const std::vector<int8_t> values = Int8Values(tensor);
+    return {values.begin(), values.end()};
+  }
+  const std::vector<float> values = FloatValues(tensor);
+  return {values.begin(), values.end()};
+}
+
+void AddSafetensors(const fs::path& path, const std::string& prefix, Items& items) {
+  const auto file = std::make_shared<const SafetensorsFile>(path);
+  for (const auto& [key, value] : file->metadata()) {
+    items[prefix + "__metadata__/" + key] = {value, value, nullptr};
+  }
+  for (const auto& [key, tensor] : file->tensors()) {
+    Item item{fmt::format("{} {}", DtypeName(tensor.dtype), tensor.ShapeText()), "", nullptr};
+    item.digest = item.text + Sha256Hex(tensor.bytes);
+    const bool readable = tensor.dtype == Dtype::kI8 || tensor.dtype == Dtype::kF32 ||
+                          tensor.dtype == Dtype::kF16 || tensor.dtype == Dtype::kBF16;
+    if (readable) item.numbers = [file, view = &tensor] { return NumbersOf(*view); };
+    items[prefix + key] = std::move(item);
+  }
+}
+
+void AddPage(const fs::path& path, const std::string& prefix, bool ignore_run, Items& items) {
+  std::ifstream in(path, std::ios::binary);
+  std::string page{std::istreambuf_iterator<char>(in), {}};
+  if (!in.good() && !in.eof()) Fail("{}: cannot be read.", path.string());
+  const std::string end = kRunSectionEnd;
+  for (size_t from = 0; ignore_run && (from = page.find(kRunSectionBegin, from)) != page.npos;) {
+    const size_t to = page.find(end, from);
+    page.erase(from, to == page.npos ? to : to + end.size() - from);
+  }
+  items[prefix + "page"] = {fmt::format("{} bytes", page.size()), Sha256Hex(page), nullptr};
+}
+
+void AddFile(const fs::path& path, const std::string& prefix, bool ignore_run, Items& items) {
+  const std::string extension = path.extension().string();
+  if (ignore_run && path.filename() == "run.json") return;
+  if (extension == ".json") {
+    AddJson(ReadJsonObject(path), prefix, items);
+  } else if (extension == ".safetensors") {
+    AddSafetensors(path, prefix, items);
+  } else if (extension == ".html") {
+    AddPage(path, prefix, ignore_run, items);
+  } else if (extension == ".h5" || prefix.empty()) {
+    AddHdf5(path, prefix, ignore_run, items);
+  }
+}
+
+}  // namespace
+
+Items ItemsOf(const fs::path& path, bool ignore_run) {
+  Items items;
+  if (!fs::is_directory(path)) {
+    AddFile(path, "", ignore_run, items);
+    return items;
+  }
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(path)) {
+    if (!entry.is_regular_file()) continue;
+    AddFile(entry.path(), fs::relative(entry.path(), path).string() + ": ", ignore_run, items);
+  }
+  return items;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,33 @@
+// The flags that several commands take, in groups; and what a single flag is made of.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "eval/cli/options.h"
+
+namespace CLI {
+class App;
+}
+
+namespace w8a8 {
+
+// One flag with a text value. CLI11 only splits the command line; what a value may be is checked by
+// the setters, so that every message names flag, value and what it takes.
+void AddValue(CLI::App& app, const std::string& flag, const std::string& help, const char* type,
+              std::function<void(const std::string& text)> set);
+// One whose value is any text but an empty one.
+void AddText(CLI::App& app, const std::string& flag, std::string& target, const char* type,
+             const std::string& help);
+
+void AddCommon(CLI::App& app, Options& o);      // --json, --quiet
+void AddModel(CLI::App& app, Options& o);       // --model, --model-prefix
+void AddImages(CLI::App& app, Options& o);      // --images, --max-images, --resampler
+void AddRun(CLI::App& app, Options& o);         // --seed, --batch, --threads, --memory
+void AddDevice(CLI::App& app, Options& o);      // --device, --kernels
+void AddResidual(CLI::App& app, Options& o);    // --residual
+void AddArm(CLI::App& app, Options& o);         // --plan, --granularity, … and --residual
+void AddSweep(CLI::App& app, Options& o);       // --granularities, --clip-ranges
+void AddEvaluation(CLI::App& app, Options& o);  // --eval-images, --labels, --classes, --min-…
+
+}  // namespace w8a8

@@ -1,0 +1,66 @@
+#include "eval/cli/commands/diff.h"
+
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include "eval/cli/artifacts/difference.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr int kExitDifferent = 3;
+constexpr size_t kShownAtMost = 40;
+
+void PrintJson(const ArtifactComparison& comparison) {
+  nlohmann::ordered_json json{{"schema", "w8a8-diff/1"},
+                              {"equal", comparison.differences.empty()},
+                              {"compared", comparison.compared},
+                              {"different", comparison.differences.size()}};
+  json["differences"] = nlohmann::ordered_json::array();
+  for (const Difference& difference : comparison.differences) {
+    json["differences"].push_back({{"where", difference.where},
+                                   {"a", difference.a},
+                                   {"b", difference.b},
+                                   {"how", difference.how}});
+  }
+  fmt::print("{}\n", json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void PrintText(const ArtifactComparison& comparison) {
+  const size_t count = comparison.differences.size();
+  for (size_t i = 0; i < std::min(count, kShownAtMost); ++i) {
+    const Difference& difference = comparison.differences[i];
+    if (difference.how.empty()) {
+      fmt::print("{}: {} -> {}\n", difference.where, difference.a, difference.b);
+    } else {
+      fmt::print("{}: {}: {}\n", difference.where, difference.a, difference.how);
+    }
+  }
+  if (count > kShownAtMost) {
+    fmt::print("... and {} more; --json lists all\n", count - kShownAtMost);
+  }
+  if (count == 0) {
+    fmt::print("equal: {} values\n", comparison.compared);
+  } else {
+    fmt::print("different: {} of {} values\n", count, comparison.compared);
+  }
+}
+
+}  // namespace
+
+int RunDiff(const Options& options) {
+  if (options.inputs.size() != 2) {
+    FailUsage("diff: takes two of a kind: diff A B; {} given.", options.inputs.size());
+  }
+  const ArtifactComparison comparison =
+      CompareArtifacts(options.inputs[0], options.inputs[1], options.ignore_run);
+  if (options.json) {
+    PrintJson(comparison);
+  } else if (!options.quiet) {
+    PrintText(comparison);
+  }
+  return comparison.differences.empty() ? 0 : kExitDifferent;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,139 @@
+#include "eval/cli/commands/stage_commands.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "datasets/draw.h"
+#include "eval/export/export_quantized.h"
+#include "eval/job/calibration.h"
+#include "eval/job/demo_data.h"
+#include "eval/job/output_folder.h"
+#include "eval/job/reference_check.h"
+#include "reports/card_file.h"
+#include "reports/json_reader.h"
+#include "reports/report_files.h"
+#include "runtime/base/atomic_file.h"
+#include "runtime/base/error.h"
+#include "runtime/encoder/hash_checkpoint.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr int64_t kDemoImages = 64;
+constexpr int64_t kDemoOutliers = 3;
+
+// A SigLIP shape that runs in seconds: 4 blocks of width 128 on 64x64 images.
+EncoderConfig DemoConfig() {
+  EncoderConfig config;
+  config.family = "siglip";
+  config.name = "demo";
+  config.width = 128;
+  config.mlp_width = 512;
+  config.heads = 4;
+  config.blocks = 4;
+  config.image_height = 64;
+  config.image_width = 64;
+  config.patch = 8;
+  config.pool = PoolKind::kAttentionProbe;
+  return config;
+}
+
+void Say(const Options& options, const std::string& path, const std::string& what) {
+  if (options.json) {
+    fmt::print("{{\"out\": \"{}\"}}\n", path);
+  } else if (!options.quiet) {
+    fmt::print("{}: {}\n", path, what);
+  }
+}
+
+}  // namespace
+
+int RunCalibrate(const Options& options) {
+  RequireFlag(options.out, "--out", "calibrate");
+  RequireFlag(options.images, "--images", "calibrate");
+  CheckOutputFile(options.out);
+  const Session session = OpenSession(options);
+  const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  ImageSet images = ListImages(options.images);
+  CheckImagesDiffer(EntriesOf(images.files), "--images " + options.images);
+  const auto listed = static_cast<int64_t>(images.files.size());
+  LoaderSource source(images.files, preprocessing, options, options.max_images);
+  const CalibrationStats stats =
+      Calibrate(session, source, preprocessing, options,
+                static_cast<double>(std::min(listed, options.max_images.value_or(listed))));
+  WriteStats(options.out, stats);
+  WarnOfReference(session, preprocessing, options, images.files);
+  for (const SkippedImage& image : images.unreadable) {
+    fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
+  }
+  for (const SkippedImage& image : source.skipped()) {
+    fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
+  }
+  Say(options, options.out,
+      fmt::format("statistics of {} sites over {} images", stats.sites.size(),
+                  stats.header.images.size()));
+  return 0;
+}
+
+int RunPlan(const Options& options) {
+  RequireFlag(options.out, "--out", "plan");
+  const Session session = OpenSession(options);
+  std::optional<CalibrationStats> stats;
+  if (!options.stats.empty()) {
+    stats = ReadStats(options.stats);
+    CheckStatsFit(stats->header, options.stats, session, "");
+  }
+  const ChosenPlan chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
+  WritePlan(options.out, ToPlanFile(session, chosen.plan), KnownSites(session.graph));
+  Say(options, options.out, fmt::format("a plan of {} sites", chosen.plan.sites.size()));
+  return 0;
+}
+
+int RunQuantize(const Options& options) {
+  RequireFlag(options.out, "--out", "quantize");
+  const Session session = OpenSession(options);
+  const ChosenPlan chosen = ChoosePlan(session, options, nullptr);
+  for (const std::string& warning :
+       ExportQuantized(*session.weights, session.graph, chosen.plan, options.model, options.out)) {
+    fmt::print(stderr, "warning    {}\n", warning);
+  }
+  Say(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
+  return 0;
+}
+
+int RunReport(const Options& options) {
+  if (options.inputs.size() != 1) {
+    FailUsage("report: takes one folder with report.json, run.json and report.h5; {} given.",
+              options.inputs.size());
+  }
+  const std::filesystem::path from = options.inputs.front();
+  const std::filesystem::path to = options.out.empty() ? from : std::filesystem::path(options.out);
+  Report report = ReadReportJson(from / "report.json");
+  ReadCards(from / "report.h5", report);
+  const RunInfo run = ReadRunJson(from / "run.json");
+  PrepareOutputFolder(to);
+  WriteReportFiles(to, report, run);
+  Say(options, to.string(), "report.html, report.h5, report.json and run.json");
+  return 0;
+}
+
+int RunDemo(const Options& options) {
+  RequireFlag(options.out, "--out", "demo");
+  const std::filesystem::path folder = options.out;
+  PrepareOutputFolder(folder);
+  if (!options.random) {
+    CopyDemo(folder);
+    Say(options, options.out,
+        "the demo's model/, class_embeddings.safetensors, images/calib and images/eval");
+    return 0;
+  }
+  WriteHashCheckpoint(folder / "model", DemoConfig(), Dtype::kF16, options.seed, kDemoOutliers);
+  WriteDrawnImages(folder / "images", kDemoImages, options.seed);
+  Say(options, options.out,
+      fmt::format("model/ with random weights (not trained) and {} drawn images in images/",
+                  kDemoImages));
+  return 0;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,121 @@
+#include "eval/cli/flag_values.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+template <class Number>
+bool ParseWhole(const std::string& text, Number& number) {
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && rest == end && !text.empty();
+}
+
+}  // namespace
+
+float ParseFloat(std::string_view flag, const std::string& text) {
+  float value = 0;
+  if (!ParseWhole(text, value) || std::isnan(value)) {
+    FailUsage("{} '{}': not a decimal number that fits binary32.", flag, text);
+  }
+  return value;
+}
+
+double ParseNumber(std::string_view flag, const std::string& text) {
+  double value = 0;
+  if (!ParseWhole(text, value) || !std::isfinite(value)) {
+    FailUsage("{} '{}': not a finite decimal number.", flag, text);
+  }
+  return value;
+}
+
+double ParseFraction(std::string_view flag, const std::string& text) {
+  const double value = ParseNumber(flag, text);
+  if (value < 0 || value > 1) {
+    FailUsage("{} '{}': takes a fraction from 0 to 1 (0.98 is 98 %).", flag, text);
+  }
+  return value;
+}
+
+float ParseClipRange(std::string_view flag, const std::string& text) {
+  const float value = ParseFloat(flag, text);
+  if (!(value > 0)) FailUsage("{} '{}': a clip range is greater than 0, or inf.", flag, text);
+  return value;
+}
+
+int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least) {
+  int64_t value = 0;
+  if (!ParseWhole(text, value) || value < least) {
+    FailUsage("{} '{}': takes a whole number of at least {}.", flag, text, least);
+  }
+  return value;
+}
+
+uint64_t ParseSize(std::string_view flag, const std::string& text) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  uint64_t value = 0;
+  const std::string unit = text.substr(digits);
+  int shift = -1;
+  if (unit.empty() || unit == "B") shift = 0;
+  if (unit == "K" || unit == "KiB") shift = 10;
+  if (unit == "M" || unit == "MiB") shift = 20;
+  if (unit == "G" || unit == "GiB") shift = 30;
+  if (unit == "T" || unit == "TiB") shift = 40;
+  if (shift < 0 || !ParseWhole(text.substr(0, digits), value) || value == 0 ||
+      value > (~uint64_t{0} >> 1) >> shift) {
+    FailUsage("{} '{}': takes a size such as 512MiB or 2GiB.", flag, text);
+  }
+  return value << shift;
+}
+
+void RequireOneOf(std::string_view flag, const std::string& text, std::string_view allowed) {
+  std::string_view rest = allowed;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('|'), rest.size());
+    if (rest.substr(0, end) == text) return;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  FailUsage("{} '{}': takes {}.", flag, text, allowed);
+}
+
+Granularity ParseGranularity(std::string_view flag, const std::string& text) {
+  RequireOneOf(flag, text, "per-token|per-tensor");
+  return text == "per-token" ? Granularity::kToken : Granularity::kTensor;
+}
+
+FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text) {
+  RequireOneOf(flag, text, "ideal|llm-awq|vllm-static");
+  if (text == "llm-awq") return FakeFlavour::kLlmAwq;
+  return text == "ideal" ? FakeFlavour::kIdeal : FakeFlavour::kVllmStatic;
+}
+
+Precision ParsePrecision(std::string_view flag, const std::string& text) {
+  RequireOneOf(flag, text, "fp16|fake|emulated|int8");
+  if (text == "fake") return Precision::kFake;
+  if (text == "emulated") return Precision::kEmulated;
+  return text == "fp16" ? Precision::kFp16 : Precision::kInt8;
+}
+
+std::vector<std::string> ParseList(std::string_view flag, const std::string& text) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  while (true) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    if (part.empty()) FailUsage("{} '{}': a comma-separated list has an empty part.", flag, text);
+    if (std::find(parts.begin(), parts.end(), part) != parts.end()) {
+      FailUsage("{} '{}': '{}' stands there twice.", flag, text, part);
+    }
+    parts.push_back(part);
+    if (end == text.size()) return parts;
+    begin = end + 1;
+  }
+}
+
+}  // namespace w8a8

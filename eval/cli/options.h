@@ -1,0 +1,59 @@
+// The command line as a value. Filled in eval/cli/command_line.cc, read by the commands.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "quant/spec.h"
+#include "runtime/encoder/graph.h"
+
+namespace w8a8 {
+
+// Flags keep their names from the command line; an empty string or nullopt is "not given".
+struct Options {
+  std::string command;  // "" is the whole job
+  std::string typed;    // the command line as given, for run.json
+  std::string images, model, model_prefix, eval_images, labels, classes, out;
+  std::optional<int64_t> max_images;
+  std::string resampler = "pillow13";
+  uint64_t seed = 0;
+  std::optional<int64_t> batch;
+  std::optional<int> threads;
+  uint64_t memory_bytes = uint64_t{2} << 30;
+  std::string device = "auto";
+  std::string kernels;  // "" lets W8A8_CPU_ISA and then the best usable set decide
+  std::string plan;
+  std::optional<Granularity> granularity;
+  std::optional<float> clip_range;
+  std::optional<float> input_scale;  // linear
+  FakeFlavour fake = FakeFlavour::kIdeal;
+  bool fake_given = false;
+  int weight_bits = 8;
+  std::string attention = "fp32";
+  SlotStorage residual = SlotStorage::kHalf;
+  std::vector<Granularity> granularities = {Granularity::kToken, Granularity::kTensor};
+  std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};
+  std::optional<Precision> precision;  // encode, linear
+  std::string pixels;                  // encode
+  std::string embeds;                  // encode: inputs_embeds instead of pixels
+  bool attentions = false;             // encode
+  std::string layers = "all";          // encode: all | none | i,j
+  std::vector<std::string> taps;       // encode
+  std::string in;                      // linear
+  std::string stats;                   // plan, sweep, compare: a stats.h5 of calibrate
+  std::vector<std::string> inputs;     // merge, report: positional files
+  std::optional<double> min_sqnr_db, max_drop, min_agreement;  // exit 3 below; the last are 0..1
+  bool random = false;                                         // demo: a model of random weights
+  bool demo_model = false;    // --model was not given: the embedded demo's
+  bool demo_images = false;   // all images are the demo's
+  bool demo_classes = false;  // --classes was not given: the demo's
+  bool json = false;
+  bool quiet = false;
+  bool ignore_run = false;
+
+  int ThreadCount() const;  // --threads, else the CPUs this process may use
+};
+
+}  // namespace w8a8

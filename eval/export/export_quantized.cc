@@ -1,0 +1,337 @@
+#include "eval/export/export_quantized.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+#include <span>
+#include <string_view>
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "eval/export/quantization_scheme.h"
+#include "eval/job/calibration.h"
+#include "quant/plan_file.h"
+#include "quant/quantized_linear.h"
+#include "runtime/base/atomic_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/hdf5_file.h"
+#include "runtime/base/json_depth.h"
+#include "runtime/base/names.h"
+#include "runtime/base/safetensors.h"
+#include "runtime/encoder/checkpoint.h"
+#include "runtime/lower.h"
+
+namespace w8a8 {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ExportedSite {
+  const SitePlan* plan = nullptr;
+  LinearSource source;
+  int64_t n = 0;
+  int64_t k = 0;
+  std::vector<float> weight_scale;
+  std::vector<int32_t> weight_code_sum;
+};
+using ExportedSites = std::map<std::string, ExportedSite>;
+
+ExportedSites QuantizeSites(const EncoderWeights& weights, const Graph& graph, const Plan& plan) {
+  ExportedSites sites;
+  for (const std::string& site : graph.Sites()) {
+    const auto planned = plan.sites.find(site);
+    if (planned != plan.sites.end()) {
+      QuantizedLinear linear = Lowering::Quantize(weights, site);
+      sites[site] = {
+          &planned->second, weights.Source(site),           linear.n,
+          linear.k,         std::move(linear.weight_scale), std::move(linear.weight_code_sum)};
+    } else if (weights.quantized() && !weights.Linear(site).codes.empty()) {
+      Fail(
+          "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
+          "original model.",
+          site);
+    }
+  }
+  return sites;
+}
+
+// The codes of a site's weights, made when they are asked for. A file has its tensors by name,
+// which puts another layer between the parts of one (k_proj, out_proj, q_proj): the last two are
+// kept.
+class CodeMaker {
+ public:
+  explicit CodeMaker(const EncoderWeights& weights) : weights_(weights) {}
+
+  // [n, k] row-major, until two other sites have been asked for.
+  std::span<const int8_t> Codes(const std::string& site) {
+    for (const Kept& kept : recent_) {
+      if (kept.site == site) return kept.codes;
+    }
+    recent_[oldest_] = {site, Lowering::Quantize(weights_, site).weight_codes};
+    const std::span<const int8_t> codes = recent_[oldest_].codes;
+    oldest_ = 1 - oldest_;
+    return codes;
+  }
+
+ private:
+  struct Kept {
+    std::string site;
+    std::vector<int8_t> codes;
+  };
+  const EncoderWeights& weights_;
+  std::array<Kept, 2> recent_;
+  size_t oldest_ = 0;
+};
+
+// The tensors of the new file. Their bytes come from the mapped shards, the sites and `codes`.
+class TensorCollector {
+ public:
+  TensorCollector(const std::vector<fs::path>& shards, CodeMaker& codes) : codes_(codes) {
+    for (const fs::path& shard : shards) shards_.emplace_back(shard);
+  }
+
+  void AddSite(const std::string& name, const ExportedSite& site) {
+    const std::span<const float> scales = site.weight_scale;
+    size_t row = 0;
+    for (size_t part = 0; part < site.source.stems.size(); ++part) {
+      const std::string& stem = site.source.stems[part];
+      const auto rows = static_cast<size_t>(site.source.rows[part]);
+      const auto inputs = static_cast<size_t>(site.k);
+      const int64_t outputs = site.source.rows[part];
+      Add(stem + ".weight", Dtype::kI8, {outputs, site.k},
+          [this, name, row, rows, inputs](const SafetensorsWriter::Append& append) {
+            append(std::as_bytes(codes_.Codes(name).subspan(row * inputs, rows * inputs)));
+          });
+      Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1},
+          std::as_bytes(scales.subspan(row, rows)));
+      AddInputScale(stem, site.plan->activation);
+      row += rows;
+    }
+  }
+
+  // Everything that no site has replaced.
+  void AddTheRest() {
+    for (const SafetensorsFile& shard : shards_) {
+      for (const auto& [key, tensor] : shard.tensors()) {
+        if (replaced_.contains(key)) continue;
+        if (IsOtherLinear(key, tensor)) {
+          ignored_.push_back(key.substr(0, key.size() - std::string_view(".weight").size()));
+        }
+        writer_.Add(key, tensor.dtype, tensor.shape,
+                    [bytes = tensor.bytes](const SafetensorsWriter::Append& append) {
+                      append(bytes);
+                      ReleasePages(bytes);
+                    });
+      }
+    }
+  }
+
+  void Write(const fs::path& path, const std::string& source_sha256) {
+    // transformers refuses files that do not say which framework's layout they hold.
+    writer_.SetMetadata("format", "pt");
+    writer_.SetMetadata("source_sha256", source_sha256);
+    writer_.Write(path);
+  }
+
+  const std::vector<std::string>& ignored() const { return ignored_; }
+
+  bool AllStartWith(const std::string& prefix) const {
+    for (const SafetensorsFile& shard : shards_) {
+      for (const auto& [key, tensor] : shard.tensors()) {
+        if (!key.starts_with(prefix)) return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  template <class Bytes>  // a span, or a source of bytes
+  void Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape, Bytes bytes) {
+    writer_.Add(key, dtype, std::move(shape), std::move(bytes));
+    replaced_.insert(key);
+  }
+
+  void AddInputScale(const std::string& stem, const ActivationSpec& activation) {
+    const std::string key = stem + ".input_scale";
+    replaced_.insert(key);  // one that the source had is never kept
+    if (activation.granularity != Granularity::kTensor) return;
+    Add(key, Dtype::kF32, {1}, std::as_bytes(std::span(&activation.scale, 1)));
+  }
+
+  // A matrix that is a layer's weight and no table of embeddings.
+  static bool IsOtherLinear(const std::string& key, const TensorView& tensor) {
+    return tensor.shape.size() == 2 && key.ends_with(".weight") &&
+           key.find("embed") == std::string::npos;
+  }
+
+  CodeMaker& codes_;
+  std::vector<SafetensorsFile> shards_;
+  std::set<std::string, std::less<>> replaced_;
+  std::vector<std::string> ignored_;
+  SafetensorsWriter writer_;
+};
+
+void WriteScales(const fs::path& path, const ExportedSites& sites, const std::string& sha256) {
+  Hdf5OutputFile file(path);
+  file.Group("/sites");
+  file.Attribute("/", "model_sha256", sha256);
+  for (const auto& [site, exported] : sites) {
+    const std::string group = "/sites/" + site;
+    const ActivationSpec& activation = exported.plan->activation;
+    const bool is_static = activation.granularity == Granularity::kTensor;
+    file.Write(group + "/weight_scale", exported.weight_scale);
+    file.Write(group + "/weight_code_sum", exported.weight_code_sum);
+    if (is_static) file.Write(group + "/input_scale", std::vector<float>{activation.scale});
+    file.Attribute(group, "granularity", is_static ? "per-tensor" : "per-token");
+    file.Attribute(group, "clip_range", activation.clip_range);
+    file.Attribute(group, "num_bits", int64_t{exported.plan->weight.num_bits});
+  }
+  file.Commit();
+}
+
+// Which layer is read of a VILA tower stands in the config around it; the export has only its own.
+void KeepSelectedLayer(const fs::path& model_folder, nlohmann::ordered_json* config) {
+  constexpr const char* kField = "mm_vision_select_layer";
+  const fs::path whole = fs::weakly_canonical(model_folder);
+  const fs::path around = whole.parent_path() / "config.json";
+  if (whole.filename() != kTowerFolder || !fs::exists(around)) return;
+  const auto parsed = nlohmann::ordered_json::parse(ReadJsonText(around));
+  if (parsed.contains(kField)) (*config)[kField] = parsed[kField];
+}
+
+void WriteConfig(const fs::path& from, const fs::path& to, const QuantizedStems& stems) {
+  nlohmann::ordered_json config = nlohmann::ordered_json::parse(ReadJsonText(from));
+  KeepSelectedLayer(from.parent_path(), &config);
+  config.erase("quantization_config");
+  if (!stems.by_input.empty()) config["quantization_config"] = QuantizationConfig(stems);
+  WriteFileAtomically(to, config.dump(2) + "\n");
+}
+
+void CopyPreprocessor(const fs::path& model_folder, const fs::path& out) {
+  constexpr const char* kName = "preprocessor_config.json";
+  if (fs::exists(model_folder / kName)) {
+    WriteFileAtomically(out / kName, ReadFile(model_folder / kName));
+  } else {
+    fs::remove(out / kName);  // of an earlier export
+  }
+}
+
+// vLLM builds SigLIP's fc1 and fc2 without quantization unless both widths are multiples of 64, and
+// then fails on their weight_scale (vllm/model_executor/models/siglip.py).
+std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSites& sites) {
+  const bool has_mlp = std::any_of(sites.begin(), sites.end(), [&config](const auto& entry) {
+    return entry.second.n == config.mlp_width || entry.second.k == config.mlp_width;
+  });
+  if (config.family != "siglip" || !has_mlp) return {};
+  if (config.width % 64 == 0 && config.mlp_width % 64 == 0) return {};
+  return {
+      fmt::format("vLLM does not load INT8 fc1 and fc2 of a SigLIP tower whose widths ({} and "
+                  "{}) are not both multiples of 64; leave them in FP16 for that target.",
+                  config.width, config.mlp_width)};
+}
+
+// scales.h5 is written first, so it marks every folder that an export has begun.
+void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
+  if (fs::exists(out) && !fs::is_directory(out)) {
+    Fail("{}: is a file; give a folder for the quantized model.", out.string());
+  }
+  fs::create_directories(out);
+  if (fs::equivalent(model_folder, out)) {
+    Fail("{}: the quantized folder would overwrite the model that it is made from.", out.string());
+  }
+  if (!fs::is_empty(out) && !fs::exists(out / "scales.h5")) {
+    Fail("{}: holds files that no export wrote; give a new or an empty folder.", out.string());
+  }
+  // Until the new one is written, the folder counts as unfinished.
+  fs::remove(out / "config.json");
+}
+
+}  // namespace
+
+void CheckExportable(const Plan& plan) {
+  std::vector<std::string> clipped, smoothed, narrow;
+  for (const auto& [site, site_plan] : plan.sites) {
+    const ActivationSpec& activation = site_plan.activation;
+    const bool dynamic = activation.granularity == Granularity::kToken;
+    if (dynamic && std::isfinite(activation.clip_range)) clipped.push_back(site);
+    if (!site_plan.smoothing.empty()) smoothed.push_back(site);
+    if (site_plan.weight.num_bits != 8) narrow.push_back(site);
+  }
+  if (!clipped.empty()) {
+    Fail(
+        "export: compressed-tensors has no clip range for dynamic inputs: a target would quantize "
+        "{} by the whole range of each token instead. Plan them without a clip, or per-tensor; "
+        "compare and sweep measure such plans without exporting them.",
+        FirstOf(clipped));
+  }
+  if (!smoothed.empty()) {
+    Fail("export: compressed-tensors has no smoothing vectors, which the plan has for {}.",
+         FirstOf(smoothed));
+  }
+  if (!narrow.empty()) {
+    Fail("export: only 8-bit weights are exported; the plan has other widths for {}.",
+         FirstOf(narrow));
+  }
+}
+
+std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Graph& graph,
+                                         const Plan& plan, const fs::path& model_folder,
+                                         const fs::path& out) {
+  CheckPlan(graph, plan);
+  CheckExportable(plan);
+  CheckExportable(weights, graph);
+  const ExportedSites sites = QuantizeSites(weights, graph, plan);
+  PrepareFolder(model_folder, out);
+  WriteScales(out / "scales.h5", sites, weights.source_sha256());
+  WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},
+            KnownSites(graph));
+
+  CodeMaker codes(weights);
+  TensorCollector tensors(weights.files(), codes);
+  QuantizedStems stems;
+  for (const auto& [site, exported] : sites) {
+    tensors.AddSite(site, exported);
+    std::vector<std::string>& group = stems.by_input[exported.plan->activation.granularity];
+    group.insert(group.end(), exported.source.stems.begin(), exported.source.stems.end());
+  }
+  tensors.AddTheRest();
+  tensors.Write(out / "model.safetensors", weights.source_sha256());
+  stems.ignored = tensors.ignored();
+  if (tensors.AllStartWith(weights.prefix())) stems.optional_prefix = weights.prefix();
+
+  CopyPreprocessor(model_folder, out);
+  WriteConfig(model_folder / "config.json", out / "config.json", stems);
+  return Warnings(graph.config, sites);
+}
+
+// compressed-tensors names a weight "<layer>.weight"; torch's MultiheadAttention does not.
+void CheckExportable(const EncoderWeights& weights, const Graph& graph) {
+  for (const std::string& site : graph.Sites()) {
+    const std::string stem = weights.Source(site).stems.front();
+    if (!stem.ends_with("in_proj_weight")) continue;
+    Fail(
+        "export: '{}' is a fused projection of OpenAI's CLIP, which compressed-tensors cannot "
+        "name; convert the model to transformers' CLIP first.",
+        stem);
+  }
+}
+
+Plan StoredPlan(const EncoderWeights& weights, const Graph& graph) {
+  Plan plan;
+  if (!weights.quantized()) return plan;
+  for (const std::string& site : graph.Sites()) {
+    const LinearParameters linear = weights.Linear(site);
+    if (linear.codes.empty()) continue;
+    SitePlan& stored = plan.sites[site];
+    if (linear.input_scale) {
+      stored.activation.granularity = Granularity::kTensor;
+      stored.activation.scale = *linear.input_scale;
+    }
+  }
+  return plan;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,206 @@
+#include "eval/job/reference_check.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "eval/run/tap.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr size_t kSitesNamedAtMost = 8;
+
+// What one pass of the reference showed.
+struct Observation {
+  std::map<std::string, uint64_t> nonfinite_outputs;                 // by site
+  std::map<int, uint64_t> nonfinite_stream;                          // by stage
+  std::map<std::string, std::map<int64_t, std::vector<Half>>> rows;  // by site and image
+};
+
+bool IsFinite(float value) { return std::isfinite(value); }
+
+template <class T>
+uint64_t CountNonFinite(MatView<const T> values) {
+  uint64_t count = 0;
+  for (int64_t row = 0; row < values.rows; ++row) {
+    const T* first = values.row(row);
+    count += static_cast<uint64_t>(
+        std::count_if(first, first + values.cols, [](T value) { return !IsFinite(value); }));
+  }
+  return count;
+}
+
+class ReferenceTap final : public Tap {
+ public:
+  bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return true; }
+
+  void OnLinear(LinearEvent& event) override {
+    const uint64_t nonfinite = CountNonFinite(event.output);
+    const int64_t sampled = std::min(kReferenceRows, event.rows_per_image);
+    const std::lock_guard lock(mutex_);
+    if (nonfinite > 0) seen_.nonfinite_outputs[*event.site] += nonfinite;
+    for (size_t i = 0; i < event.images->size(); ++i) {
+      const int64_t first = static_cast<int64_t>(i) * event.rows_per_image;
+      std::vector<Half>& rows = seen_.rows[*event.site][(*event.images)[i].index];
+      for (int64_t j = 0; j < sampled; ++j) {
+        const Half* row = event.input.row(first + j * event.rows_per_image / sampled);
+        rows.insert(rows.end(), row, row + event.input.cols);
+      }
+    }
+  }
+
+  void OnStream(const StreamEvent& event) override {
+    const uint64_t nonfinite = CountNonFinite(event.half) + CountNonFinite(event.floats);
+    const std::lock_guard lock(mutex_);
+    if (nonfinite > 0) seen_.nonfinite_stream[event.stage] += nonfinite;
+  }
+
+  Observation Take() { return std::move(seen_); }
+
+ private:
+  std::mutex mutex_;
+  Observation seen_;
+};
+
+// The same few images for both passes.
+class HeldImages final : public ImageSource {
+ public:
+  explicit HeldImages(const std::vector<InputImage>& images) : images_(images) {}
+  std::optional<InputImage> Next() override {
+    if (next_ == images_.size()) return std::nullopt;
+    return images_[next_++];
+  }
+
+ private:
+  const std::vector<InputImage>& images_;
+  size_t next_ = 0;
+};
+
+Observation Observe(const Session& session, const Graph& graph,
+                    const std::vector<InputImage>& images, const RunnerOptions& runner) {
+  HeldImages source(images);
+  ReferenceTap tap;
+  const Arm reference{.name = "fp16", .precision = Precision::kFp16, .plan = {}};
+  const std::array<Tap*, 1> taps{&tap};
+  RunArms(graph, *session.weights, {&reference, 1}, source, taps, runner);
+  return tap.Take();
+}
+
+HealthNote StreamOverflow(const Graph& graph, int stage, uint64_t count) {
+  const bool half = graph.slots[static_cast<size_t>(graph.stream)].storage == SlotStorage::kHalf;
+  const bool read = stage < graph.config.blocks;
+  return {.level = "warning",
+          .site = read ? SiteName(stage, "attn.qkv") : "",
+          .text = fmt::format("{} values of the residual stream {} are not finite: {}", count,
+                              read ? "that enters this block" : "behind the last block",
+                              half ? "it passes FP16's 65,504. Rerun with --residual fp32."
+                                   : "not even a binary32 residual holds this checkpoint.")};
+}
+
+// The first place where a value stops being finite; everything behind it follows from it.
+std::vector<HealthNote> Overflows(const Graph& graph, const Observation& seen) {
+  const auto stream = seen.nonfinite_stream.begin();
+  const int stream_stage =
+      stream == seen.nonfinite_stream.end() ? static_cast<int>(graph.stages.size()) : stream->first;
+  const std::map<std::string, int> stages = graph.StagesOfSites();
+  for (const std::string& site : graph.Sites()) {
+    const auto found = seen.nonfinite_outputs.find(site);
+    if (found == seen.nonfinite_outputs.end() || stages.at(site) > stream_stage) continue;
+    return {{.level = "warning",
+             .site = site,
+             .text = fmt::format("{} of its FP16 outputs are not finite: the layer itself passes "
+                                 "65,504, which --residual fp32 does not mend.",
+                                 found->second)}};
+  }
+  if (stream == seen.nonfinite_stream.end()) return {};
+  return {StreamOverflow(graph, stream->first, stream->second)};
+}
+
+// Relative L2 of the sampled rows; elements that are not finite in either are left out.
+double Disagreement(const std::map<int64_t, std::vector<Half>>& half,
+                    const std::map<int64_t, std::vector<Half>>& wide) {
+  double error = 0;
+  double size = 0;
+  for (const auto& [image, expected] : wide) {
+    const std::vector<Half>& actual = half.at(image);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (!IsFinite(expected[i]) || !IsFinite(actual[i])) continue;
+      const double a = ToFloat(actual[i]);
+      const double e = ToFloat(expected[i]);
+      error += (a - e) * (a - e);
+      size += e * e;
+    }
+  }
+  return size > 0 ? std::sqrt(error / size) : 0;
+}
+
+std::vector<HealthNote> LostDigits(const Graph& graph, const Observation& half,
+                                   const Observation& wide) {
+  std::vector<std::pair<double, std::string>> above;
+  for (const std::string& site : graph.Sites()) {
+    const double difference = Disagreement(half.rows.at(site), wide.rows.at(site));
+    if (difference > kReferenceLimit) above.emplace_back(difference, site);
+  }
+  std::stable_sort(above.begin(), above.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<HealthNote> notes;
+  for (size_t i = 0; i < std::min(above.size(), kSitesNamedAtMost); ++i) {
+    notes.push_back({.level = "warning",
+                     .site = above[i].second,
+                     .text = fmt::format("its FP16 input differs by {:.1f} % from that of a "
+                                         "binary32 residual ({} of {} sites differ by more than "
+                                         "{:.0f} %). Rerun with --residual fp32.",
+                                         100 * above[i].first, above.size(), half.rows.size(),
+                                         100 * kReferenceLimit)});
+  }
+  return notes;
+}
+
+}  // namespace
+
+std::vector<HealthNote> CheckReference(const Session& session, ImageSource& images,
+                                       const RunnerOptions& runner) {
+  std::vector<InputImage> held;
+  while (static_cast<int64_t>(held.size()) < kReferenceImages) {
+    std::optional<InputImage> image = images.Next();
+    if (!image) break;
+    held.push_back(std::move(*image));
+  }
+  if (held.empty()) return {};
+  const Graph& graph = session.graph;
+  const Observation seen = Observe(session, graph, held, runner);
+  std::vector<HealthNote> notes = Overflows(graph, seen);
+  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
+  if (stream.storage == SlotStorage::kFloat || !notes.empty()) return notes;
+  const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
+  return LostDigits(graph, seen, Observe(session, wide, held, runner));
+}
+
+std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocessing& preprocessing,
+                                        const Options& options,
+                                        const std::vector<ImageFile>& files) {
+  LoaderSource source(files, preprocessing, options, kReferenceImages);
+  std::vector<HealthNote> notes = CheckReference(session, source, session.Runner(options));
+  if (session.weights->quantized()) {
+    notes.push_back({.level = "note",
+                     .site = "",
+                     .text =
+                         "this checkpoint is INT8 already: the FP16 reference computes with its "
+                         "dequantized weights, so no figure shows what quantizing them cost. "
+                         "Give the original checkpoint to see it."});
+  }
+  for (const HealthNote& note : notes) {
+    const char* colon = note.site.empty() ? "" : ": ";
+    if (!options.quiet) fmt::print(stderr, "{}: {}{}{}\n", note.level, note.site, colon, note.text);
+  }
+  return notes;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,269 @@
+#include "eval/job/report_builder.h"
+
+#include <cmath>
+#include <utility>
+
+#include "eval/job/version.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t seed) {
+  const Arm& arm = evaluation.experiment.runs[row.run];
+  ArmReport report;
+  report.name = row.name;
+  report.precision = PrecisionName(arm.precision);
+  if (arm.precision == Precision::kFake) report.flavour = FakeFlavourName(arm.flavour);
+  if (!row.granularity.empty()) report.granularity = row.granularity;
+  if (row.clip_range) report.clip_range = static_cast<double>(*row.clip_range);
+  report.chosen = row.chosen;
+  if (arm.precision == Precision::kInt8 && row.clip_range == kClipRange) {
+    report.label = "CLIP_RANGE = 5";
+  }
+  for (const char* output : kOutputNames) {
+    const auto meter = evaluation.outputs.meters.find({row.run, output});
+    if (meter == evaluation.outputs.meters.end()) continue;
+    report.outputs[output] = meter->second.Estimates(evaluation.outputs.images, seed);
+  }
+  const auto task = evaluation.outputs.tasks.find(row.run);
+  if (task != evaluation.outputs.tasks.end()) {
+    const TaskAccuracy accuracy = task->second.Result();
+    report.top1 = accuracy.top1;
+    report.top5 = accuracy.top5;
+    report.agreement = accuracy.agreement;
+  }
+  return report;
+}
+
+std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& evaluation) {
+  const std::map<std::string, int> stages = session.graph.StagesOfSites();
+  std::vector<SiteReport> sites;
+  for (const ArmRow& row : evaluation.experiment.rows) {
+    if (!row.chosen) continue;
+    for (const View view : {View::kTeacherForced, View::kPropagated}) {
+      for (const std::string& site : session.graph.Sites()) {
+        const auto meters = evaluation.sites.find({row.run, view, site});
+        if (meters == evaluation.sites.end()) continue;
+        const ErrorSummary summary = meters->second.output.Summarize(evaluation.outputs.images);
+        const ErrorSummary input = meters->second.input.Summarize(evaluation.outputs.images);
+        sites.push_back({.site = site,
+                         .arm = row.name,
+                         .view = view == View::kPropagated ? "propagated" : "teacher_forced",
+                         .block = stages.at(site) - 1,
+                         .sqnr_db = summary.sqnr_db,
+                         .exact = summary.exact,
+                         .relative_l2 = summary.relative_l2,
+                         .cosine = summary.cosine_mean,
+                         .max_abs = summary.max_abs,
+                         .mean_error = summary.mean_error,
+                         .saturation = summary.saturation,
+                         .input_sqnr_db = input.sqnr_db,
+                         .nonfinite = summary.nonfinite});
+      }
+    }
+  }
+  return sites;
+}
+
+void AddCounts(const SiteChecks& from, CheckCounts& to) {
+  // The weights' column sums are int32 products with a row of ones, and count as such.
+  to.int32_compared += from.int32_compared + from.code_sums_compared;
+  to.int32_mismatches += from.int32_mismatches + from.code_sum_mismatches;
+  to.codes_compared += from.codes_compared;
+  to.code_mismatches += from.code_mismatches();
+  for (size_t i = 0; i < to.code_differences.size(); ++i) {
+    to.code_differences[i] += from.code_differences[i];
+  }
+  // An input scale is an output of the quantizer, and counts as one.
+  to.outputs_compared += from.outputs_compared + from.scales_compared;
+  to.output_mismatches += from.output_mismatches + from.scale_mismatches;
+  to.nonfinite += from.nonfinite;
+}
+
+ChecksReport BuildChecks(const Session& session, const Evaluation& evaluation) {
+  ChecksReport report;
+  const Experiment& experiment = evaluation.experiment;
+  for (const TwinRuns& twin : experiment.twins) {
+    CheckPass pass{.name = experiment.runs[twin.emulated].name,
+                   .images = static_cast<uint64_t>(evaluation.run.images),
+                   .counts = {}};
+    for (const auto& [key, checks] : evaluation.checks) {
+      if (key.first != twin.emulated) continue;
+      AddCounts(checks, pass.counts);
+      AddCounts(checks, report.total);
+    }
+    report.passes.push_back(std::move(pass));
+  }
+  for (const std::string& site : session.graph.Sites()) {
+    CheckCounts counts;
+    for (const auto& [key, checks] : evaluation.checks) {
+      if (key.second == site) AddCounts(checks, counts);
+    }
+    report.sites.emplace_back(site, counts);
+  }
+  return report;
+}
+
+std::vector<PlanChoice> BuildChoices(const Session& session, const Plan& plan,
+                                     const std::vector<SiteChoice>& choices) {
+  std::vector<PlanChoice> report;
+  for (const std::string& site : session.graph.Sites()) {
+    PlanChoice choice;
+    choice.site = site;
+    choice.granularity = "fp16";
+    const auto planned = plan.sites.find(site);
+    if (planned != plan.sites.end()) {
+      const ActivationSpec& spec = planned->second.activation;
+      choice.granularity = GranularityName(spec.granularity);
+      choice.rule = std::isinf(spec.clip_range) ? "no clip" : "clip range";
+      if (!std::isinf(spec.clip_range)) choice.clip_range = static_cast<double>(spec.clip_range);
+      if (spec.granularity == Granularity::kTensor) choice.scale = static_cast<double>(spec.scale);
+    }
+    for (const SiteChoice& tried : choices) {
+      if (tried.site != site) continue;
+      if (!tried.rule.empty()) choice.rule = tried.rule;
+      for (const RuleResult& rule : tried.candidates) {
+        choice.candidates.push_back({.rule = rule.rule,
+                                     .clip_range = static_cast<double>(rule.clip),
+                                     .sqnr_db = -10 * std::log10(rule.error)});
+      }
+    }
+    report.push_back(std::move(choice));
+  }
+  return report;
+}
+
+nlohmann::ordered_json BuildFacts(const Session& session, const ReportContext& context) {
+  const EncoderConfig& config = session.config;
+  std::vector<std::string> notes = config.notes;
+  notes.insert(notes.end(), session.weights->notes().begin(), session.weights->notes().end());
+  return {{"tool", {{"name", "w8a8-calib"}, {"version", ToolVersion()}}},
+          {"model",
+           {{"name", context.model_name},
+            {"family", config.family},
+            {"sha256", session.weights->sha256()},
+            {"blocks", config.blocks},
+            {"width", config.width},
+            {"mlp_width", config.mlp_width},
+            {"heads", config.heads},
+            {"tokens", config.tokens()},
+            {"image", config.variable_grid
+                          ? std::string("any shape")
+                          : fmt::format("{}x{}", config.image_height, config.image_width)},
+            {"patch", config.patch},
+            {"sites", session.graph.Sites().size()},
+            {"notes", notes}}},
+          {"images",
+           {{"calibration", context.calibration_images},
+            {"evaluation", context.evaluation_images},
+            {"sha256", context.image_set_sha256}}},
+          {"evaluated_on", context.evaluated_on},
+          {"preprocessing", context.preprocessing},
+          {"preprocessing_sha256", context.preprocessing_sha256},
+          {"plan_sha256", context.plan_sha256},
+          {"attention", "fp32"},
+          {"residual", ResidualName(session.graph)},
+          {"seed", context.seed}};
+}
+
+const ArmReport* FindArm(const Report& report, const std::string& name) {
+  for (const ArmReport& arm : report.arms) {
+    if (arm.name == name) return &arm;
+  }
+  return nullptr;
+}
+
+// What the constant CLIP_RANGE = 5 costs this model, where the sweep has that point and no clip.
+void AddClipRangeCost(Report& report) {
+  const std::string output = MainOutput(report);
+  for (const Granularity granularity : {Granularity::kToken, Granularity::kTensor}) {
+    const ArmReport* clipped = FindArm(report, ArmName(Precision::kInt8, granularity, kClipRange));
+    const ArmReport* whole = FindArm(report, ArmName(Precision::kInt8, granularity, kNoClip));
+    if (clipped == nullptr || whole == nullptr || !clipped->outputs.contains(output)) continue;
+    std::string text =
+        fmt::format("CLIP_RANGE = 5, {}: {} SQNR {:.1f} dB, against {:.1f} dB without a clip",
+                    GranularityName(granularity), output, clipped->outputs.at(output).sqnr_db.value,
+                    whole->outputs.at(output).sqnr_db.value);
+    if (clipped->top1 && whole->top1) {
+      text += fmt::format("; top-1 {:.1f} % against {:.1f} %", 100 * clipped->top1->value,
+                          100 * whole->top1->value);
+    }
+    report.health.push_back({.level = "note", .site = "", .text = text + "."});
+  }
+}
+
+void AddPartlyLabelled(const Evaluation& evaluation, Report& report) {
+  if (evaluation.outputs.tasks.empty()) return;
+  const TaskAccuracy accuracy = evaluation.outputs.tasks.begin()->second.Result();
+  if (accuracy.labelled == 0 || accuracy.labelled == accuracy.images) return;
+  report.health.push_back(
+      {.level = "note",
+       .site = "",
+       .text = fmt::format("top-1 is over the {} of {} images that have a label.",
+                           accuracy.labelled, accuracy.images)});
+}
+
+}  // namespace
+
+uint64_t WeightBytes(const Graph& graph, const Plan& plan) {
+  const auto cols = [&](SlotId slot) {
+    return static_cast<uint64_t>(graph.slots[static_cast<size_t>(slot)].cols);
+  };
+  const EncoderConfig& config = graph.config;
+  uint64_t bytes = 0;
+  for (const Node& node : graph.nodes) {
+    if (node.kind == NodeKind::kEmbed) {
+      bytes += cols(node.out) * sizeof(Half) *
+               static_cast<uint64_t>(config.channels * config.patch * config.patch);
+    }
+    if (node.kind != NodeKind::kLinear) continue;
+    const uint64_t n = cols(node.out);
+    const uint64_t elements = n * cols(node.in);
+    const bool quantized = plan.sites.contains(node.site);
+    bytes += quantized ? elements + n * sizeof(float) : elements * sizeof(Half);
+  }
+  return bytes;
+}
+
+Report BuildReport(const Session& session, const Evaluation& evaluation, const Plan& plan,
+                   const ReportContext& context) {
+  Report report;
+  report.title = context.model_name;
+  report.facts = BuildFacts(session, context);
+  for (const ArmRow& row : evaluation.experiment.rows) {
+    ArmReport arm = BuildArm(evaluation, row, context.seed);
+    const Arm& run = evaluation.experiment.runs[row.run];
+    if (run.precision == Precision::kFp16 || row.chosen) {
+      const bool int8 = run.precision == Precision::kInt8;
+      arm.weight_bytes = WeightBytes(session.graph, int8 ? run.plan : Plan{});
+    }
+    if (row.chosen && run.precision == Precision::kInt8) {
+      report.verdict =
+          JudgeArm(arm, context.thresholds, {context.evaluation_images, context.evaluated_on});
+    }
+    report.arms.push_back(std::move(arm));
+  }
+  if (plan.sites.empty()) {
+    report.verdict.ship = "undecided";
+    report.verdict.text = "nothing to judge: the plan leaves every site in FP16.";
+  }
+  AddPartlyLabelled(evaluation, report);
+  report.sites = BuildSites(session, evaluation);
+  report.checks = BuildChecks(session, evaluation);
+  report.skipped_images = context.skipped;
+  report.plan_choices = BuildChoices(session, plan, context.choices);
+  report.health = context.health;
+  AddClipRangeCost(report);
+  if (evaluation.outputs.nonfinite_reference > 0) {
+    report.health.push_back(
+        {.level = "warning",
+         .site = "",
+         .text = fmt::format("{} output values of the FP16 reference are not finite; no figure of "
+                             "this report can be trusted.",
+                             evaluation.outputs.nonfinite_reference)});
+  }
+  return report;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,40 @@
+// What a run found out, as one Report.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "calib/make_plan.h"
+#include "eval/job/session.h"
+#include "eval/job/verdict.h"
+#include "eval/measure/evaluate.h"
+#include "reports/report.h"
+
+namespace w8a8 {
+
+// What the report says about where its numbers come from.
+struct ReportContext {
+  std::string model_name;
+  std::string preprocessing;  // one line
+  std::string preprocessing_sha256;
+  uint64_t calibration_images = 0;
+  uint64_t evaluation_images = 0;  // read, not listed
+  std::string image_set_sha256;    // of calibration and evaluation images together
+  std::string evaluated_on;        // "judged on 220 images that took no part in calibration"
+  std::string plan_sha256;
+  VerdictThresholds thresholds;
+  uint64_t seed = 0;
+  std::vector<SkippedFile> skipped;
+  std::vector<SiteChoice> choices;  // of a per-tensor plan; empty for the default plan
+  std::vector<HealthNote> health;
+};
+
+Report BuildReport(const Session& session, const Evaluation& evaluation, const Plan& plan,
+                   const ReportContext& context);
+
+// Bytes that the weight matrices take: FP16, with the sites of `plan` as INT8 codes and
+// binary32 scales.
+uint64_t WeightBytes(const Graph& graph, const Plan& plan);
+
+}  // namespace w8a8

@@ -1,0 +1,35 @@
+// What depends on the run and not on its results: stage times, host, peak memory.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "eval/cli/options.h"
+#include "eval/job/session.h"
+#include "reports/report.h"
+
+namespace w8a8 {
+
+class RunClock {
+ public:
+  // `command` as typed, for run.json.
+  explicit RunClock(std::string command);
+
+  // Ends the stage that runs, if any, and starts `name`.
+  void Stage(const std::string& name);
+  // The record so far. `reference_seconds` is one FP16 pass over the evaluation images on the
+  // threads in use; 0 leaves the multiples out.
+  RunInfo Info(const Session& session, const Options& options, double reference_seconds);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void EndStage();
+
+  const std::string command_;
+  const std::string started_;
+  std::vector<StageTime> stages_;
+  std::string current_;
+  Clock::time_point stage_start_;
+};
+
+}  // namespace w8a8

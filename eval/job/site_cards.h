@@ -1,0 +1,21 @@
+// The cards of the report: calibration statistics and details of the evaluation, small enough to
+// plot.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "calib/make_plan.h"
+#include "eval/measure/site_detail_tap.h"
+#include "reports/site_card.h"
+
+namespace w8a8 {
+
+// A card for each of `sites`. `statistics` may lack sites (none without calibration); those cards
+// have only what `details` knows.
+std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
+                                 const SiteStatisticsMap& statistics,
+                                 const std::map<std::string, SiteDetail>& details);
+
+}  // namespace w8a8

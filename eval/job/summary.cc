@@ -1,0 +1,183 @@
+#include "eval/job/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "reports/json_writer.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr size_t kWorstSites = 3;
+constexpr size_t kColumns = 80;
+
+std::string Db(const OutputErrors& errors) {
+  if (errors.exact) return "exact";
+  if (std::isnan(errors.sqnr_db.value)) return "-";
+  return fmt::format("{:.1f} [{:.1f}, {:.1f}]", errors.sqnr_db.value, errors.sqnr_db.low,
+                     errors.sqnr_db.high);
+}
+
+std::string Fixed(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
+}
+
+std::string Percent(const std::optional<Estimate>& estimate) {
+  if (!estimate || std::isnan(estimate->value)) return "-";
+  return fmt::format("{:.1f}", 100 * estimate->value);
+}
+
+std::string PercentInterval(const std::optional<Estimate>& estimate) {
+  if (!estimate || std::isnan(estimate->value)) return "-";
+  return fmt::format("{:.1f} [{:.1f}, {:.1f}]", 100 * estimate->value, 100 * estimate->low,
+                     100 * estimate->high);
+}
+
+// One arm: name, SQNR, cosine, top-1, agreement, milliseconds of one image on one thread.
+std::string ArmLine(const ArmReport& arm, const std::string& output, const RunInfo& run) {
+  const auto errors = arm.outputs.find(output);
+  const bool compared = errors != arm.outputs.end();
+  const bool timed = arm.precision == "fp16" || arm.chosen;
+  const auto latency = run.latency.find(arm.precision);
+  const std::string line = fmt::format(
+      "{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}", arm.name, compared ? Db(errors->second) : "reference",
+      compared ? Fixed(errors->second.cosine_mean.value, 4) : "-", Percent(arm.top1),
+      compared ? PercentInterval(arm.agreement) : "-",
+      timed && latency != run.latency.end() ? Fixed(latency->second.ms_per_image, 1) : "");
+  return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+}
+
+bool IsHeadArm(const ArmReport& arm) { return arm.chosen || arm.precision == "fp16"; }
+
+bool IsSweepPoint(const ArmReport& arm) {
+  return arm.precision == "int8" && !arm.chosen && arm.granularity;
+}
+
+// The sweep's int8 arm of largest SQNR.
+const ArmReport* BestPoint(const Report& report, const std::string& output) {
+  const ArmReport* best = nullptr;
+  const auto sqnr = [&](const ArmReport& arm) {
+    const auto errors = arm.outputs.find(output);
+    return errors == arm.outputs.end() ? kUndefined : errors->second.sqnr_db.value;
+  };
+  for (const ArmReport& arm : report.arms) {
+    if (!IsSweepPoint(arm) || std::isnan(sqnr(arm))) continue;
+    if (best == nullptr || sqnr(arm) > sqnr(*best)) best = &arm;
+  }
+  return best;
+}
+
+uint64_t Differing(const CheckCounts& checks) {
+  return checks.code_mismatches + checks.int32_mismatches + checks.output_mismatches;
+}
+
+// ", 4 of 108 sites in FP16", or nothing.
+std::string SitesInFp16(const Report& report) {
+  const auto count =
+      std::count_if(report.plan_choices.begin(), report.plan_choices.end(),
+                    [](const PlanChoice& choice) { return choice.granularity == "fp16"; });
+  if (count == 0) return "";
+  return fmt::format(", {} of {} sites in FP16", count, report.plan_choices.size());
+}
+
+std::string Wrapped(const std::string& text) {
+  std::string lines;
+  size_t column = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    const size_t word = end - begin;
+    if (column > 0 && column + 1 + word > kColumns) {
+      lines += '\n';
+      column = 0;
+    } else if (column > 0) {
+      lines += ' ';
+      ++column;
+    }
+    lines += text.substr(begin, word);
+    column += word;
+    begin = end + 1;
+  }
+  return lines + "\n";
+}
+
+}  // namespace
+
+std::string SummaryText(const Report& report, const RunInfo& run,
+                        const std::filesystem::path& folder) {
+  const std::string output = MainOutput(report);
+  std::string text = Wrapped(report.verdict.text) + "\n";
+  text += fmt::format("{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}\n", "arm", output + " SQNR dB", "cosine",
+                      "top-1", "agreement %", "ms/img");
+  for (const ArmReport& arm : report.arms) {
+    if (IsHeadArm(arm)) text += ArmLine(arm, output, run);
+  }
+  const ArmReport* best = BestPoint(report, output);
+  const auto is_5 = [](const ArmReport& arm) { return IsSweepPoint(arm) && arm.clip_range == 5.0; };
+  if (best != nullptr) {
+    const bool any_5 = std::any_of(report.arms.begin(), report.arms.end(), is_5);
+    text += fmt::format("best of the sweep{}:\n", any_5 ? ", and CLIP_RANGE = 5" : "");
+    text += ArmLine(*best, output, run);
+  }
+  for (const ArmReport& arm : report.arms) {
+    if (is_5(arm) && &arm != best) text += ArmLine(arm, output, run);
+  }
+  text +=
+      fmt::format("\nworst sites (int8/plan{}, on the reference's input):\n", SitesInFp16(report));
+  for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
+    text += fmt::format("  {:<24} {:.1f} dB\n", report.sites[i].site, report.sites[i].sqnr_db);
+  }
+  const CheckCounts& checks = report.checks.total;
+  text += fmt::format(
+      "checks     {} differ among {:.3g} codes, {:.3g} accumulators, {:.3g} outputs\n",
+      Differing(checks), static_cast<double>(checks.codes_compared),
+      static_cast<double>(checks.int32_compared), static_cast<double>(checks.outputs_compared));
+  text += fmt::format("memory     {:.0f} MiB at most\n",
+                      static_cast<double>(run.peak_memory_bytes) / (1024.0 * 1024.0));
+  if (!report.skipped_images.empty()) {
+    text.insert(text.size() - 1,
+                fmt::format("; {} images skipped, see the report", report.skipped_images.size()));
+  }
+  text += fmt::format("report     {}\n", (folder / "report.html").string());
+  if (report.facts.contains("weights")) {
+    text += fmt::format("weights    {}\n", (folder / kQuantizedFolder).string());
+  }
+  return text;
+}
+
+std::string SummaryJson(const Report& report, const RunInfo& run,
+                        const std::filesystem::path& folder) {
+  using Json = nlohmann::ordered_json;
+  const Json all = ReportToJson(report);
+  const std::string output = MainOutput(report);
+  const ArmReport* best = BestPoint(report, output);
+  Json json{{"schema", "w8a8-summary/1"}, {"verdict", all["verdict"]}, {"main_output", output}};
+  json["arms"] = Json::array();
+  json["best_sweep_point"] = nullptr;
+  json["clip_range_5"] = Json::array();
+  for (size_t i = 0; i < report.arms.size(); ++i) {
+    const ArmReport& arm = report.arms[i];
+    if (IsHeadArm(arm)) json["arms"].push_back(all["arms"][i]);
+    if (&arm == best) json["best_sweep_point"] = all["arms"][i];
+    if (IsSweepPoint(arm) && arm.clip_range == 5.0) json["clip_range_5"].push_back(all["arms"][i]);
+  }
+  json["worst_sites"] = Json::array();
+  for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
+    json["worst_sites"].push_back(all["sites"][i]);
+  }
+  const CheckCounts& checks = report.checks.total;
+  json["checks"] = {{"int32_compared", checks.int32_compared},
+                    {"codes_compared", checks.codes_compared},
+                    {"outputs_compared", checks.outputs_compared},
+                    {"mismatches", Differing(checks)}};
+  json["skipped_images"] = report.skipped_images.size();
+  json["latency"] = RunToJson(run)["latency"];
+  json["peak_memory_bytes"] = run.peak_memory_bytes;
+  json["folder"] = folder.string();
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace w8a8

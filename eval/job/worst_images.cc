@@ -1,0 +1,96 @@
+#include "eval/job/worst_images.h"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "datasets/decode.h"
+#include "datasets/resample.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+// What the image's error is to its signal; 0 for an exact one.
+double ErrorShare(const ImageError& record) {
+  return record.sum_error_sq == 0 ? 0 : record.sum_error_sq / record.sum_expected_sq;
+}
+
+std::vector<ImageError> WorstFirst(std::vector<ImageError> records,
+                                   const std::vector<ImageFile>& files) {
+  std::erase_if(records, [](const ImageError& record) { return !(ErrorShare(record) > 0); });
+  const auto key = [&](const ImageError& record) {
+    const ImageFile& file = files[static_cast<size_t>(record.image)];
+    return std::tie(file.sha256, file.name);
+  };
+  std::sort(records.begin(), records.end(), [&](const ImageError& a, const ImageError& b) {
+    if (ErrorShare(a) != ErrorShare(b)) return ErrorShare(a) > ErrorShare(b);
+    return key(a) < key(b);
+  });
+  records.resize(std::min(records.size(), kWorstImages));
+  return records;
+}
+
+void AddThumbnail(const ImageFile& file, WorstImage& image) {
+  RgbImage whole;
+  try {
+    whole = DecodeFile(file.path, AlphaRule::kOnWhite);
+  } catch (const Error&) {
+    return;  // moved or changed since it was judged
+  }
+  const double shrink =
+      std::min(1.0, static_cast<double>(kThumbnailSide) / std::max(whole.width, whole.height));
+  const auto side = [&](int extent) {
+    return std::max(1, static_cast<int>(std::lround(extent * shrink)));
+  };
+  const RgbImage small = Resize(whole, {side(whole.width), side(whole.height)}, Filter::kBilinear,
+                                Resampler::kPillow13);
+  image.width = small.width;
+  image.height = small.height;
+  image.thumbnail = small.pixels;
+}
+
+std::string ClassName(const Task& task, int64_t index) {
+  if (index < 0) return "";
+  if (!task.classes) return fmt::format("{}", index);
+  return task.classes->names[static_cast<size_t>(index)];
+}
+
+void AddAnswers(const Evaluation& evaluation, const Task& task, int64_t index, WorstImage& image) {
+  const auto answer = evaluation.answers.find(index);
+  if (answer == evaluation.answers.end()) return;
+  image.reference_answer = ClassName(task, answer->second.reference);
+  image.answer = ClassName(task, answer->second.arm);
+  const auto accepted = task.accepted.find(image.file);
+  if (accepted == task.accepted.end()) return;
+  for (const int64_t right : accepted->second) {
+    image.accepted += (image.accepted.empty() ? "" : ", ") + ClassName(task, right);
+  }
+}
+
+}  // namespace
+
+std::vector<WorstImage> BuildWorstImages(const Evaluation& evaluation, const std::string& output,
+                                         const Task& task, const std::vector<ImageFile>& files) {
+  std::vector<WorstImage> images;
+  const std::optional<size_t> run = evaluation.experiment.ChosenInt8Run();
+  if (!run) return images;
+  const auto meter = evaluation.outputs.meters.find({*run, output});
+  if (meter == evaluation.outputs.meters.end()) return images;
+  for (const ImageError& record :
+       WorstFirst(meter->second.ByImage(evaluation.outputs.images), files)) {
+    const ImageFile& file = files[static_cast<size_t>(record.image)];
+    WorstImage image;
+    image.file = file.name;
+    image.sqnr_db = -10 * std::log10(ErrorShare(record));
+    image.cosine = Cosine(record);
+    AddAnswers(evaluation, task, record.image, image);
+    AddThumbnail(file, image);
+    images.push_back(std::move(image));
+  }
+  return images;
+}
+
+}  // namespace w8a8

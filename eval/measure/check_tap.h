@@ -1,0 +1,77 @@
+// The proof that the INT8 runtime computes what its specification says: codes, accumulators and
+// outputs of every site, and every output of the encoder, of int8 against its emulated twin.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eval/measure/experiment.h"
+#include "eval/run/tap.h"
+
+namespace w8a8 {
+
+struct SiteChecks {
+  uint64_t codes_compared = 0;
+  std::array<uint64_t, 3> code_differences{};                // 0, 1, 2 or more apart
+  uint64_t code_sums_compared = 0, code_sum_mismatches = 0;  // of the weights
+  uint64_t scales_compared = 0, scale_mismatches = 0;
+  uint64_t int32_compared = 0, int32_mismatches = 0;
+  uint64_t outputs_compared = 0, output_mismatches = 0;
+  uint64_t nonfinite = 0;  // outputs of the int8 arm that are not finite
+
+  uint64_t code_mismatches() const { return code_differences[1] + code_differences[2]; }
+  uint64_t mismatches() const {
+    return code_mismatches() + code_sum_mismatches + scale_mismatches + int32_mismatches +
+           output_mismatches;
+  }
+  void Add(const SiteChecks& other);
+};
+
+// By emulated run and site; "outputs" stands for the encoder's own outputs.
+using Checks = std::map<std::pair<size_t, std::string>, SiteChecks>;
+
+// Sites are compared on equal inputs: where the emulated arm's input differs from what int8 had (a
+// fault further up), int8's layer is run again on the emulated arm's input. So a fault is counted
+// at the site that has it and nowhere else; its effect shows in the encoder's outputs.
+class CheckTap final : public Tap {
+ public:
+  // The arms are the runs of the experiment.
+  CheckTap(const Experiment& experiment, int workers);
+
+  bool WantsLinear(int arm, const std::string& site) const override;
+  bool WantsTrace(int arm) const override;
+  void OnLinear(LinearEvent& event) override;
+  void OnOutputs(const OutputEvent& event) override;
+
+  Checks Take() const;  // over all images
+
+ private:
+  // What an int8 arm left at a site, until its twin comes by.
+  struct Seen {
+    std::vector<Half> input;
+    std::vector<int8_t> codes;
+    std::vector<float> input_scale;
+    std::vector<int32_t> acc;
+    std::vector<int32_t> weight_code_sum;
+    std::vector<Half> output;
+  };
+  struct Worker {
+    std::map<std::pair<int, std::string>, Seen> seen;         // by int8 arm and site
+    std::map<int, std::array<std::vector<Half>, 3>> outputs;  // by int8 arm
+    Checks checks;
+  };
+
+  int Int8TwinOf(int arm) const;  // of an emulated arm; -1 if it is none
+  bool IsChecked(int arm) const;
+  static Seen Copy(MatView<const Half> input, MatView<const Half> output, const LinearTrace& trace);
+  static void Compare(const Seen& int8, const Seen& emulated, SiteChecks& checks);
+
+  const Experiment& experiment_;
+  std::vector<Worker> workers_;
+};
+
+}  // namespace w8a8

@@ -1,0 +1,41 @@
+#include "eval/measure/evaluate.h"
+
+#include <array>
+#include <utility>
+
+namespace w8a8 {
+namespace {
+
+std::vector<size_t> ChosenRuns(const Experiment& experiment) {
+  std::vector<size_t> runs;
+  for (const ArmRow& row : experiment.rows) {
+    if (row.chosen) runs.push_back(row.run);
+  }
+  return runs;
+}
+
+}  // namespace
+
+Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
+                    const Task& task, const RunnerOptions& options, RunningSqnr* running) {
+  OutputTap outputs(options.threads, task.accepted, task.classes ? &*task.classes : nullptr);
+  SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads, running);
+  CheckTap checks(experiment, options.threads);
+  SiteDetailTap details(experiment, options.threads);
+  const int chosen = static_cast<int>(experiment.ChosenInt8Run().value_or(0));
+  AnswerTap answers(chosen, task.classes ? &*task.classes : nullptr, options.threads);
+  const std::array<Tap*, 5> taps{&outputs, &sites, &checks, &details, &answers};
+  const RunnerResult run =
+      RunArms(session.graph, *session.weights, experiment.runs, images, taps, options);
+  Evaluation evaluation{.experiment = {},
+                        .outputs = outputs.Take(),
+                        .sites = sites.Take(),
+                        .checks = checks.Take(),
+                        .details = details.Take(),
+                        .answers = answers.Take(),
+                        .run = run};
+  evaluation.experiment = std::move(experiment);
+  return evaluation;
+}
+
+}  // namespace w8a8

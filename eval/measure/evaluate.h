@@ -1,0 +1,39 @@
+// Runs an experiment over evaluation images: every arm's outputs, the chosen arms' sites, the
+// checks.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "eval/job/session.h"
+#include "eval/measure/answer_tap.h"
+#include "eval/measure/check_tap.h"
+#include "eval/measure/experiment.h"
+#include "eval/measure/output_tap.h"
+#include "eval/measure/site_detail_tap.h"
+#include "eval/measure/site_error_tap.h"
+#include "eval/run/runner.h"
+
+namespace w8a8 {
+
+struct Evaluation {
+  Experiment experiment;
+  OutputTap::Result outputs;
+  std::map<SiteKey, SiteMeters> sites;  // of the chosen rows' runs
+  Checks checks;
+  std::map<std::string, SiteDetail> details;     // by site
+  std::map<int64_t, AnswerTap::Answer> answers;  // by the image's index
+  RunnerResult run;
+};
+
+// What turns outputs into right and wrong answers.
+struct Task {
+  AcceptedClasses accepted;                // empty: no labels
+  std::optional<ClassEmbeddings> classes;  // none: the model's logits
+};
+
+// `running` is told the errors of the chosen rows' runs as they come.
+Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
+                    const Task& task, const RunnerOptions& options, RunningSqnr* running = nullptr);
+
+}  // namespace w8a8

@@ -1,0 +1,204 @@
+#include "eval/measure/feature_tap.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "datasets/naflex.h"
+#include "runtime/base/error.h"
+
+namespace w8a8 {
+namespace {
+
+// Rows [image * rows, (image + 1) * rows) of a view whose rows lie without gaps.
+template <class T>
+std::span<const T> RowsOfImage(MatView<const T> view, size_t image, int64_t rows) {
+  W8A8_CHECK(view.stride == view.cols);
+  return {view.row(static_cast<int64_t>(image) * rows), static_cast<size_t>(rows * view.cols)};
+}
+
+bool IsFinite(float value) { return std::isfinite(value); }
+
+std::vector<float> Widened(std::span<const Half> values) {
+  std::vector<float> floats(values.size());
+  ToFloat(values, floats);
+  return floats;
+}
+
+}  // namespace
+
+void FeatureStore::PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
+                            int64_t image, std::span<const std::byte> bytes) {
+  const std::lock_guard lock(mutex_);
+  Tensor& tensor = tensors_.try_emplace(name, Tensor{dtype, shape, {}}).first->second;
+  W8A8_CHECK(tensor.dtype == dtype && tensor.shape == shape);
+  size_t whole = static_cast<size_t>(DtypeBits(dtype)) / 8;
+  for (const int64_t side : shape) whole *= static_cast<size_t>(side);
+  W8A8_CHECK(bytes.size() <= whole);
+  const size_t offset = static_cast<size_t>(image) * whole;
+  if (tensor.bytes.size() < offset + whole) tensor.bytes.resize(offset + whole);
+  std::copy(bytes.begin(), bytes.end(), tensor.bytes.data() + offset);
+}
+
+void FeatureStore::PutShared(const std::string& name, float value) {
+  const std::lock_guard lock(mutex_);
+  shared_[name] = value;
+}
+
+void FeatureStore::AddTo(SafetensorsWriter& writer) const {
+  for (const auto& [name, tensor] : tensors_) {
+    int64_t elements = 1;
+    for (const int64_t size : tensor.shape) elements *= size;
+    const auto bytes_per_image = static_cast<int64_t>(DtypeBits(tensor.dtype)) / 8 * elements;
+    std::vector<int64_t> shape = {static_cast<int64_t>(tensor.bytes.size()) / bytes_per_image};
+    shape.insert(shape.end(), tensor.shape.begin(), tensor.shape.end());
+    writer.Add(name, tensor.dtype, std::move(shape), std::span<const std::byte>(tensor.bytes));
+  }
+  for (const auto& [name, value] : shared_) {
+    writer.Add(name, Dtype::kF32, {1}, std::span<const float>(&value, 1));
+  }
+}
+
+FeatureTap::FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store)
+    : graph_(graph), selection_(std::move(selection)), store_(store) {}
+
+void FeatureTap::OnStream(const StreamEvent& event) {
+  if (event.floats.rows > 0) return PutStream(event, event.floats, Dtype::kF32);
+  PutStream(event, event.half, Dtype::kF16);
+}
+
+template <class T>
+void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype) {
+  const std::vector<ImageId>& images = *event.images;
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t rows = stream.rows / static_cast<int64_t>(images.size());
+  uint64_t nonfinite = 0;
+  for (size_t i = 0; i < images.size(); ++i) {
+    const std::span<const T> values = RowsOfImage(stream, i, rows);
+    nonfinite += static_cast<uint64_t>(
+        std::count_if(values.begin(), values.end(), [](T value) { return !IsFinite(value); }));
+    if (selection_.layers.contains(event.stage)) {
+      store_->Put(fmt::format("hidden_states.{}", event.stage), dtype, {most_rows, stream.cols},
+                  images[i].index, values);
+    }
+  }
+  if (nonfinite == 0) return;
+  const std::lock_guard lock(mutex_);
+  nonfinite_[event.stage] += nonfinite;
+}
+
+// Of images on grids of their own the rest is zeros: nobody attends there.
+void FeatureTap::OnAttention(const AttentionEvent& event) {
+  const int64_t heads = graph_.config.heads, keys = event.probabilities.cols;
+  const int64_t most = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t rows = event.probabilities.rows / static_cast<int64_t>(event.images->size());
+  const int64_t queries = rows / heads;
+  std::vector<float> padded(static_cast<size_t>(heads * most * most), 0.0f);
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = event.probabilities.row(static_cast<int64_t>(i) * rows + row);
+      const int64_t to = (row / queries * most + row % queries) * most;
+      std::copy_n(from, keys, padded.data() + to);
+    }
+    store_->Put(fmt::format("attentions.{}", event.block), Dtype::kF32, {heads, most, most},
+                (*event.images)[i].index, std::span<const float>(padded));
+  }
+}
+
+void FeatureTap::OnOutputs(const OutputEvent& event) {
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
+  const int64_t rows = event.tokens.rows / static_cast<int64_t>(event.images->size());
+  const auto put_row = [&](const char* name, MatView<const Half> view, size_t i) {
+    if (view.rows == 0) return;
+    store_->Put(name, Dtype::kF32, {view.cols}, (*event.images)[i].index,
+                std::span<const float>(Widened(RowsOfImage(view, i, 1))));
+  };
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    store_->Put("last_hidden_state", Dtype::kF16, {most_rows, event.tokens.cols},
+                (*event.images)[i].index, RowsOfImage(event.tokens, i, rows));
+    put_row("pooler_output", event.pooled, i);
+    put_row("logits", event.logits, i);
+  }
+}
+
+void FeatureTap::OnLinear(LinearEvent& event) {
+  const std::string prefix = fmt::format("taps.{}.", *event.site);
+  const int64_t rows = event.rows_per_image;
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    const int64_t image = (*event.images)[i].index;
+    store_->Put(prefix + "input", Dtype::kF16, {most_rows, event.input.cols}, image,
+                RowsOfImage(event.input, i, rows));
+    store_->Put(prefix + "output", Dtype::kF16, {most_rows, event.output.cols}, image,
+                RowsOfImage(event.output, i, rows));
+  }
+  if (event.trace->codes.rows > 0) PutTrace(event, prefix);
+}
+
+void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
+  const LinearTrace& trace = *event.trace;
+  const int64_t rows = event.rows_per_image;
+  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const bool per_row = !selection_.static_scales.contains(*event.site);
+  if (!per_row) store_->PutShared(prefix + "input_scale", trace.input_scale.front());
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    const int64_t image = (*event.images)[i].index;
+    store_->Put(prefix + "codes", Dtype::kI8, {most_rows, trace.codes.cols}, image,
+                RowsOfImage(trace.codes, i, rows));
+    if (trace.acc.rows > 0) {
+      store_->Put(prefix + "acc", Dtype::kI32, {most_rows, trace.acc.cols}, image,
+                  RowsOfImage(trace.acc, i, rows));
+    }
+    if (per_row) {
+      store_->Put(prefix + "input_scale", Dtype::kF32, {most_rows}, image,
+                  std::span(trace.input_scale)
+                      .subspan(i * static_cast<size_t>(rows), static_cast<size_t>(rows)));
+    }
+  }
+}
+
+std::optional<InputImage> RecordingSource::Next() {
+  std::optional<InputImage> image = source_.Next();
+  if (!image) {
+    const bool tiled = image_of_sample_.size() > names_.size();
+    for (size_t i = 0; tiled && i < image_of_sample_.size(); ++i) {
+      store_->Put("image_index", Dtype::kI64, {}, static_cast<int64_t>(i),
+                  std::span<const int64_t>(&image_of_sample_[i], 1));
+    }
+    image_of_sample_.clear();
+    return std::nullopt;
+  }
+  image_of_sample_.push_back(image->id.image);
+  if (image->id.whole) names_.push_back(image->id.name);
+  if (!keep_pixels_) return image;
+  if (image->grid.given()) {
+    PutPatches(*image);
+  } else {
+    PutPixels(*image);
+  }
+  return image;
+}
+
+void RecordingSource::PutPixels(const InputImage& image) const {
+  store_->Put("pixel_values", Dtype::kF32,
+              {config_.channels, config_.image_height, config_.image_width}, image.id.index,
+              std::span<const float>(image.pixels));
+}
+
+void RecordingSource::PutPatches(const InputImage& image) const {
+  const int64_t rows = config_.patches();
+  const int64_t index = image.id.index;
+  const std::vector<float> patches = ToPatches(image.pixels, static_cast<int>(config_.channels),
+                                               {static_cast<int>(image.grid.cols * config_.patch),
+                                                static_cast<int>(image.grid.rows * config_.patch)},
+                                               static_cast<int>(config_.patch));
+  const std::vector<int32_t> mask(static_cast<size_t>(image.grid.patches()), 1);
+  const std::array<int64_t, 2> grid = {image.grid.rows, image.grid.cols};
+  store_->Put("pixel_values", Dtype::kF32, {rows, config_.channels * config_.patch * config_.patch},
+              index, std::span<const float>(patches));
+  store_->Put("pixel_attention_mask", Dtype::kI32, {rows}, index, std::span<const int32_t>(mask));
+  store_->Put("spatial_shapes", Dtype::kI64, {2}, index, std::span<const int64_t>(grid));
+}
+
+}  // namespace w8a8

@@ -1,0 +1,116 @@
+// Collects what `encode` writes: hidden states, outputs, pixels and what passes single sites.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eval/run/image_source.h"
+#include "eval/run/tap.h"
+#include "runtime/base/safetensors.h"
+#include "runtime/encoder/graph.h"
+
+namespace w8a8 {
+
+// Tensors that grow by image: image i fills element i of the first dimension. Thread-safe.
+class FeatureStore {
+ public:
+  // `shape` is one image's; `values` has as many elements, or fewer and zeros follow (an image of
+  // fewer tokens than others).
+  template <class T>
+  void Put(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape, int64_t image,
+           std::span<const T> values) {
+    PutBytes(name, dtype, shape, image, std::as_bytes(values));
+  }
+  // A value that all images share, as a tensor of one element.
+  void PutShared(const std::string& name, float value);
+
+  // The tensors; the store must outlive writer.Write().
+  void AddTo(SafetensorsWriter& writer) const;
+  size_t tensors() const { return tensors_.size() + shared_.size(); }
+
+ private:
+  struct Tensor {
+    Dtype dtype;
+    std::vector<int64_t> shape;
+    std::vector<std::byte> bytes;
+  };
+  void PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
+                int64_t image, std::span<const std::byte> bytes);
+
+  std::mutex mutex_;
+  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, float> shared_;
+};
+
+// What to collect beside the outputs, which are always collected.
+struct FeatureSelection {
+  std::set<int64_t> layers;             // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
+  std::set<std::string> sites;          // taps.{site}.*
+  std::set<std::string> static_scales;  // sites of one input scale for all rows
+  bool attentions = false;              // attentions.{i}: probabilities of block i
+};
+
+// Watches arm 0.
+class FeatureTap final : public Tap {
+ public:
+  // `graph` and `store` outlive the tap.
+  FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store);
+
+  bool WantsLinear(int /*arm*/, const std::string& site) const override {
+    return selection_.sites.contains(site);
+  }
+  bool WantsTrace(int /*arm*/) const override { return !selection_.sites.empty(); }
+  bool WantsAttention(int /*arm*/) const override { return selection_.attentions; }
+  void OnLinear(LinearEvent& event) override;
+  void OnStream(const StreamEvent& event) override;
+  void OnAttention(const AttentionEvent& event) override;
+  void OnOutputs(const OutputEvent& event) override;
+
+  // Values that are not finite, by the hidden state that they were met in.
+  std::map<int64_t, uint64_t> nonfinite() const { return nonfinite_; }
+
+ private:
+  template <class T>
+  void PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype);
+  void PutTrace(const LinearEvent& event, const std::string& prefix);
+
+  const Graph& graph_;
+  const FeatureSelection selection_;
+  FeatureStore* const store_;
+  std::mutex mutex_;
+  std::map<int64_t, uint64_t> nonfinite_;
+};
+
+// Hands the images of another source on and keeps their pixels as `pixel_values`, if wanted.
+class RecordingSource final : public ImageSource {
+ public:
+  // Pixels are kept as [channels, height, width], those of a variable grid as transformers'
+  // processor hands them out, with `pixel_attention_mask` and `spatial_shapes`. Where an image has
+  // several views, the image of each sample is kept as `image_index`.
+  RecordingSource(ImageSource& source, const EncoderConfig& config, bool keep_pixels,
+                  FeatureStore* store)
+      : source_(source), config_(config), keep_pixels_(keep_pixels), store_(store) {}
+  std::optional<InputImage> Next() override;
+
+  const std::vector<std::string>& names() const { return names_; }  // of the images
+
+ private:
+  void PutPixels(const InputImage& image) const;
+  void PutPatches(const InputImage& image) const;
+
+  ImageSource& source_;
+  const EncoderConfig& config_;
+  const bool keep_pixels_;
+  FeatureStore* const store_;
+  std::vector<std::string> names_;
+  std::vector<int64_t> image_of_sample_;
+};
+
+}  // namespace w8a8

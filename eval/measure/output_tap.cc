@@ -1,0 +1,78 @@
+#include "eval/measure/output_tap.h"
+
+#include <algorithm>
+
+namespace w8a8 {
+namespace {
+
+constexpr size_t kPooled = 1, kLogits = 2;  // in kOutputNames
+
+}  // namespace
+
+OutputTap::OutputTap(int workers, const AcceptedClasses& accepted, const ClassEmbeddings* classes)
+    : accepted_(accepted), classes_(classes), workers_(static_cast<size_t>(std::max(1, workers))) {}
+
+void OutputTap::OnOutputs(const OutputEvent& event) {
+  Worker& worker = workers_[static_cast<size_t>(event.worker)];
+  const std::array<MatView<const Half>, 3> outputs{event.tokens, event.pooled, event.logits};
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    if (outputs[o].rows > 0) AddOutput(event, o, outputs[o], worker);
+  }
+  if (event.arm != 0) return;
+  for (const ImageId& image : *event.images) {
+    worker.result.images.AddView(image.index, image.image, image.sha256, image.name);
+  }
+}
+
+void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
+                          Worker& worker) const {
+  Result& result = worker.result;
+  const auto run = static_cast<size_t>(event.arm);
+  std::vector<Half>& kept = worker.reference[output];
+  if (run == 0) {
+    kept.assign(actual.data, actual.data + actual.rows * actual.cols);
+    for (const Half value : kept) result.nonfinite_reference += IsFinite(value) ? 0 : 1;
+  }
+  const MatView<const Half> expected{kept.data(), actual.rows, actual.cols, actual.cols};
+  const int64_t rows = actual.rows / static_cast<int64_t>(event.images->size());
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    const ImageId& image = (*event.images)[i];
+    const int64_t first = static_cast<int64_t>(i) * rows;
+    if (run != 0) {
+      result.meters[{run, kOutputNames[output]}].Add(image.index, expected.RowRange(first, rows),
+                                                     actual.RowRange(first, rows));
+    }
+    if (image.whole && output == (classes_ == nullptr ? kLogits : kPooled)) {
+      AddTask(image, expected.row_span(first), actual.row_span(first), result.tasks[run]);
+    }
+  }
+}
+
+void OutputTap::AddTask(const ImageId& image, std::span<const Half> expected,
+                        std::span<const Half> actual, TaskMeter& task) const {
+  const auto found = accepted_.find(image.name);
+  const std::vector<int64_t> accepted =
+      found == accepted_.end() ? std::vector<int64_t>{} : found->second;
+  if (classes_ == nullptr) {
+    task.Add(actual, expected, accepted);
+    return;
+  }
+  const std::vector<double> scores = classes_->Cosines(actual);
+  const std::vector<double> reference = classes_->Cosines(expected);
+  task.Add(std::span<const double>(scores), std::span<const double>(reference), accepted);
+}
+
+OutputTap::Result OutputTap::Take() {
+  Result merged;
+  for (Worker& worker : workers_) {
+    Result& result = worker.result;
+    merged.images.Merge(result.images);
+    for (auto& [key, meter] : result.meters) merged.meters[key].Merge(meter);
+    for (auto& [run, task] : result.tasks) merged.tasks[run].Merge(task);
+    merged.nonfinite_reference += result.nonfinite_reference;
+    worker = {};
+  }
+  return merged;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,56 @@
+// What every arm makes of every image: the encoder's outputs against the reference's, and the
+// classes that its logits, or its cosines with class embeddings, rank first.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eval/measure/class_embeddings.h"
+#include "eval/measure/error_meter.h"
+#include "eval/measure/task_accuracy.h"
+#include "eval/run/tap.h"
+
+namespace w8a8 {
+
+constexpr std::array<const char*, 3> kOutputNames{"tokens", "pooled", "logits"};
+// The accepted classes of an image; empty without a label.
+using AcceptedClasses = std::map<std::string, std::vector<int64_t>>;  // by image name
+
+class OutputTap final : public Tap {
+ public:
+  // `accepted` and `classes` outlive the tap. With `classes` the pooled output is ranked by its
+  // cosine with each; nullptr: the model's logits are.
+  OutputTap(int workers, const AcceptedClasses& accepted, const ClassEmbeddings* classes);
+
+  bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return false; }
+  void OnOutputs(const OutputEvent& event) override;
+
+  struct Result {
+    ImageOrder images;
+    std::map<std::pair<size_t, std::string>, ErrorMeter> meters;  // by run and output name
+    std::map<size_t, TaskMeter> tasks;                            // by run; empty without classes
+    uint64_t nonfinite_reference = 0;  // values of the reference's outputs that are not finite
+  };
+  Result Take();
+
+ private:
+  struct Worker {
+    std::array<std::vector<Half>, 3> reference;
+    Result result;
+  };
+  void AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
+                 Worker& worker) const;
+  void AddTask(const ImageId& image, std::span<const Half> expected, std::span<const Half> actual,
+               TaskMeter& task) const;
+
+  const AcceptedClasses& accepted_;
+  const ClassEmbeddings* const classes_;
+  std::vector<Worker> workers_;
+};
+
+}  // namespace w8a8

@@ -1,0 +1,57 @@
+// What the report's cards show of the evaluation images: a map of each site's input for one image,
+// and the codes that the chosen INT8 arm used.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eval/measure/experiment.h"
+#include "eval/run/tap.h"
+#include "reports/site_card.h"
+
+namespace w8a8 {
+
+// No map is larger: 108 maps of 96 x 192 cells are about 1 MB of PNG in the page.
+constexpr int64_t kMapRows = 96;
+constexpr int64_t kMapColumns = 192;
+
+struct SiteDetail {
+  std::vector<uint64_t> code_count;  // [255], codes -127 to 127; empty where the site stays FP16
+  OutlierMap map;
+};
+
+class SiteDetailTap final : public Tap {
+ public:
+  // Maps are of run 0, for the image of smallest (sha256, name): the same for any order of images.
+  // Codes are of the chosen int8 run, if the experiment has one.
+  SiteDetailTap(const Experiment& experiment, int workers);
+
+  bool WantsLinear(int arm, const std::string& site) const override;
+  bool WantsTrace(int arm) const override { return int8_run_ == arm; }
+  void OnLinear(LinearEvent& event) override;
+
+  std::map<std::string, SiteDetail> Take();
+
+ private:
+  struct Seen {
+    std::pair<std::string, std::string> image;  // sha256, name
+    SiteDetail detail;
+  };
+  using Worker = std::map<std::string, Seen>;
+
+  void OfferMap(const LinearEvent& event, Seen& seen) const;
+
+  const Experiment& experiment_;
+  std::optional<int> int8_run_;
+  std::vector<Worker> workers_;
+};
+
+// The largest magnitude of each cell; at most kMapRows x kMapColumns cells. A value that is not
+// finite stays in its cell.
+OutlierMap MapOf(MatView<const Half> input, const std::string& image);
+
+}  // namespace w8a8

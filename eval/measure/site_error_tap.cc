@@ -1,0 +1,114 @@
+#include "eval/measure/site_error_tap.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "quant/reference_quantizer.h"
+
+namespace w8a8 {
+namespace {
+
+std::vector<Half> Flat(MatView<const Half> view) {
+  return {view.data, view.data + view.rows * view.cols};
+}
+
+// True where the arm's codes are those of numerics.md section 2 (other flavours have codes of their
+// own, or none).
+bool HasOurCodes(const Arm& arm) {
+  return arm.precision != Precision::kFake || arm.flavour == FakeFlavour::kIdeal;
+}
+
+}  // namespace
+
+SiteErrorTap::SiteErrorTap(std::span<const Arm> runs, std::vector<size_t> watched, int workers,
+                           RunningSqnr* running)
+    : runs_(runs),
+      watched_(std::move(watched)),
+      running_(running),
+      workers_(static_cast<size_t>(std::max(1, workers))) {}
+
+bool SiteErrorTap::WantsLinear(int arm, const std::string& /*site*/) const {
+  return arm == 0 ||
+         std::find(watched_.begin(), watched_.end(), static_cast<size_t>(arm)) != watched_.end();
+}
+
+void SiteErrorTap::OnLinear(LinearEvent& event) {
+  Worker& worker = workers_[static_cast<size_t>(event.worker)];
+  if (event.arm == 0) {
+    OnReference(event, worker);
+    return;
+  }
+  Measure(event, {static_cast<size_t>(event.arm), View::kPropagated, *event.site}, event.input,
+          event.output, worker);
+}
+
+void SiteErrorTap::OnReference(LinearEvent& event, Worker& worker) {
+  // Of all stages these would be the activations of the whole encoder, 9 GB for InternViT-6B.
+  if (worker.stage != event.stage) worker.reference.clear();
+  worker.stage = event.stage;
+  worker.reference[*event.site] = {Flat(event.input), Flat(event.output), event.input.rows};
+  for (const size_t run : watched_) {
+    const LinearResult forced = event.RunAs(static_cast<int>(run));
+    Measure(event, {run, View::kTeacherForced, *event.site}, event.input, forced.output, worker);
+  }
+}
+
+void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView<const Half> input,
+                           MatView<const Half> actual, Worker& worker) {
+  const Seen& reference = worker.reference.at(key.site);
+  const MatView<const Half> expected{reference.output.data(), reference.rows, actual.cols,
+                                     actual.cols};
+  const MatView<const Half> expected_input{reference.input.data(), reference.rows, input.cols,
+                                           input.cols};
+  SiteMeters& meters = worker.meters[key];
+  const Arm& arm = runs_[key.run];
+  const auto planned = arm.plan.sites.find(key.site);
+  for (size_t i = 0; i < event.images->size(); ++i) {
+    const int64_t image = (*event.images)[i].index;
+    const int64_t first = static_cast<int64_t>(i) * event.rows_per_image;
+    const auto rows = [&](MatView<const Half> view) {
+      return view.RowRange(first, event.rows_per_image);
+    };
+    meters.output.Add(image, rows(expected), rows(actual));
+    if (running_ != nullptr && key.view == View::kPropagated) {
+      running_->Add(key.run, key.site, meters.output.records().back());
+    }
+    if (planned == arm.plan.sites.end() || !HasOurCodes(arm)) continue;
+    MeasureInput(image, planned->second.activation, rows(expected_input), rows(input), meters,
+                 worker);
+  }
+}
+
+void SiteErrorTap::MeasureInput(int64_t image, const ActivationSpec& spec,
+                                MatView<const Half> expected, MatView<const Half> input,
+                                SiteMeters& meters, Worker& worker) {
+  const auto elements = static_cast<size_t>(input.rows * input.cols);
+  worker.codes.resize(elements);
+  worker.values.resize(elements);
+  worker.scale.resize(static_cast<size_t>(input.rows));
+  QuantizeCounts counts;
+  QuantizeRowsReference(input, spec, worker.codes.data(), worker.scale.data(), &counts);
+  for (int64_t r = 0; r < input.rows; ++r) {
+    const auto row = static_cast<size_t>(r * input.cols);
+    for (size_t c = row; c < row + static_cast<size_t>(input.cols); ++c) {
+      worker.values[c] = static_cast<float>(worker.codes[c]) * worker.scale[static_cast<size_t>(r)];
+    }
+  }
+  meters.input.Add(image, expected,
+                   MatView<const float>{worker.values.data(), input.rows, input.cols, input.cols});
+  meters.output.AddSaturation(image, counts.saturated, elements);
+}
+
+std::map<SiteKey, SiteMeters> SiteErrorTap::Take() {
+  std::map<SiteKey, SiteMeters> merged;
+  for (Worker& worker : workers_) {
+    for (auto& [key, meters] : worker.meters) {
+      merged[key].output.Merge(meters.output);
+      merged[key].input.Merge(meters.input);
+    }
+    worker = {};
+  }
+  return merged;
+}
+
+}  // namespace w8a8

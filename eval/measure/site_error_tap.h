@@ -1,0 +1,68 @@
+// The error of every linear layer of the chosen arms, in both views of numerics.md section 5.
+#pragma once
+
+#include <compare>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "eval/measure/error_meter.h"
+#include "eval/measure/running_sqnr.h"
+#include "eval/run/arm.h"
+#include "eval/run/tap.h"
+
+namespace w8a8 {
+
+enum class View : uint8_t { kTeacherForced, kPropagated };
+
+struct SiteKey {
+  size_t run = 0;
+  View view = View::kPropagated;
+  std::string site;
+  friend auto operator<=>(const SiteKey&, const SiteKey&) = default;
+};
+
+struct SiteMeters {
+  ErrorMeter output;  // the layer's FP16 output against the reference's; saturation of its input
+  ErrorMeter input;   // the input as quantized against the reference's input
+};
+
+class SiteErrorTap final : public Tap {
+ public:
+  // Watches `watched` (runs other than 0) against run 0.
+  // `running` (nullptr: nobody) is told the propagated errors as they come.
+  SiteErrorTap(std::span<const Arm> runs, std::vector<size_t> watched, int workers,
+               RunningSqnr* running = nullptr);
+
+  bool WantsLinear(int arm, const std::string& site) const override;
+  void OnLinear(LinearEvent& event) override;
+
+  std::map<SiteKey, SiteMeters> Take();
+
+ private:
+  struct Seen {
+    std::vector<Half> input, output;
+    int64_t rows = 0;
+  };
+  struct Worker {
+    int stage = 0;
+    std::map<std::string, Seen> reference;  // of the batch and stage at hand
+    std::map<SiteKey, SiteMeters> meters;
+    std::vector<int8_t> codes;
+    std::vector<float> scale, values;
+  };
+
+  void OnReference(LinearEvent& event, Worker& worker);
+  // `actual` and `input` are the arm's, of all images of the event.
+  void Measure(const LinearEvent& event, const SiteKey& key, MatView<const Half> input,
+               MatView<const Half> actual, Worker& worker);
+  void MeasureInput(int64_t image, const ActivationSpec& spec, MatView<const Half> expected,
+                    MatView<const Half> input, SiteMeters& meters, Worker& worker);
+
+  const std::span<const Arm> runs_;
+  const std::vector<size_t> watched_;
+  RunningSqnr* const running_;
+  std::vector<Worker> workers_;
+};
+
+}  // namespace w8a8

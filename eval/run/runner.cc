@@ -1,0 +1,212 @@
+#include "eval/run/runner.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "eval/run/stage_worker.h"
+#include "runtime/base/error.h"
+#include "runtime/base/parallel.h"
+#include "runtime/lower.h"
+
+namespace w8a8 {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The first stage in which an arm can differ from the reference: the first with a planned site.
+int FirstOwnStage(const Graph& graph, const Arm& arm) {
+  if (arm.precision == Precision::kFp16) return static_cast<int>(graph.stages.size());
+  for (size_t s = 0; s < graph.stages.size(); ++s) {
+    const Stage& stage = graph.stages[s];
+    for (int32_t n = stage.first_node; n < stage.last_node; ++n) {
+      const std::string& site = graph.nodes[static_cast<size_t>(n)].site;
+      if (!site.empty() && arm.plan.sites.contains(site)) return static_cast<int>(s);
+    }
+  }
+  return static_cast<int>(graph.stages.size());
+}
+
+uint64_t StorageBytes(const Slot& slot) {
+  return slot.storage == SlotStorage::kFloat ? sizeof(float) : sizeof(Half);
+}
+
+class Runner {
+ public:
+  Runner(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
+         std::span<Tap* const> taps, const RunnerOptions& options)
+      : graph_(graph), weights_(weights), arms_(arms), taps_(taps), options_(options) {
+    W8A8_CHECK(!arms.empty() && options.make_backend);
+    for (const Arm& arm : arms) {
+      CheckPlan(graph, arm.plan);
+      first_own_stage_.push_back(FirstOwnStage(graph, arm));
+    }
+    const int threads = std::max(1, options.threads);
+    for (int i = 0; i < threads; ++i) {
+      workers_.push_back(
+          std::make_unique<StageWorker>(graph, arms, taps, i, options.make_backend()));
+    }
+    result_.arm_seconds.resize(arms.size());
+    for (size_t stage = 0; stage < graph.stages.size(); ++stage) {
+      work_before_.push_back(work_before_.empty() ? 0 : work_before_.back() + StageWork(stage - 1));
+    }
+    work_before_.push_back(work_before_.back() + StageWork(graph.stages.size() - 1));
+  }
+
+  RunnerResult Run(ImageSource& source) {
+    while (LoadChunk(source)) {
+      for (size_t stage = 0; stage < graph_.stages.size(); ++stage) {
+        RunStage(static_cast<int>(stage));
+      }
+      result_.images += ImagesInChunk();
+      result_.samples += static_cast<int64_t>(chunk_.images.size());
+      ++result_.chunks;
+    }
+    for (const auto& worker : workers_) {
+      for (size_t a = 0; a < arms_.size(); ++a) result_.arm_seconds[a] += worker->arm_seconds()[a];
+    }
+    return std::move(result_);
+  }
+
+ private:
+  int64_t ImagesPerChunk() const {
+    const Slot& stream = graph_.slots[static_cast<size_t>(graph_.stream)];
+    const Slot& pixels = graph_.slots[static_cast<size_t>(graph_.pixels)];
+    const uint64_t per_image =
+        static_cast<uint64_t>(stream.rows * stream.cols) * StorageBytes(stream) * arms_.size() +
+        static_cast<uint64_t>(pixels.rows * pixels.cols) * sizeof(float);
+    return std::max<int64_t>(1, static_cast<int64_t>(options_.memory_bytes / per_image));
+  }
+
+  bool LoadChunk(ImageSource& source) {
+    chunk_.images.clear();
+    chunk_.pixels.clear();
+    chunk_.grids.clear();
+    chunk_.key_masks.clear();
+    chunk_.streams.assign(arms_.size(), {});
+    const int64_t limit = ImagesPerChunk();
+    while (static_cast<int64_t>(chunk_.images.size()) < limit) {
+      std::optional<InputImage> image = source.Next();
+      if (!image) break;
+      chunk_.images.push_back(std::move(image->id));
+      chunk_.pixels.push_back(std::move(image->pixels));
+      chunk_.grids.push_back(image->grid);
+      chunk_.key_masks.push_back(std::move(image->key_mask));
+    }
+    return !chunk_.images.empty();
+  }
+
+  // Programs of the arms that have a stream of their own in this stage; nullopt: shares arms[0]'s.
+  StagePrograms LowerStage(int stage) {
+    const Clock::time_point start = Clock::now();
+    if (!lowering_)
+      lowering_ = std::make_unique<Lowering>(graph_, weights_, workers_[0]->backend());
+    lowering_->BeginStage(stage);
+    StagePrograms programs(arms_.size());
+    for (size_t a = 0; a < arms_.size(); ++a) {
+      if (a > 0 && OwnsNothingYet(a, stage)) continue;
+      programs[a] = lowering_->Lower(arms_[a].precision, arms_[a].plan, arms_[a].flavour);
+      FuseQuantization(&*programs[a]);
+    }
+    result_.lowering_seconds += SecondsSince(start);
+    return programs;
+  }
+
+  bool OwnsNothingYet(size_t arm, int stage) const {
+    const bool last = static_cast<size_t>(stage) + 1 == graph_.stages.size();
+    return stage < first_own_stage_[arm] && !last;
+  }
+
+  // Multiply-adds of a stage's linear layers, in all arms that run it: how much of the time it
+  // takes, for the time left.
+  double StageWork(size_t stage) const {
+    double work = 1;
+    for (int32_t n = graph_.stages[stage].first_node; n < graph_.stages[stage].last_node; ++n) {
+      const Node& node = graph_.nodes[static_cast<size_t>(n)];
+      if (node.kind != NodeKind::kLinear && node.kind != NodeKind::kEmbed) continue;
+      const Slot& in = graph_.slots[static_cast<size_t>(node.in)];
+      const Slot& out = graph_.slots[static_cast<size_t>(node.out)];
+      const bool embeds = node.kind == NodeKind::kEmbed;
+      work += static_cast<double>(embeds ? in.rows * in.cols : out.rows * in.cols) *
+              static_cast<double>(out.cols);
+    }
+    double arms = 1;
+    for (size_t a = 1; a < arms_.size(); ++a) {
+      arms += OwnsNothingYet(a, static_cast<int>(stage)) ? 0 : 1;
+    }
+    return work * arms;
+  }
+
+  void ShowProgress(int stage, double share_of_stage) const {
+    if (!options_.progress) return;
+    const auto s = static_cast<size_t>(stage);
+    const double work = work_before_[s] + share_of_stage * (work_before_[s + 1] - work_before_[s]);
+    options_.progress(static_cast<double>(result_.images) +
+                      work / work_before_.back() * static_cast<double>(ImagesInChunk()));
+  }
+
+  int64_t ImagesInChunk() const {
+    return std::count_if(chunk_.images.begin(), chunk_.images.end(),
+                         [](const ImageId& id) { return id.whole; });
+  }
+
+  // The first sample of each batch, and the end: neighbours of one grid, so that nothing is padded.
+  std::vector<int64_t> BatchStarts() const {
+    const int64_t most = std::max<int64_t>(1, options_.batch);
+    std::vector<int64_t> starts;
+    for (size_t i = 0; i < chunk_.images.size(); ++i) {
+      const auto sample = static_cast<int64_t>(i);
+      const bool full = starts.empty() || sample - starts.back() == most;
+      if (full || chunk_.grids[i] != chunk_.grids[i - 1]) starts.push_back(sample);
+    }
+    starts.push_back(static_cast<int64_t>(chunk_.images.size()));
+    return starts;
+  }
+
+  void RunStage(int stage) {
+    const StagePrograms programs = LowerStage(stage);
+    for (size_t a = 0; a < arms_.size(); ++a) {
+      if (programs[a] && chunk_.streams[a].empty()) chunk_.streams[a].resize(chunk_.images.size());
+    }
+    const std::vector<int64_t> starts = BatchStarts();
+    const auto batches = static_cast<int64_t>(starts.size()) - 1;
+    std::atomic<int64_t> finished{0};
+    ParallelFor(batches, static_cast<int>(workers_.size()), [&](int64_t index, int worker) {
+      const auto i = static_cast<size_t>(index);
+      workers_[static_cast<size_t>(worker)]->RunBatch(stage, programs, chunk_, starts[i],
+                                                      starts[i + 1] - starts[i]);
+      const auto done = static_cast<double>(++finished);
+      if (worker == 0) ShowProgress(stage, done / static_cast<double>(batches));
+    });
+    if (stage == 0) chunk_.pixels.clear();
+    ShowProgress(stage, 1.0);
+  }
+
+  const Graph& graph_;
+  const EncoderWeights& weights_;
+  const std::span<const Arm> arms_;
+  const std::span<Tap* const> taps_;
+  const RunnerOptions& options_;
+  std::vector<int> first_own_stage_;
+  std::vector<double> work_before_;  // of the stages before stage i; the last one: of all
+  std::vector<std::unique_ptr<StageWorker>> workers_;
+  std::unique_ptr<Lowering> lowering_;
+  Chunk chunk_;
+  RunnerResult result_;
+};
+
+}  // namespace
+
+RunnerResult RunArms(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
+                     ImageSource& source, std::span<Tap* const> taps,
+                     const RunnerOptions& options) {
+  return Runner(graph, weights, arms, taps, options).Run(source);
+}
+
+}  // namespace w8a8

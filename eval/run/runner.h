@@ -1,0 +1,46 @@
+// The one runner: advances all arms of a chunk of images through a stage before it touches the
+// next.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "eval/run/arm.h"
+#include "eval/run/image_source.h"
+#include "eval/run/tap.h"
+#include "runtime/backend.h"
+#include "runtime/encoder/graph.h"
+#include "runtime/encoder/weights.h"
+
+namespace w8a8 {
+
+struct RunnerOptions {
+  int threads = 1;
+  int64_t batch = 1;                          // images a worker runs at once
+  uint64_t memory_bytes = uint64_t{2} << 30;  // sizes the chunk: streams of all arms and pixels
+  std::function<std::unique_ptr<Backend>()> make_backend;
+  // Called on the calling thread, after every batch that it runs itself: the images done so far,
+  // those in work as the part of their multiply-adds that is done.
+  std::function<void(double images_done)> progress;
+};
+
+struct RunnerResult {
+  int64_t images = 0;               // a tiled one counts once
+  int64_t samples = 0;              // all that the encoder saw
+  std::vector<double> arm_seconds;  // thread time in each arm's own steps, taps excluded
+  double lowering_seconds = 0;      // mapping, quantizing and packing weights
+  int64_t chunks = 0;
+};
+
+// Runs `arms` over all images of `source` and shows them to `taps`. Weights of one stage are
+// mapped, quantized and packed once per chunk for all arms; only the residual stream is alive
+// between stages; an arm shares the stream of arms[0] until the first stage in which their numbers
+// can differ. arms[0] should be the reference. Every result is independent of batch, threads and
+// chunk size.
+RunnerResult RunArms(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
+                     ImageSource& source, std::span<Tap* const> taps, const RunnerOptions& options);
+
+}  // namespace w8a8

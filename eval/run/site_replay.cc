@@ -1,0 +1,65 @@
+#include "eval/run/site_replay.h"
+
+#include <algorithm>
+#include <variant>
+
+namespace w8a8 {
+namespace {
+
+constexpr SlotId kIn = 0;
+constexpr SlotId kOut = 1;
+
+// A graph of a single linear layer; the rows are one image's.
+Graph SingleLayerGraph(const EncoderWeights& weights, const std::string& site, int64_t rows) {
+  const LinearParameters parameters = weights.Linear(site);
+  Graph graph;
+  graph.slots = {Slot{.name = "in", .rows = rows, .cols = parameters.k},
+                 Slot{.name = "out", .rows = rows, .cols = parameters.n}};
+  graph.nodes = {
+      Node{.kind = NodeKind::kLinear, .site = site, .weight = site, .in = kIn, .out = kOut}};
+  graph.stages = {Stage{.first_node = 0, .last_node = 1}};
+  return graph;
+}
+
+}  // namespace
+
+SiteReplay::SiteReplay(const EncoderWeights& weights, Backend& backend, const std::string& site,
+                       MatView<const Half> rows)
+    : backend_(backend),
+      site_(site),
+      rows_(rows),
+      graph_(SingleLayerGraph(weights, site, rows.rows)),
+      lowering_(graph_, weights, backend) {
+  arena_.Prepare(graph_, 1);
+  expected_ = Run(Precision::kFp16, {});
+}
+
+std::vector<Half> SiteReplay::Run(Precision precision, const Plan& plan) {
+  const MatView<Half> in = arena_.half(kIn);
+  for (int64_t r = 0; r < rows_.rows; ++r) {
+    std::copy(rows_.row(r), rows_.row(r) + rows_.cols, in.row(r));
+  }
+  const Program program = lowering_.Lower(precision, plan, FakeFlavour::kIdeal);
+  for (const Step& step : program.steps) {
+    std::visit([this](const auto& s) { backend_.Run(s, arena_); }, step);
+  }
+  const MatView<Half> out = arena_.half(kOut);
+  return {out.data, out.data + out.rows * out.cols};
+}
+
+double SiteReplay::TeacherForcedError(const ActivationSpec& spec) {
+  Plan plan;
+  plan.sites[site_].activation = spec;
+  const std::vector<Half> actual = Run(Precision::kInt8, plan);
+  double difference = 0;
+  double power = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double expected = ToFloat(expected_[i]);
+    const double d = static_cast<double>(ToFloat(actual[i])) - expected;
+    difference += d * d;
+    power += expected * expected;
+  }
+  return power > 0 ? difference / power : 0.0;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,263 @@
+#include "eval/run/stage_worker.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
+
+namespace w8a8 {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+template <class T>
+concept LinearStep = requires(const T& step) {
+  step.info;
+};
+
+// The linear layer that a step belongs to, or nullptr.
+const LinearInfo* InfoOf(const Step& step) {
+  return std::visit(
+      [](const auto& s) -> const LinearInfo* {
+        if constexpr (LinearStep<decltype(s)>) {
+          return &s.info;
+        } else {
+          return nullptr;
+        }
+      },
+      step);
+}
+
+// True for the step that writes a linear layer's output (QuantizeStep only prepares it).
+bool WritesOutput(const Step& step) {
+  return InfoOf(step) != nullptr && !std::holds_alternative<QuantizeStep>(step);
+}
+
+// What a fused step does for the linear layer that it belongs to: the input slot stands already.
+Step OwnPart(const Step& step) {
+  if (const auto* norm = std::get_if<NormQuantizeStep>(&step)) return norm->quantize;
+  if (const auto* act = std::get_if<ActivationQuantizeStep>(&step)) return act->quantize;
+  return step;
+}
+
+Step WithOutput(Step step, SlotId out) {
+  std::visit(
+      [out](auto& s) {
+        if constexpr (LinearStep<decltype(s)> && requires { s.out; }) s.out = out;
+      },
+      step);
+  return step;
+}
+
+}  // namespace
+
+class StageWorker::Event final : public LinearEvent {
+ public:
+  Event(StageWorker& owner, const Batch& batch, int32_t node)
+      : owner_(owner), batch_(batch), node_(node) {}
+  LinearResult RunAs(int other) override { return owner_.RunLinearAs(batch_, other, node_); }
+
+ private:
+  StageWorker& owner_;
+  const Batch& batch_;
+  const int32_t node_;
+};
+
+StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps,
+                         int worker, std::unique_ptr<Backend> backend)
+    : graph_(graph),
+      arms_(arms),
+      taps_(taps),
+      worker_(worker),
+      backend_(std::move(backend)),
+      scratch_graph_(graph),
+      scratch_(graph.slots.size(), kNoSlot),
+      arm_seconds_(arms.size(), 0.0) {
+  for (const Node& node : graph.nodes) {
+    if (node.site.empty() || scratch_[static_cast<size_t>(node.out)] != kNoSlot) continue;
+    scratch_[static_cast<size_t>(node.out)] = static_cast<SlotId>(scratch_graph_.slots.size());
+    scratch_graph_.slots.push_back(graph.slots[static_cast<size_t>(node.out)]);
+  }
+}
+
+void StageWorker::RunBatch(int stage, const StagePrograms& programs, Chunk& chunk, int64_t first,
+                           int64_t count) {
+  arena_.grid = chunk.grids[static_cast<size_t>(first)];
+  if (arena_.grid.given()) SetGrid(arena_.grid, &scratch_graph_);
+  arena_.Prepare(scratch_graph_, count);
+  const auto begin = chunk.images.begin() + first;
+  const Batch batch{stage, programs, chunk, first, {begin, begin + count}};
+  LoadKeyMask(batch);
+  if (stage > 0) Diverge(batch);
+  for (size_t arm = 0; arm < arms_.size(); ++arm) {
+    ThrowIfInterrupted();
+    if (programs[arm]) RunArm(batch, static_cast<int>(arm));
+  }
+}
+
+void StageWorker::LoadKeyMask(const Batch& batch) {
+  arena_.key_mask.clear();
+  const auto first = batch.chunk.key_masks.begin() + batch.first;
+  const auto last = first + static_cast<int64_t>(batch.images.size());
+  if (std::all_of(first, last, [](const auto& mask) { return mask.empty(); })) return;
+  const auto tokens = static_cast<size_t>(arena_.rows_per_image(graph_.stream));
+  for (auto mask = first; mask != last; ++mask) {
+    W8A8_CHECK(mask->empty() || mask->size() == tokens);
+    const std::vector<uint8_t> all(tokens, 1);
+    const std::vector<uint8_t>& keys = mask->empty() ? all : *mask;
+    arena_.key_mask.insert(arena_.key_mask.end(), keys.begin(), keys.end());
+  }
+}
+
+// Gives an arm that runs on its own from this stage on the reference's stream, before the reference
+// moves on.
+void StageWorker::Diverge(const Batch& batch) {
+  for (size_t arm = 1; arm < arms_.size(); ++arm) {
+    if (!batch.programs[arm]) continue;
+    for (size_t i = 0; i < batch.images.size(); ++i) {
+      const size_t image = static_cast<size_t>(batch.first) + i;
+      std::vector<std::byte>& own = batch.chunk.streams[arm][image];
+      if (own.empty()) own = batch.chunk.streams[0][image];
+    }
+  }
+}
+
+void StageWorker::RunArm(const Batch& batch, int arm) {
+  const auto a = static_cast<size_t>(arm);
+  const Program& program = *batch.programs[a];
+  LoadInput(batch, arm);
+  arena_.keep_trace =
+      std::any_of(taps_.begin(), taps_.end(), [arm](Tap* tap) { return tap->WantsTrace(arm); });
+  const bool last = static_cast<size_t>(batch.stage) + 1 == graph_.stages.size();
+  arena_.keep_attention = !last && std::any_of(taps_.begin(), taps_.end(), [arm](Tap* tap) {
+    return tap->WantsAttention(arm);
+  });
+  for (size_t i = 0; i < program.steps.size(); ++i) {
+    const Clock::time_point start = Clock::now();
+    std::visit([this](const auto& step) { backend_->Run(step, arena_); }, program.steps[i]);
+    arm_seconds_[a] += std::chrono::duration<double>(Clock::now() - start).count();
+    if (WritesOutput(program.steps[i])) ShowLinear(batch, arm, program.nodes[i]);
+    if (arena_.keep_attention && std::holds_alternative<AttentionStep>(program.steps[i])) {
+      ShowAttention(batch, arm);
+    }
+  }
+  if (last) {
+    ShowOutputs(batch, arm);
+    return;
+  }
+  StoreStream(batch, arm);
+  ShowStream(batch, arm);
+}
+
+void StageWorker::LoadInput(const Batch& batch, int arm) {
+  if (batch.stage == 0) {
+    const MatView<float> pixels = arena_.floats(graph_.pixels);
+    for (size_t i = 0; i < batch.images.size(); ++i) {
+      const std::vector<float>& image = batch.chunk.pixels[static_cast<size_t>(batch.first) + i];
+      W8A8_CHECK(static_cast<int64_t>(image.size() * batch.images.size()) ==
+                 pixels.rows * pixels.cols);
+      std::copy(image.begin(), image.end(), pixels.data + i * image.size());
+    }
+    return;
+  }
+  for (size_t i = 0; i < batch.images.size(); ++i) {
+    const std::vector<std::byte>& stream =
+        batch.chunk.streams[static_cast<size_t>(arm)][static_cast<size_t>(batch.first) + i];
+    std::copy(stream.begin(), stream.end(), StreamBytes(i).begin());
+  }
+}
+
+void StageWorker::StoreStream(const Batch& batch, int arm) {
+  for (size_t i = 0; i < batch.images.size(); ++i) {
+    const std::span<std::byte> stream = StreamBytes(i);
+    batch.chunk.streams[static_cast<size_t>(arm)][static_cast<size_t>(batch.first) + i].assign(
+        stream.begin(), stream.end());
+  }
+}
+
+std::span<std::byte> StageWorker::StreamBytes(size_t image) const {
+  const auto bytes = [](auto view) {
+    return std::as_writable_bytes(std::span(view.data, static_cast<size_t>(view.rows * view.cols)));
+  };
+  const auto i = static_cast<int64_t>(image);
+  if (arena_.storage(graph_.stream) == SlotStorage::kFloat) {
+    return bytes(arena_.floats(graph_.stream, i));
+  }
+  return bytes(arena_.half(graph_.stream, i));
+}
+
+void StageWorker::ShowStream(const Batch& batch, int arm) {
+  StreamEvent event{
+      .arm = arm, .stage = batch.stage, .images = &batch.images, .half = {}, .floats = {}};
+  if (arena_.storage(graph_.stream) == SlotStorage::kFloat) {
+    event.floats = arena_.floats(graph_.stream);
+  } else {
+    event.half = arena_.half(graph_.stream);
+  }
+  for (Tap* tap : taps_) tap->OnStream(event);
+}
+
+void StageWorker::ShowAttention(const Batch& batch, int arm) {
+  const AttentionEvent event{.arm = arm,
+                             .block = batch.stage - 1,
+                             .images = &batch.images,
+                             .probabilities = arena_.attention};
+  for (Tap* tap : taps_) {
+    if (tap->WantsAttention(arm)) tap->OnAttention(event);
+  }
+}
+
+void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {
+  const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
+  if (node.site.empty()) return;
+  for (Tap* tap : taps_) {
+    if (!tap->WantsLinear(arm, node.site)) continue;
+    Event event(*this, batch, node_index);
+    event.worker = worker_;
+    event.arm = arm;
+    event.stage = batch.stage;
+    event.site = &node.site;
+    event.images = &batch.images;
+    event.rows_per_image = arena_.rows_per_image(node.in);
+    event.input = arena_.half(node.in);
+    event.output = arena_.half(node.out);
+    event.trace = &arena_.trace;
+    tap->OnLinear(event);
+  }
+}
+
+LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node_index) {
+  const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
+  const SlotId scratch = scratch_[static_cast<size_t>(node.out)];
+  const auto& own = batch.programs[static_cast<size_t>(arm)];
+  const Program& program = own ? *own : *batch.programs[0];
+  // The event's own trace must survive; the backend's buffers behind it do not, so taps that need
+  // both copy first (tap.h).
+  const LinearTrace kept = arena_.trace;
+  const bool keep_trace = std::exchange(arena_.keep_trace, true);
+  for (size_t i = 0; i < program.steps.size(); ++i) {
+    if (program.nodes[i] != node_index) continue;
+    std::visit([this](const auto& step) { backend_->Run(step, arena_); },
+               WithOutput(OwnPart(program.steps[i]), scratch));
+  }
+  LinearResult result{arena_.half(scratch), arena_.trace};
+  arena_.keep_trace = keep_trace;
+  arena_.trace = kept;
+  return result;
+}
+
+void StageWorker::ShowOutputs(const Batch& batch, int arm) {
+  OutputEvent event{.worker = worker_,
+                    .arm = arm,
+                    .images = &batch.images,
+                    .tokens = arena_.half(graph_.tokens),
+                    .pooled = {},
+                    .logits = {}};
+  if (graph_.pooled != kNoSlot) event.pooled = arena_.half(graph_.pooled);
+  if (graph_.logits != kNoSlot) event.logits = arena_.half(graph_.logits);
+  for (Tap* tap : taps_) tap->OnOutputs(event);
+}
+
+}  // namespace w8a8
