@@ -21,7 +21,7 @@ const SiteStatistics& StatisticsOf(const SiteStatisticsMap& statistics, const st
 }
 
 // A clip at or beyond abs-max clips nothing, and says so.
-ActivationSpec TensorSpec(float clip, float absmax) {
+Quantizer StaticInput(float clip, float absmax) {
   return {.granularity = Granularity::kTensor,
           .clip_range = clip < absmax ? clip : kNoClip,
           .scale = clip / 127.0f};
@@ -36,13 +36,13 @@ SiteChoice StartChoice(const std::string& site, const SiteStatistics& statistics
   return choice;
 }
 
-// The error at `spec`, taken from an earlier rule that gave the same clip where there is one.
-double ErrorOf(const std::string& site, const ActivationSpec& spec, float clip,
+// The error at `input`, taken from an earlier rule that gave the same clip where there is one.
+double ErrorOf(const std::string& site, const Quantizer& input, float clip,
                std::span<const RuleResult> earlier, const TeacherForcedError& error) {
   const auto same = std::find_if(earlier.begin(), earlier.end(),
                                  [clip](const RuleResult& result) { return result.clip == clip; });
   if (same != earlier.end()) return same->error;
-  const double value = error(site, spec);
+  const double value = error(site, input);
   if (!std::isfinite(value)) {
     Fail(
         "site '{}': the error at clip {} is not finite, so the sampled rows or weights overflow in "
@@ -87,8 +87,8 @@ TensorPlan BestPerTensorPlan(std::span<const std::string> sites,
     if (!choice.stays_fp16) {
       for (const ClipRule& rule : ClipRules()) {
         const float clip = rule.clip(site_statistics.histogram);
-        const ActivationSpec spec = TensorSpec(clip, choice.absmax);
-        const double rule_error = ErrorOf(site, spec, clip, choice.candidates, error);
+        const Quantizer input = StaticInput(clip, choice.absmax);
+        const double rule_error = ErrorOf(site, input, clip, choice.candidates, error);
         choice.candidates.push_back({std::string(rule.name), clip, rule_error});
       }
       const auto best = std::min_element(
@@ -97,7 +97,7 @@ TensorPlan BestPerTensorPlan(std::span<const std::string> sites,
       choice.rule = best->rule;
       choice.clip = best->clip;
       choice.error = best->error;
-      result.plan.sites[site].activation = TensorSpec(best->clip, choice.absmax);
+      result.plan.sites[site].activation = StaticInput(best->clip, choice.absmax);
     }
     result.choices.push_back(std::move(choice));
   }

@@ -127,8 +127,7 @@ float FiniteAmax(std::span<const float> row) {
   return amax;
 }
 
-RowQuantizer MakeQuantizer(std::span<const float> row, const ActivationSpec& spec,
-                           FakeFlavour flavour) {
+RowQuantizer MakeQuantizer(std::span<const float> row, const Quantizer& spec, FakeFlavour flavour) {
   RowQuantizer q{flavour, spec.clip_range, 0.0f, 0.0f};
   const bool is_static = spec.granularity == Granularity::kTensor;
   if (flavour == FakeFlavour::kIdeal) {
@@ -201,7 +200,7 @@ std::vector<float> DequantizedWeights(const std::string& name, MatView<const flo
   return FakeQuantizeWeights(name, weight, spec, flavour).values;
 }
 
-void CheckFakeSpec(const ActivationSpec& spec, FakeFlavour flavour, const std::string& site) {
+void CheckFakeSpec(const Quantizer& spec, FakeFlavour flavour, const std::string& site) {
   const bool is_static = spec.granularity == Granularity::kTensor;
   if (flavour == FakeFlavour::kVllmStatic) {
     if (!is_static) {
@@ -212,7 +211,7 @@ void CheckFakeSpec(const ActivationSpec& spec, FakeFlavour flavour, const std::s
     }
     if (spec.scale == 0.0f) return;
   }
-  CheckActivationSpec(spec, site);
+  CheckQuantizer(spec, site);
   if (flavour == FakeFlavour::kIdeal || !is_static) return;
   const float scale = AsHalf(spec.scale);
   if (scale == 0.0f || std::isinf(scale)) {
@@ -223,7 +222,7 @@ void CheckFakeSpec(const ActivationSpec& spec, FakeFlavour flavour, const std::s
   }
 }
 
-void QuantizeDequantizeRows(MatView<const Half> x, const ActivationSpec& spec, FakeFlavour flavour,
+void QuantizeDequantizeRows(MatView<const Half> x, const Quantizer& spec, FakeFlavour flavour,
                             MatView<float> values, const FakeRowsDetail& detail) {
   W8A8_CHECK(values.rows == x.rows && values.cols == x.cols);
   const bool uncalibrated = flavour == FakeFlavour::kVllmStatic && spec.scale == 0.0f;

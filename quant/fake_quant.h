@@ -49,10 +49,10 @@ struct FakeRowsDetail {
 
 // Throws Error naming `site` where the flavour cannot run the spec: vllm-static per-token, a static
 // scale that FP16 cannot hold.
-void CheckFakeSpec(const ActivationSpec& spec, FakeFlavour flavour, const std::string& site);
+void CheckFakeSpec(const Quantizer& spec, FakeFlavour flavour, const std::string& site);
 
 // x [rows, cols] to values [rows, cols]. The spec was checked. A finite R clamps first.
-void QuantizeDequantizeRows(MatView<const Half> x, const ActivationSpec& spec, FakeFlavour flavour,
+void QuantizeDequantizeRows(MatView<const Half> x, const Quantizer& spec, FakeFlavour flavour,
                             MatView<float> values, const FakeRowsDetail& detail = {});
 
 }  // namespace w8a8

@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "quant/function_fits.h"
@@ -12,6 +13,9 @@
 namespace w8a8 {
 
 constexpr int32_t kMaxCode = 127;
+// Codes that are read may be any int8; -128 is never made by a symmetric quantizer of ours.
+constexpr int32_t kLowestInt8 = -128;
+constexpr size_t kInt8Values = 256;
 // Keeps sum_k code_x * code_w inside int32 with -128 legal on both sides: 131,071 * 2^14 < 2^31.
 constexpr int64_t kMaxInputs = 131071;
 // Below this, amax / 127 is subnormal: such a row of weights gets scale 1 and codes 0.

@@ -113,7 +113,7 @@ Json ParseJson(std::string_view text, const std::string& name) {
   }
 }
 
-ActivationSpec ParseInput(const Json& value, const std::string& place) {
+Quantizer ParseInput(const Json& value, const std::string& place) {
   const Fields fields(value, place,
                       {"strategy", "dynamic", "clip_range", "scale", "num_bits", "symmetric"});
   const Json& strategy = fields.Get("strategy");
@@ -126,28 +126,28 @@ ActivationSpec ParseInput(const Json& value, const std::string& place) {
   fields.Only("num_bits", Json(8));
   fields.Only("symmetric", Json(true));
 
-  ActivationSpec spec;
-  if (fields.Find("clip_range") != nullptr) spec.clip_range = fields.Positive("clip_range");
+  Quantizer input;
+  if (fields.Find("clip_range") != nullptr) input.clip_range = fields.Positive("clip_range");
   if (!per_tensor) {
     if (fields.Find("scale") != nullptr) {
       fields.Refuse(
           "has a 'scale', but strategy \"token\" computes one for every row. Remove it "
           "or take strategy \"tensor\"");
     }
-    return spec;
+    return input;
   }
-  spec.granularity = Granularity::kTensor;
-  spec.scale = fields.Positive("scale");
-  if (std::isinf(1.0f / spec.scale)) {
-    fields.Refuse(fmt::format("'scale' is {}; its reciprocal overflows binary32", spec.scale));
+  input.granularity = Granularity::kTensor;
+  input.scale = fields.Positive("scale");
+  if (std::isinf(1.0f / input.scale)) {
+    fields.Refuse(fmt::format("'scale' is {}; its reciprocal overflows binary32", input.scale));
   }
-  if (spec.scale > spec.clip_range / 127.0f) {
+  if (input.scale > input.clip_range / 127.0f) {
     fields.Refuse(
         fmt::format("'scale' {} reaches {}, beyond 'clip_range' {}. A scale is at most "
                     "clip_range / 127",
-                    spec.scale, 127.0f * spec.scale, spec.clip_range));
+                    input.scale, 127.0f * input.scale, input.clip_range));
   }
-  return spec;
+  return input;
 }
 
 WeightSpec ParseWeight(const Json& value, const std::string& place) {

@@ -24,14 +24,13 @@ std::string Number(float value) {
   return text;
 }
 
-std::string InputText(const ActivationSpec& spec) {
-  const std::string clip = std::isinf(spec.clip_range) ? "null" : Number(spec.clip_range);
-  if (spec.granularity == Granularity::kToken) {
+std::string InputText(const Quantizer& input) {
+  const std::string clip = std::isinf(input.clip_range) ? "null" : Number(input.clip_range);
+  if (!input.is_static()) {
     return fmt::format(R"({{"strategy": "token", "dynamic": true, "clip_range": {}}})", clip);
   }
-  W8A8_CHECK(spec.granularity == Granularity::kTensor);
   return fmt::format(R"({{"strategy": "tensor", "dynamic": false, "scale": {}, "clip_range": {}}})",
-                     Number(spec.scale), clip);
+                     Number(input.scale), clip);
 }
 
 std::string SiteText(const SitePlan& site) {

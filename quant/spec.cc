@@ -4,6 +4,21 @@
 
 namespace w8a8 {
 
+std::string_view GranularityName(Granularity granularity) {
+  switch (granularity) {
+    case Granularity::kTensor:
+      return "per-tensor";
+    case Granularity::kToken:
+      return "per-token";
+    case Granularity::kChannel:
+      return "per-channel";
+    case Granularity::kGroup:
+      return "per-group";
+  }
+  W8A8_CHECK(!"a Granularity outside its enumeration");
+  return {};
+}
+
 std::string_view PrecisionName(Precision precision) {
   switch (precision) {
     case Precision::kFp16:

@@ -2,28 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "quant/quantizer.h"
+
 namespace w8a8 {
-
-enum class Granularity : uint8_t { kTensor, kToken, kChannel, kGroup };
-
-constexpr float kNoClip = std::numeric_limits<float>::infinity();
-// The classic constant of llm-awq's fused encoders; a named point of every sweep.
-constexpr float kClipRange = 5.0f;
-
-// How the input of a linear layer becomes codes. kToken: dynamic, one scale per row. kTensor: one
-// static `scale` from calibration (finite, > 0, as is its reciprocal).
-struct ActivationSpec {
-  Granularity granularity = Granularity::kToken;
-  float clip_range = kNoClip;  // R: > 0 or infinity
-  float scale = 0.0f;          // kTensor only
-  friend bool operator==(const ActivationSpec&, const ActivationSpec&) = default;
-};
 
 // Symmetric, one scale per output row (kChannel).
 struct WeightSpec {
@@ -33,7 +19,7 @@ struct WeightSpec {
 };
 
 struct SitePlan {
-  ActivationSpec activation;
+  Quantizer activation;
   WeightSpec weight;
   std::vector<float> smoothing;  // per input channel; empty: none
   friend bool operator==(const SitePlan&, const SitePlan&) = default;
@@ -49,7 +35,8 @@ struct Plan {
 enum class Precision : uint8_t { kFp16, kFake, kEmulated, kInt8 };
 enum class FakeFlavour : uint8_t { kIdeal, kLlmAwq, kVllmStatic };
 
-std::string_view PrecisionName(Precision precision);    // "fp16", "fake", "emulated", "int8"
-std::string_view FakeFlavourName(FakeFlavour flavour);  // "ideal", "llm-awq", "vllm-static"
+std::string_view GranularityName(Granularity granularity);  // "per-tensor", "per-token", ...
+std::string_view PrecisionName(Precision precision);        // "fp16", "fake", "emulated", "int8"
+std::string_view FakeFlavourName(FakeFlavour flavour);      // "ideal", "llm-awq", "vllm-static"
 
 }  // namespace w8a8

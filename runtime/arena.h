@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "quant/row_scales.h"
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
@@ -16,10 +17,10 @@ namespace w8a8 {
 // What the quantized linear step that ran last left behind. `codes` are real codes in [-128, 127].
 // Filled on request only (Arena::keep_trace), because reading them back costs a pass.
 struct LinearTrace {
-  MatView<const int8_t> codes;     // [rows, K]
-  std::vector<float> input_scale;  // [rows] or [1]
-  MatView<const int32_t> acc;      // [rows, N]
-  std::vector<int32_t> code_sum;   // [rows]: sum over k of the row's codes; empty for fake
+  MatView<const int8_t> codes;    // [rows, K]
+  RowScales input_scale;          // of the rows
+  MatView<const int32_t> acc;     // [rows, N]
+  std::vector<int32_t> code_sum;  // [rows]: sum over k of the row's codes; empty for fake
   // [N]: sum over k of the weight codes; as the runtime holds it (int8), or summed anew (emulated).
   std::span<const int32_t> weight_code_sum;
 };

@@ -99,7 +99,7 @@ struct GemmF16Step {
 struct GemmFakeStep {
   LinearInfo info;
   SlotId in, out;
-  ActivationSpec spec;
+  Quantizer spec;
   FakeFlavour flavour;
   PackedPtr weight;  // PackFloat of the dequantized weights
   FloatsPtr bias;
@@ -108,7 +108,7 @@ struct GemmFakeStep {
 struct QuantizeStep {
   LinearInfo info;
   SlotId in;
-  ActivationSpec spec;
+  Quantizer spec;
 };
 // Fused by FuseQuantization(): rows are quantized while they are still in cache. The bits are those
 // of the two steps one after the other, and the first one's output slot is written as well.
@@ -131,7 +131,7 @@ struct GemmS8Step {
 struct GemmCodesStep {
   LinearInfo info;
   SlotId in, out;
-  ActivationSpec spec;
+  Quantizer spec;
   PackedPtr weight;  // PackEmulated
 };
 

@@ -154,11 +154,11 @@ class TensorCollector {
     replaced_.insert(key);
   }
 
-  void AddInputScale(const std::string& stem, const ActivationSpec& activation) {
+  void AddInputScale(const std::string& stem, const Quantizer& input) {
     const std::string key = stem + ".input_scale";
     replaced_.insert(key);  // one that the source had is never kept
-    if (activation.granularity != Granularity::kTensor) return;
-    Add(key, Dtype::kF32, {1}, std::as_bytes(std::span(&activation.scale, 1)));
+    if (!input.is_static()) return;
+    Add(key, Dtype::kF32, {1}, std::as_bytes(std::span(&input.scale, 1)));
   }
 
   // A matrix that is a layer's weight and no table of embeddings.
@@ -180,13 +180,12 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
   file.Attribute("/", "model_sha256", sha256);
   for (const auto& [site, exported] : sites) {
     const std::string group = "/sites/" + site;
-    const ActivationSpec& activation = exported.plan->activation;
-    const bool is_static = activation.granularity == Granularity::kTensor;
+    const Quantizer& input = exported.plan->activation;
     file.Write(group + "/weight_scale", exported.weight_scale);
     file.Write(group + "/weight_code_sum", exported.weight_code_sum);
-    if (is_static) file.Write(group + "/input_scale", std::vector<float>{activation.scale});
-    file.Attribute(group, "granularity", is_static ? "per-tensor" : "per-token");
-    file.Attribute(group, "clip_range", activation.clip_range);
+    if (input.is_static()) file.Write(group + "/input_scale", std::vector<float>{input.scale});
+    file.Attribute(group, "granularity", std::string(GranularityName(input.granularity)));
+    file.Attribute(group, "clip_range", input.clip_range);
     file.Attribute(group, "num_bits", int64_t{exported.plan->weight.num_bits});
   }
   file.Commit();
@@ -254,9 +253,8 @@ void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
 void CheckExportable(const Plan& plan) {
   std::vector<std::string> clipped, smoothed, narrow;
   for (const auto& [site, site_plan] : plan.sites) {
-    const ActivationSpec& activation = site_plan.activation;
-    const bool dynamic = activation.granularity == Granularity::kToken;
-    if (dynamic && std::isfinite(activation.clip_range)) clipped.push_back(site);
+    const Quantizer& input = site_plan.activation;
+    if (!input.is_static() && std::isfinite(input.clip_range)) clipped.push_back(site);
     if (!site_plan.smoothing.empty()) smoothed.push_back(site);
     if (site_plan.weight.num_bits != 8) narrow.push_back(site);
   }

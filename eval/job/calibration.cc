@@ -23,21 +23,19 @@ TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& stati
   std::string replayed;
   RowSample::Sorted sample;
   double done = 0;
-  return BestPerTensorPlan(
-      sites, statistics, [&](const std::string& site, const ActivationSpec& spec) {
-        if (site != replayed) {
-          const SiteStatistics& seen = statistics.at(site);
-          sample = seen.rows.InOrder();
-          const MatView<const Half> rows{sample.rows.data(),
-                                         static_cast<int64_t>(sample.keys.size()), seen.channels(),
-                                         seen.channels()};
-          replay = std::make_unique<SiteReplay>(*session.weights, *backend, site, rows);
-          replayed = site;
-          ThrowIfInterrupted();
-          progress.Update(++done);
-        }
-        return replay->TeacherForcedError(spec);
-      });
+  return BestPerTensorPlan(sites, statistics, [&](const std::string& site, const Quantizer& spec) {
+    if (site != replayed) {
+      const SiteStatistics& seen = statistics.at(site);
+      sample = seen.rows.InOrder();
+      const MatView<const Half> rows{sample.rows.data(), static_cast<int64_t>(sample.keys.size()),
+                                     seen.channels(), seen.channels()};
+      replay = std::make_unique<SiteReplay>(*session.weights, *backend, site, rows);
+      replayed = site;
+      ThrowIfInterrupted();
+      progress.Update(++done);
+    }
+    return replay->TeacherForcedError(spec);
+  });
 }
 
 }  // namespace

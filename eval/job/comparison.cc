@@ -77,7 +77,7 @@ size_t Int8RunForLatency(const Experiment& experiment) {
   const size_t chosen = experiment.RunOf("int8/plan");
   const Plan& plan = experiment.runs[chosen].plan;
   if (plan.sites.empty()) return chosen;
-  const std::string granularity =
+  const std::string_view granularity =
       GranularityName(plan.sites.begin()->second.activation.granularity);
   for (const ArmRow& row : experiment.rows) {
     const bool watched = std::any_of(experiment.twins.begin(), experiment.twins.end(),

@@ -114,11 +114,11 @@ std::vector<PlanChoice> BuildChoices(const Session& session, const Plan& plan,
     choice.granularity = "fp16";
     const auto planned = plan.sites.find(site);
     if (planned != plan.sites.end()) {
-      const ActivationSpec& spec = planned->second.activation;
-      choice.granularity = GranularityName(spec.granularity);
-      choice.rule = std::isinf(spec.clip_range) ? "no clip" : "clip range";
-      if (!std::isinf(spec.clip_range)) choice.clip_range = static_cast<double>(spec.clip_range);
-      if (spec.granularity == Granularity::kTensor) choice.scale = static_cast<double>(spec.scale);
+      const Quantizer& input = planned->second.activation;
+      choice.granularity = GranularityName(input.granularity);
+      choice.rule = std::isinf(input.clip_range) ? "no clip" : "clip range";
+      if (!std::isinf(input.clip_range)) choice.clip_range = static_cast<double>(input.clip_range);
+      if (input.is_static()) choice.scale = static_cast<double>(input.scale);
     }
     for (const SiteChoice& tried : choices) {
       if (tried.site != site) continue;

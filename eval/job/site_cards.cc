@@ -5,6 +5,8 @@
 #include <numeric>
 #include <span>
 
+#include "quant/quantizer.h"
+#include "runtime/base/error.h"
 #include "runtime/base/half.h"
 
 namespace w8a8 {
@@ -102,6 +104,13 @@ void AddPositions(const SiteStatistics& statistics, SiteCard& card) {
   }
 }
 
+// Of counts from code -128 on those that a card shows, from -127 on.
+std::vector<uint64_t> SymmetricCodes(const std::vector<uint64_t>& counts) {
+  if (counts.empty()) return {};
+  W8A8_CHECK(counts.size() == kInt8Values && counts.front() == 0);
+  return {counts.begin() + (Quantizer::kLowestCode - kLowestInt8), counts.end()};
+}
+
 }  // namespace
 
 std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
@@ -118,7 +127,7 @@ std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
       AddPositions(seen->second, card);
     }
     if (const auto detail = details.find(site); detail != details.end()) {
-      card.code_count = detail->second.code_count;
+      card.code_count = SymmetricCodes(detail->second.code_count);
       card.map = detail->second.map;
     }
     cards.push_back(std::move(card));

@@ -29,11 +29,6 @@ uint64_t CountDifferent(const std::vector<T>& a, const std::vector<T>& b) {
   return different;
 }
 
-// A per-tensor scale may be given once or once a row.
-float ScaleOfRow(const std::vector<float>& scale, size_t row) {
-  return scale.size() == 1 ? scale[0] : scale[row];
-}
-
 }  // namespace
 
 void SiteChecks::Add(const SiteChecks& other) {
@@ -111,13 +106,13 @@ void CheckTap::Compare(const Seen& int8, const Seen& emulated, SiteChecks& check
     ++checks.code_differences[static_cast<size_t>(std::min(apart, 2))];
   }
   checks.codes_compared += int8.codes.size();
-  const size_t scales = std::max(int8.input_scale.size(), emulated.input_scale.size());
-  for (size_t row = 0; row < scales; ++row) {
-    const auto a = std::bit_cast<uint32_t>(ScaleOfRow(int8.input_scale, row));
-    const auto b = std::bit_cast<uint32_t>(ScaleOfRow(emulated.input_scale, row));
+  const int64_t scales = std::max(int8.input_scale.count(), emulated.input_scale.count());
+  for (int64_t row = 0; row < scales; ++row) {
+    const auto a = std::bit_cast<uint32_t>(int8.input_scale[row]);
+    const auto b = std::bit_cast<uint32_t>(emulated.input_scale[row]);
     checks.scale_mismatches += a == b ? 0 : 1;
   }
-  checks.scales_compared += scales;
+  checks.scales_compared += static_cast<uint64_t>(scales);
   checks.int32_mismatches += CountDifferent(int8.acc, emulated.acc);
   checks.int32_compared += int8.acc.size();
   checks.code_sum_mismatches += CountDifferent(int8.weight_code_sum, emulated.weight_code_sum);

@@ -54,7 +54,7 @@ class CheckTap final : public Tap {
   struct Seen {
     std::vector<Half> input;
     std::vector<int8_t> codes;
-    std::vector<float> input_scale;
+    RowScales input_scale;
     std::vector<int32_t> acc;
     std::vector<int32_t> weight_code_sum;
     std::vector<Half> output;

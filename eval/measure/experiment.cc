@@ -17,9 +17,8 @@ Plan WithWeightBits(Plan plan, int weight_bits) {
 }
 
 bool RunsPerToken(const Plan& plan) {
-  return std::any_of(plan.sites.begin(), plan.sites.end(), [](const auto& entry) {
-    return entry.second.activation.granularity == Granularity::kToken;
-  });
+  return std::any_of(plan.sites.begin(), plan.sites.end(),
+                     [](const auto& entry) { return !entry.second.activation.is_static(); });
 }
 
 }  // namespace
@@ -61,10 +60,6 @@ std::optional<size_t> Experiment::ChosenInt8Run() const {
   return std::nullopt;
 }
 
-std::string GranularityName(Granularity granularity) {
-  return granularity == Granularity::kToken ? "per-token" : "per-tensor";
-}
-
 std::string ArmName(Precision precision, Granularity granularity, float clip_range) {
   return fmt::format("{}/{}/{}", PrecisionName(precision), GranularityName(granularity),
                      clip_range);
@@ -87,7 +82,7 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
       const ArmRow row{
           .name = "",
           .run = 0,
-          .granularity = GranularityName(granularity),
+          .granularity = std::string(GranularityName(granularity)),
           .clip_range = std::isinf(clip_range) ? std::nullopt : std::optional<float>(clip_range)};
       for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
         const bool fake = precision == Precision::kFake;

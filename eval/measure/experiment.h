@@ -48,7 +48,6 @@ struct SweepPoints {
 
 // An arm's name: "int8/per-token/5", "fake/per-tensor/inf".
 std::string ArmName(Precision precision, Granularity granularity, float clip_range);
-std::string GranularityName(Granularity granularity);
 
 // Every site per-token with clip range R; or per-tensor with scale min(abs-max, R) / 127.
 Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& statistics,

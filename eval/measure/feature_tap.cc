@@ -140,8 +140,8 @@ void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
   const LinearTrace& trace = *event.trace;
   const int64_t rows = event.rows_per_image;
   const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
-  const bool per_row = !selection_.static_scales.contains(*event.site);
-  if (!per_row) store_->PutShared(prefix + "input_scale", trace.input_scale.front());
+  const RowScales& scales = trace.input_scale;
+  if (scales.shared) store_->PutShared(prefix + "input_scale", scales[0]);
   for (size_t i = 0; i < event.images->size(); ++i) {
     const int64_t image = (*event.images)[i].index;
     store_->Put(prefix + "codes", Dtype::kI8, {most_rows, trace.codes.cols}, image,
@@ -150,9 +150,9 @@ void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
       store_->Put(prefix + "acc", Dtype::kI32, {most_rows, trace.acc.cols}, image,
                   RowsOfImage(trace.acc, i, rows));
     }
-    if (per_row) {
+    if (!scales.shared) {
       store_->Put(prefix + "input_scale", Dtype::kF32, {most_rows}, image,
-                  std::span(trace.input_scale)
+                  std::span(scales.values)
                       .subspan(i * static_cast<size_t>(rows), static_cast<size_t>(rows)));
     }
   }

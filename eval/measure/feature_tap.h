@@ -51,10 +51,9 @@ class FeatureStore {
 
 // What to collect beside the outputs, which are always collected.
 struct FeatureSelection {
-  std::set<int64_t> layers;             // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
-  std::set<std::string> sites;          // taps.{site}.*
-  std::set<std::string> static_scales;  // sites of one input scale for all rows
-  bool attentions = false;              // attentions.{i}: probabilities of block i
+  std::set<int64_t> layers;     // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
+  std::set<std::string> sites;  // taps.{site}.*
+  bool attentions = false;      // attentions.{i}: probabilities of block i
 };
 
 // Watches arm 0.

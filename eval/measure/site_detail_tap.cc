@@ -2,18 +2,19 @@
 
 #include <algorithm>
 
+#include "quant/numerics.h"
+
 namespace w8a8 {
 namespace {
 
-constexpr size_t kCodes = 255;
 constexpr uint16_t kMagnitude = 0x7fff;  // the pattern without its sign; larger means larger
 
 int64_t CellsOf(int64_t extent, int64_t per_cell) { return (extent + per_cell - 1) / per_cell; }
 
 void AddCounts(const std::vector<uint64_t>& from, std::vector<uint64_t>& to) {
   if (from.empty()) return;
-  to.resize(kCodes);
-  for (size_t i = 0; i < kCodes; ++i) to[i] += from[i];
+  to.resize(kInt8Values);
+  for (size_t i = 0; i < kInt8Values; ++i) to[i] += from[i];
 }
 
 }  // namespace
@@ -56,10 +57,10 @@ void SiteDetailTap::OnLinear(LinearEvent& event) {
     return;
   }
   std::vector<uint64_t>& counts = seen.detail.code_count;
-  counts.resize(kCodes);
+  counts.resize(kInt8Values);
   const MatView<const int8_t> codes = event.trace->codes;
   for (int64_t r = 0; r < codes.rows; ++r) {
-    for (const int8_t code : codes.row_span(r)) ++counts[static_cast<size_t>(code + 127)];
+    for (const int8_t code : codes.row_span(r)) ++counts[static_cast<size_t>(code - kLowestInt8)];
   }
 }
 

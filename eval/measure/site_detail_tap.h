@@ -20,7 +20,7 @@ constexpr int64_t kMapRows = 96;
 constexpr int64_t kMapColumns = 192;
 
 struct SiteDetail {
-  std::vector<uint64_t> code_count;  // [255], codes -127 to 127; empty where the site stays FP16
+  std::vector<uint64_t> code_count;  // [256] from code -128 on; empty where FP16
   OutlierMap map;
 };
 

@@ -79,7 +79,7 @@ void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView
   }
 }
 
-void SiteErrorTap::MeasureInput(int64_t image, const ActivationSpec& spec,
+void SiteErrorTap::MeasureInput(int64_t image, const Quantizer& quantizer,
                                 MatView<const Half> expected, MatView<const Half> input,
                                 SiteMeters& meters, Worker& worker) {
   const auto elements = static_cast<size_t>(input.rows * input.cols);
@@ -87,11 +87,12 @@ void SiteErrorTap::MeasureInput(int64_t image, const ActivationSpec& spec,
   worker.values.resize(elements);
   worker.scale.resize(static_cast<size_t>(input.rows));
   QuantizeCounts counts;
-  QuantizeRowsReference(input, spec, worker.codes.data(), worker.scale.data(), &counts);
+  QuantizeRowsReference(input, quantizer, worker.codes.data(), worker.scale.data(), &counts);
   for (int64_t r = 0; r < input.rows; ++r) {
+    const float scale = worker.scale[static_cast<size_t>(r)];
     const auto row = static_cast<size_t>(r * input.cols);
     for (size_t c = row; c < row + static_cast<size_t>(input.cols); ++c) {
-      worker.values[c] = static_cast<float>(worker.codes[c]) * worker.scale[static_cast<size_t>(r)];
+      worker.values[c] = quantizer.RealOf(worker.codes[c], scale);
     }
   }
   meters.input.Add(image, expected,

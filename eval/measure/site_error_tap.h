@@ -56,7 +56,7 @@ class SiteErrorTap final : public Tap {
   // `actual` and `input` are the arm's, of all images of the event.
   void Measure(const LinearEvent& event, const SiteKey& key, MatView<const Half> input,
                MatView<const Half> actual, Worker& worker);
-  void MeasureInput(int64_t image, const ActivationSpec& spec, MatView<const Half> expected,
+  void MeasureInput(int64_t image, const Quantizer& quantizer, MatView<const Half> expected,
                     MatView<const Half> input, SiteMeters& meters, Worker& worker);
 
   const std::span<const Arm> runs_;

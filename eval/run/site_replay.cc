@@ -47,9 +47,9 @@ std::vector<Half> SiteReplay::Run(Precision precision, const Plan& plan) {
   return {out.data, out.data + out.rows * out.cols};
 }
 
-double SiteReplay::TeacherForcedError(const ActivationSpec& spec) {
+double SiteReplay::TeacherForcedError(const Quantizer& input) {
   Plan plan;
-  plan.sites[site_].activation = spec;
+  plan.sites[site_].activation = input;
   const std::vector<Half> actual = Run(Precision::kInt8, plan);
   double difference = 0;
   double power = 0;

@@ -20,9 +20,9 @@ class SiteReplay {
   SiteReplay(const EncoderWeights& weights, Backend& backend, const std::string& site,
              MatView<const Half> rows);
 
-  // Relative squared error of the INT8 layer's output under `spec` against the FP16 layer's, over
+  // Relative squared error of the INT8 layer's output under `input` against the FP16 layer's, over
   // all rows: sum (actual - expected)^2 / sum expected^2.
-  double TeacherForcedError(const ActivationSpec& spec);
+  double TeacherForcedError(const Quantizer& input);
 
  private:
   std::vector<Half> Run(Precision precision, const Plan& plan);

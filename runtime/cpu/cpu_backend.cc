@@ -4,6 +4,7 @@
 #include <numeric>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -24,11 +25,11 @@ const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
   return filled;
 }
 
-void LeaveTrace(Arena& arena, MatView<const int8_t> codes, const float* scale, int64_t scales,
+void LeaveTrace(Arena& arena, MatView<const int8_t> codes, RowScales input_scale,
                 MatView<const int32_t> acc, std::span<const int32_t> code_sum,
                 std::span<const int32_t> weight_code_sum) {
   arena.trace.codes = codes;
-  arena.trace.input_scale.assign(scale, scale + scales);
+  arena.trace.input_scale = std::move(input_scale);
   arena.trace.acc = acc;
   arena.trace.code_sum.assign(code_sum.begin(), code_sum.end());
   arena.trace.weight_code_sum = weight_code_sum;
@@ -173,7 +174,7 @@ void CpuBackend::Run(const ConvertStep& step, Arena& arena) {
 void CpuBackend::BeginCodes(const QuantizeStep& step, const Arena& arena) {
   const MatView<Half> x = arena.half(step.in);
   PrepareCodes(kernels_, x.rows, x.cols, &codes_);
-  codes_granularity_ = step.spec.granularity;
+  codes_quantizer_ = step.spec;
   if (arena.keep_trace) trace_code_sum_.Reserve(x.rows);
 }
 
@@ -226,9 +227,9 @@ void CpuBackend::Run(const GemmS8Step& step, Arena& arena) {
                                  codes_.cols, codes_.cols};
   linear.Multiply(codes_, y, acc);
   UnpackCodes(kernels_, codes_, codes);
-  const int64_t scales = codes_granularity_ == Granularity::kToken ? codes_.rows : 1;
-  LeaveTrace(arena, codes, codes_.scale.data(), scales, acc,
-             {trace_code_sum_.data(), static_cast<size_t>(codes_.rows)}, linear.weight_code_sum());
+  const auto rows = static_cast<size_t>(codes_.rows);
+  LeaveTrace(arena, codes, ScalesOf(codes_quantizer_, {codes_.scale.data(), rows}), acc,
+             {trace_code_sum_.data(), rows}, linear.weight_code_sum());
 }
 
 void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
@@ -241,13 +242,13 @@ void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
   };
   linear.Run(x, step.spec, multiply, y, &emulated_);
   if (!arena.keep_trace) return;
-  const int64_t scales = step.spec.granularity == Granularity::kToken ? x.rows : 1;
   const MatView<const int8_t> codes = {emulated_.codes.data(), x.rows, x.cols, x.cols};
   std::vector<int32_t> code_sum;
   for (int64_t row = 0; row < codes.rows; ++row) {
     code_sum.push_back(std::accumulate(codes.row(row), codes.row(row) + codes.cols, int32_t{0}));
   }
-  LeaveTrace(arena, codes, emulated_.scale.data(), scales,
+  LeaveTrace(arena, codes,
+             ScalesOf(step.spec, {emulated_.scale.data(), static_cast<size_t>(x.rows)}),
              {emulated_.acc.data(), y.rows, y.cols, y.cols}, code_sum, linear.weight_code_sum());
 }
 

@@ -82,7 +82,7 @@ class CpuBackend : public Backend {
   AlignedBuffer<Half> patch_;          // one patch row
   AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
   CodeRows codes_;                     // from QuantizeStep to GemmS8Step
-  Granularity codes_granularity_ = Granularity::kToken;
+  Quantizer codes_quantizer_;
   EmulatedScratch emulated_;
   AlignedBuffer<int8_t> trace_codes_;
   AlignedBuffer<float> trace_scale_;

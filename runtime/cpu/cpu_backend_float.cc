@@ -175,11 +175,9 @@ void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
   if (arena.keep_trace) {
     detail.codes = trace_codes_.Reserve(in.rows * in.cols);
     detail.scale = trace_scale_.Reserve(in.rows);
-    const int64_t scales = step.spec.granularity == Granularity::kToken ? in.rows : 1;
     arena.trace.codes = {detail.codes, in.rows, in.cols, in.cols};
     arena.trace.acc = {};
     arena.trace.code_sum.clear();
-    arena.trace.input_scale.resize(static_cast<size_t>(scales));
   }
   for (int64_t image = 0; image < arena.images(); ++image) {
     const MatView<Half> rows = arena.half(step.in, image);
@@ -191,8 +189,8 @@ void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
     detail.scale += rows.rows;
   }
   if (arena.keep_trace) {
-    std::copy_n(trace_scale_.data(), arena.trace.input_scale.size(),
-                arena.trace.input_scale.begin());
+    arena.trace.input_scale =
+        ScalesOf(step.spec, {trace_scale_.data(), static_cast<size_t>(in.rows)});
   }
 }
 

@@ -79,7 +79,7 @@ EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn&
   }
 }
 
-void EmulatedLinear::Run(MatView<const Half> x, const ActivationSpec& spec,
+void EmulatedLinear::Run(MatView<const Half> x, const Quantizer& spec,
                          const MultiplyFloatFn& multiply, OutputView y,
                          EmulatedScratch* scratch) const {
   W8A8_CHECK(x.cols == k_ && y.rows == x.rows && y.cols == n_);

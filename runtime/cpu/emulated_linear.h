@@ -50,7 +50,7 @@ class EmulatedLinear {
   std::span<const int32_t> weight_code_sum() const { return weight_code_sum_; }
 
   // y [rows, n]; the scratch keeps codes, scales and accumulators of this call.
-  void Run(MatView<const Half> x, const ActivationSpec& spec, const MultiplyFloatFn& multiply,
+  void Run(MatView<const Half> x, const Quantizer& spec, const MultiplyFloatFn& multiply,
            OutputView y, EmulatedScratch* scratch) const;
 
  private:

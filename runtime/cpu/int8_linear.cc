@@ -37,7 +37,7 @@ void PrepareCodes(const Kernels& kernels, int64_t rows, int64_t cols, CodeRows* 
   codes->scale.Reserve(rows);
 }
 
-void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
                     int64_t first_row, CodeRows* rows, int32_t* code_sum) {
   W8A8_CHECK(x.cols == rows->cols && first_row + x.rows <= rows->rows);
   kernels.quantize_rows(
@@ -46,7 +46,7 @@ void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const Activat
        .rows = x.rows,
        .cols = x.cols,
        .clip_range = spec.clip_range,
-       .static_scale = spec.granularity == Granularity::kTensor ? spec.scale : 0.0f,
+       .static_scale = spec.is_static() ? spec.scale : 0.0f,
        .codes = rows->codes.data() + first_row * rows->stride * kernels.code_bytes,
        .codes_stride = rows->stride,
        .scale = rows->scale.data() + first_row,
@@ -54,7 +54,7 @@ void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const Activat
        .counts = &rows->counts});
 }
 
-void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
                   CodeRows* rows, int32_t* code_sum) {
   PrepareCodes(kernels, x.rows, x.cols, rows);
   QuantizeRowsAt(kernels, x, spec, 0, rows, code_sum);
@@ -105,7 +105,7 @@ void Int8Linear::Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc)
                      .acc_stride = acc.stride});
 }
 
-void Int8Linear::Run(MatView<const Half> x, const ActivationSpec& spec, OutputView y,
+void Int8Linear::Run(MatView<const Half> x, const Quantizer& spec, OutputView y,
                      CodeRows* scratch) const {
   QuantizeRows(*kernels_, x, spec, scratch);
   Multiply(*scratch, y);

@@ -43,10 +43,10 @@ struct CodeRows {
 // Makes room for `rows` rows of `cols` codes of `kernels`, to be filled by QuantizeRowsAt().
 void PrepareCodes(const Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes);
 // Quantizes `x` into the rows from `first_row` on; `code_sum` is that of the first of them.
-void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
                     int64_t first_row, CodeRows* rows, int32_t* code_sum = nullptr);
-// Quantizes `x` by `spec` (checked: CheckActivationSpec). `code_sum`: [rows] or nullptr.
-void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const ActivationSpec& spec,
+// Quantizes `x` by `spec` (checked: CheckQuantizer). `code_sum`: [rows] or nullptr.
+void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
                   CodeRows* rows, int32_t* code_sum = nullptr);
 // The codes as int8 [rows, cols].
 void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked);
@@ -75,15 +75,14 @@ class Int8Linear {
   // y [rows, n] from rows quantized with the same set; `acc` [rows, n] or an empty view.
   void Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc = {}) const;
   // Quantizes and multiplies. `spec` as QuantizeRows takes it.
-  void Run(MatView<const Half> x, const ActivationSpec& spec, OutputView y,
-           CodeRows* scratch) const;
+  void Run(MatView<const Half> x, const Quantizer& spec, OutputView y, CodeRows* scratch) const;
   // The layer's own spec: its static input scale, or per-token without clip.
   void Run(MatView<const Half> x, OutputView y, CodeRows* scratch) const;
 
  private:
   const Kernels* kernels_;
   int64_t n_, k_;
-  ActivationSpec own_spec_;
+  Quantizer own_spec_;
   PackedInt8 packed_;
 };
 

@@ -26,7 +26,7 @@ SiteStatisticsMap Statistics() { return test::ObserveImages(FirstImages(8)).site
 
 // Squared error of the input alone: enough to rank clips, and known in closed form.
 TeacherForcedError InputError(const SiteStatisticsMap& statistics) {
-  return [&statistics](const std::string& site, const ActivationSpec& spec) {
+  return [&statistics](const std::string& site, const Quantizer& spec) {
     return statistics.at(site).histogram.MeanSquaredError(spec.scale * 127.0f);
   };
 }
@@ -43,7 +43,7 @@ TEST(PerTensorPlan, TakesTheSmallerOfAbsMaxAndClipRange) {
   for (const float clip_range : {0.5f, 5.0f, 1e9f, kNoClip}) {
     const TensorPlan made = PerTensorPlan(kSites, statistics, clip_range);
     for (const std::string& site : kSites) {
-      const ActivationSpec& spec = made.plan.sites.at(site).activation;
+      const Quantizer& spec = made.plan.sites.at(site).activation;
       EXPECT_EQ(spec.granularity, Granularity::kTensor);
       EXPECT_EQ(spec.clip_range, clip_range);
       EXPECT_EQ(spec.scale, std::min(statistics.at(site).AbsMax(), clip_range) / 127.0f);
@@ -85,10 +85,10 @@ TEST(BestPerTensorPlan, TakesTheRuleOfLeastError) {
 
 TEST(BestPerTensorPlan, TheErrorDecidesAndTheEarlierRuleWinsTies) {
   const SiteStatisticsMap statistics = Statistics();
-  const auto prefer_small = [](const std::string&, const ActivationSpec& spec) {
+  const auto prefer_small = [](const std::string&, const Quantizer& spec) {
     return static_cast<double>(spec.scale);
   };
-  const auto indifferent = [](const std::string&, const ActivationSpec&) { return 1.0; };
+  const auto indifferent = [](const std::string&, const Quantizer&) { return 1.0; };
   for (const SiteChoice& choice : BestPerTensorPlan(kSites, statistics, prefer_small).choices) {
     for (const RuleResult& other : choice.candidates) EXPECT_LE(choice.clip, other.clip);
   }
@@ -102,7 +102,7 @@ TEST(BestPerTensorPlan, TheErrorDecidesAndTheEarlierRuleWinsTies) {
 TEST(BestPerTensorPlan, CallsOfOneSiteFollowEachOtherInTheGivenOrder) {
   const SiteStatisticsMap statistics = Statistics();
   std::vector<std::string> called;
-  BestPerTensorPlan(kSites, statistics, [&](const std::string& site, const ActivationSpec&) {
+  BestPerTensorPlan(kSites, statistics, [&](const std::string& site, const Quantizer&) {
     if (called.empty() || called.back() != site) called.push_back(site);
     return 0.0;
   });
@@ -128,7 +128,7 @@ TEST(BestPerTensorPlan, IsAPlanThatThePlanFileAccepts) {
 
 TEST(BestPerTensorPlan, ErrorsThatAreNotNumbersAndUnknownSitesAreRefusedByName) {
   const SiteStatisticsMap statistics = Statistics();
-  const auto nan = [](const std::string&, const ActivationSpec&) {
+  const auto nan = [](const std::string&, const Quantizer&) {
     return std::numeric_limits<double>::quiet_NaN();
   };
   EXPECT_THROW(BestPerTensorPlan(kSites, statistics, nan), Error);

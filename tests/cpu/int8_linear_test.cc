@@ -36,11 +36,11 @@ using test::SetUnderTest;
 using test::Text;
 using test::Values;
 
-const ActivationSpec kSpecs[] = {
+const Quantizer kSpecs[] = {
     {}, {.clip_range = 1.5f}, {.granularity = Granularity::kTensor, .scale = 0.0625f}};
 
 std::vector<Half> RunEmulated(const QuantizedLinear& linear, const std::vector<Half>& x, int64_t m,
-                              const ActivationSpec& spec) {
+                              const Quantizer& spec) {
   std::vector<Half> y(static_cast<size_t>(m * linear.n));
   EmulatedScratch scratch;
   EmulatedLinear(linear, PackFloatPlain)
@@ -50,7 +50,7 @@ std::vector<Half> RunEmulated(const QuantizedLinear& linear, const std::vector<H
 }
 
 std::vector<Half> RunInt8(const Int8Linear& linear, const std::vector<Half>& x, int64_t m,
-                          const ActivationSpec& spec) {
+                          const Quantizer& spec) {
   std::vector<Half> y(static_cast<size_t>(m * linear.n()));
   CodeRows scratch;
   linear.Run(test::View(x, m), spec, MatView<Half>{y.data(), m, linear.n(), linear.n()}, &scratch);
@@ -60,7 +60,7 @@ std::vector<Half> RunInt8(const Int8Linear& linear, const std::vector<Half>& x, 
 TEST(Int8Linear, EqualsEmulatedBitForBit) {
   for (const SetUnderTest& set : SetsUnderTest()) {
     for (const LayerShape& shape : LayerShapes()) {
-      for (const ActivationSpec& spec : kSpecs) {
+      for (const Quantizer& spec : kSpecs) {
         const QuantizedLinear linear = RandomLinear(shape, /*seed=*/41);
         const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/42, Values::kAny);
         EXPECT_EQ(Equal(RunEmulated(linear, x, shape.m, spec),
@@ -77,9 +77,9 @@ TEST(Int8Linear, UsesItsOwnInputScaleWhereItHasOne) {
   const std::vector<Half> x = RandomHalves(3 * 100, /*seed=*/44, Values::kFinite);
   for (const std::optional<float> input_scale : {std::optional<float>(), std::optional(0.125f)}) {
     linear.input_scale = input_scale;
-    const ActivationSpec spec =
-        input_scale ? ActivationSpec{.granularity = Granularity::kTensor, .scale = *input_scale}
-                    : ActivationSpec{};
+    const Quantizer spec =
+        input_scale ? Quantizer{.granularity = Granularity::kTensor, .scale = *input_scale}
+                    : Quantizer{};
     for (const SetUnderTest& set : SetsUnderTest()) {
       const Int8Linear packed(linear, *set.kernels);
       std::vector<Half> y(60);

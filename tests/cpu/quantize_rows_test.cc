@@ -28,7 +28,7 @@ struct Quantized {
   QuantizeCounts counts;
 };
 
-Quantized Expected(const std::vector<Half>& x, int64_t rows, const ActivationSpec& spec) {
+Quantized Expected(const std::vector<Half>& x, int64_t rows, const Quantizer& spec) {
   const size_t cols = x.size() / static_cast<size_t>(rows);
   Quantized q{std::vector<int8_t>(x.size()), std::vector<float>(static_cast<size_t>(rows)), {}, {}};
   QuantizeRowsReference(test::View(x, rows), spec, q.codes.data(), q.scale.data(), &q.counts);
@@ -40,7 +40,7 @@ Quantized Expected(const std::vector<Half>& x, int64_t rows, const ActivationSpe
 }
 
 Quantized QuantizeWith(const Kernels& kernels, const std::vector<Half>& x, int64_t rows,
-                       const ActivationSpec& spec) {
+                       const Quantizer& spec) {
   const MatView<const Half> view = test::View(x, rows);
   Quantized q{
       std::vector<int8_t>(x.size()), {}, std::vector<int32_t>(static_cast<size_t>(rows)), {}};
@@ -61,7 +61,7 @@ void ExpectEqual(const Quantized& expected, const Quantized& actual, const std::
   EXPECT_EQ(expected.counts.saturated, actual.counts.saturated) << what;
 }
 
-const ActivationSpec kSpecs[] = {
+const Quantizer kSpecs[] = {
     {},
     {.clip_range = 1.5f},
     {.clip_range = 1e-40f},  // 127 / R is infinite: 0 * infinity is a NaN that no input holds
@@ -71,7 +71,7 @@ const ActivationSpec kSpecs[] = {
 TEST(QuantizeRows, EqualsTheReferenceOnEverySet) {
   for (const SetUnderTest& set : SetsUnderTest()) {
     for (const int64_t cols : {1, 15, 16, 17, 63, 64, 65, 192, 257, 588, 4304}) {
-      for (const ActivationSpec& spec : kSpecs) {
+      for (const Quantizer& spec : kSpecs) {
         const std::vector<Half> x = RandomHalves(5 * cols, 3, Values::kAny);
         ExpectEqual(Expected(x, 5, spec), QuantizeWith(*set.kernels, x, 5, spec),
                     set.label + " K " + std::to_string(cols));
@@ -86,7 +86,7 @@ TEST(QuantizeRows, EqualsTheReferenceOnEveryPattern) {
   for (uint32_t bits = 0; bits < 65536; ++bits) patterns[bits] = Half{static_cast<uint16_t>(bits)};
   for (const SetUnderTest& set : SetsUnderTest()) {
     for (const float scale : {1.0f, 0.5f, 0.001f, 3.1e-5f, 516.0f, 1e-30f, 1e30f}) {
-      const ActivationSpec spec{.granularity = Granularity::kTensor, .scale = scale};
+      const Quantizer spec{.granularity = Granularity::kTensor, .scale = scale};
       ExpectEqual(Expected(patterns, 1, spec), QuantizeWith(*set.kernels, patterns, 1, spec),
                   set.label);
     }

@@ -78,7 +78,7 @@ void ExpectSitesReadBack(const Exported& exported) {
     EXPECT_EQ(Equal(expected.bias, actual.bias), "") << site;
     const QuantizedLinear reread = Lowering::Quantize(stored, site);
     EXPECT_EQ(Equal(expected.weight_code_sum, reread.weight_code_sum), "") << site;
-    const ActivationSpec& activation = planned->second.activation;
+    const Quantizer& activation = planned->second.activation;
     EXPECT_EQ(actual.input_scale.has_value(), activation.granularity == Granularity::kTensor);
     EXPECT_EQ(actual.input_scale.value_or(0.0f), activation.scale) << site;
   }

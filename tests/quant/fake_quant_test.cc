@@ -37,7 +37,7 @@ struct Dequantized {
   QuantizeCounts counts;
 };
 
-Dequantized Simulate(const std::vector<float>& x, const ActivationSpec& spec, FakeFlavour flavour) {
+Dequantized Simulate(const std::vector<float>& x, const Quantizer& spec, FakeFlavour flavour) {
   std::vector<Half> halves(x.size());
   ToHalf(x, halves);
   const auto cols = static_cast<int64_t>(x.size());
@@ -168,7 +168,7 @@ TEST(FakeActivations, CountByTheInput) {
 }
 
 TEST(CheckFakeSpec, RefusesWhatAFlavourCannotRun) {
-  const ActivationSpec tiny{.granularity = Granularity::kTensor, .scale = 1e-9f};
+  const Quantizer tiny{.granularity = Granularity::kTensor, .scale = 1e-9f};
   EXPECT_NO_THROW(CheckFakeSpec(tiny, FakeFlavour::kIdeal, "blocks.0.mlp.fc1"));
   EXPECT_THROW(CheckFakeSpec(tiny, FakeFlavour::kLlmAwq, "blocks.0.mlp.fc1"), Error);
   EXPECT_THROW(CheckFakeSpec(tiny, FakeFlavour::kVllmStatic, "blocks.0.mlp.fc1"), Error);

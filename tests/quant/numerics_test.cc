@@ -8,7 +8,6 @@
 #include <gtest/gtest.h>
 
 #include "quant/reference_quantizer.h"
-#include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
@@ -81,7 +80,7 @@ TEST(QuantizeRowsReference, CountsWhatIsNotFiniteAndLeavesItOutOfTheScale) {
   int8_t codes[4];
   float scale = 0.0f;
   QuantizeCounts counts;
-  QuantizeRowsReference({row, 1, 4, 4}, ActivationSpec{}, codes, &scale, &counts);
+  QuantizeRowsReference({row, 1, 4, 4}, Quantizer{}, codes, &scale, &counts);
   EXPECT_EQ(scale, 2.0f / 127.0f);
   EXPECT_EQ(codes[0], 64);  // 63.5 ties to even
   EXPECT_EQ(codes[1], 127);
@@ -90,21 +89,6 @@ TEST(QuantizeRowsReference, CountsWhatIsNotFiniteAndLeavesItOutOfTheScale) {
   EXPECT_EQ(counts.nan, 1u);
   EXPECT_EQ(counts.inf, 1u);
   EXPECT_EQ(counts.saturated, 0u);
-}
-
-TEST(CheckActivationSpec, RefusesWhatHasNoMeaning) {
-  EXPECT_NO_THROW(CheckActivationSpec({}, "site"));
-  EXPECT_NO_THROW(CheckActivationSpec({.clip_range = 5.0f}, "site"));
-  EXPECT_NO_THROW(CheckActivationSpec({.granularity = Granularity::kTensor, .scale = 0.1f}, "s"));
-  for (const float clip_range : {0.0f, -1.0f, kNan}) {
-    EXPECT_THROW(CheckActivationSpec({.clip_range = clip_range}, "site"), Error);
-  }
-  for (const float scale : {0.0f, -1.0f, kNan, kInfinity, 0x1p-140f, 0x1p-149f}) {
-    EXPECT_THROW(CheckActivationSpec({.granularity = Granularity::kTensor, .scale = scale}, "site"),
-                 Error)
-        << scale;
-  }
-  EXPECT_THROW(CheckActivationSpec({.granularity = Granularity::kChannel}, "site"), Error);
 }
 
 }  // namespace

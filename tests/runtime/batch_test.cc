@@ -43,7 +43,7 @@ QuantizedLinear RandomQuantized(int64_t n, int64_t k, uint64_t seed) {
 // Every kind of step, each reading what an earlier one wrote.
 std::vector<Step> EveryStep(Backend& backend) {
   const LinearInfo info{.node = 0, .site = "blocks.0.mlp.fc2"};
-  const ActivationSpec spec{.clip_range = 4.0f};
+  const Quantizer spec{.clip_range = 4.0f};
   return {
       EmbedStep{.pixels = 0,
                 .out = 1,

@@ -71,7 +71,7 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
   const std::vector<float> bias = RandomFloats(33, 3);
   const PackedPtr packed = TestBackend().PackFloat({weight.data(), 33, 96, 96});
   for (const FakeFlavour flavour : {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq}) {
-    const ActivationSpec spec{.clip_range = 3.0f};
+    const Quantizer spec{.clip_range = 3.0f};
     arena.keep_trace = true;
     GemmFakeStep step;
     step.in = 0;
@@ -90,7 +90,7 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
     EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "");
     const MatView<const int8_t> traced = arena.trace.codes;
     EXPECT_EQ(Equal(std::span<const int8_t>(codes), {traced.data, codes.size()}), "");
-    EXPECT_EQ(Equal(std::span<const float>(scale), arena.trace.input_scale), "");
+    EXPECT_EQ(Equal(std::span<const float>(scale), arena.trace.input_scale.values), "");
     EXPECT_EQ(arena.trace.acc.rows, 0);
   }
 }

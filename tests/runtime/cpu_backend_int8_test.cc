@@ -34,7 +34,7 @@ QuantizedLinear RandomLayer(const Layer& layer) {
   return QuantizedLinear::FromLinear("layer", {weight.data(), layer.n, layer.k, layer.k}, bias);
 }
 
-const std::vector<ActivationSpec> kSpecs = {
+const std::vector<Quantizer> kSpecs = {
     {.granularity = Granularity::kToken},
     {.granularity = Granularity::kToken, .clip_range = kClipRange},
     {.granularity = Granularity::kTensor, .scale = 0.05f}};
@@ -64,11 +64,11 @@ struct Snapshot {
 
 Snapshot Take(const LinearTrace& trace) {
   return {{trace.codes.data, trace.codes.data + trace.codes.rows * trace.codes.cols},
-          trace.input_scale,
+          trace.input_scale.values,
           {trace.acc.data, trace.acc.data + trace.acc.rows * trace.acc.cols}};
 }
 
-void RunInt8(CpuBackend& backend, const QuantizedLinear& linear, const ActivationSpec& spec,
+void RunInt8(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
              Arena& arena) {
   QuantizeStep quantize;
   quantize.in = 0;
@@ -80,7 +80,7 @@ void RunInt8(CpuBackend& backend, const QuantizedLinear& linear, const Activatio
   backend.Run(multiply, arena);
 }
 
-void RunEmulated(CpuBackend& backend, const QuantizedLinear& linear, const ActivationSpec& spec,
+void RunEmulated(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
                  Arena& arena) {
   GemmCodesStep step;
   step.in = 0;
@@ -96,7 +96,7 @@ TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
     CpuBackend backend(*kernels);
     for (const Layer& layer : kLayers) {
       const QuantizedLinear linear = RandomLayer(layer);
-      for (const ActivationSpec& spec : kSpecs) {
+      for (const Quantizer& spec : kSpecs) {
         Arena arena = FilledArena(layer, 2);
         arena.keep_trace = true;
         RunInt8(backend, linear, spec, arena);
@@ -106,9 +106,7 @@ TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
         const std::string where = std::string(kernels->name) + " " + std::to_string(layer.n) +
                                   " x " + std::to_string(layer.k);
         EXPECT_EQ(int8.acc.size(), static_cast<size_t>(2 * layer.tokens * layer.n)) << where;
-        EXPECT_EQ(int8.input_scale.size(), spec.granularity == Granularity::kToken
-                                               ? static_cast<size_t>(2 * layer.tokens)
-                                               : 1)
+        EXPECT_EQ(int8.input_scale.size(), static_cast<size_t>(spec.ScaleCount(2 * layer.tokens)))
             << where;
         EXPECT_EQ(Equal(std::span<const int8_t>(emulated.codes), int8.codes), "") << where;
         EXPECT_EQ(Equal(std::span<const float>(emulated.input_scale), int8.input_scale), "")

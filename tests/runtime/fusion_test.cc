@@ -47,11 +47,11 @@ Outcome Run(const Kernels& kernels, const Program& program, const Graph& graph) 
   return {Copy(arena.half(1)),
           Copy(arena.half(2)),
           {codes.data, codes.data + codes.rows * codes.cols},
-          arena.trace.input_scale,
+          arena.trace.input_scale.values,
           arena.trace.code_sum};
 }
 
-QuantizeStep Quantize(SlotId in, const ActivationSpec& spec) {
+QuantizeStep Quantize(SlotId in, const Quantizer& spec) {
   QuantizeStep step;
   step.in = in;
   step.spec = spec;
@@ -65,7 +65,7 @@ GemmS8Step Multiply(PackedPtr weight) {
   return step;
 }
 
-void ExpectFusionKeepsEveryBit(const Step& first, const ActivationSpec& spec, const Graph& graph) {
+void ExpectFusionKeepsEveryBit(const Step& first, const Quantizer& spec, const Graph& graph) {
   const std::vector<float> weight = RandomFloats(kOut * kWidth, 5);
   const auto linear =
       QuantizedLinear::FromLinear("layer", {weight.data(), kOut, kWidth, kWidth}, {});
@@ -93,13 +93,13 @@ void ExpectFusionKeepsEveryBit(const Step& first, const ActivationSpec& spec, co
   }
 }
 
-const ActivationSpec kPerToken = {};
-const ActivationSpec kClipped = {.clip_range = 2.0f};
-const ActivationSpec kPerTensor = {.granularity = Granularity::kTensor, .scale = 0.03f};
+const Quantizer kPerToken = {};
+const Quantizer kClipped = {.clip_range = 2.0f};
+const Quantizer kPerTensor = {.granularity = Granularity::kTensor, .scale = 0.03f};
 
 TEST(Fusion, OfNormAndQuantizeKeepsEveryBit) {
   for (const NormKind kind : {NormKind::kLayerNorm, NormKind::kRmsNorm}) {
-    for (const ActivationSpec& spec : {kPerToken, kClipped, kPerTensor}) {
+    for (const Quantizer& spec : {kPerToken, kClipped, kPerTensor}) {
       for (const SlotStorage storage : {SlotStorage::kHalf, SlotStorage::kFloat}) {
         const NormStep norm{.in = 0,
                             .out = 1,
@@ -117,7 +117,7 @@ TEST(Fusion, OfNormAndQuantizeKeepsEveryBit) {
 TEST(Fusion, OfActivationAndQuantizeKeepsEveryBit) {
   for (const ActivationKind kind : {ActivationKind::kGeluErf, ActivationKind::kGeluTanh,
                                     ActivationKind::kQuickGelu, ActivationKind::kSilu}) {
-    for (const ActivationSpec& spec : {kPerToken, kPerTensor}) {
+    for (const Quantizer& spec : {kPerToken, kPerTensor}) {
       ExpectFusionKeepsEveryBit(ActivationStep{.in = 0, .out = 1, .kind = kind}, spec,
                                 NormGraph(SlotStorage::kHalf));
     }
@@ -127,8 +127,8 @@ TEST(Fusion, OfActivationAndQuantizeKeepsEveryBit) {
 TEST(Fusion, LeavesStepsApartThatDoNotFeedEachOther) {
   Program program;
   program.steps = {ActivationStep{.in = 0, .out = 2, .kind = ActivationKind::kSilu},
-                   Quantize(1, ActivationSpec()), ConvertStep{.in = 1, .out = 2},
-                   Quantize(2, ActivationSpec())};
+                   Quantize(1, Quantizer()), ConvertStep{.in = 1, .out = 2},
+                   Quantize(2, Quantizer())};
   program.nodes = {0, 1, 2, 3};
   FuseQuantization(&program);
   EXPECT_EQ(program.steps.size(), 4u);

@@ -77,7 +77,7 @@ std::set<int64_t> SelectLayers(const std::string& layers, int64_t blocks) {
   return selected;
 }
 
-FeatureSelection SelectFeatures(const Options& options, const Session& session, const Plan& plan) {
+FeatureSelection SelectFeatures(const Options& options, const Session& session) {
   FeatureSelection selection;
   selection.attentions = options.attentions;
   selection.layers = SelectLayers(options.layers, session.config.blocks);
@@ -88,11 +88,6 @@ FeatureSelection SelectFeatures(const Options& options, const Session& session, 
                 sites.front(), sites.size());
     }
     selection.sites.insert(site);
-    const auto planned = plan.sites.find(site);
-    if (planned != plan.sites.end() &&
-        planned->second.activation.granularity == Granularity::kTensor) {
-      selection.static_scales.insert(site);
-    }
   }
   return selection;
 }
@@ -215,7 +210,7 @@ int RunEncode(const Options& options) {
   CheckFlags(options);
   const Session session = OpenSession(options);
   const Arm arm = ArmOf(session, options);
-  FeatureSelection selection = SelectFeatures(options, session, arm.plan);
+  FeatureSelection selection = SelectFeatures(options, session);
   Input input(options, session);
 
   FeatureStore store;

@@ -117,7 +117,7 @@ void CheckLinearFlags(const Options& options) {
   }
 }
 
-ActivationSpec SpecOf(const Options& options) {
+Quantizer SpecOf(const Options& options) {
   if (!options.input_scale) {
     return {.granularity = Granularity::kToken, .clip_range = options.clip_range.value_or(kNoClip)};
   }
@@ -179,7 +179,7 @@ LayerOutput RunFp16(const LayerInput& in) {
   return out;
 }
 
-LayerOutput RunFake(const LayerInput& in, const ActivationSpec& spec, const Options& options) {
+LayerOutput RunFake(const LayerInput& in, const Quantizer& spec, const Options& options) {
   LayerOutput out(in);
   CheckFakeSpec(spec, options.fake, "x");
   QuantizeLayer(in);  // for its checks of weight and bias
@@ -203,7 +203,7 @@ LayerOutput RunFake(const LayerInput& in, const ActivationSpec& spec, const Opti
   return out;
 }
 
-LayerOutput RunEmulated(const LayerInput& in, const ActivationSpec& spec) {
+LayerOutput RunEmulated(const LayerInput& in, const Quantizer& spec) {
   LayerOutput out(in);
   const QuantizedLinear linear = QuantizeLayer(in);
   KeepWeights(linear, &out);
@@ -230,7 +230,7 @@ LayerOutput RunEmulated(const LayerInput& in, const ActivationSpec& spec) {
   return out;
 }
 
-LayerOutput RunInt8(const LayerInput& in, const ActivationSpec& spec, const Kernels& kernels) {
+LayerOutput RunInt8(const LayerInput& in, const Quantizer& spec, const Kernels& kernels) {
   LayerOutput out(in);
   const QuantizedLinear linear = QuantizeLayer(in);
   KeepWeights(linear, &out);
@@ -247,7 +247,7 @@ LayerOutput RunInt8(const LayerInput& in, const ActivationSpec& spec, const Kern
   return out;
 }
 
-LayerOutput RunLayer(const LayerInput& in, const ActivationSpec& spec, const Options& options,
+LayerOutput RunLayer(const LayerInput& in, const Quantizer& spec, const Options& options,
                      const Kernels& kernels) {
   switch (*options.precision) {
     case Precision::kFp16:
@@ -286,8 +286,8 @@ void WriteOutput(const LayerInput& in, const LayerOutput& out, const std::string
 
 int RunLinear(const Options& options) {
   CheckLinearFlags(options);
-  const ActivationSpec spec = SpecOf(options);
-  CheckActivationSpec(spec, "x");
+  const Quantizer spec = SpecOf(options);
+  CheckQuantizer(spec, "x");
   const Kernels& kernels = KernelsOf(options);
   const LayerInput in = ReadInput(options.in);
   LayerOutput out = RunLayer(in, spec, options, kernels);

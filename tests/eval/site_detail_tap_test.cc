@@ -1,0 +1,48 @@
+// Code use is counted over all of int8: a code of -128 is legal when it is read.
+#include "eval/measure/site_detail_tap.h"
+
+#include <array>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "quant/numerics.h"
+
+namespace w8a8 {
+namespace {
+
+class MadeEvent final : public LinearEvent {
+ public:
+  LinearResult RunAs(int /*arm*/) override { return {}; }
+};
+
+TEST(SiteDetailTap, CountsEveryInt8CodeInItsOwnPlace) {
+  Experiment experiment;
+  experiment.AddRow(Arm(), ArmRow());
+  AddChosenPlan(experiment, PerTokenPlan(std::array{std::string("site")}), std::nullopt,
+                FakeFlavour::kIdeal, 8);
+  SiteDetailTap tap(experiment, 1);
+
+  const std::string site = "site";
+  const std::vector<int8_t> codes = {-128, -128, -127, 0, 127};
+  LinearTrace trace;
+  trace.codes = {codes.data(), 1, 5, 5};
+  MadeEvent event;
+  event.arm = static_cast<int>(*experiment.ChosenInt8Run());
+  event.site = &site;
+  event.trace = &trace;
+  tap.OnLinear(event);
+
+  const std::vector<uint64_t> counts = tap.Take().at(site).code_count;
+  ASSERT_EQ(counts.size(), kInt8Values);
+  const auto count = [&](int code) { return counts[static_cast<size_t>(code - kLowestInt8)]; };
+  EXPECT_EQ(count(-128), 2u);
+  EXPECT_EQ(count(-127), 1u);
+  EXPECT_EQ(count(0), 1u);
+  EXPECT_EQ(count(127), 1u);
+  EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), uint64_t{0}), codes.size());
+}
+
+}  // namespace
+}  // namespace w8a8
