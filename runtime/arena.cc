@@ -17,12 +17,13 @@ bool Grow(AlignedBuffer<T>& buffer, int64_t elements) {
 
 }  // namespace
 
-void Arena::Prepare(const Graph& graph, int64_t images) {
-  shapes_ = graph.slots;
+void Arena::Prepare(std::span<const Slot> slots, int64_t images) {
+  shapes_.assign(slots.begin(), slots.end());
   images_ = images;
   buffers_.resize(std::max(buffers_.size(), shapes_.size()));
   for (size_t i = 0; i < shapes_.size(); ++i) {
     const int64_t elements = images * shapes_[i].rows * shapes_[i].cols;
+    if (shapes_[i].storage == SlotStorage::kCodes) continue;
     const bool grew = shapes_[i].storage == SlotStorage::kFloat ? Grow(buffers_[i].floats, elements)
                                                                 : Grow(buffers_[i].half, elements);
     if (grew) ++allocations_;

@@ -17,21 +17,21 @@ namespace w8a8 {
 // What the quantized linear step that ran last left behind. `codes` are real codes in [-128, 127].
 // Filled on request only (Arena::keep_trace), because reading them back costs a pass.
 struct LinearTrace {
-  MatView<const int8_t> codes;    // [rows, K]
-  RowScales input_scale;          // of the rows
-  MatView<const int32_t> acc;     // [rows, N]
-  std::vector<int32_t> code_sum;  // [rows]: sum over k of the row's codes; empty for fake
+  MatView<const int8_t> codes;  // [rows, K]
+  RowScales input_scale;        // of the rows
+  MatView<const int32_t> acc;   // [rows, N]
   // [N]: sum over k of the weight codes; as the runtime holds it (int8), or summed anew (emulated).
   std::span<const int32_t> weight_code_sum;
 };
 
 class Arena {
  public:
-  // Buffers for `images` images of `graph`. Cheap when nothing grows.
-  void Prepare(const Graph& graph, int64_t images);
+  // Buffers for `images` images of `slots`. Cheap when nothing grows.
+  void Prepare(std::span<const Slot> slots, int64_t images);
 
   int64_t images() const { return images_; }
   int64_t rows_per_image(SlotId slot) const { return shapes_[static_cast<size_t>(slot)].rows; }
+  int64_t rows(SlotId slot) const { return images_ * rows_per_image(slot); }
   SlotStorage storage(SlotId slot) const { return shapes_[static_cast<size_t>(slot)].storage; }
   // All images' rows, or one's. Only the view that the slot's storage names exists.
   MatView<Half> half(SlotId slot) const;
@@ -58,7 +58,7 @@ class Arena {
 
  private:
   std::vector<Slot> shapes_;
-  struct Buffers {  // one of the two is used
+  struct Buffers {  // one of the two is used; codes are the backend's
     AlignedBuffer<Half> half;
     AlignedBuffer<float> floats;
   };

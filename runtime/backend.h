@@ -38,8 +38,6 @@ class Backend {
   virtual void Run(const GemmF16Step&, Arena&) = 0;
   virtual void Run(const GemmFakeStep&, Arena&) = 0;
   virtual void Run(const QuantizeStep&, Arena&) = 0;
-  virtual void Run(const NormQuantizeStep&, Arena&) = 0;
-  virtual void Run(const ActivationQuantizeStep&, Arena&) = 0;
   virtual void Run(const GemmS8Step&, Arena&) = 0;
   virtual void Run(const GemmCodesStep&, Arena&) = 0;
 };

@@ -51,15 +51,30 @@ void Lowering::BeginStage(int stage) {
 
 Program Lowering::Lower(Precision precision, const Plan& plan, FakeFlavour flavour) {
   Program program;
+  program.slots = graph_.slots;
   for (int32_t i = stage_.first_node; i < stage_.last_node; ++i) {
-    LowerNode(graph_.nodes[static_cast<size_t>(i)], precision, plan, flavour, i, program);
+    LowerNode(graph_.nodes[static_cast<size_t>(i)], precision, plan, flavour, program);
     program.nodes.resize(program.steps.size(), i);
   }
   return program;
 }
 
+Program Lowering::LowerLayer(int32_t node, Precision precision, const Plan& plan,
+                             FakeFlavour flavour) {
+  Node layer = graph_.nodes[static_cast<size_t>(node)];
+  W8A8_CHECK(layer.kind == NodeKind::kLinear);
+  Program program;
+  program.slots = {graph_.slots[static_cast<size_t>(layer.in)],
+                   graph_.slots[static_cast<size_t>(layer.out)]};
+  layer.in = kLayerIn;
+  layer.out = kLayerOut;
+  LowerLinear(layer, precision, plan, flavour, program);
+  program.nodes.resize(program.steps.size(), node);
+  return program;
+}
+
 void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan,
-                         FakeFlavour flavour, int32_t index, Program& program) {
+                         FakeFlavour flavour, Program& program) {
   const EncoderConfig& config = graph_.config;
   std::vector<Step>& steps = program.steps;
   switch (node.kind) {
@@ -87,7 +102,7 @@ void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan
                                               : std::make_shared<std::vector<float>>()});
       return;
     case NodeKind::kLinear:
-      LowerLinear(node, precision, plan, flavour, index, program);
+      LowerLinear(node, precision, plan, flavour, program);
       return;
     case NodeKind::kActivation:
       steps.emplace_back(ActivationStep{.in = node.in, .out = node.out, .kind = config.activation});
@@ -140,13 +155,29 @@ void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan
   }
 }
 
+namespace {
+
+// The slot for the codes of `in`. Linear layers run one after the other, so all that read `in`
+// share it.
+SlotId CodesSlotFor(SlotId in, Program& program) {
+  for (const Step& step : program.steps) {
+    const auto* quantize = std::get_if<QuantizeStep>(&step);
+    if (quantize != nullptr && quantize->in == in) return quantize->codes.slot;
+  }
+  Slot codes = program.slots[static_cast<size_t>(in)];
+  codes.name += ".codes";
+  codes.storage = SlotStorage::kCodes;
+  program.slots.push_back(std::move(codes));
+  return static_cast<SlotId>(program.slots.size() - 1);
+}
+
+}  // namespace
+
 void Lowering::LowerLinear(const Node& node, Precision precision, const Plan& plan,
-                           FakeFlavour flavour, int32_t index, Program& program) {
-  const LinearInfo info{.node = index, .site = node.site};
+                           FakeFlavour flavour, Program& program) {
   const auto site = node.site.empty() ? plan.sites.end() : plan.sites.find(node.site);
   if (precision == Precision::kFp16 || site == plan.sites.end()) {
-    program.steps.emplace_back(GemmF16Step{.info = info,
-                                           .in = node.in,
+    program.steps.emplace_back(GemmF16Step{.in = node.in,
                                            .out = node.out,
                                            .weight = Fp16Weights(node.weight),
                                            .bias = LayerOf(node.weight).bias});
@@ -156,10 +187,9 @@ void Lowering::LowerLinear(const Node& node, Precision precision, const Plan& pl
   if (precision == Precision::kFake) {
     CheckFakeSpec(site_plan.activation, flavour, node.site);
     program.steps.emplace_back(
-        GemmFakeStep{.info = info,
-                     .in = node.in,
+        GemmFakeStep{.in = node.in,
                      .out = node.out,
-                     .spec = site_plan.activation,
+                     .quantizer = site_plan.activation,
                      .flavour = flavour,
                      .weight = FakeWeights(node.weight, site_plan.weight, flavour),
                      .bias = LayerOf(node.weight).bias});
@@ -175,50 +205,16 @@ void Lowering::LowerLinear(const Node& node, Precision precision, const Plan& pl
   const QuantizedLinear& quantized = Quantized(node.weight);
   if (precision == Precision::kEmulated) {
     if (!layer.emulated) layer.emulated = packer_.PackEmulated(quantized);
-    program.steps.emplace_back(GemmCodesStep{.info = info,
-                                             .in = node.in,
+    program.steps.emplace_back(GemmCodesStep{.in = node.in,
                                              .out = node.out,
-                                             .spec = site_plan.activation,
+                                             .quantizer = site_plan.activation,
                                              .weight = layer.emulated});
     return;
   }
   if (!layer.int8) layer.int8 = packer_.PackInt8(quantized);
-  program.steps.emplace_back(
-      QuantizeStep{.info = info, .in = node.in, .spec = site_plan.activation});
-  program.steps.emplace_back(GemmS8Step{.info = info, .out = node.out, .weight = layer.int8});
-}
-
-namespace {
-
-// The one step that does both, or nullopt.
-std::optional<Step> Fused(const Step& step, const QuantizeStep& quantize) {
-  if (const auto* norm = std::get_if<NormStep>(&step); norm && norm->out == quantize.in) {
-    return NormQuantizeStep{*norm, quantize};
-  }
-  const auto* activation = std::get_if<ActivationStep>(&step);
-  if (activation && activation->out == quantize.in) {
-    return ActivationQuantizeStep{*activation, quantize};
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
-void FuseQuantization(Program* program) {
-  Program fused;
-  for (size_t i = 0; i < program->steps.size(); ++i) {
-    const auto* quantize = std::get_if<QuantizeStep>(&program->steps[i]);
-    std::optional<Step> both;
-    if (quantize && !fused.steps.empty()) both = Fused(fused.steps.back(), *quantize);
-    if (both) {
-      fused.steps.back() = *std::move(both);
-      fused.nodes.back() = program->nodes[i];
-      continue;
-    }
-    fused.steps.push_back(program->steps[i]);
-    fused.nodes.push_back(program->nodes[i]);
-  }
-  *program = std::move(fused);
+  const SlotId codes = CodesSlotFor(node.in, program);
+  program.steps.emplace_back(QuantizeStep{.in = node.in, .codes = {codes, site_plan.activation}});
+  program.steps.emplace_back(GemmS8Step{.codes = codes, .out = node.out, .weight = layer.int8});
 }
 
 Lowering::Layer& Lowering::LayerOf(const std::string& stem) {

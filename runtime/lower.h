@@ -17,24 +17,24 @@
 
 namespace w8a8 {
 
-// The steps of one stage for one arm, with the node that each came from.
-struct Program {
-  std::vector<Step> steps;
-  std::vector<int32_t> nodes;  // per step: index into Graph::nodes
-};
-
 // Lowers the stages of one encoder. Holds the packed weights of one stage at a time: every arm of
 // the stage shares what is equal (FP16 weights, codes, packings), and BeginStage() lets go of the
 // last stage's. Not thread-safe; the programs it returns are immutable and may be run by many
 // workers.
 class Lowering {
  public:
+  static constexpr SlotId kLayerIn = 0;
+  static constexpr SlotId kLayerOut = 1;
+
   // The graph, the weights and the packer outlive this object.
   Lowering(const Graph& graph, const EncoderWeights& weights, Backend& packer);
 
   void BeginStage(int stage);
   // Throws Error naming the site when the plan cannot be run at this precision.
   Program Lower(Precision precision, const Plan& plan, FakeFlavour flavour);
+  // The linear layer of one node of the stage by itself, over slots of its own: from kLayerIn to
+  // kLayerOut.
+  Program LowerLayer(int32_t node, Precision precision, const Plan& plan, FakeFlavour flavour);
 
   // The INT8 layer that int8 and emulated run for a site of any stage, as the exporter stores it.
   static QuantizedLinear Quantize(const EncoderWeights& weights, const std::string& site);
@@ -49,9 +49,9 @@ class Lowering {
   };
 
   void LowerNode(const Node& node, Precision precision, const Plan& plan, FakeFlavour flavour,
-                 int32_t index, Program& program);
+                 Program& program);
   void LowerLinear(const Node& node, Precision precision, const Plan& plan, FakeFlavour flavour,
-                   int32_t index, Program& program);
+                   Program& program);
   Layer& LayerOf(const std::string& stem);
   PackedPtr Fp16Weights(const std::string& stem);
   PackedPtr FakeWeights(const std::string& stem, const WeightSpec& spec, FakeFlavour flavour);
@@ -67,10 +67,6 @@ class Lowering {
   std::map<std::string, Layer> layers_;
   std::map<std::string, FloatsPtr> vectors_;
 };
-
-// Peephole: a norm or an activation whose output the next step quantizes becomes one step with it.
-// The fused step carries the linear layer's node.
-void FuseQuantization(Program* program);
 
 // Throws Error naming the first site of the plan that the graph does not have, or whose entry this
 // version cannot run.

@@ -1,11 +1,10 @@
 // The step menu: what a lowered program is made of. Each step reads and writes slots of an Arena
-// and points at weights that somebody else keeps alive for the length of the run.
+// and points at weights that it shares with whoever else uses them.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <span>
-#include <string>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -21,6 +20,12 @@ class PackedWeights {
 };
 using PackedPtr = std::shared_ptr<const PackedWeights>;
 using FloatsPtr = std::shared_ptr<const std::vector<float>>;
+
+// Rows as codes: the kCodes slot that holds them and how they are made.
+struct CodesOutput {
+  SlotId slot = kNoSlot;
+  Quantizer quantizer;
+};
 
 struct EmbedStep {
   SlotId pixels, out;
@@ -39,6 +44,8 @@ struct NormStep {
   NormKind kind;
   float eps;
   FloatsPtr weight, bias;  // empty: 1 and 0
+  // Set by FuseQuantization(): the rows of `out` are quantized too, while they are still in cache.
+  std::optional<CodesOutput> codes = {};
 };
 struct QkNormStep {
   SlotId in_out;
@@ -49,10 +56,12 @@ struct QkNormStep {
 struct ActivationStep {
   SlotId in, out;
   ActivationKind kind;
+  std::optional<CodesOutput> codes = {};  // as NormStep's
 };
 struct GateStep {  // out = fp16(activation(gate) * value), in = [gate, value] by columns
   SlotId in, out;
   ActivationKind kind;
+  std::optional<CodesOutput> codes = {};  // as NormStep's
 };
 struct AttentionStep {
   SlotId q, kv, out;
@@ -81,15 +90,8 @@ struct ConvertStep {  // either slot is FP16 or FP32, not both FP16; towards FP1
   SlotId in, out;
 };
 
-// Where the linear steps of one node leave what taps want to see.
-struct LinearInfo {
-  int32_t node = -1;  // index into Graph::nodes
-  std::string site;   // empty for a linear layer that is no site
-};
-
 // FP16 operands widened exactly, binary32 accumulation and bias, one rounding to FP16.
 struct GemmF16Step {
-  LinearInfo info;
   SlotId in, out;
   PackedPtr weight;  // PackFloat of FP16-rounded values
   FloatsPtr bias;    // empty: none
@@ -97,47 +99,41 @@ struct GemmF16Step {
 // fake: quantize-dequantize of the input, then a float product. One step, because the values
 // between the two are never a slot (flavour ideal keeps them in binary32).
 struct GemmFakeStep {
-  LinearInfo info;
   SlotId in, out;
-  Quantizer spec;
+  Quantizer quantizer;
   FakeFlavour flavour;
   PackedPtr weight;  // PackFloat of the dequantized weights
   FloatsPtr bias;
 };
-// FP16 rows to codes and scales in the arena's code buffers.
+// FP16 rows to codes and the scale of each row.
 struct QuantizeStep {
-  LinearInfo info;
   SlotId in;
-  Quantizer spec;
+  CodesOutput codes;
 };
-// Fused by FuseQuantization(): rows are quantized while they are still in cache. The bits are those
-// of the two steps one after the other, and the first one's output slot is written as well.
-struct NormQuantizeStep {
-  NormStep norm;
-  QuantizeStep quantize;
-};
-struct ActivationQuantizeStep {
-  ActivationStep activation;
-  QuantizeStep quantize;
-};
-// The codes of the preceding QuantizeStep times the packed INT8 weights, dequantized to FP16.
+// Codes times the packed INT8 weights, dequantized to FP16.
 struct GemmS8Step {
-  LinearInfo info;
-  SlotId out;
+  SlotId codes, out;
   PackedPtr weight;  // PackInt8
 };
 // emulated: scalar quantizer, unpacked codes, float products in K-chunks <= 1,024 added as int32,
 // scalar dequantize. Shares no packing, shift, kernel or epilogue with GemmS8Step.
 struct GemmCodesStep {
-  LinearInfo info;
   SlotId in, out;
-  Quantizer spec;
+  Quantizer quantizer;
   PackedPtr weight;  // PackEmulated
 };
 
-using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep,
-                          AddStep, BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep,
-                          ConvertStep, GemmF16Step, GemmFakeStep, QuantizeStep, NormQuantizeStep,
-                          ActivationQuantizeStep, GemmS8Step, GemmCodesStep>;
+using Step =
+    std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep, AddStep,
+                 BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep, ConvertStep, GemmF16Step,
+                 GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
+
+// The steps of one stage, or of one layer, for one arm, with the node that each came from. The last
+// step of a node writes the node's output.
+struct Program {
+  std::vector<Slot> slots;  // of the graph, then those that lowering added
+  std::vector<Step> steps;
+  std::vector<int32_t> nodes;  // per step: index into Graph::nodes
+};
 
 }  // namespace w8a8

@@ -9,6 +9,7 @@
 #include "eval/run/stage_worker.h"
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
+#include "runtime/fuse_quantization.h"
 #include "runtime/lower.h"
 
 namespace w8a8 {
@@ -111,11 +112,22 @@ class Runner {
     StagePrograms programs(arms_.size());
     for (size_t a = 0; a < arms_.size(); ++a) {
       if (a > 0 && OwnsNothingYet(a, stage)) continue;
-      programs[a] = lowering_->Lower(arms_[a].precision, arms_[a].plan, arms_[a].flavour);
-      FuseQuantization(&*programs[a]);
+      programs[a] = LowerArm(arms_[a], stage);
     }
     result_.lowering_seconds += SecondsSince(start);
     return programs;
+  }
+
+  StageProgram LowerArm(const Arm& arm, int stage) {
+    StageProgram program;
+    program.whole = lowering_->Lower(arm.precision, arm.plan, arm.flavour);
+    FuseQuantization(&program.whole);
+    const Stage& nodes = graph_.stages[static_cast<size_t>(stage)];
+    for (int32_t node = nodes.first_node; node < nodes.last_node; ++node) {
+      if (graph_.nodes[static_cast<size_t>(node)].site.empty()) continue;
+      program.layers[node] = lowering_->LowerLayer(node, arm.precision, arm.plan, arm.flavour);
+    }
+    return program;
   }
 
   bool OwnsNothingYet(size_t arm, int stage) const {

@@ -30,16 +30,16 @@ SiteReplay::SiteReplay(const EncoderWeights& weights, Backend& backend, const st
       rows_(rows),
       graph_(SingleLayerGraph(weights, site, rows.rows)),
       lowering_(graph_, weights, backend) {
-  arena_.Prepare(graph_, 1);
   expected_ = Run(Precision::kFp16, {});
 }
 
 std::vector<Half> SiteReplay::Run(Precision precision, const Plan& plan) {
+  const Program program = lowering_.Lower(precision, plan, FakeFlavour::kIdeal);
+  arena_.Prepare(program.slots, 1);
   const MatView<Half> in = arena_.half(kIn);
   for (int64_t r = 0; r < rows_.rows; ++r) {
     std::copy(rows_.row(r), rows_.row(r) + rows_.cols, in.row(r));
   }
-  const Program program = lowering_.Lower(precision, plan, FakeFlavour::kIdeal);
   for (const Step& step : program.steps) {
     std::visit([this](const auto& s) { backend_.Run(s, arena_); }, step);
   }

@@ -12,43 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-template <class T>
-concept LinearStep = requires(const T& step) {
-  step.info;
-};
-
-// The linear layer that a step belongs to, or nullptr.
-const LinearInfo* InfoOf(const Step& step) {
-  return std::visit(
-      [](const auto& s) -> const LinearInfo* {
-        if constexpr (LinearStep<decltype(s)>) {
-          return &s.info;
-        } else {
-          return nullptr;
-        }
-      },
-      step);
-}
-
-// True for the step that writes a linear layer's output (QuantizeStep only prepares it).
-bool WritesOutput(const Step& step) {
-  return InfoOf(step) != nullptr && !std::holds_alternative<QuantizeStep>(step);
-}
-
-// What a fused step does for the linear layer that it belongs to: the input slot stands already.
-Step OwnPart(const Step& step) {
-  if (const auto* norm = std::get_if<NormQuantizeStep>(&step)) return norm->quantize;
-  if (const auto* act = std::get_if<ActivationQuantizeStep>(&step)) return act->quantize;
-  return step;
-}
-
-Step WithOutput(Step step, SlotId out) {
-  std::visit(
-      [out](auto& s) {
-        if constexpr (LinearStep<decltype(s)> && requires { s.out; }) s.out = out;
-      },
-      step);
-  return step;
+// True for the step that writes its node's output.
+bool EndsNode(const Program& program, size_t step) {
+  return step + 1 == program.nodes.size() || program.nodes[step + 1] != program.nodes[step];
 }
 
 }  // namespace
@@ -72,21 +38,11 @@ StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::spa
       taps_(taps),
       worker_(worker),
       backend_(std::move(backend)),
-      scratch_graph_(graph),
-      scratch_(graph.slots.size(), kNoSlot),
-      arm_seconds_(arms.size(), 0.0) {
-  for (const Node& node : graph.nodes) {
-    if (node.site.empty() || scratch_[static_cast<size_t>(node.out)] != kNoSlot) continue;
-    scratch_[static_cast<size_t>(node.out)] = static_cast<SlotId>(scratch_graph_.slots.size());
-    scratch_graph_.slots.push_back(graph.slots[static_cast<size_t>(node.out)]);
-  }
-}
+      arm_seconds_(arms.size(), 0.0) {}
 
 void StageWorker::RunBatch(int stage, const StagePrograms& programs, Chunk& chunk, int64_t first,
                            int64_t count) {
   arena_.grid = chunk.grids[static_cast<size_t>(first)];
-  if (arena_.grid.given()) SetGrid(arena_.grid, &scratch_graph_);
-  arena_.Prepare(scratch_graph_, count);
   const auto begin = chunk.images.begin() + first;
   const Batch batch{stage, programs, chunk, first, {begin, begin + count}};
   LoadKeyMask(batch);
@@ -102,7 +58,8 @@ void StageWorker::LoadKeyMask(const Batch& batch) {
   const auto first = batch.chunk.key_masks.begin() + batch.first;
   const auto last = first + static_cast<int64_t>(batch.images.size());
   if (std::all_of(first, last, [](const auto& mask) { return mask.empty(); })) return;
-  const auto tokens = static_cast<size_t>(arena_.rows_per_image(graph_.stream));
+  const std::vector<Slot> slots = AtGrid(graph_.slots, graph_.config, arena_.grid);
+  const auto tokens = static_cast<size_t>(slots[static_cast<size_t>(graph_.stream)].rows);
   for (auto mask = first; mask != last; ++mask) {
     W8A8_CHECK(mask->empty() || mask->size() == tokens);
     const std::vector<uint8_t> all(tokens, 1);
@@ -126,7 +83,9 @@ void StageWorker::Diverge(const Batch& batch) {
 
 void StageWorker::RunArm(const Batch& batch, int arm) {
   const auto a = static_cast<size_t>(arm);
-  const Program& program = *batch.programs[a];
+  const Program& program = batch.programs[a]->whole;
+  arena_.Prepare(AtGrid(program.slots, graph_.config, arena_.grid),
+                 static_cast<int64_t>(batch.images.size()));
   LoadInput(batch, arm);
   arena_.keep_trace =
       std::any_of(taps_.begin(), taps_.end(), [arm](Tap* tap) { return tap->WantsTrace(arm); });
@@ -138,7 +97,7 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
     const Clock::time_point start = Clock::now();
     std::visit([this](const auto& step) { backend_->Run(step, arena_); }, program.steps[i]);
     arm_seconds_[a] += std::chrono::duration<double>(Clock::now() - start).count();
-    if (WritesOutput(program.steps[i])) ShowLinear(batch, arm, program.nodes[i]);
+    if (EndsNode(program, i)) ShowLinear(batch, arm, program.nodes[i]);
     if (arena_.keep_attention && std::holds_alternative<AttentionStep>(program.steps[i])) {
       ShowAttention(batch, arm);
     }
@@ -228,24 +187,18 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {
   }
 }
 
-LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node_index) {
-  const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
-  const SlotId scratch = scratch_[static_cast<size_t>(node.out)];
+LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node) {
   const auto& own = batch.programs[static_cast<size_t>(arm)];
-  const Program& program = own ? *own : *batch.programs[0];
-  // The event's own trace must survive; the backend's buffers behind it do not, so taps that need
-  // both copy first (tap.h).
-  const LinearTrace kept = arena_.trace;
-  const bool keep_trace = std::exchange(arena_.keep_trace, true);
-  for (size_t i = 0; i < program.steps.size(); ++i) {
-    if (program.nodes[i] != node_index) continue;
-    std::visit([this](const auto& step) { backend_->Run(step, arena_); },
-               WithOutput(OwnPart(program.steps[i]), scratch));
+  const Program& layer = (own ? *own : *batch.programs[0]).layers.at(node);
+  replay_.Prepare(AtGrid(layer.slots, graph_.config, arena_.grid),
+                  static_cast<int64_t>(batch.images.size()));
+  const MatView<const Half> input = arena_.half(graph_.nodes[static_cast<size_t>(node)].in);
+  std::copy_n(input.data, input.rows * input.cols, replay_.half(Lowering::kLayerIn).data);
+  replay_.keep_trace = true;
+  for (const Step& step : layer.steps) {
+    std::visit([this](const auto& s) { backend_->Run(s, replay_); }, step);
   }
-  LinearResult result{arena_.half(scratch), arena_.trace};
-  arena_.keep_trace = keep_trace;
-  arena_.trace = kept;
-  return result;
+  return {replay_.half(Lowering::kLayerOut), replay_.trace};
 }
 
 void StageWorker::ShowOutputs(const Batch& batch, int arm) {

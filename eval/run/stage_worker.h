@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,8 +28,14 @@ struct Chunk {
   std::vector<std::vector<std::vector<std::byte>>> streams;
 };
 
-// Per arm: its steps in this stage, or nullopt where it shares arms[0].
-using StagePrograms = std::vector<std::optional<Program>>;
+// What an arm runs in a stage.
+struct StageProgram {
+  Program whole;
+  std::map<int32_t, Program> layers;  // by node: each site's linear layer by itself
+};
+
+// Per arm, or nullopt where it shares arms[0].
+using StagePrograms = std::vector<std::optional<StageProgram>>;
 
 class StageWorker {
  public:
@@ -69,9 +76,8 @@ class StageWorker {
   const std::span<Tap* const> taps_;
   const int worker_;
   std::unique_ptr<Backend> backend_;
-  Graph scratch_graph_;          // graph_ plus one scratch slot per slot that a site writes
-  std::vector<SlotId> scratch_;  // per slot: its scratch twin, or kNoSlot
   Arena arena_;
+  Arena replay_;  // of the layer that RunLinearAs() runs
   std::vector<double> arm_seconds_;
 };
 

@@ -1,7 +1,6 @@
 #include "runtime/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <numeric>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -26,12 +25,10 @@ const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
 }
 
 void LeaveTrace(Arena& arena, MatView<const int8_t> codes, RowScales input_scale,
-                MatView<const int32_t> acc, std::span<const int32_t> code_sum,
-                std::span<const int32_t> weight_code_sum) {
+                MatView<const int32_t> acc, std::span<const int32_t> weight_code_sum) {
   arena.trace.codes = codes;
   arena.trace.input_scale = std::move(input_scale);
   arena.trace.acc = acc;
-  arena.trace.code_sum.assign(code_sum.begin(), code_sum.end());
   arena.trace.weight_code_sum = weight_code_sum;
 }
 
@@ -82,8 +79,33 @@ void CpuBackend::NormRowRange(const NormStep& step, Arena& arena, int64_t first,
   Norm(step, arena.half(step.in).RowRange(first, count), y);
 }
 
+CpuBackend::Codes& CpuBackend::BeginCodes(const CodesOutput& to, SlotId from, const Arena& arena) {
+  const auto slot = static_cast<size_t>(to.slot);
+  if (slot >= codes_.size()) codes_.resize(slot + 1);
+  const MatView<Half> x = arena.half(from);
+  PrepareCodes(kernels_, x.rows, x.cols, &codes_[slot].rows);
+  codes_[slot].quantizer = to.quantizer;
+  return codes_[slot];
+}
+
+template <class Produce>
+void CpuBackend::Make(SlotId out, const std::optional<CodesOutput>& codes, Arena& arena,
+                      const Produce& produce) {
+  const MatView<Half> made = arena.half(out);
+  if (!codes) return produce(0, made.rows);
+  Codes& to = BeginCodes(*codes, out, arena);
+  // About 32 KiB of FP16 rows at a time: they stay in the first-level cache.
+  const int64_t block = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, made.cols));
+  for (int64_t first = 0; first < made.rows; first += block) {
+    const int64_t count = std::min(block, made.rows - first);
+    produce(first, count);
+    QuantizeRowsAt(kernels_, made.RowRange(first, count), to.quantizer, first, &to.rows);
+  }
+}
+
 void CpuBackend::Run(const NormStep& step, Arena& arena) {
-  NormRowRange(step, arena, 0, arena.half(step.out).rows);
+  Make(step.out, step.codes, arena,
+       [&](int64_t first, int64_t count) { NormRowRange(step, arena, first, count); });
 }
 
 void CpuBackend::Run(const QkNormStep& step, Arena& arena) {
@@ -105,13 +127,21 @@ void CpuBackend::Run(const QkNormStep& step, Arena& arena) {
 }
 
 void CpuBackend::Run(const ActivationStep& step, Arena& arena) {
-  Activate(step.kind, arena.half(step.in), arena.half(step.out));
+  Make(step.out, step.codes, arena, [&](int64_t first, int64_t count) {
+    Activate(step.kind, arena.half(step.in).RowRange(first, count),
+             arena.half(step.out).RowRange(first, count));
+  });
+}
+
+void CpuBackend::Run(const GateStep& step, Arena& arena) {
+  Make(step.out, step.codes, arena,
+       [&](int64_t first, int64_t count) { GateRowRange(step, arena, first, count); });
 }
 
 // The product of two FP16 values is exact in binary32, so its one rounding leaves no choice.
-void CpuBackend::Run(const GateStep& step, Arena& arena) {
-  const MatView<Half> x = arena.half(step.in);
-  const MatView<Half> y = arena.half(step.out);
+void CpuBackend::GateRowRange(const GateStep& step, Arena& arena, int64_t first, int64_t count) {
+  const MatView<Half> x = arena.half(step.in).RowRange(first, count);
+  const MatView<Half> y = arena.half(step.out).RowRange(first, count);
   Activate(step.kind, x.ColRange(0, y.cols), y);
   const MatView<Half> value = x.ColRange(y.cols, y.cols);
   for (int64_t row = 0; row < y.rows; ++row) {
@@ -171,65 +201,25 @@ void CpuBackend::Run(const ConvertStep& step, Arena& arena) {
   kernels_.to_float(in.data, arena.floats(step.out).data, in.rows * in.cols);
 }
 
-void CpuBackend::BeginCodes(const QuantizeStep& step, const Arena& arena) {
-  const MatView<Half> x = arena.half(step.in);
-  PrepareCodes(kernels_, x.rows, x.cols, &codes_);
-  codes_quantizer_ = step.spec;
-  if (arena.keep_trace) trace_code_sum_.Reserve(x.rows);
-}
-
-void CpuBackend::QuantizeRowRange(const QuantizeStep& step, const Arena& arena, int64_t first,
-                                  int64_t count) {
-  int32_t* code_sum = arena.keep_trace ? trace_code_sum_.data() + first : nullptr;
-  QuantizeRowsAt(kernels_, arena.half(step.in).RowRange(first, count), step.spec, first, &codes_,
-                 code_sum);
-}
-
 void CpuBackend::Run(const QuantizeStep& step, Arena& arena) {
-  BeginCodes(step, arena);
-  QuantizeRowRange(step, arena, 0, codes_.rows);
-}
-
-// About 32 KiB of FP16 rows at a time: they stay in the first-level cache.
-template <class Produce>
-void CpuBackend::ProduceAndQuantize(const QuantizeStep& step, Arena& arena,
-                                    const Produce& produce) {
-  BeginCodes(step, arena);
-  const int64_t block = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, codes_.cols));
-  for (int64_t first = 0; first < codes_.rows; first += block) {
-    const int64_t count = std::min(block, codes_.rows - first);
-    produce(first, count);
-    QuantizeRowRange(step, arena, first, count);
-  }
-}
-
-void CpuBackend::Run(const NormQuantizeStep& step, Arena& arena) {
-  ProduceAndQuantize(step.quantize, arena, [&](int64_t first, int64_t count) {
-    NormRowRange(step.norm, arena, first, count);
-  });
-}
-
-void CpuBackend::Run(const ActivationQuantizeStep& step, Arena& arena) {
-  const ActivationStep& activation = step.activation;
-  ProduceAndQuantize(step.quantize, arena, [&](int64_t first, int64_t count) {
-    Activate(activation.kind, arena.half(activation.in).RowRange(first, count),
-             arena.half(activation.out).RowRange(first, count));
-  });
+  Codes& to = BeginCodes(step.codes, step.in, arena);
+  QuantizeRowsAt(kernels_, arena.half(step.in), to.quantizer, 0, &to.rows);
 }
 
 void CpuBackend::Run(const GemmS8Step& step, Arena& arena) {
   const Int8Linear& linear = static_cast<const Int8Weights&>(*step.weight).linear;
+  const Codes& x = codes_[static_cast<size_t>(step.codes)];
   const MatView<Half> y = arena.half(step.out);
-  W8A8_CHECK(codes_.rows == y.rows && codes_.cols == linear.k() && y.cols == linear.n());
-  if (!arena.keep_trace) return linear.Multiply(codes_, y);
+  W8A8_CHECK(x.rows.rows == y.rows && x.rows.cols == linear.k() && y.cols == linear.n());
+  if (!arena.keep_trace) return linear.Multiply(x.rows, y);
   const MatView<int32_t> acc = {trace_acc_.Reserve(y.rows * y.cols), y.rows, y.cols, y.cols};
-  const MatView<int8_t> codes = {trace_codes_.Reserve(codes_.rows * codes_.cols), codes_.rows,
-                                 codes_.cols, codes_.cols};
-  linear.Multiply(codes_, y, acc);
-  UnpackCodes(kernels_, codes_, codes);
-  const auto rows = static_cast<size_t>(codes_.rows);
-  LeaveTrace(arena, codes, ScalesOf(codes_quantizer_, {codes_.scale.data(), rows}), acc,
-             {trace_code_sum_.data(), rows}, linear.weight_code_sum());
+  const MatView<int8_t> codes = {trace_codes_.Reserve(y.rows * linear.k()), y.rows, linear.k(),
+                                 linear.k()};
+  linear.Multiply(x.rows, y, acc);
+  UnpackCodes(kernels_, x.rows, codes);
+  LeaveTrace(arena, codes,
+             ScalesOf(x.quantizer, {x.rows.scale.data(), static_cast<size_t>(y.rows)}), acc,
+             linear.weight_code_sum());
 }
 
 void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
@@ -240,23 +230,21 @@ void CpuBackend::Run(const GemmCodesStep& step, Arena& arena) {
                                           MatView<float> c) {
     gemm_.MultiplyTransposed(a, static_cast<const FloatWeights&>(weight).view(), c);
   };
-  linear.Run(x, step.spec, multiply, y, &emulated_);
+  linear.Run(x, step.quantizer, multiply, y, &emulated_);
   if (!arena.keep_trace) return;
   const MatView<const int8_t> codes = {emulated_.codes.data(), x.rows, x.cols, x.cols};
-  std::vector<int32_t> code_sum;
-  for (int64_t row = 0; row < codes.rows; ++row) {
-    code_sum.push_back(std::accumulate(codes.row(row), codes.row(row) + codes.cols, int32_t{0}));
-  }
   LeaveTrace(arena, codes,
-             ScalesOf(step.spec, {emulated_.scale.data(), static_cast<size_t>(x.rows)}),
-             {emulated_.acc.data(), y.rows, y.cols, y.cols}, code_sum, linear.weight_code_sum());
+             ScalesOf(step.quantizer, {emulated_.scale.data(), static_cast<size_t>(x.rows)}),
+             {emulated_.acc.data(), y.rows, y.cols, y.cols}, linear.weight_code_sum());
 }
 
 int64_t CpuBackend::scratch_bytes() const {
-  return attention_.scratch_bytes() +
-         Bytes(x_, product_, patch_, ones_, zeros_, codes_.codes, codes_.scale, emulated_.codes,
-               emulated_.scale, emulated_.acc, emulated_.chunk_codes, emulated_.chunk_product,
-               trace_codes_, trace_scale_, trace_acc_, trace_code_sum_);
+  int64_t bytes =
+      attention_.scratch_bytes() +
+      Bytes(x_, product_, patch_, ones_, zeros_, emulated_.codes, emulated_.scale, emulated_.acc,
+            emulated_.chunk_codes, emulated_.chunk_product, trace_codes_, trace_scale_, trace_acc_);
+  for (const Codes& codes : codes_) bytes += Bytes(codes.rows.codes, codes.rows.scale);
+  return bytes;
 }
 
 std::unique_ptr<Backend> MakeCpuBackend(std::string_view kernels_flag) {

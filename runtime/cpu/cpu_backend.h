@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "runtime/backend.h"
 #include "runtime/base/aligned_buffer.h"
@@ -52,8 +54,6 @@ class CpuBackend : public Backend {
   void Run(const GemmF16Step& step, Arena& arena) override;
   void Run(const GemmFakeStep& step, Arena& arena) override;
   void Run(const QuantizeStep& step, Arena& arena) override;
-  void Run(const NormQuantizeStep& step, Arena& arena) override;
-  void Run(const ActivationQuantizeStep& step, Arena& arena) override;
   void Run(const GemmS8Step& step, Arena& arena) override;
   void Run(const GemmCodesStep& step, Arena& arena) override;
 
@@ -66,11 +66,18 @@ class CpuBackend : public Backend {
   template <class T>
   void Norm(const NormStep& step, MatView<T> x, MatView<Half> y);
   void NormRowRange(const NormStep& step, Arena& arena, int64_t first, int64_t count);
-  void BeginCodes(const QuantizeStep& step, const Arena& arena);
-  void QuantizeRowRange(const QuantizeStep& step, const Arena& arena, int64_t first, int64_t count);
-  // Calls produce(first_row, count) on a block of rows at a time and quantizes each.
+  void GateRowRange(const GateStep& step, Arena& arena, int64_t first, int64_t count);
+  struct Codes {
+    CodeRows rows;
+    Quantizer quantizer;
+  };
+  // Makes room for the codes of slot `from`, to be filled by rows.
+  Codes& BeginCodes(const CodesOutput& to, SlotId from, const Arena& arena);
+  // Calls produce(first_row, count) until all rows of slot `out` are made: all at once, or a block
+  // of rows at a time and quantizes each.
   template <class Produce>
-  void ProduceAndQuantize(const QuantizeStep& step, Arena& arena, const Produce& produce);
+  void Make(SlotId out, const std::optional<CodesOutput>& codes, Arena& arena,
+            const Produce& produce);
   void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
   void FloatLinear(MatView<const float> x, const PackedWeights& weight, const FloatsPtr& bias,
                    MatView<Half> y);
@@ -81,13 +88,11 @@ class CpuBackend : public Backend {
   AlignedBuffer<float> x_, product_;   // of one image
   AlignedBuffer<Half> patch_;          // one patch row
   AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
-  CodeRows codes_;                     // from QuantizeStep to GemmS8Step
-  Quantizer codes_quantizer_;
+  std::vector<Codes> codes_;           // by slot
   EmulatedScratch emulated_;
   AlignedBuffer<int8_t> trace_codes_;
   AlignedBuffer<float> trace_scale_;
   AlignedBuffer<int32_t> trace_acc_;
-  AlignedBuffer<int32_t> trace_code_sum_;
 };
 
 // `kernels_flag` as --kernels gives it; "" lets W8A8_CPU_ISA and then the best usable set decide.

@@ -169,7 +169,6 @@ void CpuBackend::Run(const GemmF16Step& step, Arena& arena) {
 
 // An image at a time as well: flavour ideal's values are as wide as the product's operands.
 void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
-  CheckFakeSpec(step.spec, step.flavour, step.info.site);
   const MatView<Half> in = arena.half(step.in);
   FakeRowsDetail detail;
   if (arena.keep_trace) {
@@ -177,12 +176,11 @@ void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
     detail.scale = trace_scale_.Reserve(in.rows);
     arena.trace.codes = {detail.codes, in.rows, in.cols, in.cols};
     arena.trace.acc = {};
-    arena.trace.code_sum.clear();
   }
   for (int64_t image = 0; image < arena.images(); ++image) {
     const MatView<Half> rows = arena.half(step.in, image);
     const MatView<float> values = Room(rows.rows, rows.cols, &x_);
-    QuantizeDequantizeRows(rows, step.spec, step.flavour, values, detail);
+    QuantizeDequantizeRows(rows, step.quantizer, step.flavour, values, detail);
     FloatLinear(values, *step.weight, step.bias, arena.half(step.out, image));
     if (!arena.keep_trace) continue;
     detail.codes += rows.rows * rows.cols;
@@ -190,7 +188,7 @@ void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
   }
   if (arena.keep_trace) {
     arena.trace.input_scale =
-        ScalesOf(step.spec, {trace_scale_.data(), static_cast<size_t>(in.rows)});
+        ScalesOf(step.quantizer, {trace_scale_.data(), static_cast<size_t>(in.rows)});
   }
 }
 

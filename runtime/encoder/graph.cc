@@ -50,8 +50,11 @@ class GraphBuilder {
   // than one token, the two are the same.
   void MarkTokenSlots() {
     const int64_t tokens = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
-    for (Slot& slot : graph_.slots) slot.per_token = slot.rows == tokens;
-    if (!from_embeds_) graph_.slots[static_cast<size_t>(graph_.pixels)].per_token = false;
+    for (Slot& slot : graph_.slots) {
+      slot.follows = slot.rows == tokens ? GridExtent::kTokenRows : GridExtent::kNone;
+    }
+    if (from_embeds_) return;
+    graph_.slots[static_cast<size_t>(graph_.pixels)].follows = GridExtent::kPixelCols;
   }
 
   Node& Add(NodeKind kind, std::string weight, SlotId in, SlotId out) {
@@ -219,14 +222,16 @@ std::map<std::string, int> Graph::StagesOfSites() const {
   return found;
 }
 
-void SetGrid(PatchGrid grid, Graph* graph) {
-  const EncoderConfig& config = graph->config;
+std::vector<Slot> AtGrid(std::vector<Slot> slots, const EncoderConfig& config, PatchGrid grid) {
+  if (!grid.given()) return slots;
   W8A8_CHECK(config.variable_grid && grid.patches() >= 1 && grid.patches() <= config.patches());
-  for (Slot& slot : graph->slots) {
-    if (slot.per_token) slot.rows = grid.patches() + config.prefix_tokens;
+  for (Slot& slot : slots) {
+    if (slot.follows == GridExtent::kTokenRows) slot.rows = grid.patches() + config.prefix_tokens;
+    if (slot.follows == GridExtent::kPixelCols) {
+      slot.cols = grid.patches() * config.patch * config.patch;
+    }
   }
-  graph->slots[static_cast<size_t>(graph->pixels)].cols =
-      grid.patches() * config.patch * config.patch;
+  return slots;
 }
 
 Graph BuildGraph(const EncoderConfig& config, SlotStorage residual) {

@@ -13,16 +13,20 @@ namespace w8a8 {
 using SlotId = int32_t;
 constexpr SlotId kNoSlot = -1;
 
-enum class SlotStorage : uint8_t { kHalf, kFloat };
+// kCodes: int8 codes in the device's own layout, with the scale of each row.
+enum class SlotStorage : uint8_t { kHalf, kFloat, kCodes };
+
+// What of a slot's shape follows the grid of a NaFlex image.
+enum class GridExtent : uint8_t { kNone, kTokenRows, kPixelCols };
 
 // A value between two nodes: `rows` per image x `cols`. FP16, but for the pixels and, on request,
-// the residual stream.
+// the residual stream; a lowered program adds slots of codes.
 struct Slot {
   std::string name;
   int64_t rows = 0;
   int64_t cols = 0;
   SlotStorage storage = SlotStorage::kHalf;
-  bool per_token = false;  // rows are tokens: their number follows the grid of a NaFlex image
+  GridExtent follows = GridExtent::kNone;
 };
 
 enum class NodeKind : uint8_t {
@@ -82,8 +86,8 @@ struct Graph {
 // "blocks.{i}.attn.qkv" and so on: the only place where site names are made. Never parsed.
 std::string SiteName(int64_t block, const char* layer);
 
-// For a variable grid: the slots of images of `grid`, whose number of tokens is its own.
-void SetGrid(PatchGrid grid, Graph* graph);
+// `slots` of a graph of `config`, for images of `grid`; as they are where no grid is given.
+std::vector<Slot> AtGrid(std::vector<Slot> slots, const EncoderConfig& config, PatchGrid grid);
 
 // `residual` is how the residual stream is stored: FP32 for checkpoints whose stream passes 65,504
 // (numerics.md, Residual). Every other slot stays FP16, so the sites see the same kind of input.

@@ -202,10 +202,12 @@ TEST(Graph, OfAVariableGridKnowsItsTokenSlotsForAnyNumberOfTokens) {
     SetMaxPatches(tokens, &config);
     ASSERT_EQ(config.tokens(), tokens);
     const Graph pixels = BuildGraph(config);
-    EXPECT_TRUE(pixels.slots[static_cast<size_t>(pixels.stream)].per_token) << tokens;
-    EXPECT_FALSE(pixels.slots[static_cast<size_t>(pixels.pixels)].per_token) << tokens;
+    EXPECT_EQ(pixels.slots[static_cast<size_t>(pixels.stream)].follows, GridExtent::kTokenRows)
+        << tokens;
+    EXPECT_EQ(pixels.slots[static_cast<size_t>(pixels.pixels)].follows, GridExtent::kPixelCols)
+        << tokens;
     if (tokens > 1) {
-      EXPECT_FALSE(pixels.slots[static_cast<size_t>(pixels.pooled)].per_token);
+      EXPECT_EQ(pixels.slots[static_cast<size_t>(pixels.pooled)].follows, GridExtent::kNone);
     }
   }
 }

@@ -17,17 +17,12 @@ namespace {
 
 constexpr int64_t kTokens = 19, kWidth = 48, kMlp = 96;
 
-// Slots of a little encoder: pixels, stream, normed, qkv, mixed, wide, probe, pooled.
-Graph LittleGraph() {
-  return GraphOfSlots({{3, 24 * 12},
-                       {kTokens, kWidth},
-                       {kTokens, kWidth},
-                       {kTokens, 3 * kWidth},
-                       {kTokens, kWidth},
-                       {kTokens, kMlp},
-                       {1, kWidth},
-                       {1, kWidth}},
-                      /*pixels=*/0);
+// Slots of a little encoder: pixels, stream, normed, qkv, mixed, wide, probe, pooled, and the codes
+// of the stream.
+std::vector<Slot> LittleSlots() {
+  return {FloatSlot(3, 24 * 12),         HalfSlot(kTokens, kWidth), HalfSlot(kTokens, kWidth),
+          HalfSlot(kTokens, 3 * kWidth), HalfSlot(kTokens, kWidth), HalfSlot(kTokens, kMlp),
+          HalfSlot(1, kWidth),           HalfSlot(1, kWidth),       CodesSlot(kTokens, kWidth)};
 }
 
 PackedPtr RandomWeights(Backend& backend, int64_t n, int64_t k, uint64_t seed) {
@@ -42,8 +37,7 @@ QuantizedLinear RandomQuantized(int64_t n, int64_t k, uint64_t seed) {
 
 // Every kind of step, each reading what an earlier one wrote.
 std::vector<Step> EveryStep(Backend& backend) {
-  const LinearInfo info{.node = 0, .site = "blocks.0.mlp.fc2"};
-  const Quantizer spec{.clip_range = 4.0f};
+  const Quantizer quantizer{.clip_range = 4.0f};
   return {
       EmbedStep{.pixels = 0,
                 .out = 1,
@@ -61,8 +55,7 @@ std::vector<Step> EveryStep(Backend& backend) {
                .eps = 1e-6f,
                .weight = Shared(RandomFloats(kWidth, 5)),
                .bias = Shared(RandomFloats(kWidth, 6))},
-      GemmF16Step{.info = info,
-                  .in = 2,
+      GemmF16Step{.in = 2,
                   .out = 3,
                   .weight = RandomWeights(backend, 3 * kWidth, kWidth, 7),
                   .bias = Shared(RandomFloats(3 * kWidth, 8))},
@@ -81,22 +74,20 @@ std::vector<Step> EveryStep(Backend& backend) {
                     .v_col = 2 * kWidth,
                     .heads = 3,
                     .head_dim = 16},
-      GemmFakeStep{.info = info,
-                   .in = 4,
+      GemmFakeStep{.in = 4,
                    .out = 2,
-                   .spec = spec,
+                   .quantizer = quantizer,
                    .flavour = FakeFlavour::kIdeal,
                    .weight = RandomWeights(backend, kWidth, kWidth, 10),
                    .bias = Shared(RandomFloats(kWidth, 11))},
       AddStep{.stream = 1, .y = 2, .layer_scale = Shared(RandomFloats(kWidth, 12))},
-      QuantizeStep{.info = info, .in = 1, .spec = spec},
+      QuantizeStep{.in = 1, .codes = {8, quantizer}},
       GemmS8Step{
-          .info = info, .out = 5, .weight = backend.PackInt8(RandomQuantized(kMlp, kWidth, 13))},
+          .codes = 8, .out = 5, .weight = backend.PackInt8(RandomQuantized(kMlp, kWidth, 13))},
       ActivationStep{.in = 5, .out = 5, .kind = ActivationKind::kGeluErf},
-      GemmCodesStep{.info = info,
-                    .in = 5,
+      GemmCodesStep{.in = 5,
                     .out = 2,
-                    .spec = spec,
+                    .quantizer = quantizer,
                     .weight = backend.PackEmulated(RandomQuantized(kWidth, kMlp, 15))},
       AddStep{.stream = 1, .y = 2, .layer_scale = nullptr},
       BroadcastStep{.out = 6, .row = Shared(RandomFloats(kWidth, 17))},
@@ -125,7 +116,7 @@ std::vector<Step> EveryStep(Backend& backend) {
 // Stream and pooled row of the images [first, first + count) in one batch.
 std::vector<Half> RunAll(CpuBackend& backend, const std::vector<Step>& steps, Arena& arena,
                          int64_t first, int64_t count) {
-  arena.Prepare(LittleGraph(), count);
+  arena.Prepare(LittleSlots(), count);
   for (int64_t image = 0; image < count; ++image) {
     const std::vector<float> pixels =
         RandomFloats(3 * 24 * 12, 100 + static_cast<uint64_t>(first + image));

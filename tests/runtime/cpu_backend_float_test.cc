@@ -48,7 +48,7 @@ Expected PlainLinear(const std::vector<float>& x, const std::vector<float>& weig
 
 TEST(GemmF16Step, IsAtMostTwiceAsWrongAsThePlainLoop) {
   Arena arena;
-  arena.Prepare(GraphOfSlots({{50, 192}, {50, 67}}), 3);
+  arena.Prepare(std::vector{HalfSlot(50, 192), HalfSlot(50, 67)}, 3);
   FillSlot(arena, 0, 1);
   const std::vector<float> weight = RandomHalfFloats(67 * 192, 2);
   for (const std::vector<float>& bias : {RandomFloats(67, 3), std::vector<float>()}) {
@@ -65,7 +65,7 @@ TEST(GemmF16Step, IsAtMostTwiceAsWrongAsThePlainLoop) {
 
 TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
   Arena arena;
-  arena.Prepare(GraphOfSlots({{20, 96}, {20, 33}}), 2);
+  arena.Prepare(std::vector{HalfSlot(20, 96), HalfSlot(20, 33)}, 2);
   FillSlot(arena, 0, 1, 0, 4.0f);
   const std::vector<float> weight = RandomFloats(33 * 96, 2);
   const std::vector<float> bias = RandomFloats(33, 3);
@@ -76,7 +76,7 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
     GemmFakeStep step;
     step.in = 0;
     step.out = 1;
-    step.spec = spec;
+    step.quantizer = spec;
     step.flavour = flavour;
     step.weight = packed;
     step.bias = Shared(bias);
@@ -153,7 +153,7 @@ TEST(EmbedStep, IsTheConvolutionPlusPositionWithAndWithoutAClassToken) {
   for (const int64_t prefix_tokens : {0, 1, 3}) {
     const EmbedStep step = TinyEmbed(prefix_tokens);
     Arena arena;
-    arena.Prepare(GraphOfSlots({{3, 96}, {6 + prefix_tokens, 8}}, /*pixels=*/0), 2);
+    arena.Prepare(std::vector{FloatSlot(3, 96), HalfSlot(6 + prefix_tokens, 8)}, 2);
     const MatView<float> pixels = arena.floats(0);
     const std::vector<float> values = RandomFloats(2 * 3 * 96, 5, 2.0f);
     std::copy(values.begin(), values.end(), pixels.data);
@@ -167,7 +167,8 @@ TEST(EmbedStep, IsTheConvolutionPlusPositionWithAndWithoutAClassToken) {
 TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
   // Self-attention of two images from one fused slot, and one query per image against k and v.
   Arena arena;
-  arena.Prepare(GraphOfSlots({{10, 48}, {10, 16}, {1, 16}, {1, 16}}), 2);
+  arena.Prepare(std::vector{HalfSlot(10, 48), HalfSlot(10, 16), HalfSlot(1, 16), HalfSlot(1, 16)},
+                2);
   FillSlot(arena, 0, 1, 0, 2.0f);
   FillSlot(arena, 2, 2, 0, 2.0f);
   const auto check = [&](SlotId q_slot, SlotId out_slot) {
@@ -202,7 +203,7 @@ TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
 
 TEST(RowSteps, BroadcastSelectAndMean) {
   Arena arena;
-  arena.Prepare(GraphOfSlots({{5, 9}, {1, 9}, {1, 9}, {1, 9}}), 2);
+  arena.Prepare(std::vector{HalfSlot(5, 9), HalfSlot(1, 9), HalfSlot(1, 9), HalfSlot(1, 9)}, 2);
   FillSlot(arena, 0, 1);
   const std::vector<float> row = RandomFloats(9, 2);
   TestBackend().Run(BroadcastStep{.out = 1, .row = Shared(row)}, arena);
@@ -228,7 +229,7 @@ TEST(RowSteps, BroadcastSelectAndMean) {
 
 TEST(RowSteps, AGateIsTheActivationOfTheFirstHalfTimesTheSecond) {
   Arena arena;
-  arena.Prepare(GraphOfSlots({{5, 18}, {5, 9}}), 2);
+  arena.Prepare(std::vector{HalfSlot(5, 18), HalfSlot(5, 9)}, 2);
   FillSlot(arena, 0, 1, 0, 4.0f);
   TestBackend().Run(GateStep{.in = 0, .out = 1, .kind = ActivationKind::kSilu}, arena);
   const std::vector<float> in = CopyFloats(arena.half(0));
@@ -246,7 +247,7 @@ TEST(RowSteps, AGateIsTheActivationOfTheFirstHalfTimesTheSecond) {
 
 TEST(RowSteps, AnAverageIsRoundedOnce) {
   Arena arena;
-  arena.Prepare(GraphOfSlots({{1, 3}, {1, 3}, {1, 3}}), 1);
+  arena.Prepare(std::vector{HalfSlot(1, 3), HalfSlot(1, 3), HalfSlot(1, 3)}, 1);
   const float a[] = {1.0f, 65504.0f, 2048.0f};
   const float b[] = {0x1p-10f + 1.0f, 65504.0f, 2.0f};
   const float mean[] = {1.0f, 65504.0f, 1025.0f};  // the first is a tie, to even

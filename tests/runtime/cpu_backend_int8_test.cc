@@ -39,15 +39,16 @@ const std::vector<Quantizer> kSpecs = {
     {.granularity = Granularity::kToken, .clip_range = kClipRange},
     {.granularity = Granularity::kTensor, .scale = 0.05f}};
 
-// Slot 0 in, slot 1 what int8 makes of it, slot 2 what emulated makes of it. One row of zeros, a
-// NaN and an infinity in another.
+constexpr SlotId kIn = 0, kInt8Out = 1, kEmulatedOut = 2, kCodes = 3;
+
+// One row of zeros, a NaN and an infinity in another.
 Arena FilledArena(const Layer& layer, int64_t images) {
   Arena arena;
-  arena.Prepare(
-      GraphOfSlots({{layer.tokens, layer.k}, {layer.tokens, layer.n}, {layer.tokens, layer.n}}),
-      images);
-  FillSlot(arena, 0, 13, 0, 9.0f);
-  const MatView<Half> x = arena.half(0);
+  arena.Prepare(std::vector{HalfSlot(layer.tokens, layer.k), HalfSlot(layer.tokens, layer.n),
+                            HalfSlot(layer.tokens, layer.n), CodesSlot(layer.tokens, layer.k)},
+                images);
+  FillSlot(arena, kIn, 13, 0, 9.0f);
+  const MatView<Half> x = arena.half(kIn);
   if (x.rows > 3) {
     for (Half& value : x.row_span(1)) value = Half{};
     x.row(2)[0] = ToHalf(std::numeric_limits<float>::quiet_NaN());
@@ -70,24 +71,18 @@ Snapshot Take(const LinearTrace& trace) {
 
 void RunInt8(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
              Arena& arena) {
-  QuantizeStep quantize;
-  quantize.in = 0;
-  quantize.spec = spec;
-  GemmS8Step multiply;
-  multiply.out = 1;
-  multiply.weight = backend.PackInt8(linear);
-  backend.Run(quantize, arena);
-  backend.Run(multiply, arena);
+  backend.Run(QuantizeStep{.in = kIn, .codes = {kCodes, spec}}, arena);
+  backend.Run(GemmS8Step{.codes = kCodes, .out = kInt8Out, .weight = backend.PackInt8(linear)},
+              arena);
 }
 
 void RunEmulated(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
                  Arena& arena) {
-  GemmCodesStep step;
-  step.in = 0;
-  step.out = 2;
-  step.spec = spec;
-  step.weight = backend.PackEmulated(linear);
-  backend.Run(step, arena);
+  backend.Run(GemmCodesStep{.in = kIn,
+                            .out = kEmulatedOut,
+                            .quantizer = spec,
+                            .weight = backend.PackEmulated(linear)},
+              arena);
 }
 
 TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
@@ -112,7 +107,7 @@ TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
         EXPECT_EQ(Equal(std::span<const float>(emulated.input_scale), int8.input_scale), "")
             << where;
         EXPECT_EQ(Equal(std::span<const int32_t>(emulated.acc), int8.acc), "") << where;
-        EXPECT_EQ(Equal(Copy(arena.half(2)), Copy(arena.half(1))), "") << where;
+        EXPECT_EQ(Equal(Copy(arena.half(kEmulatedOut)), Copy(arena.half(kInt8Out))), "") << where;
       }
     }
   }
@@ -146,10 +141,33 @@ TEST(QuantizedSteps, AskingForTheTraceChangesNoBit) {
     CpuBackend backend(*kernels);
     Arena arena = FilledArena(layer, 1);
     RunInt8(backend, linear, kSpecs[1], arena);
-    const std::vector<Half> without = Copy(arena.half(1));
+    const std::vector<Half> without = Copy(arena.half(kInt8Out));
     arena.keep_trace = true;
     RunInt8(backend, linear, kSpecs[1], arena);
-    EXPECT_EQ(Equal(without, Copy(arena.half(1))), "") << kernels->name;
+    EXPECT_EQ(Equal(without, Copy(arena.half(kInt8Out))), "") << kernels->name;
+  }
+}
+
+// Two quantized inputs at once, as experts and layers that hand codes on have them.
+TEST(QuantizedSteps, CodesStayInTheirSlotsUntilTheyAreMultiplied) {
+  const Layer layer{9, 21, 130, true};
+  for (const Kernels* kernels : UsableKernels()) {
+    CpuBackend backend(*kernels);
+    const PackedPtr weight = backend.PackInt8(RandomLayer(layer));
+    const Quantizer coarse = kSpecs[2];
+    Arena arena;
+    arena.Prepare(std::vector{HalfSlot(9, 130), HalfSlot(9, 21), HalfSlot(9, 21), CodesSlot(9, 130),
+                              CodesSlot(9, 130)},
+                  1);
+    FillSlot(arena, 0, 13, 0, 9.0f);
+    backend.Run(QuantizeStep{.in = 0, .codes = {3, kSpecs[0]}}, arena);
+    backend.Run(GemmS8Step{.codes = 3, .out = 1, .weight = weight}, arena);
+    const std::vector<Half> fine_alone = Copy(arena.half(1));
+    backend.Run(QuantizeStep{.in = 0, .codes = {4, coarse}}, arena);
+    backend.Run(GemmS8Step{.codes = 3, .out = 2, .weight = weight}, arena);
+    EXPECT_EQ(Equal(fine_alone, Copy(arena.half(2))), "") << kernels->name;
+    backend.Run(GemmS8Step{.codes = 4, .out = 2, .weight = weight}, arena);
+    EXPECT_NE(Equal(fine_alone, Copy(arena.half(2))), "") << kernels->name;
   }
 }
 
@@ -163,7 +181,7 @@ TEST(QuantizedSteps, OneDifferentWeightCodeIsSeen) {
   linear.weight_codes[5 * 130 + 7] = static_cast<int8_t>(linear.weight_codes[5 * 130 + 7] ^ 1);
   linear.Finish();
   RunEmulated(backend, linear, kSpecs[0], arena);
-  EXPECT_NE(Equal(Copy(arena.half(2)), Copy(arena.half(1))), "");
+  EXPECT_NE(Equal(Copy(arena.half(kEmulatedOut)), Copy(arena.half(kInt8Out))), "");
 }
 
 }  // namespace

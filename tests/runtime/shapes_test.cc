@@ -41,15 +41,12 @@ class NarrowEncoder {
     const Graph graph = BuildGraphFromEmbeds(NarrowConfig(), shape.tokens);
     Plan plan;
     for (const std::string& site : graph.Sites()) plan.sites[site] = SitePlan();
-    arena.Prepare(graph, shape.images);
-    const MatView<float> embeds = arena.floats(graph.pixels);
-    for (int64_t i = 0; i < embeds.rows * embeds.cols; ++i) {
-      embeds.data[i] = HashUniform(11, static_cast<uint64_t>(i));
-    }
     Lowering lowering(graph, *weights_, packer_);
     for (size_t stage = 0; stage < graph.stages.size(); ++stage) {
       lowering.BeginStage(static_cast<int>(stage));
       const Program program = lowering.Lower(precision, plan, FakeFlavour::kIdeal);
+      arena.Prepare(program.slots, shape.images);
+      if (stage == 0) FillEmbeds(arena.floats(graph.pixels));
       for (const Step& step : program.steps) {
         std::visit([&](const auto& s) { backend.Run(s, arena); }, step);
       }
@@ -63,6 +60,12 @@ class NarrowEncoder {
   }
 
  private:
+  static void FillEmbeds(MatView<float> embeds) {
+    for (int64_t i = 0; i < embeds.rows * embeds.cols; ++i) {
+      embeds.data[i] = HashUniform(11, static_cast<uint64_t>(i));
+    }
+  }
+
   const std::filesystem::path folder_;
   Backend& packer_;
   std::unique_ptr<EncoderWeights> weights_;

@@ -1,4 +1,4 @@
-// A hand-made graph with an arena, for tests of single steps.
+// Hand-made slots and their contents, for tests of single steps.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +13,14 @@
 
 namespace w8a8::test {
 
-// A slot of the graph under test: its shape per image.
-struct SlotShape {
-  int64_t rows, cols;
-};
-
-inline Graph GraphOfSlots(const std::vector<SlotShape>& shapes, SlotId pixels = kNoSlot) {
-  Graph graph;
-  graph.pixels = pixels;
-  for (const SlotShape& shape : shapes) {
-    const std::string name = "slot" + std::to_string(graph.slots.size());
-    graph.slots.push_back({.name = name, .rows = shape.rows, .cols = shape.cols});
-  }
-  if (pixels != kNoSlot) graph.slots[static_cast<size_t>(pixels)].storage = SlotStorage::kFloat;
-  return graph;
+inline Slot HalfSlot(int64_t rows, int64_t cols) {
+  return {.name = "", .rows = rows, .cols = cols};
+}
+inline Slot FloatSlot(int64_t rows, int64_t cols) {
+  return {.name = "", .rows = rows, .cols = cols, .storage = SlotStorage::kFloat};
+}
+inline Slot CodesSlot(int64_t rows, int64_t cols) {
+  return {.name = "", .rows = rows, .cols = cols, .storage = SlotStorage::kCodes};
 }
 
 // Uniform in [-amplitude, amplitude), the same for a seed on every machine.

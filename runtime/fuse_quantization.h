@@ -1,0 +1,12 @@
+// Peephole on a lowered program: what saves a pass over the rows between two steps.
+#pragma once
+
+#include "runtime/steps.h"
+
+namespace w8a8 {
+
+// A QuantizeStep moves into the step that made its input, where that is a norm, an activation or a
+// gate and nothing in between uses the slot of the codes. Every slot keeps its bits.
+void FuseQuantization(Program* program);
+
+}  // namespace w8a8
