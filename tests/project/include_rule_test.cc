@@ -12,7 +12,7 @@ namespace {
 
 using Breaches = std::vector<std::string>;
 
-TEST(IncludeRule, IsKept) { EXPECT_EQ(IncludeRuleBreaches(W8A8_SOURCE_DIR), Breaches()); }
+TEST(IncludeRule, IsKept) { EXPECT_EQ(IncludeRuleBreaches(SourceFolder()), Breaches()); }
 
 // A tree with quant above runtime/base, each change of which breaks the rule once.
 class PlantedIncludes : public testing::Test {

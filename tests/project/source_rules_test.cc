@@ -3,13 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "tests/project/planted_tree.h"
+#include "tests/support/environment.h"
 
 namespace w8a8::test {
 namespace {
 
 using Breaches = std::vector<std::string>;
 
-TEST(SourceRules, AreKept) { EXPECT_EQ(SourceRuleBreaches(W8A8_SOURCE_DIR), Breaches()); }
+TEST(SourceRules, AreKept) { EXPECT_EQ(SourceRuleBreaches(SourceFolder()), Breaches()); }
 
 TEST(SourceRules, LongFilesAreFound) {
   const PlantedTree tree;

@@ -11,8 +11,6 @@
 namespace w8a8::test {
 namespace {
 
-std::filesystem::path SourceFolder() { return W8A8_SOURCE_DIR; }
-
 // One folder for each test process, gone when it ends normally.
 class ScratchRoot {
  public:
@@ -33,6 +31,8 @@ class ScratchRoot {
 };
 
 }  // namespace
+
+std::filesystem::path SourceFolder() { return W8A8_SOURCE_DIR; }
 
 std::filesystem::path DataFolder() {
   const char* given = std::getenv("W8A8_DATA");

@@ -6,6 +6,8 @@
 
 namespace w8a8::test {
 
+// The root of the source tree.
+std::filesystem::path SourceFolder();
 // The real model and photos (W8A8_DATA, else ../shared/data beside the source tree); empty if
 // absent.
 std::filesystem::path DataFolder();
