@@ -11,10 +11,10 @@ if(W8A8_WERROR)
 endif()
 if(W8A8_SANITIZE)
   target_compile_options(w8a8_compile INTERFACE
-    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer>)
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${W8A8_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)
   # The sanitizers' checks hide from GCC 12 that std::regex sets what it reads.
   target_compile_options(w8a8_compile INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
-  target_link_options(w8a8_compile INTERFACE -fsanitize=address,undefined)
+  target_link_options(w8a8_compile INTERFACE -fsanitize=${W8A8_SANITIZE})
 endif()
 
 # w8a8_library(NAME [UNITY] SOURCES file... [DEPENDS target...] [PRIVATE_DEPENDS target...])
