@@ -97,7 +97,7 @@ std::vector<ImageFile> FilesOfList(const fs::path& list) {
 // Fills in the hashes; files without readable bytes move to `unreadable`, in order.
 ImageSet Hashed(std::vector<ImageFile> files) {
   std::vector<std::string> reasons(files.size());
-  ParallelFor(static_cast<int64_t>(files.size()), AvailableCpus(), [&](int64_t index, int) {
+  ThreadPool(AvailableCpus()).For(static_cast<int64_t>(files.size()), [&](int64_t index, int) {
     ImageFile& file = files[static_cast<size_t>(index)];
     std::error_code error;
     const fs::file_status status = fs::status(file.path, error);

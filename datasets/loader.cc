@@ -1,7 +1,7 @@
 #include "datasets/loader.h"
 
 #include <algorithm>
-#include <exception>
+#include <utility>
 
 #include "datasets/decode.h"
 #include "runtime/base/error.h"
@@ -11,36 +11,26 @@ namespace w8a8 {
 
 ImageLoader::ImageLoader(std::vector<ImageFile> files, const Preprocessor& preprocessor,
                          LoaderOptions options)
-    : files_(std::move(files)), preprocessor_(preprocessor), options_(options) {
+    : files_(std::move(files)),
+      preprocessor_(preprocessor),
+      options_(options),
+      pool_(std::min(options.threads, options.ahead)) {
   W8A8_CHECK(options.threads > 0 && options.ahead > 0);
-  const int threads = std::min(options.threads, options.ahead);
-  for (int i = 0; i < threads; ++i) workers_.emplace_back([this] { Work(); });
 }
 
-ImageLoader::~ImageLoader() {
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
+void ImageLoader::LoadBatch() {
+  size_t count = std::min(files_.size() - next_file_, static_cast<size_t>(options_.ahead));
+  if (options_.max_images) {
+    count = std::min(count, static_cast<size_t>(*options_.max_images - delivered_));
   }
-  changed_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-}
-
-void ImageLoader::Work() {
-  const auto ahead = static_cast<size_t>(options_.ahead);
-  std::unique_lock lock(mutex_);
-  while (true) {
-    changed_.wait(lock, [&] {
-      return stop_ || next_to_load_ >= files_.size() || next_to_load_ < next_to_deliver_ + ahead;
-    });
-    if (stop_ || next_to_load_ >= files_.size()) return;
-    const size_t index = next_to_load_++;
-    lock.unlock();
-    Outcome outcome = Load(index);
-    lock.lock();
-    done_.emplace(index, std::move(outcome));
-    changed_.notify_all();
-  }
+  batch_.assign(count, {});
+  next_in_batch_ = 0;
+  pool_.For(static_cast<int64_t>(count), [&](int64_t index, int) {
+    ThrowIfInterrupted();
+    const auto i = static_cast<size_t>(index);
+    batch_[i] = Load(next_file_ + i);
+  });
+  next_file_ += count;
 }
 
 ImageLoader::Outcome ImageLoader::Load(size_t index) const {
@@ -55,27 +45,21 @@ ImageLoader::Outcome ImageLoader::Load(size_t index) const {
     return loaded;
   } catch (const UnreadableImage& reason) {
     return SkippedImage{file.name, reason.what()};
-  } catch (...) {
-    return std::current_exception();
   }
 }
 
 std::optional<LoadedImage> ImageLoader::Next() {
-  if (options_.max_images && delivered_ >= *options_.max_images) return std::nullopt;
-  std::unique_lock lock(mutex_);
-  while (next_to_deliver_ < files_.size()) {
-    changed_.wait(lock, [&] { return done_.contains(next_to_deliver_); });
-    Outcome outcome = std::move(done_.extract(next_to_deliver_).mapped());
-    ++next_to_deliver_;
-    changed_.notify_all();
-    if (auto* skipped = std::get_if<SkippedImage>(&outcome)) {
-      skipped_.push_back(std::move(*skipped));
-    } else if (auto* error = std::get_if<std::exception_ptr>(&outcome)) {
-      std::rethrow_exception(*error);
-    } else {
-      ++delivered_;
-      return std::get<LoadedImage>(std::move(outcome));
+  while (!options_.max_images || delivered_ < *options_.max_images) {
+    if (next_in_batch_ == batch_.size()) {
+      if (next_file_ == files_.size()) return std::nullopt;
+      LoadBatch();
     }
+    Outcome outcome = std::move(batch_[next_in_batch_++]);
+    if (auto* loaded = std::get_if<LoadedImage>(&outcome)) {
+      ++delivered_;
+      return std::move(*loaded);
+    }
+    skipped_.push_back(std::get<SkippedImage>(std::move(outcome)));
   }
   return std::nullopt;
 }
@@ -86,7 +70,6 @@ std::vector<ImageFile> KeepDecodable(const std::vector<ImageFile>& files,
   ImageLoader loader(files, preprocessor, options);
   std::vector<ImageFile> kept;
   while (const auto image = loader.Next()) {
-    ThrowIfInterrupted();
     kept.push_back(files[static_cast<size_t>(image->index)]);
   }
   skipped->insert(skipped->end(), loader.skipped().begin(), loader.skipped().end());

@@ -1,17 +1,14 @@
 // Images in order, decoded ahead of their use.
 #pragma once
 
-#include <condition_variable>
-#include <map>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <variant>
 #include <vector>
 
 #include "datasets/image_set.h"
 #include "datasets/preprocess.h"
+#include "runtime/base/parallel.h"
 
 namespace w8a8 {
 
@@ -30,46 +27,40 @@ struct LoadedImage {
 
 struct LoaderOptions {
   int threads = 1;
-  int ahead = 16;  // images decoded and not yet taken, at most: bounds the memory
+  int ahead = 16;  // images decoded side by side and not yet taken, at most: bounds the memory
   std::optional<int64_t> max_images;  // stop after so many that could be decoded
 };
 
-// Worker threads read, decode and preprocess; Next() hands the results out in the order of the
-// files. Images, order and skipped() do not depend on the number of threads.
+// Reads, decodes and preprocesses a few images at once, on the given number of threads, whenever
+// the last of the batch before was taken; between two calls no thread works, so that whoever uses
+// the images has all CPUs. Images, order and skipped() do not depend on the number of threads.
 class ImageLoader {
  public:
   ImageLoader(std::vector<ImageFile> files, const Preprocessor& preprocessor,
               LoaderOptions options);
-  ImageLoader(const ImageLoader&) = delete;
-  ImageLoader& operator=(const ImageLoader&) = delete;
-  ~ImageLoader();
 
   // The next image that could be read; nullopt at the end. An error that is not the image's fault
-  // (no memory) is thrown here.
+  // (no memory) is thrown here, and Interrupted after a Ctrl-C.
   std::optional<LoadedImage> Next();
   // What Next() has passed over so far, in order.
   const std::vector<SkippedImage>& skipped() const { return skipped_; }
 
  private:
-  using Outcome = std::variant<LoadedImage, SkippedImage, std::exception_ptr>;
+  using Outcome = std::variant<LoadedImage, SkippedImage>;
 
-  void Work();
+  void LoadBatch();
   Outcome Load(size_t index) const;
 
   const std::vector<ImageFile> files_;
   const Preprocessor preprocessor_;
   const LoaderOptions options_;
+  ThreadPool pool_;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<size_t, Outcome> done_;  // decoded, waiting for Next()
-  size_t next_to_load_ = 0;
-  size_t next_to_deliver_ = 0;
-  bool stop_ = false;
-
+  std::vector<Outcome> batch_;  // of the files before next_file_
+  size_t next_in_batch_ = 0;    // not yet taken
+  size_t next_file_ = 0;
   int64_t delivered_ = 0;
   std::vector<SkippedImage> skipped_;
-  std::vector<std::thread> workers_;
 };
 
 // The files that decode, in order, at most `max_images` of them; the others before that point are

@@ -42,7 +42,12 @@ class Runner {
  public:
   Runner(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
          std::span<Tap* const> taps, const RunnerOptions& options)
-      : graph_(graph), weights_(weights), arms_(arms), taps_(taps), options_(options) {
+      : graph_(graph),
+        weights_(weights),
+        arms_(arms),
+        taps_(taps),
+        options_(options),
+        pool_(options.threads) {
     W8A8_CHECK(!arms.empty() && options.make_backend);
     for (const Arm& arm : arms) {
       CheckPlan(graph, arm.plan);
@@ -189,7 +194,7 @@ class Runner {
     const std::vector<int64_t> starts = BatchStarts();
     const auto batches = static_cast<int64_t>(starts.size()) - 1;
     std::atomic<int64_t> finished{0};
-    ParallelFor(batches, static_cast<int>(workers_.size()), [&](int64_t index, int worker) {
+    pool_.For(batches, [&](int64_t index, int worker) {
       const auto i = static_cast<size_t>(index);
       workers_[static_cast<size_t>(worker)]->RunBatch(stage, programs, chunk_, starts[i],
                                                       starts[i + 1] - starts[i]);
@@ -207,7 +212,8 @@ class Runner {
   const RunnerOptions& options_;
   std::vector<int> first_own_stage_;
   std::vector<double> work_before_;  // of the stages before stage i; the last one: of all
-  std::vector<std::unique_ptr<StageWorker>> workers_;
+  ThreadPool pool_;
+  std::vector<std::unique_ptr<StageWorker>> workers_;  // one for each thread of the pool
   std::unique_ptr<Lowering> lowering_;
   Chunk chunk_;
   RunnerResult result_;

@@ -1,18 +1,58 @@
-// The one parallel loop of the project.
+// The one parallel loop of the project, and the threads that it keeps.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
 
 namespace w8a8 {
 
-// Calls body(index, worker) once for every index in [0, count), on up to `threads` threads; worker
-// is in [0, threads) and no two calls with one worker overlap. Indices are handed out dynamically
-// in ascending order, so results must not depend on which worker runs an index. The calling thread
-// is worker 0. If bodies throw, the exception of the lowest index that threw is rethrown here after
-// all workers have stopped; indices not yet handed out are skipped.
-void ParallelFor(int64_t count, int threads,
-                 const std::function<void(int64_t index, int worker)>& body);
+// Threads that wait between loops, so that a run starts them once and not for every stage of every
+// chunk. Never more than asked for: the caller of For() is one of them.
+class ThreadPool {
+ public:
+  using Body = std::function<void(int64_t index, int worker)>;
+
+  // At least one thread, the caller's, whatever `threads` says.
+  explicit ThreadPool(int threads);
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool();
+
+  // Calls body(index, worker) once for every index in [0, count); worker is in [0, threads), and no
+  // two calls with one worker overlap. Indices are handed out dynamically in ascending order, so
+  // results must not depend on which worker runs an index. The calling thread is worker 0. If
+  // bodies throw, the exception of the lowest index that threw is rethrown here after all workers
+  // have stopped; indices not yet handed out are skipped. One loop at a time: neither another
+  // thread nor a body may call For() meanwhile.
+  void For(int64_t count, const Body& body);
+
+ private:
+  // What the workers of one loop share; guarded by mutex_.
+  struct Loop {
+    const Body* body = nullptr;
+    int64_t count = 0;
+    int64_t next = 0;  // the first index that nobody has taken
+    std::exception_ptr first_error;
+    int64_t first_error_index = 0;
+  };
+
+  void Serve(int worker);
+  void TakeIndices(int worker, std::unique_lock<std::mutex>& lock);
+
+  std::mutex mutex_;
+  std::condition_variable started_;   // for helpers: a loop has begun, or the pool ends
+  std::condition_variable finished_;  // for the caller: the last helper has left the loop
+  Loop loop_;
+  int64_t loops_ = 0;  // begun so far: how a helper knows that this one is new
+  int helping_ = 0;    // helpers that have not left the loop
+  bool ending_ = false;
+  std::vector<std::thread> helpers_;
+};
 
 // The number of CPUs this process may run on (its affinity mask), at least 1.
 int AvailableCpus();

@@ -4,6 +4,7 @@
 #include <latch>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -11,22 +12,22 @@
 namespace w8a8 {
 namespace {
 
-TEST(ParallelFor, CallsTheBodyOnceForEveryIndex) {
+TEST(ThreadPool, CallsTheBodyOnceForEveryIndex) {
   for (const int threads : {-1, 0, 1, 2, 3, 16}) {
     for (const int64_t count : {0, 1, 2, 15, 1000}) {
       std::vector<std::atomic<int>> calls(static_cast<size_t>(count));
-      ParallelFor(count, threads,
-                  [&](int64_t index, int) { calls.at(static_cast<size_t>(index)).fetch_add(1); });
+      ThreadPool(threads).For(
+          count, [&](int64_t index, int) { calls.at(static_cast<size_t>(index)).fetch_add(1); });
       for (const auto& c : calls) ASSERT_EQ(c.load(), 1) << threads << " threads, " << count;
     }
   }
 }
 
-TEST(ParallelFor, NoTwoCallsOfOneWorkerOverlap) {
+TEST(ThreadPool, NoTwoCallsOfOneWorkerOverlap) {
   constexpr int kThreads = 8;
   std::vector<std::atomic<bool>> busy(kThreads);
   std::atomic<int> overlaps{0};
-  ParallelFor(20'000, kThreads, [&](int64_t, int worker) {
+  ThreadPool(kThreads).For(20'000, [&](int64_t, int worker) {
     auto& mine = busy.at(static_cast<size_t>(worker));
     if (mine.exchange(true)) ++overlaps;
     mine = false;
@@ -34,27 +35,45 @@ TEST(ParallelFor, NoTwoCallsOfOneWorkerOverlap) {
   EXPECT_EQ(overlaps.load(), 0);
 }
 
-TEST(ParallelFor, UsesAsManyWorkersAsAsked) {
+TEST(ThreadPool, UsesAsManyWorkersAsAsked) {
   constexpr int kThreads = 4;
   std::latch all(kThreads);  // would hang if fewer than kThreads bodies ran side by side
   std::vector<std::atomic<int>> calls(kThreads);
-  ParallelFor(kThreads, kThreads, [&](int64_t, int worker) {
+  ThreadPool(kThreads).For(kThreads, [&](int64_t, int worker) {
     all.arrive_and_wait();
     ++calls.at(static_cast<size_t>(worker));
   });
   for (const auto& c : calls) EXPECT_EQ(c.load(), 1);
 }
 
-TEST(ParallelFor, WithOneThreadKeepsTheOrder) {
+TEST(ThreadPool, WithOneThreadKeepsTheOrder) {
   std::vector<int64_t> order;
-  ParallelFor(5, 1, [&](int64_t index, int worker) {
+  ThreadPool(1).For(5, [&](int64_t index, int worker) {
     EXPECT_EQ(worker, 0);
     order.push_back(index);
   });
   EXPECT_EQ(order, (std::vector<int64_t>{0, 1, 2, 3, 4}));
 }
 
-TEST(ParallelFor, RethrowsTheExceptionOfTheLowestIndexThatThrew) {
+TEST(ThreadPool, RunsEveryLoopOnTheThreadsThatItStartedWith) {
+  constexpr int kThreads = 3;
+  ThreadPool pool(kThreads);
+  std::atomic<int> threads_seen{0};
+  for (int64_t loop = 0; loop < 500; ++loop) {
+    const int64_t count = loop % 5;
+    std::atomic<int64_t> sum{0};
+    pool.For(count, [&](int64_t index, int) {
+      sum += index + 1;
+      thread_local bool seen = false;  // false in a thread that was started for this loop
+      if (!std::exchange(seen, true)) ++threads_seen;
+    });
+    ASSERT_EQ(sum.load(), count * (count + 1) / 2) << "loop " << loop;
+  }
+  EXPECT_LE(threads_seen.load(), kThreads);
+}
+
+TEST(ThreadPool, RethrowsTheExceptionOfTheLowestIndexThatThrew) {
+  ThreadPool pool(4);
   for (int repetition = 0; repetition < 50; ++repetition) {
     std::latch all(4);
     const auto throw_all = [&](int64_t index, int) {
@@ -62,7 +81,7 @@ TEST(ParallelFor, RethrowsTheExceptionOfTheLowestIndexThatThrew) {
       throw std::runtime_error(std::to_string(index));
     };
     try {
-      ParallelFor(4, 4, throw_all);
+      pool.For(4, throw_all);
       FAIL() << "nothing was thrown";
     } catch (const std::runtime_error& error) {
       ASSERT_STREQ(error.what(), "0");
@@ -70,13 +89,13 @@ TEST(ParallelFor, RethrowsTheExceptionOfTheLowestIndexThatThrew) {
   }
 }
 
-TEST(ParallelFor, HandsOutNoIndexAfterAnException) {
+TEST(ThreadPool, HandsOutNoIndexAfterAnException) {
   std::vector<int64_t> seen;
   const auto throw_at_three = [&](int64_t index, int) {
     seen.push_back(index);
     if (index == 3) throw std::logic_error("three");
   };
-  EXPECT_THROW(ParallelFor(100, 1, throw_at_three), std::logic_error);
+  EXPECT_THROW(ThreadPool(1).For(100, throw_at_three), std::logic_error);
   EXPECT_EQ(seen, (std::vector<int64_t>{0, 1, 2, 3}));
 }
 

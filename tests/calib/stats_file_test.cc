@@ -95,7 +95,7 @@ TEST_F(StatsFile, BytesDoNotDependOnBatchesOrThreads) {
   for (const int threads : {1, 2, 3}) {
     for (const int batch : {1, 7, 32}) {
       std::vector<std::map<std::string, SiteStatistics>> workers(static_cast<size_t>(threads));
-      ParallelFor((kImages + batch - 1) / batch, threads, [&](int64_t index, int worker) {
+      ThreadPool(threads).For((kImages + batch - 1) / batch, [&](int64_t index, int worker) {
         std::vector<int> images;
         for (int i = static_cast<int>(index) * batch; i < kImages; ++i) {
           if (i / batch == index) images.push_back(i);

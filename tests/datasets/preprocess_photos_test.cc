@@ -27,7 +27,7 @@ std::vector<std::string> Words(const std::string& text) {
 std::vector<RgbImage> Photos(const std::filesystem::path& folder) {
   const std::vector<ImageFile> files = ListImages(folder).files;
   std::vector<RgbImage> photos(kPhotos);
-  ParallelFor(kPhotos, 2, [&](int64_t i, int) {
+  ThreadPool(2).For(kPhotos, [&](int64_t i, int) {
     photos[static_cast<size_t>(i)] =
         DecodeFile(files.at(static_cast<size_t>(i) * 4).path, AlphaRule::kOnWhite);
   });
@@ -75,7 +75,7 @@ TEST_P(PreprocessPhotos, HaveTheBytesOfEveryFamilysProcessor) {
     const std::vector<std::string> expected = Words(row.at("digests"));
     ASSERT_EQ(expected.size(), kPhotos);
     std::array<std::string, kPhotos> actual;
-    ParallelFor(kPhotos, 2, [&](int64_t i, int) {
+    ThreadPool(2).For(kPhotos, [&](int64_t i, int) {
       actual[static_cast<size_t>(i)] = ViewsDigest(preprocessor, photos[static_cast<size_t>(i)]);
     });
     for (size_t i = 0; i < kPhotos; ++i) {
