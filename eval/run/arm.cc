@@ -2,11 +2,14 @@
 
 namespace w8a8 {
 
+bool SameArithmetic(const Arm& first, const Arm& second) {
+  return first.precision == second.precision &&
+         (first.precision != Precision::kFake || first.flavour == second.flavour);
+}
+
 bool SameComputation(const Arm& first, const Arm& second) {
-  if (first.precision != second.precision) return false;
-  if (first.precision == Precision::kFp16) return true;
-  if (first.precision == Precision::kFake && first.flavour != second.flavour) return false;
-  return first.plan == second.plan;
+  return SameArithmetic(first, second) &&
+         (first.precision == Precision::kFp16 || first.plan == second.plan);
 }
 
 }  // namespace w8a8

@@ -15,7 +15,10 @@ struct Arm {
   FakeFlavour flavour = FakeFlavour::kIdeal;  // fake only
 };
 
-// True if the two compute the same numbers.
+// True if the two quantize a planned site by the same arithmetic.
+bool SameArithmetic(const Arm& first, const Arm& second);
+
+// True if the two compute the same numbers at every site.
 bool SameComputation(const Arm& first, const Arm& second);
 
 }  // namespace w8a8

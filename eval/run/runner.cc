@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "eval/run/shared_stages.h"
 #include "eval/run/stage_worker.h"
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
@@ -21,17 +22,15 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// The first stage in which an arm can differ from the reference: the first with a planned site.
-int FirstOwnStage(const Graph& graph, const Arm& arm) {
-  if (arm.precision == Precision::kFp16) return static_cast<int>(graph.stages.size());
-  for (size_t s = 0; s < graph.stages.size(); ++s) {
-    const Stage& stage = graph.stages[s];
-    for (int32_t n = stage.first_node; n < stage.last_node; ++n) {
-      const std::string& site = graph.nodes[static_cast<size_t>(n)].site;
-      if (!site.empty() && arm.plan.sites.contains(site)) return static_cast<int>(s);
-    }
+// Per arm: whether a tap wants its codes and accumulators.
+std::vector<bool> Traced(size_t arms, std::span<Tap* const> taps) {
+  std::vector<bool> traced(arms);
+  for (size_t arm = 0; arm < arms; ++arm) {
+    traced[arm] = std::any_of(taps.begin(), taps.end(), [arm](const Tap* tap) {
+      return tap->WantsTrace(static_cast<int>(arm));
+    });
   }
-  return static_cast<int>(graph.stages.size());
+  return traced;
 }
 
 uint64_t StorageBytes(const Slot& slot) {
@@ -49,10 +48,8 @@ class Runner {
         options_(options),
         pool_(options.threads) {
     W8A8_CHECK(!arms.empty() && options.make_backend);
-    for (const Arm& arm : arms) {
-      CheckPlan(graph, arm.plan);
-      first_own_stage_.push_back(FirstOwnStage(graph, arm));
-    }
+    for (const Arm& arm : arms) CheckPlan(graph, arm.plan);
+    leaders_ = LeadersOfStages(graph, arms, Traced(arms.size(), taps));
     const int threads = std::max(1, options.threads);
     for (int i = 0; i < threads; ++i) {
       workers_.push_back(
@@ -76,6 +73,7 @@ class Runner {
     }
     for (const auto& worker : workers_) {
       for (size_t a = 0; a < arms_.size(); ++a) result_.arm_seconds[a] += worker->arm_seconds()[a];
+      result_.seconds += worker->seconds();
     }
     return std::move(result_);
   }
@@ -84,9 +82,9 @@ class Runner {
   int64_t ImagesPerChunk() const {
     const Slot& stream = graph_.slots[static_cast<size_t>(graph_.stream)];
     const Slot& pixels = graph_.slots[static_cast<size_t>(graph_.pixels)];
-    const uint64_t per_image =
-        static_cast<uint64_t>(stream.rows * stream.cols) * StorageBytes(stream) * arms_.size() +
-        static_cast<uint64_t>(pixels.rows * pixels.cols) * sizeof(float);
+    const uint64_t per_image = static_cast<uint64_t>(stream.rows * stream.cols) *
+                                   StorageBytes(stream) * CountLeaders(leaders_.back()) +
+                               static_cast<uint64_t>(pixels.rows * pixels.cols) * sizeof(float);
     return std::max<int64_t>(1, static_cast<int64_t>(options_.memory_bytes / per_image));
   }
 
@@ -108,19 +106,21 @@ class Runner {
     return !chunk_.images.empty();
   }
 
-  // Programs of the arms that have a stream of their own in this stage; nullopt: shares arms[0]'s.
   StagePrograms LowerStage(int stage) {
     const Clock::time_point start = Clock::now();
     if (!lowering_)
       lowering_ = std::make_unique<Lowering>(graph_, weights_, workers_[0]->backend());
     lowering_->BeginStage(stage);
-    StagePrograms programs(arms_.size());
+    const auto s = static_cast<size_t>(stage);
+    StagePrograms lowered{.stage = stage,
+                          .leaders = leaders_[s],
+                          .before = leaders_[s == 0 ? 0 : s - 1],
+                          .programs = std::vector<StageProgram>(arms_.size())};
     for (size_t a = 0; a < arms_.size(); ++a) {
-      if (a > 0 && OwnsNothingYet(a, stage)) continue;
-      programs[a] = LowerArm(arms_[a], stage);
+      if (lowered.Leads(a)) lowered.programs[a] = LowerArm(arms_[a], stage);
     }
     result_.lowering_seconds += SecondsSince(start);
-    return programs;
+    return lowered;
   }
 
   StageProgram LowerArm(const Arm& arm, int stage) {
@@ -133,11 +133,6 @@ class Runner {
       program.layers[node] = lowering_->LowerLayer(node, arm.precision, arm.plan, arm.flavour);
     }
     return program;
-  }
-
-  bool OwnsNothingYet(size_t arm, int stage) const {
-    const bool last = static_cast<size_t>(stage) + 1 == graph_.stages.size();
-    return stage < first_own_stage_[arm] && !last;
   }
 
   // Multiply-adds of a stage's linear layers, in all arms that run it: how much of the time it
@@ -153,11 +148,7 @@ class Runner {
       work += static_cast<double>(embeds ? in.rows * in.cols : out.rows * in.cols) *
               static_cast<double>(out.cols);
     }
-    double arms = 1;
-    for (size_t a = 1; a < arms_.size(); ++a) {
-      arms += OwnsNothingYet(a, static_cast<int>(stage)) ? 0 : 1;
-    }
-    return work * arms;
+    return work * static_cast<double>(CountLeaders(leaders_[stage]));
   }
 
   void ShowProgress(int stage, double share_of_stage) const {
@@ -187,16 +178,18 @@ class Runner {
   }
 
   void RunStage(int stage) {
-    const StagePrograms programs = LowerStage(stage);
+    const StagePrograms lowered = LowerStage(stage);
     for (size_t a = 0; a < arms_.size(); ++a) {
-      if (programs[a] && chunk_.streams[a].empty()) chunk_.streams[a].resize(chunk_.images.size());
+      if (lowered.Leads(a)) chunk_.streams[a].resize(chunk_.images.size());
     }
+    result_.stages_run +=
+        static_cast<int64_t>(CountLeaders(lowered.leaders) * chunk_.images.size());
     const std::vector<int64_t> starts = BatchStarts();
     const auto batches = static_cast<int64_t>(starts.size()) - 1;
     std::atomic<int64_t> finished{0};
     pool_.For(batches, [&](int64_t index, int worker) {
       const auto i = static_cast<size_t>(index);
-      workers_[static_cast<size_t>(worker)]->RunBatch(stage, programs, chunk_, starts[i],
+      workers_[static_cast<size_t>(worker)]->RunBatch(lowered, chunk_, starts[i],
                                                       starts[i + 1] - starts[i]);
       const auto done = static_cast<double>(++finished);
       if (worker == 0) ShowProgress(stage, done / static_cast<double>(batches));
@@ -210,7 +203,7 @@ class Runner {
   const std::span<const Arm> arms_;
   const std::span<Tap* const> taps_;
   const RunnerOptions& options_;
-  std::vector<int> first_own_stage_;
+  std::vector<Leaders> leaders_;     // by stage
   std::vector<double> work_before_;  // of the stages before stage i; the last one: of all
   ThreadPool pool_;
   std::vector<std::unique_ptr<StageWorker>> workers_;  // one for each thread of the pool

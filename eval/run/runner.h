@@ -30,16 +30,19 @@ struct RunnerOptions {
 struct RunnerResult {
   int64_t images = 0;               // a tiled one counts once
   int64_t samples = 0;              // all that the encoder saw
-  std::vector<double> arm_seconds;  // thread time in each arm's own steps, taps excluded
+  std::vector<double> arm_seconds;  // thread time in each arm's steps, shared or not, without taps
+  double seconds = 0;               // of all steps that were run
   double lowering_seconds = 0;      // mapping, quantizing and packing weights
   int64_t chunks = 0;
+  int64_t stages_run =
+      0;  // over all arms and samples; an encoder forward is as many as the graph has
 };
 
 // Runs `arms` over all images of `source` and shows them to `taps`. Weights of one stage are
 // mapped, quantized and packed once per chunk for all arms; only the residual stream is alive
-// between stages; an arm shares the stream of arms[0] until the first stage in which their numbers
-// can differ. arms[0] should be the reference. Every result is independent of batch, threads and
-// chunk size.
+// between stages; arms share stages and streams for as long as their steps are equal
+// (shared_stages.h). arms[0] should be the reference. Every result is independent of batch, threads
+// and chunk size.
 RunnerResult RunArms(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
                      ImageSource& source, std::span<Tap* const> taps, const RunnerOptions& options);
 

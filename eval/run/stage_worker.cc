@@ -40,16 +40,15 @@ StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::spa
       backend_(std::move(backend)),
       arm_seconds_(arms.size(), 0.0) {}
 
-void StageWorker::RunBatch(int stage, const StagePrograms& programs, Chunk& chunk, int64_t first,
-                           int64_t count) {
+void StageWorker::RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count) {
   arena_.grid = chunk.grids[static_cast<size_t>(first)];
   const auto begin = chunk.images.begin() + first;
-  const Batch batch{stage, programs, chunk, first, {begin, begin + count}};
+  const Batch batch{stage, chunk, first, {begin, begin + count}};
   LoadKeyMask(batch);
-  if (stage > 0) Diverge(batch);
+  if (stage.stage > 0) Diverge(batch);
   for (size_t arm = 0; arm < arms_.size(); ++arm) {
     ThrowIfInterrupted();
-    if (programs[arm]) RunArm(batch, static_cast<int>(arm));
+    if (stage.Leads(arm)) RunArm(batch, static_cast<int>(arm));
   }
 }
 
@@ -68,35 +67,48 @@ void StageWorker::LoadKeyMask(const Batch& batch) {
   }
 }
 
-// Gives an arm that runs on its own from this stage on the reference's stream, before the reference
-// moves on.
+template <class Show>
+void StageWorker::ForEachFollower(const Batch& batch, int leader, const Show& show) const {
+  for (int arm = leader; arm < static_cast<int>(arms_.size()); ++arm) {
+    if (batch.stage.leaders[static_cast<size_t>(arm)] == static_cast<size_t>(leader)) show(arm);
+  }
+}
+
+// Gives an arm that leads from this stage on the stream that it followed, before that moves on.
 void StageWorker::Diverge(const Batch& batch) {
   for (size_t arm = 1; arm < arms_.size(); ++arm) {
-    if (!batch.programs[arm]) continue;
+    const size_t followed = batch.stage.before[arm];
+    if (!batch.stage.Leads(arm) || followed == arm) continue;
     for (size_t i = 0; i < batch.images.size(); ++i) {
       const size_t image = static_cast<size_t>(batch.first) + i;
-      std::vector<std::byte>& own = batch.chunk.streams[arm][image];
-      if (own.empty()) own = batch.chunk.streams[0][image];
+      batch.chunk.streams[arm][image] = batch.chunk.streams[followed][image];
     }
   }
 }
 
+void StageWorker::RunStep(const Batch& batch, int arm, const Step& step) {
+  const Clock::time_point start = Clock::now();
+  std::visit([this](const auto& s) { backend_->Run(s, arena_); }, step);
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  seconds_ += seconds;
+  ForEachFollower(batch, arm, [&](int a) { arm_seconds_[static_cast<size_t>(a)] += seconds; });
+}
+
 void StageWorker::RunArm(const Batch& batch, int arm) {
-  const auto a = static_cast<size_t>(arm);
-  const Program& program = batch.programs[a]->whole;
+  const Program& program = batch.stage.programs[static_cast<size_t>(arm)].whole;
   arena_.Prepare(AtGrid(program.slots, graph_.config, arena_.grid),
                  static_cast<int64_t>(batch.images.size()));
   LoadInput(batch, arm);
-  arena_.keep_trace =
-      std::any_of(taps_.begin(), taps_.end(), [arm](Tap* tap) { return tap->WantsTrace(arm); });
-  const bool last = static_cast<size_t>(batch.stage) + 1 == graph_.stages.size();
-  arena_.keep_attention = !last && std::any_of(taps_.begin(), taps_.end(), [arm](Tap* tap) {
-    return tap->WantsAttention(arm);
+  const bool last = static_cast<size_t>(batch.stage.stage) + 1 == graph_.stages.size();
+  arena_.keep_trace = arena_.keep_attention = false;
+  ForEachFollower(batch, arm, [&](int follower) {
+    for (const Tap* tap : taps_) {
+      arena_.keep_trace = arena_.keep_trace || tap->WantsTrace(follower);
+      arena_.keep_attention = arena_.keep_attention || (!last && tap->WantsAttention(follower));
+    }
   });
   for (size_t i = 0; i < program.steps.size(); ++i) {
-    const Clock::time_point start = Clock::now();
-    std::visit([this](const auto& step) { backend_->Run(step, arena_); }, program.steps[i]);
-    arm_seconds_[a] += std::chrono::duration<double>(Clock::now() - start).count();
+    RunStep(batch, arm, program.steps[i]);
     if (EndsNode(program, i)) ShowLinear(batch, arm, program.nodes[i]);
     if (arena_.keep_attention && std::holds_alternative<AttentionStep>(program.steps[i])) {
       ShowAttention(batch, arm);
@@ -111,7 +123,7 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
 }
 
 void StageWorker::LoadInput(const Batch& batch, int arm) {
-  if (batch.stage == 0) {
+  if (batch.stage.stage == 0) {
     const MatView<float> pixels = arena_.floats(graph_.pixels);
     for (size_t i = 0; i < batch.images.size(); ++i) {
       const std::vector<float>& image = batch.chunk.pixels[static_cast<size_t>(batch.first) + i];
@@ -149,34 +161,45 @@ std::span<std::byte> StageWorker::StreamBytes(size_t image) const {
 
 void StageWorker::ShowStream(const Batch& batch, int arm) {
   StreamEvent event{
-      .arm = arm, .stage = batch.stage, .images = &batch.images, .half = {}, .floats = {}};
+      .arm = arm, .stage = batch.stage.stage, .images = &batch.images, .half = {}, .floats = {}};
   if (arena_.storage(graph_.stream) == SlotStorage::kFloat) {
     event.floats = arena_.floats(graph_.stream);
   } else {
     event.half = arena_.half(graph_.stream);
   }
-  for (Tap* tap : taps_) tap->OnStream(event);
+  ForEachFollower(batch, arm, [&](int follower) {
+    event.arm = follower;
+    for (Tap* tap : taps_) tap->OnStream(event);
+  });
 }
 
 void StageWorker::ShowAttention(const Batch& batch, int arm) {
-  const AttentionEvent event{.arm = arm,
-                             .block = batch.stage - 1,
-                             .images = &batch.images,
-                             .probabilities = arena_.attention};
-  for (Tap* tap : taps_) {
-    if (tap->WantsAttention(arm)) tap->OnAttention(event);
-  }
+  AttentionEvent event{.arm = arm,
+                       .block = batch.stage.stage - 1,
+                       .images = &batch.images,
+                       .probabilities = arena_.attention};
+  ForEachFollower(batch, arm, [&](int follower) {
+    event.arm = follower;
+    for (Tap* tap : taps_) {
+      if (tap->WantsAttention(follower)) tap->OnAttention(event);
+    }
+  });
 }
 
 void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {
   const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
   if (node.site.empty()) return;
+  ForEachFollower(batch, arm, [&](int follower) { ShowLinearAs(batch, follower, node_index); });
+}
+
+void StageWorker::ShowLinearAs(const Batch& batch, int arm, int32_t node_index) {
+  const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
   for (Tap* tap : taps_) {
     if (!tap->WantsLinear(arm, node.site)) continue;
     Event event(*this, batch, node_index);
     event.worker = worker_;
     event.arm = arm;
-    event.stage = batch.stage;
+    event.stage = batch.stage.stage;
     event.site = &node.site;
     event.images = &batch.images;
     event.rows_per_image = arena_.rows_per_image(node.in);
@@ -188,8 +211,8 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {
 }
 
 LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node) {
-  const auto& own = batch.programs[static_cast<size_t>(arm)];
-  const Program& layer = (own ? *own : *batch.programs[0]).layers.at(node);
+  const size_t leader = batch.stage.leaders[static_cast<size_t>(arm)];
+  const Program& layer = batch.stage.programs[leader].layers.at(node);
   replay_.Prepare(AtGrid(layer.slots, graph_.config, arena_.grid),
                   static_cast<int64_t>(batch.images.size()));
   const MatView<const Half> input = arena_.half(graph_.nodes[static_cast<size_t>(node)].in);
@@ -210,7 +233,10 @@ void StageWorker::ShowOutputs(const Batch& batch, int arm) {
                     .logits = {}};
   if (graph_.pooled != kNoSlot) event.pooled = arena_.half(graph_.pooled);
   if (graph_.logits != kNoSlot) event.logits = arena_.half(graph_.logits);
-  for (Tap* tap : taps_) tap->OnOutputs(event);
+  ForEachFollower(batch, arm, [&](int follower) {
+    event.arm = follower;
+    for (Tap* tap : taps_) tap->OnOutputs(event);
+  });
 }
 
 }  // namespace w8a8

@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "eval/run/arm.h"
+#include "eval/run/shared_stages.h"
 #include "eval/run/tap.h"
 #include "runtime/arena.h"
 #include "runtime/backend.h"
@@ -18,8 +18,7 @@
 namespace w8a8 {
 
 // The images that are alive together. streams[arm][image] is that arm's residual stream, the bytes
-// of [tokens x width] in the storage of the graph's stream; an empty streams[arm] means that the
-// arm still shares streams[0].
+// of [tokens x width] in the storage of the graph's stream; empty while the arm follows another.
 struct Chunk {
   std::vector<ImageId> images;
   std::vector<std::vector<float>> pixels;
@@ -34,8 +33,15 @@ struct StageProgram {
   std::map<int32_t, Program> layers;  // by node: each site's linear layer by itself
 };
 
-// Per arm, or nullopt where it shares arms[0].
-using StagePrograms = std::vector<std::optional<StageProgram>>;
+// One stage of all arms.
+struct StagePrograms {
+  int stage = 0;
+  Leaders leaders;
+  Leaders before;                      // the leaders of the stage before
+  std::vector<StageProgram> programs;  // by arm; only leaders have steps
+
+  bool Leads(size_t arm) const { return leaders[arm] == arm; }
+};
 
 class StageWorker {
  public:
@@ -43,24 +49,28 @@ class StageWorker {
               std::unique_ptr<Backend> backend);
 
   // Images [first, first + count) of the chunk, which have equal grids.
-  void RunBatch(int stage, const StagePrograms& programs, Chunk& chunk, int64_t first,
-                int64_t count);
+  void RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count);
 
   Backend& backend() { return *backend_; }
+  // In the steps of each arm; those of a shared stage count for every arm that shares it.
   const std::vector<double>& arm_seconds() const { return arm_seconds_; }
+  double seconds() const { return seconds_; }  // in all steps, each counted once
 
  private:
   class Event;
   struct Batch {
-    int stage;
-    const StagePrograms& programs;
+    const StagePrograms& stage;
     Chunk& chunk;
     int64_t first;
     std::vector<ImageId> images;
   };
 
+  // Asks `show(arm)` of every arm that follows `leader`, the leader first.
+  template <class Show>
+  void ForEachFollower(const Batch& batch, int leader, const Show& show) const;
   void Diverge(const Batch& batch);
   void RunArm(const Batch& batch, int arm);
+  void RunStep(const Batch& batch, int arm, const Step& step);
   void LoadInput(const Batch& batch, int arm);
   void LoadKeyMask(const Batch& batch);
   void StoreStream(const Batch& batch, int arm);
@@ -68,6 +78,7 @@ class StageWorker {
   void ShowStream(const Batch& batch, int arm);
   void ShowAttention(const Batch& batch, int arm);
   void ShowLinear(const Batch& batch, int arm, int32_t node);
+  void ShowLinearAs(const Batch& batch, int arm, int32_t node);
   void ShowOutputs(const Batch& batch, int arm);
   LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node);
 
@@ -79,6 +90,7 @@ class StageWorker {
   Arena arena_;
   Arena replay_;  // of the layer that RunLinearAs() runs
   std::vector<double> arm_seconds_;
+  double seconds_ = 0;
 };
 
 }  // namespace w8a8

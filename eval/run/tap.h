@@ -76,9 +76,11 @@ struct OutputEvent {
   MatView<const Half> logits;  // [images, classes] or empty
 };
 
-// Events of one batch and stage come from one worker, arm by arm in the order of the arms;
-// different batches come from different workers at the same time, in any order. Keep state per
-// worker and merge it afterwards, by means that do not depend on the order.
+// Events of one batch and stage come from one worker. Arms that share the stage (shared_stages.h)
+// are shown the same values, each as itself, when the first of them runs; else arms come in their
+// order, the reference before all. Different batches come from different workers at the same time,
+// in any order. Keep state per worker and merge it afterwards, by means that do not depend on the
+// order.
 class Tap {
  public:
   virtual ~Tap() = default;
@@ -89,7 +91,6 @@ class Tap {
   // Attention probabilities cost memory quadratic in the tokens: only when asked for.
   virtual bool WantsAttention(int /*arm*/) const { return false; }
   virtual void OnLinear(LinearEvent&) {}
-  // Shared streams are shown once, as the arm that owns them.
   virtual void OnStream(const StreamEvent&) {}
   virtual void OnAttention(const AttentionEvent&) {}
   virtual void OnOutputs(const OutputEvent&) {}
