@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "calib/clip_rules.h"
-#include "runtime/base/error.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 namespace {
@@ -44,9 +44,10 @@ double ErrorOf(const std::string& site, const Quantizer& input, float clip,
   if (same != earlier.end()) return same->error;
   const double value = error(site, input);
   if (!std::isfinite(value)) {
-    Fail(
+    FailWith(
+        {Setting::kResidual, "fp32"},
         "site '{}': the error at clip {} is not finite, so the sampled rows or weights overflow in "
-        "FP16. Rerun with --residual fp32.",
+        "FP16.",
         site, clip);
   }
   return value;

@@ -12,7 +12,7 @@ void CheckEqual(const std::string& what, const std::string& first_path, const st
   if (first == value) return;
   Fail(
       "{} and {} cannot be merged: {} is {} in the one and {} in the other. Calibrate both with "
-      "the same model, preprocessing, --residual and --seed.",
+      "the same model, preprocessing, residual and seed.",
       first_path, path, what, first, value);
 }
 

@@ -3,17 +3,17 @@
 
 #include <cstdint>
 #include <span>
-#include <stdexcept>
-#include <string>
 #include <string_view>
+
+#include "runtime/base/error.h"
 
 namespace w8a8 {
 
 // Why one file gives no image. Caught where files are read: the file is skipped and the reason goes
 // into the report.
-class UnreadableImage : public std::runtime_error {
+class UnreadableImage : public Error {
  public:
-  using std::runtime_error::runtime_error;
+  using Error::Error;
 };
 
 using FileBytes = std::span<const uint8_t>;

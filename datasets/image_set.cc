@@ -138,10 +138,10 @@ std::vector<size_t> OrderByHash(const std::vector<ImageFile>& files) {
 ImageSet ListImages(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) Fail("--images {}: no such file or folder", path.string());
+  if (!fs::exists(status)) Fail("{}: no such file or folder", path.string());
   if (fs::is_directory(status)) return Hashed(FilesOfFolder(path));
   if (!fs::is_regular_file(status)) {
-    Fail("--images {}: neither a folder nor a regular file", path.string());
+    Fail("{}: neither a folder nor a regular file", path.string());
   }
   if (LooksLikeImage(path)) return Hashed({{path, path.filename().string(), ""}});
   return Hashed(FilesOfList(path));

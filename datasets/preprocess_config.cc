@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/preprocess_readers.h"
-#include "runtime/base/error.h"
 #include "runtime/base/json_depth.h"
+#include "runtime/base/setting.h"
 #include "runtime/base/sha256.h"
 
 namespace w8a8 {
@@ -79,10 +79,10 @@ void CheckPixels(const PreprocessConfig& config) {
 
 void UseTorchvision(PreprocessConfig& config) {
   if (config.filter == Filter::kNearest && config.resize_rule != ResizeRule::kNone) {
-    FailUsage(
-        "--resampler torchvision: {} asks for nearest, which this resampler does not do; use "
-        "--resampler pillow13",
-        config.source_file.string());
+    throw BadSetting(
+        fmt::format("{}: asks for nearest, which the resampler torchvision does not do; pillow13 "
+                    "does.",
+                    config.source_file.string()));
   }
   if (config.arithmetic != Arithmetic::kNumpy) return;
   config.arithmetic = Arithmetic::kFused;
@@ -122,8 +122,8 @@ std::string ResizeText(const PreprocessConfig& config) {
 PreprocessConfig ReadPreprocessConfig(const fs::path& model_folder, Resampler resampler) {
   if (!fs::is_directory(model_folder)) {
     Fail(
-        "--model {}: no such folder. It takes a local folder; fetch a hub model first: "
-        "huggingface-cli download NAME --local-dir DIR",
+        "{}: no such folder. It takes a local folder; fetch a hub model first: "
+        "hf download NAME --local-dir DIR",
         model_folder.string());
   }
   std::optional<PreprocessConfig> config = ReadAny(model_folder);

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <numbers>
 
-#include "runtime/base/error.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 namespace {
@@ -246,7 +246,7 @@ Resampler ResamplerFromName(std::string_view name) {
   for (const Resampler r : {Resampler::kPillow13, Resampler::kPillow12, Resampler::kTorchvision}) {
     if (name == ResamplerName(r)) return r;
   }
-  FailUsage("--resampler {}: unknown name; it takes pillow13, pillow12 or torchvision", name);
+  throw BadSetting(fmt::format("'{}': takes pillow13|pillow12|torchvision.", name));
 }
 
 RgbImage ResizeWindow(const RgbImage& image, ImageSize size, const Window& window, Filter filter,
@@ -256,9 +256,9 @@ RgbImage ResizeWindow(const RgbImage& image, ImageSize size, const Window& windo
   if (size == ImageSize{image.width, image.height}) return Crop(image, window);
   if (filter == Filter::kNearest) {
     if (resampler != Resampler::kTorchvision) return NearestWindow(image, size, window);
-    FailUsage(
-        "--resampler torchvision: the preprocessing config asks for nearest, which this resampler "
-        "does not do; use --resampler pillow13");
+    throw BadSetting(
+        "the preprocessing config asks for nearest, which the resampler torchvision does not do; "
+        "pillow13 does.");
   }
   // A pass over an axis that keeps its length is left out, as there: it would copy.
   if (size.width == image.width) {

@@ -20,7 +20,7 @@ enum class Resampler {
   kTorchvision,  // horizontal pass first; 16-bit weights
 };
 std::string_view ResamplerName(Resampler resampler);
-// "pillow13", "pillow12", "torchvision"; any other name is a UsageError.
+// "pillow13", "pillow12", "torchvision"; any other name is a BadSetting.
 Resampler ResamplerFromName(std::string_view name);
 
 struct ImageSize {
@@ -35,7 +35,7 @@ struct Window {
 
 // The part `window` of `image` resized to `size`: the bytes of resizing everything and cropping
 // then, but time and memory depend on the window alone. The window lies inside `size`. Nearest with
-// kTorchvision throws UsageError (PyTorch's nearest is another rule, which nothing here needs).
+// kTorchvision throws BadSetting (PyTorch's nearest is another rule, which nothing here needs).
 RgbImage ResizeWindow(const RgbImage& image, ImageSize size, const Window& window, Filter filter,
                       Resampler resampler);
 

@@ -6,7 +6,7 @@
 #include "quant/numerics.h"
 #include "quant/quantized_linear.h"
 #include "quant/reference_quantizer.h"
-#include "runtime/base/error.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 namespace {
@@ -44,7 +44,7 @@ void CheckWeightSpec(const std::string& name, const WeightSpec& spec) {
     Fail("{}: weights have one scale per output row (per-channel).", name);
   }
   if (spec.num_bits < 2 || spec.num_bits > 8) {
-    Fail("{}: weights of {} bits; --weight-bits takes 2 to 8.", name, spec.num_bits);
+    Fail("{}: weights of {} bits; 2 to 8 are possible.", name, spec.num_bits);
   }
 }
 
@@ -80,9 +80,9 @@ void CheckFitsHalf(const std::string& name, MatView<const float> weight) {
   for (int64_t r = 0; r < weight.rows; ++r) {
     for (const float value : weight.row_span(r)) {
       if (std::isfinite(AsHalf(value))) continue;
-      Fail(
-          "{}: a weight in row {} is {}, beyond FP16's 65504; this fake flavour computes in FP16. "
-          "Use --fake ideal.",
+      FailWith(
+          {Setting::kFakeFlavour, "ideal"},
+          "{}: a weight in row {} is {}, beyond FP16's 65504; this fake flavour computes in FP16.",
           name, r, value);
     }
   }
@@ -204,10 +204,10 @@ void CheckFakeSpec(const Quantizer& spec, FakeFlavour flavour, const std::string
   const bool is_static = spec.granularity == Granularity::kTensor;
   if (flavour == FakeFlavour::kVllmStatic) {
     if (!is_static) {
-      Fail(
-          "{}: the fake flavour vllm-static has one static scale per tensor, but this site is "
-          "per-token. Use --granularity per-tensor, or --fake ideal or llm-awq.",
-          site);
+      FailWith({Setting::kFakeFlavour, "ideal"},
+               "{}: the fake flavour vllm-static has one static scale per tensor, but this site is "
+               "per-token. Use a per-tensor plan, or another flavour.",
+               site);
     }
     if (spec.scale == 0.0f) return;
   }
@@ -215,10 +215,10 @@ void CheckFakeSpec(const Quantizer& spec, FakeFlavour flavour, const std::string
   if (flavour == FakeFlavour::kIdeal || !is_static) return;
   const float scale = AsHalf(spec.scale);
   if (scale == 0.0f || std::isinf(scale)) {
-    Fail(
-        "{}: the static input scale {} becomes {} in FP16, in which the fake flavour {} computes. "
-        "Use --fake ideal.",
-        site, spec.scale, scale, FakeFlavourName(flavour));
+    FailWith({Setting::kFakeFlavour, "ideal"},
+             "{}: the static input scale {} becomes {} in FP16, in which the fake flavour {} "
+             "computes.",
+             site, spec.scale, scale, FakeFlavourName(flavour));
   }
 }
 

@@ -4,8 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "eval/cli/error_text.h"
 #include "eval/cli/flag_values.h"
-#include "runtime/base/error.h"
 #include "runtime/cpu/kernels.h"
 
 namespace w8a8 {
@@ -55,8 +55,7 @@ void AddImages(CLI::App& app, Options& o) {
            [&o](const std::string& text) { o.max_images = ParseCount("--max-images", text, 1); });
   AddValue(app, "--resampler", "Order of the resize passes (default pillow13)",
            "pillow13|pillow12|torchvision", [&o](const std::string& text) {
-             RequireOneOf("--resampler", text, "pillow13|pillow12|torchvision");
-             o.resampler = text;
+             o.resampler = From("--resampler ", [&] { return ResamplerFromName(text); });
            });
 }
 
@@ -82,18 +81,20 @@ void AddDevice(CLI::App& app, Options& o) {
            [&o](const std::string& text) {
              const bool cuda_index = text.rfind("cuda:", 0) == 0;
              if (cuda_index) ParseCount("--device cuda:", text.substr(5), 0);
-             if (!cuda_index) RequireOneOf("--device", text, "auto|cpu|cuda");
+             if (!cuda_index) RequireOneOf("--device", text, {"auto", "cpu", "cuda"});
              o.device = text;
            });
   AddValue(app, "--kernels", "Force a CPU kernel set; unusable is an error (also W8A8_CPU_ISA)",
-           "SET", [&o](const std::string& text) { o.kernels = Select(text).name; });
+           "SET", [&o](const std::string& text) {
+             o.kernels = From("--kernels ", [&] { return Select(text).name; });
+           });
 }
 
 void AddResidual(CLI::App& app, Options& o) {
   AddValue(app, "--residual",
            "Storage of the residual stream (default fp16); fp32 for one beyond 65,504", "fp16|fp32",
            [&o](const std::string& text) {
-             RequireOneOf("--residual", text, "fp16|fp32");
+             RequireOneOf("--residual", text, {"fp16", "fp32"});
              o.residual = text == "fp32" ? SlotStorage::kFloat : SlotStorage::kHalf;
            });
 }
@@ -118,12 +119,11 @@ void AddArm(CLI::App& app, Options& o) {
              o.weight_bits = static_cast<int>(bits);
            });
   AddValue(app, "--attention", "Arithmetic of attention in the quantized arms", "fp32",
-           [&o](const std::string& text) {
-             RequireOneOf("--attention", text, "fp32|bf16|int8");
+           [](const std::string& text) {
+             RequireOneOf("--attention", text, {"fp32", "bf16", "int8"});
              if (text != "fp32") {
                FailUsage("--attention {}: not in this version; only fp32 is.", text);
              }
-             o.attention = text;
            });
   AddResidual(app, o);
 }
@@ -161,15 +161,17 @@ void AddEvaluation(CLI::App& app, Options& o) {
   AddValue(app, "--min-sqnr-db",
            "Exit 3 if the main output of the chosen INT8 arm has less SQNR than X dB. This and the "
            "next two judge the measured value, not its interval",
-           "X",
-           [&o](const std::string& text) { o.min_sqnr_db = ParseNumber("--min-sqnr-db", text); });
-  AddValue(app, "--max-drop", "Exit 3 if its top-1 is more than X below fp16's (0..1)", "X",
-           [&o](const std::string& text) { o.max_drop = ParseFraction("--max-drop", text); });
+           "X", [&o](const std::string& text) {
+             o.thresholds.min_sqnr_db = ParseNumber("--min-sqnr-db", text);
+           });
+  AddValue(
+      app, "--max-drop", "Exit 3 if its top-1 is more than X below fp16's (0..1)", "X",
+      [&o](const std::string& text) { o.thresholds.max_drop = ParseFraction("--max-drop", text); });
   AddValue(app, "--min-agreement",
            "Exit 3 if it has fp16's top-1 on a smaller part of the images than X (0..1); also what "
            "the verdict asks for (default there: 0.98)",
            "X", [&o](const std::string& text) {
-             o.min_agreement = ParseFraction("--min-agreement", text);
+             o.thresholds.min_agreement = ParseFraction("--min-agreement", text);
            });
   AddLater(app, "--target", "exporting for another runtime");
   AddLater(app, "--deploy-as", "predicting another runtime's kernels");

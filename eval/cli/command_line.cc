@@ -7,7 +7,7 @@
 
 #include "eval/cli/command_flags.h"
 #include "eval/cli/flag_values.h"
-#include "eval/job/version.h"
+#include "eval/cli/version_text.h"
 #include "runtime/base/error.h"
 #include "runtime/base/names.h"
 #include "runtime/base/parallel.h"
@@ -187,7 +187,7 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
     Refuse(app, error);
   }
   if (version) {
-    std::fputs(VersionText(options.json).c_str(), stdout);
+    std::fputs((options.json ? VersionJson() : VersionText()).c_str(), stdout);
     return std::nullopt;
   }
   if (!options.model.empty()) options.model = TowerFolder(options.model).string();

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include <fmt/ranges.h>
+
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -15,6 +17,18 @@ bool ParseWhole(const std::string& text, Number& number) {
   const char* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, number);
   return error == std::errc() && rest == end && !text.empty();
+}
+
+// The one of `values` whose name is `text`.
+template <class Enum>
+Enum ParseName(std::string_view flag, const std::string& text, std::initializer_list<Enum> values,
+               std::string_view (*name_of)(Enum)) {
+  std::vector<std::string_view> names;
+  for (const Enum value : values) {
+    if (text == name_of(value)) return value;
+    names.push_back(name_of(value));
+  }
+  FailUsage("{} '{}': takes {}.", flag, text, fmt::join(names, "|"));
 }
 
 }  // namespace
@@ -74,32 +88,26 @@ uint64_t ParseSize(std::string_view flag, const std::string& text) {
   return value << shift;
 }
 
-void RequireOneOf(std::string_view flag, const std::string& text, std::string_view allowed) {
-  std::string_view rest = allowed;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('|'), rest.size());
-    if (rest.substr(0, end) == text) return;
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  FailUsage("{} '{}': takes {}.", flag, text, allowed);
+void RequireOneOf(std::string_view flag, const std::string& text,
+                  std::initializer_list<std::string_view> allowed) {
+  if (std::ranges::find(allowed, text) != allowed.end()) return;
+  FailUsage("{} '{}': takes {}.", flag, text, fmt::join(allowed, "|"));
 }
 
 Granularity ParseGranularity(std::string_view flag, const std::string& text) {
-  RequireOneOf(flag, text, "per-token|per-tensor");
-  return text == "per-token" ? Granularity::kToken : Granularity::kTensor;
+  return ParseName(flag, text, {Granularity::kToken, Granularity::kTensor}, GranularityName);
 }
 
 FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text) {
-  RequireOneOf(flag, text, "ideal|llm-awq|vllm-static");
-  if (text == "llm-awq") return FakeFlavour::kLlmAwq;
-  return text == "ideal" ? FakeFlavour::kIdeal : FakeFlavour::kVllmStatic;
+  return ParseName(flag, text,
+                   {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic},
+                   FakeFlavourName);
 }
 
 Precision ParsePrecision(std::string_view flag, const std::string& text) {
-  RequireOneOf(flag, text, "fp16|fake|emulated|int8");
-  if (text == "fake") return Precision::kFake;
-  if (text == "emulated") return Precision::kEmulated;
-  return text == "fp16" ? Precision::kFp16 : Precision::kInt8;
+  return ParseName(flag, text,
+                   {Precision::kFp16, Precision::kFake, Precision::kEmulated, Precision::kInt8},
+                   PrecisionName);
 }
 
 std::vector<std::string> ParseList(std::string_view flag, const std::string& text) {

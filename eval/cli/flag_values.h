@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,7 +27,8 @@ FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text);
 Precision ParsePrecision(std::string_view flag, const std::string& text);
 // Comma-separated, no empty parts, no duplicates.
 std::vector<std::string> ParseList(std::string_view flag, const std::string& text);
-// Throws UsageError unless `text` is one of `allowed` (joined by '|').
-void RequireOneOf(std::string_view flag, const std::string& text, std::string_view allowed);
+// Throws UsageError unless `text` is one of `allowed`.
+void RequireOneOf(std::string_view flag, const std::string& text,
+                  std::initializer_list<std::string_view> allowed);
 
 }  // namespace w8a8

@@ -8,9 +8,9 @@
 
 #include "eval/cli/command_line.h"
 #include "eval/cli/commands/commands.h"
-#include "eval/job/demo_data.h"
-#include "eval/job/output_folder.h"
-#include "runtime/base/error.h"
+#include "eval/cli/demo_options.h"
+#include "eval/cli/error_text.h"
+#include "eval/cli/settings.h"
 #include "runtime/base/interrupt.h"
 
 namespace w8a8 {
@@ -41,10 +41,10 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", interrupted.what());
     return 130;
   } catch (const w8a8::UsageError& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", w8a8::ErrorText(error).c_str());
     return 2;
   } catch (const w8a8::Error& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", w8a8::ErrorText(error).c_str());
     return 1;
   } catch (const std::filesystem::filesystem_error& error) {
     std::fprintf(stderr, "error: %s: %s.\n", error.path1().c_str(), error.code().message().c_str());

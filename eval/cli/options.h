@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "datasets/resample.h"
+#include "eval/cli/thresholds.h"
 #include "quant/spec.h"
 #include "runtime/encoder/graph.h"
 
@@ -17,7 +19,7 @@ struct Options {
   std::string typed;    // the command line as given, for run.json
   std::string images, model, model_prefix, eval_images, labels, classes, out;
   std::optional<int64_t> max_images;
-  std::string resampler = "pillow13";
+  Resampler resampler = Resampler::kPillow13;
   uint64_t seed = 0;
   std::optional<int64_t> batch;
   std::optional<int> threads;
@@ -31,7 +33,6 @@ struct Options {
   FakeFlavour fake = FakeFlavour::kIdeal;
   bool fake_given = false;
   int weight_bits = 8;
-  std::string attention = "fp32";
   SlotStorage residual = SlotStorage::kHalf;
   std::vector<Granularity> granularities = {Granularity::kToken, Granularity::kTensor};
   std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};
@@ -44,11 +45,11 @@ struct Options {
   std::string in;                      // linear
   std::string stats;                   // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;     // merge, report: positional files
-  std::optional<double> min_sqnr_db, max_drop, min_agreement;  // exit 3 below; the last are 0..1
-  bool random = false;                                         // demo: a model of random weights
-  bool demo_model = false;    // --model was not given: the embedded demo's
-  bool demo_images = false;   // all images are the demo's
-  bool demo_classes = false;  // --classes was not given: the demo's
+  Thresholds thresholds;               // exit 3 below
+  bool random = false;                 // demo: a model of random weights
+  bool demo_model = false;             // --model was not given: the embedded demo's
+  bool demo_images = false;            // all images are the demo's
+  bool demo_classes = false;           // --classes was not given: the demo's
   bool json = false;
   bool quiet = false;
   bool ignore_run = false;

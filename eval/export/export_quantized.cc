@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "eval/export/quantization_scheme.h"
-#include "eval/job/calibration.h"
+#include "eval/run/known_sites.h"
 #include "quant/plan_file.h"
 #include "quant/quantized_linear.h"
 #include "runtime/base/atomic_file.h"

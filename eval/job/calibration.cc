@@ -6,19 +6,20 @@
 #include "eval/export/export_quantized.h"
 #include "eval/job/progress.h"
 #include "eval/measure/statistics_tap.h"
+#include "eval/run/known_sites.h"
 #include "eval/run/site_replay.h"
-#include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 namespace {
 
 // The clip rule of least error at each site, on the statistics' own sample of rows.
 TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& statistics,
-                          const Options& options) {
+                          ProgressLines lines) {
   const std::vector<std::string> sites = session.graph.Sites();
   const std::unique_ptr<Backend> backend = session.make_backend();
-  Progress progress("plan", "sites", static_cast<double>(sites.size()), options.quiet);
+  Progress progress("plan", "sites", static_cast<double>(sites.size()), lines);
   std::unique_ptr<SiteReplay> replay;
   std::string replayed;
   RowSample::Sorted sample;
@@ -41,25 +42,21 @@ TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& stati
 }  // namespace
 
 CalibrationStats Calibrate(const Session& session, LoaderSource& images,
-                           const Preprocessing& preprocessing, const Options& options,
-                           double expected_images) {
-  RunnerOptions runner = session.Runner(options);
-  Progress progress("calibrate", "images", expected_images, options.quiet);
-  StatisticsTap statistics(session.graph, runner.threads, options.seed);
+                           const Preprocessing& preprocessing, const RunSettings& run) {
+  RunnerOptions runner = session.Runner(run);
+  Progress progress("calibrate", "images", images.expected(), run.progress);
+  StatisticsTap statistics(session.graph, run.threads, run.seed);
   runner.progress = [&](double done) { progress.Update(done, statistics.LargestText()); };
   const Arm reference{.name = "fp16", .precision = Precision::kFp16, .plan = {}};
   const std::array<Tap*, 1> taps{&statistics};
-  const RunnerResult run =
+  const RunnerResult seen =
       RunArms(session.graph, *session.weights, {&reference, 1}, images, taps, runner);
-  if (run.images == 0) {
-    Fail("--images {}: not one image could be read. preprocess --images shows why.",
-         options.images);
-  }
+  if (seen.images == 0) FailNoneRead("calibration images", images.skipped());
   CalibrationStats stats;
   stats.header.model_sha256 = session.weights->sha256();
   stats.header.preprocessing_sha256 = preprocessing.sha256;
   stats.header.residual = ResidualName(session.graph);
-  stats.header.seed = options.seed;
+  stats.header.seed = run.seed;
   stats.header.images = EntriesOf(images.used());
   stats.sites = statistics.Take();
   return stats;
@@ -76,59 +73,41 @@ void CheckStatsFit(const StatsHeader& header, const std::string& file, const Ses
   if (!preprocessing_sha256.empty() && header.preprocessing_sha256 != preprocessing_sha256) {
     Fail(
         "{}: statistics of images prepared in another way (sha256 {}, here {}). Use the same "
-        "preprocessing config and --resampler, or calibrate again.",
+        "preprocessing config and resampler, or calibrate again.",
         file, header.preprocessing_sha256, preprocessing_sha256);
   }
   if (header.residual != residual) {
-    Fail(
-        "{}: statistics of a reference with --residual {}, but --residual is {} here. Give the "
-        "same, or calibrate again.",
-        file, header.residual, residual);
+    FailWith({Setting::kResidual, header.residual},
+             "{}: statistics of a reference whose residual is {}, but it is {} here. Calibrate "
+             "again, or take the same.",
+             file, header.residual, residual);
   }
 }
 
-ChosenPlan ChoosePlan(const Session& session, const Options& options,
+ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, const RunSettings& run,
                       const SiteStatisticsMap* statistics) {
-  const std::vector<std::string> sites = session.graph.Sites();
-  if (!options.plan.empty()) {
-    if (options.granularity || options.clip_range) {
-      FailUsage(
-          "--plan {}: a plan says granularity and clip range itself; leave --granularity and "
-          "--clip-range out.",
-          options.plan);
-    }
-    const PlanFile file = ReadPlan(options.plan, KnownSites(session.graph));
+  const bool asked = settings.granularity || settings.clip_range;
+  if (!settings.file.empty()) {
+    W8A8_CHECK(!asked);
+    const PlanFile file = ReadPlan(settings.file, KnownSites(session.graph));
     // The plan beside a quantized model names the model that both were made from.
     const EncoderWeights& weights = *session.weights;
     if (file.model_sha256 != weights.source_sha256()) {
-      CheckPlanModel(file, options.plan, weights.sha256());
+      CheckPlanModel(file, settings.file, weights.sha256());
     }
     return {file.plan, {}};
   }
-  if (session.weights->quantized() && !options.granularity && !options.clip_range) {
+  if (session.weights->quantized() && !asked) {
     return {StoredPlan(*session.weights, session.graph), {}};
   }
-  if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
-    return {PerTokenPlan(sites, options.clip_range.value_or(kNoClip)), {}};
+  const std::vector<std::string> sites = session.graph.Sites();
+  if (settings.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
+    return {PerTokenPlan(sites, settings.clip_range.value_or(kNoClip)), {}};
   }
-  if (statistics == nullptr) {
-    FailUsage(
-        "--granularity per-tensor: static scales come from calibration; give --plan FILE, or "
-        "make one with: w8a8-calib plan --model DIR --stats stats.h5 --granularity per-tensor "
-        "--out plan.json.");
-  }
-  TensorPlan made = options.clip_range ? PerTensorPlan(sites, *statistics, *options.clip_range)
-                                       : BestTensorPlan(session, *statistics, options);
+  W8A8_CHECK(statistics != nullptr);
+  TensorPlan made = settings.clip_range ? PerTensorPlan(sites, *statistics, *settings.clip_range)
+                                        : BestTensorPlan(session, *statistics, run.progress);
   return {std::move(made.plan), std::move(made.choices)};
-}
-
-std::vector<KnownSite> KnownSites(const Graph& graph) {
-  std::vector<KnownSite> known;
-  for (const Node& node : graph.nodes) {
-    if (node.site.empty()) continue;
-    known.push_back({node.site, graph.slots[static_cast<size_t>(node.in)].cols});
-  }
-  return known;
 }
 
 PlanFile ToPlanFile(const Session& session, const Plan& plan) {

@@ -1,12 +1,13 @@
 // From images to statistics to a plan.
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "calib/make_plan.h"
 #include "calib/stats_file.h"
-#include "eval/cli/options.h"
 #include "eval/job/image_run.h"
 #include "eval/job/session.h"
 #include "quant/plan_file.h"
@@ -14,10 +15,9 @@
 
 namespace w8a8 {
 
-// One pass of the FP16 reference over the images. Throws Error if there is none.
+// One pass of the FP16 reference over the images. Throws Error if none can be read.
 CalibrationStats Calibrate(const Session& session, LoaderSource& images,
-                           const Preprocessing& preprocessing, const Options& options,
-                           double expected_images);
+                           const Preprocessing& preprocessing, const RunSettings& run);
 
 // Throws Error if statistics were taken with another model, another storage of the residual stream,
 // or other preprocessing (an empty `preprocessing_sha256` is not compared). `file` names them in
@@ -30,14 +30,20 @@ struct ChosenPlan {
   std::vector<SiteChoice> choices;  // of a per-tensor plan made here
 };
 
-// --plan FILE; else what a quantized/ folder stores, unless --granularity or --clip-range is given;
-// else with --granularity per-tensor the best clip rule of every site (or
-// --clip-range); else every site per-token with --clip-range or none. `statistics` may be nullptr
-// where no scale has to be found; a per-tensor plan without it is a UsageError.
-ChosenPlan ChoosePlan(const Session& session, const Options& options,
+// Which plan, where several are possible. A file excludes the other two.
+struct PlanSettings {
+  std::filesystem::path file;
+  std::optional<Granularity> granularity;  // kToken or kTensor
+  std::optional<float> clip_range;
+};
+
+// The file's; else what a quantized/ folder stores, unless granularity or clip range is given; else
+// with kTensor the best clip rule of every site (or the clip range); else every site per-token with
+// the clip range or none. `statistics` may be nullptr where no scale has to be found: without a
+// per-tensor granularity, or with a file.
+ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, const RunSettings& run,
                       const SiteStatisticsMap* statistics);
 
-std::vector<KnownSite> KnownSites(const Graph& graph);
 PlanFile ToPlanFile(const Session& session, const Plan& plan);
 
 // What the statistics say that a reader must know: values that are not finite, sites that stay

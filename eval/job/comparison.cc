@@ -1,9 +1,6 @@
 #include "eval/job/comparison.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include <fmt/core.h>
@@ -11,27 +8,27 @@
 #include "eval/job/progress.h"
 #include "eval/job/report_builder.h"
 #include "eval/job/site_cards.h"
-#include "eval/job/summary.h"
 #include "eval/job/worst_images.h"
 #include "eval/measure/evaluate.h"
+#include "eval/run/known_sites.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 namespace {
 
-Experiment BuildExperiment(const Session& session, const Options& options,
-                           const ComparisonInput& input) {
+Experiment BuildExperiment(const Session& session, const ComparisonInput& input) {
   const std::vector<std::string> sites = session.graph.Sites();
   const SiteStatisticsMap empty;
   const SiteStatisticsMap& statistics = input.stats == nullptr ? empty : input.stats->sites;
   Experiment experiment =
-      SweepExperiment(sites, statistics, input.points, options.fake, options.weight_bits);
+      SweepExperiment(sites, statistics, input.points, input.fake.flavour, input.fake.weight_bits);
   std::optional<Plan> per_tensor;
   if (input.stats != nullptr) {
     per_tensor = SweepPlan(sites, statistics, Granularity::kTensor, kNoClip);
   }
-  AddChosenPlan(experiment, input.chosen.plan, per_tensor, options.fake, options.weight_bits);
+  AddChosenPlan(experiment, input.chosen.plan, per_tensor, input.fake.flavour,
+                input.fake.weight_bits);
   return experiment;
 }
 
@@ -44,7 +41,7 @@ std::vector<SkippedFile> SkippedFiles(const std::vector<SkippedImage>& before,
 }
 
 ReportContext BuildContext(const Session& session, const Preprocessing& preprocessing,
-                           const Options& options, const ComparisonInput& input,
+                           uint64_t seed, const ComparisonInput& input,
                            const LoaderSource& images) {
   std::vector<ImageEntry> all = EntriesOf(images.used());
   ReportContext context;
@@ -62,8 +59,8 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
   context.evaluated_on = input.evaluated_on;
   context.plan_sha256 =
       PlanSha256(ToPlanFile(session, input.chosen.plan), KnownSites(session.graph));
-  if (options.min_agreement) context.thresholds.min_agreement = *options.min_agreement;
-  context.seed = options.seed;
+  context.thresholds = input.thresholds;
+  context.seed = seed;
   context.skipped = SkippedFiles(input.skipped, images.skipped());
   context.choices = input.chosen.choices;
   return context;
@@ -103,12 +100,9 @@ void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   add("all_arms", evaluation.run.seconds);
 }
 
-void AddFacts(const Options& options, const Preprocessing& preprocessing, const Task& task,
+void AddFacts(const ComparisonInput& input, const Preprocessing& preprocessing,
               const LoaderSource& images, Report& report) {
-  if (options.demo_model) {
-    report.facts["demo"] =
-        options.demo_images ? "the embedded demo model and its images" : "the embedded demo model";
-  }
+  if (!input.demo.empty()) report.facts["demo"] = input.demo;
   if (preprocessing.preprocessor.config().tiling) {
     report.facts["views"] = {{"evaluation_images", images.used().size()},
                              {"samples", images.samples()},
@@ -116,8 +110,10 @@ void AddFacts(const Options& options, const Preprocessing& preprocessing, const 
                               "every tile and thumbnail is a sample; errors and intervals are over "
                               "images, classes are ranked for the whole image"}};
   }
-  if (!task.classes) return;
-  report.facts["classes"] = {{"count", task.classes->classes()}, {"sha256", task.classes->sha256}};
+  const std::optional<ClassEmbeddings>& classes = input.task.classes;
+  if (classes) {
+    report.facts["classes"] = {{"count", classes->classes()}, {"sha256", classes->sha256}};
+  }
 }
 
 void AddDetails(const Session& session, const Evaluation& evaluation, const ComparisonInput& input,
@@ -125,65 +121,47 @@ void AddDetails(const Session& session, const Evaluation& evaluation, const Comp
   const SiteStatisticsMap none;
   const SiteStatisticsMap& statistics = input.stats == nullptr ? none : input.stats->sites;
   report.cards = BuildCards(session.graph.Sites(), statistics, evaluation.details);
-  report.worst_images = BuildWorstImages(evaluation, MainOutput(report), input.task, images.used());
+  AddWorstImages(evaluation, input.task, images.used(), report);
 }
 
 }  // namespace
 
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
-                   const Options& options, const ComparisonInput& input, RunClock& clock) {
+                   const RunSettings& run, const ComparisonInput& input, RunClock& clock) {
   // Classes are ranked for the view of the whole image. Only InternVL's chat models can cut images
   // up without a thumbnail, and those have no pooled output to rank classes by.
   const std::optional<Tiling>& tiling = preprocessing.preprocessor.config().tiling;
   const bool ranked = session.config.classes > 0 || input.task.classes;
   W8A8_CHECK(!ranked || !tiling || tiling->thumbnail || tiling->max_tiles == 1);
   clock.Stage("evaluate");
-  RunnerOptions runner = session.Runner(options);
-  LoaderSource images(input.evaluation, preprocessing, options, input.max_images);
+  RunnerOptions runner = session.Runner(run);
+  LoaderSource images(input.evaluation, preprocessing,
+                      {.threads = run.threads, .max_images = input.max_images});
   Evaluation evaluation;
   {
-    const auto listed = static_cast<int64_t>(input.evaluation.size());
-    const int64_t expected = std::min(listed, input.max_images.value_or(listed));
-    Progress progress("evaluate", "images", static_cast<double>(expected), options.quiet);
-    Experiment experiment = BuildExperiment(session, options, input);
+    Progress progress("evaluate", "images", images.expected(), run.progress);
+    Experiment experiment = BuildExperiment(session, input);
     RunningSqnr running(experiment.RunOf("int8/plan"), "int8/plan");
     runner.progress = [&](double done) { progress.Update(done, running.Text()); };
-    evaluation = Evaluate(session, std::move(experiment), images, input.task, runner, &running);
+    evaluation = Evaluate(session.graph, *session.weights, std::move(experiment), images,
+                          input.task, runner, &running);
   }
   if (evaluation.run.images == 0) {
     std::vector<SkippedImage> unread = input.skipped;
     unread.insert(unread.end(), images.skipped().begin(), images.skipped().end());
-    if (unread.empty()) Fail("there is no image to judge on: the folder or list holds none.");
-    Fail("not one of the {} evaluation images could be read; the first: {}: {}.", unread.size(),
-         unread.front().file, unread.front().reason);
+    FailNoneRead("evaluation images", unread);
   }
   ThrowIfInterrupted();
   clock.Stage("report");
   Comparison comparison;
   comparison.report = BuildReport(session, evaluation, input.chosen.plan,
-                                  BuildContext(session, preprocessing, options, input, images));
-  AddFacts(options, preprocessing, input.task, images, comparison.report);
+                                  BuildContext(session, preprocessing, run.seed, input, images));
+  AddFacts(input, preprocessing, images, comparison.report);
   AddDetails(session, evaluation, input, images, comparison.report);
-  const double reference_seconds =
-      evaluation.run.arm_seconds[0] / static_cast<double>(options.ThreadCount());
-  comparison.run = clock.Info(session, options, reference_seconds);
+  const double reference_seconds = evaluation.run.arm_seconds[0] / run.threads;
+  comparison.run = clock.Info(session, run.threads, reference_seconds);
   AddLatency(evaluation, comparison.run);
   return comparison;
-}
-
-void PrintComparison(const Comparison& comparison, const Options& options,
-                     const std::filesystem::path& folder) {
-  if (options.json) {
-    std::fputs(SummaryJson(comparison.report, comparison.run, folder).c_str(), stdout);
-  } else if (!options.quiet) {
-    const std::string text = SummaryText(comparison.report, comparison.run, folder);
-    const size_t verdict = text.find("\n\n");
-    const std::string& ship = comparison.report.verdict.ship;
-    const char* colour = ship == "yes" ? "\033[1;32m" : ship == "no" ? "\033[1;31m" : "\033[1;33m";
-    const bool coloured = MayColour(STDOUT_FILENO);
-    fmt::print("{}{}{}{}", coloured ? colour : "", text.substr(0, verdict),
-               coloured ? "\033[0m" : "", text.substr(verdict));
-  }
 }
 
 }  // namespace w8a8

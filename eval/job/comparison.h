@@ -1,18 +1,27 @@
 // From a plan and evaluation images to a report: what the whole job, `sweep` and `compare` share.
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
-#include "eval/cli/options.h"
 #include "eval/job/calibration.h"
 #include "eval/job/image_run.h"
 #include "eval/job/run_clock.h"
 #include "eval/job/session.h"
+#include "eval/job/verdict.h"
 #include "eval/measure/experiment.h"
+#include "eval/measure/task.h"
 #include "reports/report.h"
 
 namespace w8a8 {
+
+// How the fake arms compute.
+struct FakeSettings {
+  FakeFlavour flavour = FakeFlavour::kIdeal;
+  int weight_bits = 8;
+};
 
 struct ComparisonInput {
   std::vector<ImageFile> evaluation;
@@ -23,6 +32,9 @@ struct ComparisonInput {
   const CalibrationStats* stats = nullptr;  // needed for per-tensor points; nullptr: none
   ChosenPlan chosen;
   SweepPoints points;  // empty: no sweep
+  FakeSettings fake;
+  VerdictThresholds thresholds;
+  std::string demo;  // what of the input is the embedded demo's; empty: nothing
 };
 
 struct Comparison {
@@ -31,10 +43,6 @@ struct Comparison {
 };
 
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
-                   const Options& options, const ComparisonInput& input, RunClock& clock);
-
-// The summary, or with --json the same as JSON, on stdout; nothing with --quiet.
-void PrintComparison(const Comparison& comparison, const Options& options,
-                     const std::filesystem::path& folder);
+                   const RunSettings& run, const ComparisonInput& input, RunClock& clock);
 
 }  // namespace w8a8

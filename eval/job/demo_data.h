@@ -3,8 +3,6 @@
 
 #include <filesystem>
 
-#include "eval/cli/options.h"
-
 namespace w8a8 {
 
 // <folder>/model/, <folder>/class_embeddings.safetensors, <folder>/images/{calib,eval}/<class>/.
@@ -20,12 +18,6 @@ struct DemoData {
 // installed tool), else demo in the executable's folder (a build tree). Does not depend on the
 // working directory. Throws Error with the places looked at if none is whole.
 DemoData FindDemo();
-
-// Without --model: the demo model, its class embeddings unless --classes says otherwise, and for
-// each of --images and --eval-images that is missing the demo's. With --model nothing is filled in:
-// the demo's drawings say nothing about the inputs of another model. Says on stderr what was taken,
-// unless --quiet.
-Options WithDemo(Options options);
 
 // Copies model/, images/ and class_embeddings.safetensors into `folder`, which exists.
 void CopyDemo(const std::filesystem::path& folder);

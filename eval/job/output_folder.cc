@@ -2,7 +2,6 @@
 
 #include <cctype>
 #include <system_error>
-#include <vector>
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
@@ -18,14 +17,14 @@ constexpr const char* kMarkerLine = "written by w8a8-calib\n";
 void PrepareOutputFolder(const std::filesystem::path& folder) {
   std::error_code error;
   if (std::filesystem::exists(folder, error) && !std::filesystem::is_directory(folder, error)) {
-    Fail("--out {}: is a file; a folder is needed.", folder.string());
+    Fail("{}: is a file; a folder is needed.", folder.string());
   }
   std::filesystem::create_directories(folder, error);
-  if (error) Fail("--out {}: cannot be made: {}.", folder.string(), error.message());
+  if (error) Fail("{}: cannot be made: {}.", folder.string(), error.message());
   const bool ours = std::filesystem::exists(folder / kMarker);
   if (!ours && !std::filesystem::is_empty(folder)) {
     Fail(
-        "--out {}: is not empty and was not written by w8a8-calib. Name a new folder, or empty "
+        "{}: is not empty and was not written by w8a8-calib. Name a new folder, or empty "
         "this one yourself.",
         folder.string());
   }
@@ -38,19 +37,6 @@ std::string ReadMarker(const std::filesystem::path& folder) {
 
 void WriteMarker(const std::filesystem::path& folder, const std::string& lines) {
   WriteFileAtomically(folder / kMarker, kMarkerLine + lines);
-}
-
-void CheckOutIsNoInput(const Options& options) {
-  if (options.out.empty() || options.command == "report") return;  // which renews its own folder
-  std::vector<std::string> read = {
-      options.images, options.eval_images, options.labels, options.classes, options.model,
-      options.plan,   options.in,          options.stats,  options.pixels,  options.embeds};
-  read.insert(read.end(), options.inputs.begin(), options.inputs.end());
-  for (const std::string& input : read) {
-    std::error_code ignored;  // an --out that does not exist yet is no input
-    if (input.empty() || !std::filesystem::equivalent(input, options.out, ignored)) continue;
-    FailUsage("--out {}: is the input; it would be overwritten.", options.out);
-  }
 }
 
 std::filesystem::path DefaultOutputFolder(const std::string& model_name) {

@@ -4,8 +4,6 @@
 #include <filesystem>
 #include <string>
 
-#include "eval/cli/options.h"
-
 namespace w8a8 {
 
 // Makes `folder` (and its parents). A folder that is not empty and does not carry our marker file
@@ -19,8 +17,5 @@ std::filesystem::path DefaultOutputFolder(const std::string& model_name);
 // the folder ours, and puts `lines` under it.
 std::string ReadMarker(const std::filesystem::path& folder);
 void WriteMarker(const std::filesystem::path& folder, const std::string& lines);
-
-// Throws UsageError if --out is one of the files or folders that the command reads.
-void CheckOutIsNoInput(const Options& options);
 
 }  // namespace w8a8

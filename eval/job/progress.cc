@@ -60,18 +60,18 @@ void Progress::Show(const std::string& line, const char* end) const {
   std::fflush(stderr);
 }
 
-Progress::Progress(std::string stage, std::string unit, double total, bool quiet)
+Progress::Progress(std::string stage, std::string unit, double total, ProgressLines lines)
     : stage_(std::move(stage)),
       unit_(std::move(unit)),
       total_(total),
-      quiet_(quiet),
+      hidden_(lines == ProgressLines::kHidden),
       terminal_(::isatty(STDERR_FILENO) == 1),
       exceptions_at_start_(std::uncaught_exceptions()) {}
 
 Progress::~Progress() {
   if (finished_) return;
   if (std::uncaught_exceptions() > exceptions_at_start_) {
-    if (terminal_ && !quiet_) std::fputc('\n', stderr);
+    if (terminal_ && !hidden_) std::fputc('\n', stderr);
     return;
   }
   Finish();
@@ -80,7 +80,7 @@ Progress::~Progress() {
 void Progress::Update(double done, const std::string& figure) {
   done_ = done;
   figure_ = figure;
-  if (quiet_) return;
+  if (hidden_) return;
   const Clock::time_point now = Clock::now();
   const bool due =
       terminal_ ? now - last_shown_ >= kTerminalInterval : now - last_shown_ >= kPipeInterval;
@@ -90,7 +90,7 @@ void Progress::Update(double done, const std::string& figure) {
 }
 
 void Progress::Finish() {
-  if (std::exchange(finished_, true) || quiet_) return;
+  if (std::exchange(finished_, true) || hidden_) return;
   const double seconds = Seconds(Clock::now() - start_);
   const std::string line = fmt::format("{:<10} {:.0f} {} in {}{}", stage_, done_, unit_,
                                        Duration(seconds), figure_.empty() ? "" : ", " + figure_);

@@ -10,10 +10,12 @@ namespace w8a8 {
 // Whether text for `descriptor` may be coloured.
 bool MayColour(int descriptor);
 
+enum class ProgressLines { kShown, kHidden };
+
 class Progress {
  public:
   // `unit` is what is counted ("images"); `total` may be 0 if it is not known beforehand.
-  Progress(std::string stage, std::string unit, double total, bool quiet);
+  Progress(std::string stage, std::string unit, double total, ProgressLines lines);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress();
@@ -32,7 +34,7 @@ class Progress {
   const std::string stage_;
   const std::string unit_;
   const double total_;
-  const bool quiet_;
+  const bool hidden_;
   const bool terminal_;
   const int exceptions_at_start_;
   const Clock::time_point start_ = Clock::now();

@@ -93,19 +93,26 @@ Observation Observe(const Session& session, const Graph& graph,
   return tap.Take();
 }
 
-HealthNote StreamOverflow(const Graph& graph, int stage, uint64_t count) {
+const Remedy kWiderResidual{Setting::kResidual, "fp32"};
+
+ReferenceNote StreamOverflow(const Graph& graph, int stage, uint64_t count) {
   const bool half = graph.slots[static_cast<size_t>(graph.stream)].storage == SlotStorage::kHalf;
   const bool read = stage < graph.config.blocks;
-  return {.level = "warning",
-          .site = read ? SiteName(stage, "attn.qkv") : "",
-          .text = fmt::format("{} values of the residual stream {} are not finite: {}", count,
-                              read ? "that enters this block" : "behind the last block",
-                              half ? "it passes FP16's 65,504. Rerun with --residual fp32."
-                                   : "not even a binary32 residual holds this checkpoint.")};
+  ReferenceNote overflow;
+  overflow.note = {
+      .level = "warning",
+      .site = read ? SiteName(stage, "attn.qkv") : "",
+      .text = fmt::format("{} values of the residual stream {} are not finite: {}", count,
+                          read ? "that enters this block" : "behind the last block",
+                          half ? "it passes FP16's 65,504."
+                               : "not even a binary32 residual holds this "
+                                 "checkpoint.")};
+  if (half) overflow.remedy = kWiderResidual;
+  return overflow;
 }
 
 // The first place where a value stops being finite; everything behind it follows from it.
-std::vector<HealthNote> Overflows(const Graph& graph, const Observation& seen) {
+std::vector<ReferenceNote> Overflows(const Graph& graph, const Observation& seen) {
   const auto stream = seen.nonfinite_stream.begin();
   const int stream_stage =
       stream == seen.nonfinite_stream.end() ? static_cast<int>(graph.stages.size()) : stream->first;
@@ -113,11 +120,12 @@ std::vector<HealthNote> Overflows(const Graph& graph, const Observation& seen) {
   for (const std::string& site : graph.Sites()) {
     const auto found = seen.nonfinite_outputs.find(site);
     if (found == seen.nonfinite_outputs.end() || stages.at(site) > stream_stage) continue;
-    return {{.level = "warning",
-             .site = site,
-             .text = fmt::format("{} of its FP16 outputs are not finite: the layer itself passes "
-                                 "65,504, which --residual fp32 does not mend.",
-                                 found->second)}};
+    return {{.note = {.level = "warning",
+                      .site = site,
+                      .text = fmt::format("{} of its FP16 outputs are not finite: the layer itself "
+                                          "passes 65,504, which a binary32 residual does not mend.",
+                                          found->second)},
+             .remedy = std::nullopt}};
   }
   if (stream == seen.nonfinite_stream.end()) return {};
   return {StreamOverflow(graph, stream->first, stream->second)};
@@ -141,8 +149,8 @@ double Disagreement(const std::map<int64_t, std::vector<Half>>& half,
   return size > 0 ? std::sqrt(error / size) : 0;
 }
 
-std::vector<HealthNote> LostDigits(const Graph& graph, const Observation& half,
-                                   const Observation& wide) {
+std::vector<ReferenceNote> LostDigits(const Graph& graph, const Observation& half,
+                                      const Observation& wide) {
   std::vector<std::pair<double, std::string>> above;
   for (const std::string& site : graph.Sites()) {
     const double difference = Disagreement(half.rows.at(site), wide.rows.at(site));
@@ -150,55 +158,52 @@ std::vector<HealthNote> LostDigits(const Graph& graph, const Observation& half,
   }
   std::stable_sort(above.begin(), above.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<HealthNote> notes;
+  std::vector<ReferenceNote> notes;
   for (size_t i = 0; i < std::min(above.size(), kSitesNamedAtMost); ++i) {
-    notes.push_back({.level = "warning",
-                     .site = above[i].second,
-                     .text = fmt::format("its FP16 input differs by {:.1f} % from that of a "
-                                         "binary32 residual ({} of {} sites differ by more than "
-                                         "{:.0f} %). Rerun with --residual fp32.",
-                                         100 * above[i].first, above.size(), half.rows.size(),
-                                         100 * kReferenceLimit)});
+    notes.push_back(
+        {.note = {.level = "warning",
+                  .site = above[i].second,
+                  .text = fmt::format("its FP16 input differs by {:.1f} % from that of a binary32 "
+                                      "residual ({} of {} sites differ by more than {:.0f} %).",
+                                      100 * above[i].first, above.size(), half.rows.size(),
+                                      100 * kReferenceLimit)},
+         .remedy = kWiderResidual});
   }
   return notes;
 }
 
+// What of the arithmetic makes the reference unsound, over `images`.
+std::vector<ReferenceNote> NotesOf(const Session& session, const std::vector<InputImage>& images,
+                                   const RunnerOptions& runner) {
+  const Graph& graph = session.graph;
+  const Observation seen = Observe(session, graph, images, runner);
+  std::vector<ReferenceNote> notes = Overflows(graph, seen);
+  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
+  if (stream.storage == SlotStorage::kFloat || !notes.empty()) return notes;
+  const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
+  return LostDigits(graph, seen, Observe(session, wide, images, runner));
+}
+
 }  // namespace
 
-std::vector<HealthNote> CheckReference(const Session& session, ImageSource& images,
-                                       const RunnerOptions& runner) {
+std::vector<ReferenceNote> CheckReference(const Session& session, ImageSource& images,
+                                          const RunnerOptions& runner) {
   std::vector<InputImage> held;
   while (static_cast<int64_t>(held.size()) < kReferenceImages) {
     std::optional<InputImage> image = images.Next();
     if (!image) break;
     held.push_back(std::move(*image));
   }
-  if (held.empty()) return {};
-  const Graph& graph = session.graph;
-  const Observation seen = Observe(session, graph, held, runner);
-  std::vector<HealthNote> notes = Overflows(graph, seen);
-  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
-  if (stream.storage == SlotStorage::kFloat || !notes.empty()) return notes;
-  const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
-  return LostDigits(graph, seen, Observe(session, wide, held, runner));
-}
-
-std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocessing& preprocessing,
-                                        const Options& options,
-                                        const std::vector<ImageFile>& files) {
-  LoaderSource source(files, preprocessing, options, kReferenceImages);
-  std::vector<HealthNote> notes = CheckReference(session, source, session.Runner(options));
+  std::vector<ReferenceNote> notes;
+  if (!held.empty()) notes = NotesOf(session, held, runner);
   if (session.weights->quantized()) {
-    notes.push_back({.level = "note",
-                     .site = "",
-                     .text =
-                         "this checkpoint is INT8 already: the FP16 reference computes with its "
-                         "dequantized weights, so no figure shows what quantizing them cost. "
-                         "Give the original checkpoint to see it."});
-  }
-  for (const HealthNote& note : notes) {
-    const char* colon = note.site.empty() ? "" : ": ";
-    if (!options.quiet) fmt::print(stderr, "{}: {}{}{}\n", note.level, note.site, colon, note.text);
+    notes.push_back(
+        {.note = {.level = "note",
+                  .site = "",
+                  .text = "this checkpoint is INT8 already: the FP16 reference computes with its "
+                          "dequantized weights, so no figure shows what quantizing them cost. "
+                          "Give the original checkpoint to see it."},
+         .remedy = std::nullopt});
   }
   return notes;
 }

@@ -3,12 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
-#include "eval/job/image_run.h"
 #include "eval/job/session.h"
 #include "eval/run/image_source.h"
 #include "reports/report.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 
@@ -22,19 +23,18 @@ constexpr int64_t kReferenceRows = 16;
 // itself costs 4 % (28 dB), and what judges it must be well below that.
 constexpr double kReferenceLimit = 0.01;
 
+struct ReferenceNote {
+  HealthNote note;
+  std::optional<Remedy> remedy;
+};
+
 // Runs the reference over up to kReferenceImages of `images`, once as the session's graph has it
 // and, where that keeps the residual in FP16, once with a binary32 residual. The notes name the
 // first place of an overflow (a layer's output, or the stream), and every site above
-// kReferenceLimit, the worst first. None: the reference is sound. The same for any threads and
+// kReferenceLimit, the worst first. Another where the checkpoint is INT8 already, so that its
+// reference is not the original model's. None: the reference is sound. The same for any threads and
 // batch.
-std::vector<HealthNote> CheckReference(const Session& session, ImageSource& images,
-                                       const RunnerOptions& runner);
-
-// The same of the first of `files` that can be read, and a note where the checkpoint is INT8
-// already, so that its reference is not the original model's; printed on stderr as well, unless
-// --quiet, because everything is measured against the reference.
-std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocessing& preprocessing,
-                                        const Options& options,
-                                        const std::vector<ImageFile>& files);
+std::vector<ReferenceNote> CheckReference(const Session& session, ImageSource& images,
+                                          const RunnerOptions& runner);
 
 }  // namespace w8a8

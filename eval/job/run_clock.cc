@@ -48,14 +48,14 @@ void RunClock::Stage(const std::string& name) {
   stage_start_ = Clock::now();
 }
 
-RunInfo RunClock::Info(const Session& session, const Options& options, double reference_seconds) {
+RunInfo RunClock::Info(const Session& session, int threads, double reference_seconds) {
   EndStage();
   RunInfo info;
   info.command = command_;
   info.host = HostName();
   info.device = session.device;
   info.kernels = session.kernels;
-  info.threads = options.ThreadCount();
+  info.threads = threads;
   info.started = started_;
   info.stages = stages_;
   for (StageTime& stage : info.stages) {

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <string>
 
-#include "eval/cli/options.h"
 #include "eval/job/session.h"
 #include "reports/report.h"
 
@@ -19,7 +18,7 @@ class RunClock {
   void Stage(const std::string& name);
   // The record so far. `reference_seconds` is one FP16 pass over the evaluation images on the
   // threads in use; 0 leaves the multiples out.
-  RunInfo Info(const Session& session, const Options& options, double reference_seconds);
+  RunInfo Info(const Session& session, int threads, double reference_seconds);
 
  private:
   using Clock = std::chrono::steady_clock;

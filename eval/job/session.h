@@ -1,10 +1,15 @@
 // An opened model on a chosen device: what every command that runs an encoder starts from.
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <variant>
 
-#include "eval/cli/options.h"
+#include "datasets/resample.h"
+#include "eval/job/run_settings.h"
 #include "eval/run/runner.h"
 #include "runtime/encoder/config.h"
 #include "runtime/encoder/graph.h"
@@ -12,7 +17,34 @@
 
 namespace w8a8 {
 
+// What goes into the encoder, as far as its size decides the graph.
+struct PreparedImages {
+  Resampler resampler = Resampler::kPillow13;
+};
+struct PixelFile {
+  std::filesystem::path path;
+};
+struct EmbedFile {
+  std::filesystem::path path;
+};
+// None: nothing is run, or only at the size that the checkpoint was trained with.
+using EncoderInput = std::variant<std::monostate, PreparedImages, PixelFile, EmbedFile>;
+
+struct ModelSettings {
+  std::filesystem::path folder;
+  std::string prefix;  // of the tower's keys; empty: there is one tower
+  std::string name;    // what reports call it; empty: as its checkpoint does
+  SlotStorage residual = SlotStorage::kHalf;
+  EncoderInput input;
+};
+
+struct DeviceSettings {
+  std::optional<int> cuda_device;  // none: the CPU
+  std::string kernels;             // a forced set; empty: as Select() chooses
+};
+
 struct Session {
+  std::filesystem::path folder;  // of the model
   EncoderConfig config;
   Graph graph;
   std::unique_ptr<EncoderWeights> weights;
@@ -20,17 +52,13 @@ struct Session {
   std::string device;   // "cpu", "cuda:0"
   std::string kernels;  // the kernel set in use
 
-  RunnerOptions Runner(const Options& options) const;
+  RunnerOptions Runner(const RunSettings& run) const;
 };
 
-// Opens --model on --device with --kernels. Throws UsageError without --model, Error for everything
-// that does not fit. Says on stderr what `auto` took, unless --quiet.
-Session OpenSession(const Options& options);
+// Throws Error for everything that does not fit.
+Session OpenSession(const ModelSettings& model, const DeviceSettings& device);
 
-// "fp16" or "fp32": how the residual stream of `graph` is stored, as --residual spells it.
+// "fp16" or "fp32": how the residual stream of `graph` is stored.
 const char* ResidualName(const Graph& graph);
-
-// Throws UsageError naming the flag and the command unless `value` was given.
-void RequireFlag(const std::string& value, const char* flag, const char* command);
 
 }  // namespace w8a8

@@ -1,37 +1,7 @@
 #include "eval/job/version.h"
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
-#include "runtime/cpu/kernels.h"
-#include "runtime/cuda/cuda_backend.h"
-
 namespace w8a8 {
 
 std::string ToolVersion() { return W8A8_VERSION; }
-
-std::string VersionText(bool json) {
-  nlohmann::ordered_json sets = nlohmann::ordered_json::array();
-  std::string lines;
-  for (const Kernels* kernels : All()) {
-    const char* reason = kernels->unusable_reason();
-    nlohmann::ordered_json set{{"name", kernels->name}, {"usable", reason == nullptr}};
-    if (reason != nullptr) set["reason"] = reason;
-    sets.push_back(std::move(set));
-    lines += fmt::format("kernels    {:<12} {}\n", kernels->name,
-                         reason == nullptr ? "usable" : std::string("not usable: ") + reason);
-  }
-  const std::string cuda = CudaUnavailableReason();
-  if (json) {
-    const nlohmann::ordered_json text{
-        {"version", ToolVersion()},
-        {"build", {{"type", W8A8_BUILD_TYPE}, {"compiler", W8A8_COMPILER}}},
-        {"kernels", sets},
-        {"cuda", {{"usable", cuda.empty()}, {"reason", cuda}}}};
-    return text.dump(2) + "\n";
-  }
-  return fmt::format("w8a8-calib {} ({}, {})\n{}cuda       {}\n", ToolVersion(), W8A8_BUILD_TYPE,
-                     W8A8_COMPILER, lines, cuda.empty() ? "usable" : "not usable: " + cuda);
-}
 
 }  // namespace w8a8

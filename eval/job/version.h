@@ -1,4 +1,4 @@
-// What this binary is and what this machine lets it use.
+// Which tool this is.
 #pragma once
 
 #include <string>
@@ -6,7 +6,5 @@
 namespace w8a8 {
 
 std::string ToolVersion();  // "0.1.0"
-// Lines for people, or one JSON object.
-std::string VersionText(bool json);
 
 }  // namespace w8a8

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <tuple>
 
 #include <fmt/format.h>
 
 #include "datasets/decode.h"
 #include "datasets/resample.h"
-#include "runtime/base/error.h"
+#include "runtime/base/sha256.h"
 
 namespace w8a8 {
 namespace {
@@ -33,13 +34,12 @@ std::vector<ImageError> WorstFirst(std::vector<ImageError> records,
   return records;
 }
 
+// Throws UnreadableImage unless the file still holds the bytes that were judged.
 void AddThumbnail(const ImageFile& file, WorstImage& image) {
-  RgbImage whole;
-  try {
-    whole = DecodeFile(file.path, AlphaRule::kOnWhite);
-  } catch (const Error&) {
-    return;  // moved or changed since it was judged
-  }
+  const std::vector<uint8_t> bytes = ReadImageFile(file.path);
+  if (Sha256Hex(std::as_bytes(std::span(bytes))) != file.sha256)
+    throw UnreadableImage("its bytes are others by now");
+  const RgbImage whole = DecodeRgb(bytes, AlphaRule::kOnWhite);
   const double shrink =
       std::min(1.0, static_cast<double>(kThumbnailSide) / std::max(whole.width, whole.height));
   const auto side = [&](int extent) {
@@ -72,13 +72,12 @@ void AddAnswers(const Evaluation& evaluation, const Task& task, int64_t index, W
 
 }  // namespace
 
-std::vector<WorstImage> BuildWorstImages(const Evaluation& evaluation, const std::string& output,
-                                         const Task& task, const std::vector<ImageFile>& files) {
-  std::vector<WorstImage> images;
+void AddWorstImages(const Evaluation& evaluation, const Task& task,
+                    const std::vector<ImageFile>& files, Report& report) {
   const std::optional<size_t> run = evaluation.experiment.ChosenInt8Run();
-  if (!run) return images;
-  const auto meter = evaluation.outputs.meters.find({*run, output});
-  if (meter == evaluation.outputs.meters.end()) return images;
+  if (!run) return;
+  const auto meter = evaluation.outputs.meters.find({*run, MainOutput(report)});
+  if (meter == evaluation.outputs.meters.end()) return;
   for (const ImageError& record :
        WorstFirst(meter->second.ByImage(evaluation.outputs.images), files)) {
     const ImageFile& file = files[static_cast<size_t>(record.image)];
@@ -87,10 +86,17 @@ std::vector<WorstImage> BuildWorstImages(const Evaluation& evaluation, const std
     image.sqnr_db = -10 * std::log10(ErrorShare(record));
     image.cosine = Cosine(record);
     AddAnswers(evaluation, task, record.image, image);
-    AddThumbnail(file, image);
-    images.push_back(std::move(image));
+    try {
+      AddThumbnail(file, image);
+    } catch (const UnreadableImage& changed) {
+      report.health.push_back(
+          {.level = "note",
+           .site = "",
+           .text = fmt::format("'{}' was judged, but has no picture among the worst images: {}.",
+                               file.name, changed.what())});
+    }
+    report.worst_images.push_back(std::move(image));
   }
-  return images;
 }
 
 }  // namespace w8a8

@@ -111,12 +111,11 @@ ClassEmbeddings ReadClassEmbeddings(const std::filesystem::path& path) {
 
 void CheckEmbeddingWidth(const ClassEmbeddings& classes, int64_t pooled_width) {
   if (pooled_width == 0) {
-    Fail("--classes {}: this model has no pooled output to compare with class embeddings.",
-         classes.file);
+    Fail("{}: this model has no pooled output to compare with class embeddings.", classes.file);
   }
   if (classes.width != pooled_width) {
     Fail(
-        "--classes {}: its embeddings are {} wide, but the model's pooled output is {}. Export "
+        "{}: its embeddings are {} wide, but the model's pooled output is {}. Export "
         "them with the text tower that belongs to this model.",
         classes.file, classes.width, pooled_width);
   }

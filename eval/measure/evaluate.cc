@@ -16,8 +16,9 @@ std::vector<size_t> ChosenRuns(const Experiment& experiment) {
 
 }  // namespace
 
-Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
-                    const Task& task, const RunnerOptions& options, RunningSqnr* running) {
+Evaluation Evaluate(const Graph& graph, const EncoderWeights& weights, Experiment experiment,
+                    ImageSource& images, const Task& task, const RunnerOptions& options,
+                    RunningSqnr* running) {
   OutputTap outputs(options.threads, task.accepted, task.classes ? &*task.classes : nullptr);
   SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads, running);
   CheckTap checks(experiment, options.threads);
@@ -25,8 +26,7 @@ Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& 
   const int chosen = static_cast<int>(experiment.ChosenInt8Run().value_or(0));
   AnswerTap answers(chosen, task.classes ? &*task.classes : nullptr, options.threads);
   const std::array<Tap*, 5> taps{&outputs, &sites, &checks, &details, &answers};
-  const RunnerResult run =
-      RunArms(session.graph, *session.weights, experiment.runs, images, taps, options);
+  const RunnerResult run = RunArms(graph, weights, experiment.runs, images, taps, options);
   Evaluation evaluation{.experiment = {},
                         .outputs = outputs.Take(),
                         .sites = sites.Take(),

@@ -3,15 +3,15 @@
 #pragma once
 
 #include <map>
-#include <optional>
+#include <string>
 
-#include "eval/job/session.h"
 #include "eval/measure/answer_tap.h"
 #include "eval/measure/check_tap.h"
 #include "eval/measure/experiment.h"
 #include "eval/measure/output_tap.h"
 #include "eval/measure/site_detail_tap.h"
 #include "eval/measure/site_error_tap.h"
+#include "eval/measure/task.h"
 #include "eval/run/runner.h"
 
 namespace w8a8 {
@@ -26,14 +26,9 @@ struct Evaluation {
   RunnerResult run;
 };
 
-// What turns outputs into right and wrong answers.
-struct Task {
-  AcceptedClasses accepted;                // empty: no labels
-  std::optional<ClassEmbeddings> classes;  // none: the model's logits
-};
-
 // `running` is told the errors of the chosen rows' runs as they come.
-Evaluation Evaluate(const Session& session, Experiment experiment, ImageSource& images,
-                    const Task& task, const RunnerOptions& options, RunningSqnr* running = nullptr);
+Evaluation Evaluate(const Graph& graph, const EncoderWeights& weights, Experiment experiment,
+                    ImageSource& images, const Task& task, const RunnerOptions& options,
+                    RunningSqnr* running = nullptr);
 
 }  // namespace w8a8

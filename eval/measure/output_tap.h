@@ -10,16 +10,14 @@
 #include <utility>
 #include <vector>
 
-#include "eval/measure/class_embeddings.h"
 #include "eval/measure/error_meter.h"
+#include "eval/measure/task.h"
 #include "eval/measure/task_accuracy.h"
 #include "eval/run/tap.h"
 
 namespace w8a8 {
 
 constexpr std::array<const char*, 3> kOutputNames{"tokens", "pooled", "logits"};
-// The accepted classes of an image; empty without a label.
-using AcceptedClasses = std::map<std::string, std::vector<int64_t>>;  // by image name
 
 class OutputTap final : public Tap {
  public:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -42,16 +43,23 @@ std::string_view TakeRun(std::string_view& text) {
 
 }  // namespace
 
-std::string DidYouMean(std::string_view name, const std::vector<std::string>& choices) {
-  std::string_view nearest;
-  size_t least = name.size() / 3 + 1;
+std::vector<std::string> CloseNames(std::string_view name,
+                                    const std::vector<std::string>& choices) {
+  std::vector<std::pair<size_t, std::string>> close;
   for (const std::string& choice : choices) {
     const size_t distance = EditDistance(name, choice);
-    if (distance >= least) continue;
-    least = distance;
-    nearest = choice;
+    if (3 * distance <= name.size()) close.emplace_back(distance, choice);
   }
-  return nearest.empty() ? "" : fmt::format(" Did you mean '{}'?", nearest);
+  std::ranges::stable_sort(close, {}, [](const auto& c) { return c.first; });
+  close.resize(std::min(close.size(), size_t{3}));
+  std::vector<std::string> names;
+  for (const auto& [distance, choice] : close) names.push_back(choice);
+  return names;
+}
+
+std::string DidYouMean(std::string_view name, const std::vector<std::string>& choices) {
+  const std::vector<std::string> close = CloseNames(name, choices);
+  return close.empty() ? "" : fmt::format(" Did you mean '{}'?", close.front());
 }
 
 std::string FirstOf(const std::vector<std::string>& names) {

@@ -7,9 +7,11 @@
 
 namespace w8a8 {
 
-// " Did you mean 'x'?" with the choice of least edit distance to `name` (insert, delete, replace,
-// swap neighbours: 1 each; the first of several), or "" if all are further than a third of its
-// letters.
+// Up to three of `choices`, of least edit distance to `name` first (insert, delete, replace, swap
+// neighbours: 1 each; of equal ones the first): those no further than a third of its letters.
+std::vector<std::string> CloseNames(std::string_view name, const std::vector<std::string>& choices);
+
+// " Did you mean 'x'?" with the first of them, or "" where there is none.
 std::string DidYouMean(std::string_view name, const std::vector<std::string>& choices);
 
 // "a, b, c": the first eight of them, then "and 40 more".

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/names.h"
 #include "runtime/base/safetensors_header.h"
 
 namespace w8a8 {
@@ -121,22 +122,6 @@ SafetensorsHeader ReadHeader(std::string_view contents, const std::string& file)
                                 file);
 }
 
-// How much two names agree at their ends; a wrong prefix, suffix or one wrong letter score high.
-size_t Likeness(std::string_view a, std::string_view b) {
-  const size_t shorter = std::min(a.size(), b.size());
-  const auto prefix = static_cast<size_t>(
-      std::ranges::mismatch(a.substr(0, shorter), b.substr(0, shorter)).in1 - a.begin());
-  const std::string_view a_rest = a.substr(prefix);
-  const std::string_view b_rest = b.substr(prefix);
-  const size_t rest = std::min(a_rest.size(), b_rest.size());
-  size_t suffix = 0;
-  while (suffix < rest &&
-         a_rest[a_rest.size() - 1 - suffix] == b_rest[b_rest.size() - 1 - suffix]) {
-    ++suffix;
-  }
-  return prefix + suffix;
-}
-
 }  // namespace
 
 void ReleasePages(std::span<const std::byte> mapped) {
@@ -193,19 +178,12 @@ const TensorView* SafetensorsFile::Find(std::string_view name) const {
 
 const TensorView& SafetensorsFile::Get(std::string_view name) const {
   if (const TensorView* tensor = Find(name)) return *tensor;
-  std::vector<std::pair<size_t, std::string>> close;
-  for (const auto& [other, tensor] : impl_->tensors) {
-    const size_t likeness = Likeness(name, other);
-    if (2 * likeness >= name.size()) close.emplace_back(likeness, PrintableName(other));
-  }
-  std::ranges::stable_sort(close, std::ranges::greater(), [](const auto& c) { return c.first; });
-  close.resize(std::min<size_t>(close.size(), 3));
-  std::string hint = "None has a name like it.";
-  if (!close.empty()) {
-    hint = "Close names: ";
-    for (const auto& [likeness, other] : close) hint += fmt::format("'{}', ", other);
-    hint.replace(hint.size() - 2, 2, ".");
-  }
+  std::vector<std::string> names;
+  for (const auto& [other, tensor] : impl_->tensors) names.push_back(PrintableName(other));
+  const std::vector<std::string> close = CloseNames(name, names);
+  const std::string hint = close.empty()
+                               ? "None has a name like it."
+                               : fmt::format("Close names: '{}'.", fmt::join(close, "', '"));
   Fail("{}: no tensor '{}' among its {}. {}", impl_->path.string(), PrintableName(name),
        impl_->tensors.size(), hint);
 }

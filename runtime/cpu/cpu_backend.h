@@ -95,8 +95,7 @@ class CpuBackend : public Backend {
   AlignedBuffer<int32_t> trace_acc_;
 };
 
-// `kernels_flag` as --kernels gives it; "" lets W8A8_CPU_ISA and then the best usable set decide.
-// Throws as Select() does.
-std::unique_ptr<Backend> MakeCpuBackend(std::string_view kernels_flag);
+// With the kernel set that Select(`forced`) gives. Throws as it does.
+std::unique_ptr<Backend> MakeCpuBackend(std::string_view forced);
 
 }  // namespace w8a8

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "runtime/base/error.h"
+#include "runtime/base/setting.h"
 #include "runtime/cpu/kernels_scalar.h"
 
 namespace w8a8 {
@@ -60,6 +60,7 @@ std::string UsableNames() {
   return names;
 }
 
+// `source` begins the messages: where the name came from.
 const Kernels& Forced(std::string_view name, const char* source) {
   for (const Kernels* kernels : All()) {
     if (kernels->name != name) continue;
@@ -69,17 +70,19 @@ const Kernels& Forced(std::string_view name, const char* source) {
          reason, UsableNames());
   }
   if (std::ranges::find(kPlanned, name) != kPlanned.end()) {
-    FailUsage("{}{}: that kernel set comes later. Usable here: {}.", source, name, UsableNames());
+    throw BadSetting(fmt::format("{}{}: that kernel set comes later. Usable here: {}.", source,
+                                 name, UsableNames()));
   }
-  FailUsage("{}{}: no kernel set has that name. Usable here: {}.", source, name, UsableNames());
+  throw BadSetting(fmt::format("{}{}: no kernel set has that name. Usable here: {}.", source, name,
+                               UsableNames()));
 }
 
 }  // namespace
 
 std::span<const Kernels* const> All() { return kAll; }
 
-const Kernels& Select(std::string_view flag) {
-  if (!flag.empty()) return Forced(flag, "--kernels ");
+const Kernels& Select(std::string_view forced) {
+  if (!forced.empty()) return Forced(forced, "");
   const char* variable = std::getenv("W8A8_CPU_ISA");
   if (variable != nullptr && *variable != '\0') return Forced(variable, "W8A8_CPU_ISA=");
   for (const Kernels* kernels : All()) {

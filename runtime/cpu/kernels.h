@@ -136,9 +136,9 @@ struct Kernels {
 // Every set the program was built with, best first, `scalar` last.
 std::span<const Kernels* const> All();
 
-// The set that `flag` (--kernels) names, else the one W8A8_CPU_ISA names, else the best usable one.
-// A forced set is never replaced: UsageError for a name that no set has, Error for a set that this
+// The set of the name `forced`, else the one that W8A8_CPU_ISA names, else the best usable one. A
+// forced set is never replaced: BadSetting for a name that no set has, Error for a set that this
 // machine cannot run, with the reason.
-const Kernels& Select(std::string_view flag);
+const Kernels& Select(std::string_view forced);
 
 }  // namespace w8a8

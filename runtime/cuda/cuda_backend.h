@@ -8,7 +8,7 @@
 
 namespace w8a8 {
 
-// Why --device cuda cannot be used on this build and machine; empty if it can.
+// Why a CUDA device cannot be used on this build and machine; empty if it can.
 std::string CudaUnavailableReason();
 
 // Throws Error with that reason when there is one.

@@ -6,7 +6,7 @@ namespace w8a8 {
 std::string CudaUnavailableReason() { return "this build has no CUDA backend"; }
 
 std::unique_ptr<Backend> MakeCudaBackend(int device_index) {
-  Fail("--device cuda:{}: {}. Use --device cpu.", device_index, CudaUnavailableReason());
+  Fail("cuda:{}: {}. Use the CPU.", device_index, CudaUnavailableReason());
 }
 
 }  // namespace w8a8

@@ -7,8 +7,8 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "runtime/base/error.h"
 #include "runtime/base/json_fields.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 namespace {
@@ -186,10 +186,11 @@ std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wa
   if (wanted.empty() && prefixes.size() == 1) return prefixes.front();
   const std::string dotted = wanted.empty() || wanted.back() == '.' ? wanted : wanted + ".";
   if (!wanted.empty() && std::count(prefixes.begin(), prefixes.end(), dotted) == 1) return dotted;
-  Fail("{}: {}; choose with --model-prefix one of: '{}'.", folder_.string(),
-       wanted.empty() ? std::string("the checkpoint holds several vision towers")
-                      : fmt::format("no vision tower has the prefix '{}'", wanted),
-       fmt::join(prefixes, "', '"));
+  FailWith({Setting::kModelPrefix, "P"}, "{}: {}; choose one of the prefixes '{}'.",
+           folder_.string(),
+           wanted.empty() ? std::string("the checkpoint holds several vision towers")
+                          : fmt::format("no vision tower has the prefix '{}'", wanted),
+           fmt::join(prefixes, "', '"));
 }
 
 }  // namespace w8a8

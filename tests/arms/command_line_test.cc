@@ -5,7 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "eval/cli/commands/commands.h"
-#include "eval/job/output_folder.h"
+#include "eval/cli/error_text.h"
+#include "eval/cli/settings.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "tests/support/environment.h"
@@ -86,9 +87,9 @@ TEST(CommandLine, RoundsANumberOnceToBinary32) {
 TEST(CommandLine, KeepsThresholdsInBinary64SoThatEqualFractionsAreEqual) {
   const Options options =
       Parse({"--min-agreement", "0.98", "--max-drop", "0.01", "--min-sqnr-db", "-3.5"});
-  EXPECT_EQ(*options.min_agreement, 49.0 / 50.0);
-  EXPECT_EQ(*options.max_drop, 0.01);
-  EXPECT_EQ(*options.min_sqnr_db, -3.5);
+  EXPECT_EQ(*options.thresholds.min_agreement, 49.0 / 50.0);
+  EXPECT_EQ(*options.thresholds.max_drop, 0.01);
+  EXPECT_EQ(*options.thresholds.min_sqnr_db, -3.5);
 }
 
 TEST(CommandLine, FlagsBelongToTheirCommand) {
@@ -152,6 +153,18 @@ TEST(CommandLine, SaysWhatComesLater) {
                                   said.find("comes later") != std::string::npos;
     EXPECT_TRUE(names_the_future) << arguments.front() << ": " << said;
   }
+}
+
+TEST(ErrorText, NamesTheFlagThatGaveTheValueAndTheOneThatMendsIt) {
+  const auto overflow = [] { FailWith({Setting::kResidual, "fp32"}, "m: overflows."); };
+  try {
+    From("--model ", overflow);
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(ErrorText(error), "--model m: overflows. Rerun with --residual fp32.");
+  }
+  EXPECT_THROW(From("--kernels ", [] { throw BadSetting("none"); }), BadSetting);
+  EXPECT_EQ(ErrorText(Error("a: no such file")), "a: no such file");
 }
 
 TEST(CommandLine, EveryCommandOfTheTableIsKnownToTheParser) {

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "eval/job/calibration.h"
+#include "eval/job/open_task.h"
 #include "eval/measure/evaluate.h"
+#include "runtime/base/parallel.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {
@@ -19,16 +21,13 @@ struct Published {
 class FiguresOfTheRealModel : public testing::Test {
  protected:
   static Evaluation EvaluateArms() {
-    Options options;
-    options.command = "figures_test";
-    options.quiet = true;
-    options.model = VitTinyFolder();
-    options.images = DataFolder() / "images/calib";
-    options.labels = DataFolder() / "images/eval/labels.tsv";
-    const Session session = OpenSession(options);
-    const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
-    LoaderSource calibration(ListImages(options.images).files, preprocessing, options, {});
-    const CalibrationStats stats = Calibrate(session, calibration, preprocessing, options, 0);
+    const RunSettings run{.threads = AvailableCpus(), .progress = ProgressLines::kHidden};
+    const LoaderOptions loading{.threads = run.threads};
+    const Session session = OpenSession({.folder = VitTinyFolder(), .input = PreparedImages{}}, {});
+    const Preprocessing preprocessing = OpenPreprocessing(session, Resampler::kPillow13);
+    LoaderSource calibration(ListImages(DataFolder() / "images/calib").files, preprocessing,
+                             loading);
+    const CalibrationStats stats = Calibrate(session, calibration, preprocessing, run);
     const std::vector<std::string> sites = session.graph.Sites();
     Experiment experiment;
     const auto add = [&](Precision precision, Granularity granularity, float clip_range) {
@@ -44,9 +43,11 @@ class FiguresOfTheRealModel : public testing::Test {
       add(precision, Granularity::kToken, kClipRange);
     }
     const std::vector<ImageFile> files = ListImages(DataFolder() / "images/eval").files;
-    LoaderSource images(files, preprocessing, options, {});
-    return Evaluate(session, experiment, images, OpenTask(options, session, files, std::nullopt),
-                    session.Runner(options));
+    LoaderSource images(files, preprocessing, loading);
+    const OpenedTask opened =
+        OpenTask(session, files, {.labels = DataFolder() / "images/eval/labels.tsv"});
+    return Evaluate(session.graph, *session.weights, experiment, images, opened.task,
+                    session.Runner(run));
   }
 };
 

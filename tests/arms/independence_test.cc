@@ -100,8 +100,8 @@ std::string Figures(const Session& session, const Way& way, bool tiled = false) 
   AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
   MadeImages images(session.config, kImages, way.order, tiled);
   const Task no_labels;
-  const Evaluation evaluation =
-      Evaluate(session, experiment, images, no_labels, OptionsOf(way, session));
+  const Evaluation evaluation = Evaluate(session.graph, *session.weights, experiment, images,
+                                         no_labels, OptionsOf(way, session));
   std::string text;
   EXPECT_EQ(evaluation.run.images, kImages);
   EXPECT_EQ(evaluation.run.samples, tiled ? 2 * kImages : kImages);

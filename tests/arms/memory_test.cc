@@ -92,7 +92,7 @@ int64_t MostBytesOfEvaluation(int64_t blocks) {
     AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
     MadeImages images(session.config, kImages);
     const Task no_labels;
-    Evaluate(session, experiment, images, no_labels, RunnerOf(session, 1));
+    Evaluate(session.graph, *session.weights, experiment, images, no_labels, RunnerOf(session, 1));
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "eval/cli/error_text.h"
 #include "eval/job/calibration.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/arms/made_session.h"
@@ -24,12 +25,9 @@ Session EditedSession(const std::string& name, SlotStorage residual,
   return SessionOf(folder, residual);
 }
 
-std::vector<HealthNote> Check(const Session& session, int threads = 1, int64_t batch = 1) {
+std::vector<ReferenceNote> Check(const Session& session, int threads = 1, int64_t batch = 1) {
   MadeImages images(session.config, 6);
-  Options options;
-  options.threads = threads;
-  options.batch = batch;
-  return CheckReference(session, images, session.Runner(options));
+  return CheckReference(session, images, session.Runner({.threads = threads, .batch = batch}));
 }
 
 // One channel of every position holds `value`, and no norm lets it drown the others.
@@ -48,26 +46,28 @@ TEST(ReferenceCheck, ASoundReferenceHasNoNotes) {
 }
 
 TEST(ReferenceCheck, AStreamThatOverflowsIsFoundAndABinary32ResidualMendsIt) {
-  const std::vector<HealthNote> half =
+  const std::vector<ReferenceNote> half =
       Check(EditedSession("reference_loud", SlotStorage::kHalf, LoudChannel(1e5f)));
   ASSERT_EQ(half.size(), 1u);
-  EXPECT_EQ(half[0].level, "warning");
-  EXPECT_EQ(half[0].site, "blocks.0.attn.qkv");
-  EXPECT_TRUE(Contains(half[0].text, "64 values of the residual stream")) << half[0].text;
-  EXPECT_TRUE(Contains(half[0].text, "--residual fp32")) << half[0].text;
+  const HealthNote& note = half[0].note;
+  EXPECT_EQ(note.level, "warning");
+  EXPECT_EQ(note.site, "blocks.0.attn.qkv");
+  EXPECT_TRUE(Contains(note.text, "64 values of the residual stream")) << note.text;
+  EXPECT_EQ(RemedyText(half[0].remedy.value()), " Rerun with --residual fp32.");
   EXPECT_TRUE(
       Check(EditedSession("reference_wide", SlotStorage::kFloat, LoudChannel(1e5f))).empty());
 }
 
 TEST(ReferenceCheck, ALayerThatOverflowsIsNamedItself) {
-  const std::vector<HealthNote> notes =
+  const std::vector<ReferenceNote> notes =
       Check(EditedSession("reference_layer", SlotStorage::kHalf, [](OwnedTensors& tensors) {
         tensors.at("vision_model.encoder.layers.1.mlp.fc1.bias") =
             Floats({160}, std::vector<float>(160, 1e5f));
       }));
   ASSERT_EQ(notes.size(), 1u);
-  EXPECT_EQ(notes[0].site, "blocks.1.mlp.fc1");
-  EXPECT_TRUE(Contains(notes[0].text, "does not mend")) << notes[0].text;
+  EXPECT_EQ(notes[0].note.site, "blocks.1.mlp.fc1");
+  EXPECT_TRUE(Contains(notes[0].note.text, "does not mend")) << notes[0].note.text;
+  EXPECT_FALSE(notes[0].remedy);
 }
 
 // At 60,000 FP16's step is 32: what the blocks add to that channel is lost, while the binary32
@@ -79,14 +79,16 @@ TEST(ReferenceCheck, DigitsThatAnFp16ResidualLosesAreReportedBySite) {
     tensors.at(kPositions) = Floats({16, kWidth}, table);
   };
   const Session session = EditedSession("reference_digits", SlotStorage::kHalf, drowned);
-  const std::vector<HealthNote> notes = Check(session);
+  const std::vector<ReferenceNote> notes = Check(session);
   ASSERT_FALSE(notes.empty());
-  EXPECT_TRUE(Contains(notes[0].text, "from that of a binary32 residual")) << notes[0].text;
-  const std::vector<HealthNote> parallel = Check(session, /*threads=*/3, /*batch=*/2);
+  const std::string& first = notes[0].note.text;
+  EXPECT_TRUE(Contains(first, "from that of a binary32 residual")) << first;
+  EXPECT_EQ(RemedyText(notes[0].remedy.value()), " Rerun with --residual fp32.");
+  const std::vector<ReferenceNote> parallel = Check(session, /*threads=*/3, /*batch=*/2);
   ASSERT_EQ(parallel.size(), notes.size());
   for (size_t i = 0; i < notes.size(); ++i) {
-    EXPECT_EQ(parallel[i].site, notes[i].site);
-    EXPECT_EQ(parallel[i].text, notes[i].text);
+    EXPECT_EQ(parallel[i].note.site, notes[i].note.site);
+    EXPECT_EQ(parallel[i].note.text, notes[i].note.text);
   }
 }
 
@@ -96,9 +98,17 @@ TEST(StatisticsFit, RefusesThoseOfAReferenceWithAnotherResidual) {
   header.model_sha256 = session.weights->sha256();
   CheckStatsFit(header, "stats.h5", session, "");
   header.residual = "fp32";
-  const std::string error = ErrorOf([&] { CheckStatsFit(header, "stats.h5", session, ""); });
-  EXPECT_TRUE(Contains(error, "stats.h5")) << error;
-  EXPECT_TRUE(Contains(error, "--residual fp32, but --residual is fp16 here")) << error;
+  try {
+    CheckStatsFit(header, "stats.h5", session, "");
+    FAIL() << "was not refused";
+  } catch (const Error& error) {
+    const std::string text = ErrorText(error);
+    EXPECT_TRUE(Contains(text,
+                         "stats.h5: statistics of a reference whose residual is fp32, but it "
+                         "is fp16 here"))
+        << text;
+    EXPECT_TRUE(Contains(text, "Rerun with --residual fp32.")) << text;
+  }
 }
 
 }  // namespace

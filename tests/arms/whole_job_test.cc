@@ -145,7 +145,7 @@ TEST_F(WholeJob, StoresStaticInt8ThatComputesTheBitsOfMemory) {
 
 TEST_F(WholeJob, MissesAThresholdInItsExitCodeAndInItsReport) {
   Options job = JobOptions("missed");
-  job.min_sqnr_db = 1000;
+  job.thresholds.min_sqnr_db = 1000;
   EXPECT_EQ(RunWholeJob(job), 3);
   const nlohmann::json verdict = Json("missed/report.json")["verdict"];
   EXPECT_EQ(verdict["ship"], "no");
@@ -192,6 +192,18 @@ TEST_F(WholeJob, RefusesAFolderThatItDidNotWriteAndLeavesItAlone) {
   WriteFileAtomically(foreign / "thesis.txt", "mine");
   EXPECT_THROW(RunWholeJob(JobOptions("foreign")), Error);
   EXPECT_EQ(std::distance(fs::directory_iterator(foreign), {}), 1);
+}
+
+TEST_F(WholeJob, NamesTheFlagThatGaveAPathWithoutImages) {
+  const std::string none = (folder_ / "none").string();
+  Options job = JobOptions("unread");
+  job.eval_images = none;
+  EXPECT_EQ(ErrorOf([&] { RunWholeJob(job); }),
+            "--eval-images " + none + ": no such file or folder");
+  EXPECT_EQ(ErrorOf([&] { RunCompare(job); }),
+            "--eval-images " + none + ": no such file or folder");
+  job.images = none;
+  EXPECT_EQ(ErrorOf([&] { RunWholeJob(job); }), "--images " + none + ": no such file or folder");
 }
 
 TEST_F(WholeJob, RefusesAClippedDynamicPlanBeforeAnyWork) {

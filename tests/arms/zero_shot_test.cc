@@ -64,7 +64,8 @@ struct ZeroShot : testing::Test {
 
 TEST_F(ZeroShot, FindsEveryImageByItsOwnEmbedding) {
   MadeImages images(session.config, kImages);
-  const Evaluation evaluation = Evaluate(session, Arms(), images, task, options);
+  const Evaluation evaluation =
+      Evaluate(session.graph, *session.weights, Arms(), images, task, options);
   const TaskAccuracy reference = evaluation.outputs.tasks.at(0).Result();
   EXPECT_EQ(reference.labelled, static_cast<uint64_t>(kImages));
   EXPECT_EQ(reference.top1->value, 1.0);
@@ -73,7 +74,8 @@ TEST_F(ZeroShot, FindsEveryImageByItsOwnEmbedding) {
 
 TEST_F(ZeroShot, CountsWhatTheInt8ArmsOwnFeaturesRankFirst) {
   MadeImages images(session.config, kImages);
-  const Evaluation evaluation = Evaluate(session, Arms(), images, task, options);
+  const Evaluation evaluation =
+      Evaluate(session.graph, *session.weights, Arms(), images, task, options);
   const size_t run = evaluation.experiment.RunOf("int8/plan");
   uint64_t right = 0;
   for (const auto& [image, pooled] : seen.pooled.at(static_cast<int>(run))) {
@@ -89,7 +91,8 @@ TEST_F(ZeroShot, CountsWhatTheInt8ArmsOwnFeaturesRankFirst) {
 TEST_F(ZeroShot, GivesAgreementOnlyWithoutLabels) {
   task.accepted.clear();
   MadeImages images(session.config, kImages);
-  const Evaluation evaluation = Evaluate(session, Arms(), images, task, options);
+  const Evaluation evaluation =
+      Evaluate(session.graph, *session.weights, Arms(), images, task, options);
   const TaskAccuracy accuracy = evaluation.outputs.tasks.at(1).Result();
   EXPECT_FALSE(accuracy.top1);
   EXPECT_TRUE(accuracy.agreement);

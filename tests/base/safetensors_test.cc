@@ -121,7 +121,7 @@ TEST(SafetensorsFile, ListsCloseNamesWhenATensorIsMissing) {
   const std::string prefix = ErrorOf([&] { file.Get("vit.blocks.0.attn.qkv.weight"); });
   EXPECT_TRUE(Contains(prefix,
                        "no tensor 'vit.blocks.0.attn.qkv.weight' among its 3. "
-                       "Close names: 'blocks.0.attn.qkv.weight'."))
+                       "Close names: 'blocks.0.attn.qkv.weight', 'blocks.0.attn.qkv.bias'."))
       << prefix;
   const std::string letter = ErrorOf([&] { file.Get("blocks.0.attn.qkw.bias"); });
   EXPECT_TRUE(Contains(letter, "Close names: 'blocks.0.attn.qkv.bias', 'blocks.0.attn.qkv.weight'"))

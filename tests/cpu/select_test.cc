@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/base/error.h"
+#include "runtime/base/setting.h"
 #include "runtime/cpu/kernels.h"
 
 namespace w8a8 {
@@ -52,7 +52,7 @@ TEST_F(SelectKernels, AForcedSetReallyRunsOrIsAnError) {
     try {
       Select(kernels->name);
       FAIL() << kernels->name << " was replaced";
-    } catch (const UsageError&) {
+    } catch (const BadSetting&) {
       FAIL() << "a known set is exit 1, not 2";
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), HasSubstr(kernels->unusable_reason()));
@@ -64,17 +64,17 @@ TEST_F(SelectKernels, TheFlagWinsOverTheVariable) {
   setenv("W8A8_CPU_ISA", "scalar", 1);
   EXPECT_EQ(Select("").name, "scalar");
   setenv("W8A8_CPU_ISA", "no-such-set", 1);
-  EXPECT_THROW(Select(""), UsageError);
+  EXPECT_THROW(Select(""), BadSetting);
   EXPECT_EQ(Select("scalar").name, "scalar");
 }
 
-TEST_F(SelectKernels, UnknownNamesAndThoseOfLaterVersionsAreUsageErrors) {
-  EXPECT_THROW(Select("sse9"), UsageError);
+TEST_F(SelectKernels, UnknownNamesAndThoseOfLaterVersionsAreBadSettings) {
+  EXPECT_THROW(Select("sse9"), BadSetting);
   for (const char* later : {"avx2", "amx"}) {
     try {
       Select(later);
       FAIL() << later;
-    } catch (const UsageError& error) {
+    } catch (const BadSetting& error) {
       EXPECT_THAT(error.what(), HasSubstr("later"));
     }
   }

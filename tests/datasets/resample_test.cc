@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/base/error.h"
+#include "runtime/base/setting.h"
 #include "tests/datasets/golden_images.h"
 
 namespace w8a8::test {
@@ -98,11 +98,11 @@ TEST(Resample, AVeryLongImageCostsOnlyItsWindow) {
   EXPECT_EQ(SizeText(out), "224x224");
 }
 
-TEST(Resample, UnknownNamesAreUsageErrors) {
+TEST(Resample, UnknownNamesAndNearestByTorchvisionAreBadSettings) {
   EXPECT_EQ(ResamplerFromName("pillow12"), Resampler::kPillow12);
-  EXPECT_THROW(ResamplerFromName("pillow"), UsageError);
+  EXPECT_THROW(ResamplerFromName("pillow"), BadSetting);
   EXPECT_THROW(Resize(HashImage(4, 4, 1), {2, 2}, Filter::kNearest, Resampler::kTorchvision),
-               UsageError);
+               BadSetting);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "eval/job/thresholds.h"
+#include "eval/cli/thresholds.h"
 
 #include <algorithm>
 
@@ -33,20 +33,20 @@ Report MadeReport() {
 }
 
 TEST(Thresholds, PassWhereTheMeasuredValueReachesThem) {
-  Options options;
-  EXPECT_EQ(MissedThresholds(options, MadeReport()), "");
-  options.min_sqnr_db = 20;  // reached exactly, though the interval begins at 18
-  options.min_agreement = 0.96;
-  options.max_drop = 0.03;
-  EXPECT_EQ(MissedThresholds(options, MadeReport()), "");
+  Thresholds thresholds;
+  EXPECT_EQ(MissedThresholds(thresholds, MadeReport()), "");
+  thresholds.min_sqnr_db = 20;  // reached exactly, though the interval begins at 18
+  thresholds.min_agreement = 0.96;
+  thresholds.max_drop = 0.03;
+  EXPECT_EQ(MissedThresholds(thresholds, MadeReport()), "");
 }
 
 TEST(Thresholds, NameFigureThresholdAndArmInOneLine) {
-  Options options;
-  options.min_sqnr_db = 20.5;
-  options.max_drop = 0.02;
-  options.min_agreement = 0.98;
-  const std::string line = MissedThresholds(options, MadeReport());
+  Thresholds thresholds;
+  thresholds.min_sqnr_db = 20.5;
+  thresholds.max_drop = 0.02;
+  thresholds.min_agreement = 0.98;
+  const std::string line = MissedThresholds(thresholds, MadeReport());
   EXPECT_EQ(line,
             "below threshold: pooled SQNR of int8/plan is 20 dB, asked for at least 20.5 "
             "(--min-sqnr-db); top-1 drop of int8/plan is 0.025 (0.9 to 0.875), asked for at most "
@@ -55,16 +55,16 @@ TEST(Thresholds, NameFigureThresholdAndArmInOneLine) {
 }
 
 TEST(Thresholds, PassAnArmThatIsExact) {
-  Options options;
-  options.min_sqnr_db = 1000;
+  Thresholds thresholds;
+  thresholds.min_sqnr_db = 1000;
   Report report = MadeReport();
   report.arms[1].outputs["pooled"] = {};
   report.arms[1].outputs["pooled"].exact = true;
-  EXPECT_EQ(MissedThresholds(options, report), "");
+  EXPECT_EQ(MissedThresholds(thresholds, report), "");
 }
 
 TEST(Thresholds, NeverPassAFigureThatIsNotANumber) {
-  Options sqnr, agreement, drop;
+  Thresholds sqnr, agreement, drop;
   sqnr.min_sqnr_db = -100;
   agreement.min_agreement = 0;
   drop.max_drop = 1;
@@ -72,22 +72,23 @@ TEST(Thresholds, NeverPassAFigureThatIsNotANumber) {
   report.arms[1].outputs["pooled"].sqnr_db = {};
   report.arms[1].agreement.reset();
   report.arms[0].top1 = Estimate{};
-  for (const Options& options : {sqnr, agreement, drop}) {
-    const std::string said = ErrorOf([&] { MissedThresholds(options, report); });
+  for (const Thresholds& thresholds : {sqnr, agreement, drop}) {
+    const std::string said = ErrorOf([&] { MissedThresholds(thresholds, report); });
     EXPECT_TRUE(Contains(said, "is not defined")) << said;
   }
 }
 
 TEST(Thresholds, AreRefusedBeforeTheWorkWhereTheFigureCannotExist) {
-  Options agreement, drop;
+  Thresholds agreement, drop;
   agreement.min_agreement = 0.9;
   drop.max_drop = 0.1;
   EncoderConfig features_only, classifier;
   classifier.classes = 10;
   Task no_labels, labelled;
   labelled.accepted["a.png"] = {1};
-  const auto said = [&](const Options& options, const Task& task, const EncoderConfig& config) {
-    return ErrorOf([&] { CheckThresholds(options, task, config); });
+  const auto said = [&](const Thresholds& thresholds, const Task& task,
+                        const EncoderConfig& config) {
+    return ErrorOf([&] { CheckThresholds(thresholds, task, config); });
   };
   EXPECT_TRUE(Contains(said(agreement, labelled, features_only), "--classes FILE"));
   EXPECT_TRUE(Contains(said(drop, labelled, features_only), "--classes FILE"));

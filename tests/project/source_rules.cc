@@ -4,6 +4,7 @@
 #include <array>
 #include <regex>
 #include <set>
+#include <sstream>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -56,6 +57,38 @@ void CheckText(const std::string& file, const std::string& text,
   }
 }
 
+// What a line of C++ says to people: its string literals and its comment.
+std::string SaidIn(const std::string& line) {
+  std::string said;
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (!quoted && line.compare(i, 2, "//") == 0) return said + line.substr(i);
+    if (line[i] == '\\') ++i;
+    quoted = quoted != (line[i] == '"');
+    if (quoted || line[i] == '"') said += line[i];
+  }
+  return said;
+}
+
+// Values travel down from the command line; how it spells them stays there.
+void CheckFlags(const std::string& file, const std::string& text,
+                std::vector<std::string>& breaches) {
+  if (file.starts_with("eval/cli/") || file.starts_with("tests/")) return;
+  static const std::regex flag("(^|[\\s\"'(`])(--[a-z][a-z-]*)");
+  static const std::set<std::string> of_others = {"--local-dir"};  // hf download
+  std::istringstream lines(text);
+  std::string line;
+  for (int64_t number = 1; std::getline(lines, line); ++number) {
+    const std::string said = SaidIn(line);
+    for (std::sregex_iterator match(said.begin(), said.end(), flag), end; match != end; ++match) {
+      const std::string name = (*match)[2];
+      if (!of_others.contains(name)) {
+        breaches.push_back(fmt::format("{}:{}: names the flag {}", file, number, name));
+      }
+    }
+  }
+}
+
 void CheckSource(const fs::path& root, const std::string& file, const std::string& text,
                  std::vector<std::string>& breaches) {
   const int64_t lines = std::count(text.begin(), text.end(), '\n');
@@ -103,7 +136,9 @@ std::vector<std::string> SourceRuleBreaches(const fs::path& root) {
   std::vector<std::string> breaches;
   for (const std::string& file : TextFiles(root)) CheckText(file, ReadFile(root / file), breaches);
   for (const std::string& file : SourceFiles(root)) {
-    CheckSource(root, file, ReadFile(root / file), breaches);
+    const std::string text = ReadFile(root / file);
+    CheckSource(root, file, text, breaches);
+    CheckFlags(file, text, breaches);
   }
   return breaches;
 }

@@ -49,5 +49,19 @@ TEST(SourceRules, UnlistedSourcesAreFound) {
                                                        "quant/b.cc: no CMakeLists.txt lists it"}));
 }
 
+TEST(SourceRules, FlagsBelowTheCommandLineAreFound) {
+  const PlantedTree tree;
+  const std::string header = "#pragma once\n";
+  tree.Plant("quant/spec.h",
+             header + "for (;; --bits) Say(\"a -- b, hf download --local-dir D\");\n");
+  tree.Plant("eval/cli/flags.h", header + "const char* flag = \"--images\";\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches());
+  tree.Plant("quant/spec.h", header + "Fail(\"{}: use --fake ideal.\");\n");
+  tree.Plant("eval/job/images.h", header + "// The images of --eval-images.\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()),
+            (Breaches{"eval/job/images.h:2: names the flag --eval-images",
+                      "quant/spec.h:2: names the flag --fake"}));
+}
+
 }  // namespace
 }  // namespace w8a8::test

@@ -4,9 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "eval/export/export_quantized.h"
-#include "eval/job/calibration.h"
+#include "eval/run/known_sites.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/counter_hash.h"
+#include "runtime/base/error.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/encoder/small_models.h"

@@ -10,17 +10,21 @@
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/cli/error_text.h"
 #include "eval/cli/flag_values.h"
+#include "eval/cli/inputs.h"
+#include "eval/cli/settings.h"
 #include "eval/job/calibration.h"
 #include "eval/job/embed_source.h"
 #include "eval/job/image_run.h"
 #include "eval/job/pixel_source.h"
 #include "eval/job/progress.h"
+#include "eval/job/recording_source.h"
 #include "eval/job/session.h"
 #include "eval/job/version.h"
 #include "eval/measure/feature_tap.h"
+#include "eval/run/known_sites.h"
 #include "runtime/base/atomic_file.h"
-#include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
@@ -53,7 +57,7 @@ Arm ArmOf(const Session& session, const Options& options) {
           .plan = {},
           .flavour = options.fake};
   if (arm.precision == Precision::kFp16) return arm;
-  arm.plan = ChoosePlan(session, options, nullptr).plan;
+  arm.plan = ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr).plan;
   if (options.weight_bits != 8) {
     for (auto& [site, site_plan] : arm.plan.sites) site_plan.weight.num_bits = options.weight_bits;
   }
@@ -107,12 +111,12 @@ class Input {
       source_ = std::make_unique<EmbedSource>(options.embeds, session.config);
       return;
     }
-    const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+    const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
     preprocessing_sha256_ = preprocessing.sha256;
-    ImageSet set = ListImages(options.images);
+    ImageSet set = ListImagesOf("--images", options.images);
     skipped_ = std::move(set.unreadable);
-    auto loader = std::make_unique<LoaderSource>(std::move(set.files), preprocessing, options,
-                                                 options.max_images);
+    auto loader = std::make_unique<LoaderSource>(std::move(set.files), preprocessing,
+                                                 LoadingOf(options, options.max_images));
     loader_ = loader.get();
     source_ = std::move(loader);
   }
@@ -196,9 +200,7 @@ void PrintResult(const Options& options, const Session& session, const Input& in
                            .dump());
     return;
   }
-  for (const SkippedImage& image : skipped) {
-    fmt::print(stderr, "skipped {}: {}\n", image.file, image.reason);
-  }
+  PrintSkipped(skipped);
   if (options.quiet) return;
   fmt::print("{}: {} images, {} ({}), {} tensors\n", options.out, images, precision,
              session.kernels, tensors);
@@ -215,20 +217,19 @@ int RunEncode(const Options& options) {
 
   FeatureStore store;
   FeatureTap tap(session.graph, std::move(selection), &store);
-  const bool keep_pixels = options.embeds.empty();
+  const KeepPixels keep_pixels = options.embeds.empty() ? KeepPixels::kYes : KeepPixels::kNo;
   RecordingSource source(input.source(), session.config, keep_pixels, &store);
-  RunnerOptions runner = session.Runner(options);
-  Progress progress("encode", "images", 0, options.quiet);
+  const RunSettings settings = RunOf(options);
+  RunnerOptions runner = session.Runner(settings);
+  Progress progress("encode", "images", 0, settings.progress);
   runner.progress = [&](double done) { progress.Update(done); };
   const std::array<Tap*, 1> taps{&tap};
   const RunnerResult run =
       RunArms(session.graph, *session.weights, {&arm, 1}, source, taps, runner);
   progress.Finish();
   if (run.images == 0) {
-    const std::vector<SkippedImage> skipped = input.Skipped();
-    Fail("--images {}: none of the {} images can be read; the first: {}: {}", options.images,
-         skipped.size(), skipped.empty() ? "" : skipped.front().file,
-         skipped.empty() ? "" : skipped.front().reason);
+    From(fmt::format("--images {}: ", options.images),
+         [&] { FailNoneRead("images", input.Skipped()); });
   }
   WarnOfOverflow(tap.nonfinite(), session.graph);
   WriteFeatures(options, session, arm, input, source.names(), store);

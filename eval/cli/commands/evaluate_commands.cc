@@ -4,17 +4,21 @@
 #include <exception>
 #include <utility>
 
+#include <fmt/core.h>
+
+#include "eval/cli/error_text.h"
+#include "eval/cli/inputs.h"
+#include "eval/cli/print_comparison.h"
+#include "eval/cli/settings.h"
+#include "eval/cli/thresholds.h"
 #include "eval/export/export_quantized.h"
 #include "eval/job/comparison.h"
 #include "eval/job/output_folder.h"
-#include "eval/job/reference_check.h"
+#include "eval/job/outputs.h"
 #include "eval/job/resume.h"
 #include "eval/job/summary.h"
-#include "eval/job/thresholds.h"
 #include "eval/job/verdict.h"
 #include "reports/report_files.h"
-#include "runtime/base/atomic_file.h"
-#include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 
 namespace w8a8 {
@@ -24,7 +28,7 @@ std::filesystem::path OutputFolder(const Options& options, const Session& sessio
   const std::filesystem::path folder = options.out.empty()
                                            ? DefaultOutputFolder(session.config.name)
                                            : std::filesystem::path(options.out);
-  PrepareOutputFolder(folder);
+  From("--out ", [&] { PrepareOutputFolder(folder); });
   return folder;
 }
 
@@ -39,14 +43,25 @@ std::optional<CalibrationStats> ReadStatsFor(const Options& options, const Sessi
 
 // The images that `sweep` and `compare` judge on: --eval-images where given, else --images.
 void ChooseImages(const Options& options, const Session& session, ComparisonInput& input) {
-  const std::string& path = options.eval_images.empty() ? options.images : options.eval_images;
-  RequireFlag(path, "--images", options.command.c_str());
-  ImageSet images = ListImages(path);
+  const bool apart = !options.eval_images.empty();
+  const std::string& path = apart ? options.eval_images : options.images;
+  RequireFlag(path, "--images", options.command);
+  ImageSet images = ListImagesOf(apart ? "--eval-images" : "--images", path);
   input.evaluation = std::move(images.files);
   input.skipped = std::move(images.unreadable);
-  input.task = OpenTask(options, session, input.evaluation, OpenClasses(options, session));
-  if (options.eval_images.empty()) input.max_images = options.max_images;
+  input.task = OpenTaskOf(options, session, input.evaluation);
+  if (!apart) input.max_images = options.max_images;
   input.evaluated_on = "judged on the images given";
+}
+
+// What the command line says of every comparison.
+ComparisonInput StartInput(const Options& options) {
+  ComparisonInput input;
+  input.fake = FakeOf(options);
+  input.thresholds = VerdictOf(options);
+  if (options.demo_images) input.demo = "the embedded demo model and its images";
+  if (options.demo_model && !options.demo_images) input.demo = "the embedded demo model";
+  return input;
 }
 
 // What judges comes first among what is wrong.
@@ -61,7 +76,7 @@ int Finish(const Options& options, const std::filesystem::path& folder, Comparis
   std::string missed;
   std::exception_ptr unjudged;
   try {
-    missed = MissedThresholds(options, comparison.report);
+    missed = MissedThresholds(options.thresholds, comparison.report);
   } catch (const Error&) {
     unjudged = std::current_exception();
   }
@@ -92,112 +107,60 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
   RunClock clock(options.typed);
   clock.Stage("open");
   const Session session = OpenSession(options);
-  const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
   std::optional<CalibrationStats> stats = ReadStatsFor(options, session, preprocessing);
-  ComparisonInput input;
+  const RunSettings run = RunOf(options);
+  ComparisonInput input = StartInput(options);
   ChooseImages(options, session, input);
   input.stats = stats ? &*stats : nullptr;
   input.points = points;
-  input.chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
+  input.chosen =
+      ChoosePlan(session, PlanOf(options, stats ? Statistics::kGiven : Statistics::kNone), run,
+                 stats ? &stats->sites : nullptr);
   if (stats) stats->DropRows();
   const std::filesystem::path folder = OutputFolder(options, session);
   WarnOfOlderFiles(options, folder);
   clock.Stage("reference");
   const std::vector<HealthNote> reference_notes =
       WarnOfReference(session, preprocessing, options, input.evaluation);
-  Comparison comparison = Compare(session, preprocessing, options, input, clock);
+  Comparison comparison = Compare(session, preprocessing, run, input, clock);
   AddReferenceNotes(reference_notes, comparison.report);
   return Finish(options, folder, comparison);
 }
 
-// quantized/ of the chosen plan; what the exporter warns of stands in the report too.
-void Export(const Session& session, const Options& options, const Plan& plan,
-            const std::filesystem::path& folder, Comparison& comparison) {
-  const std::vector<std::string> warnings = ExportQuantized(
-      *session.weights, session.graph, plan, options.model, folder / kQuantizedFolder);
-  for (const std::string& warning : warnings) {
-    comparison.report.health.push_back({.level = "note", .site = "", .text = warning});
-  }
-  comparison.report.facts["weights"] = kQuantizedFolder;
-}
-
-// The statistics of images.calibration: those that an interrupted run left in `folder`, or new
-// ones. What could not be read is appended to images.skipped.
-CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& preprocessing,
-                                   const Options& options, const std::filesystem::path& folder,
-                                   ImagePlan& images) {
-  CheckImagesDiffer(EntriesOf(images.calibration), "--images " + options.images);
-  if (HasCalibration(folder)) {
-    std::vector<SkippedImage> unreadable;
-    const std::vector<ImageFile> readable = ReadableImages(
-        options, preprocessing, images.calibration, images.max_calibration, &unreadable);
-    std::optional<CalibrationStats> finished =
-        FinishedCalibration(folder, CalibrationKey(session, preprocessing, options, readable));
-    if (finished) {
-      images.skipped.insert(images.skipped.end(), unreadable.begin(), unreadable.end());
-      if (!options.quiet) {
-        fmt::print(
-            stderr,
-            "calibrate  taken from {}: same model, preprocessing, images and seed; remove it "
-            "to calibrate again\n",
-            (folder / "stats.h5").string());
-      }
-      return std::move(*finished);
-    }
-  }
-  LoaderSource source(images.calibration, preprocessing, options, images.max_calibration);
-  const auto listed = static_cast<int64_t>(images.calibration.size());
-  CalibrationStats stats =
-      Calibrate(session, source, preprocessing, options,
-                static_cast<double>(std::min(listed, images.max_calibration.value_or(listed))));
-  WriteStats(folder / "stats.h5", stats);
-  RecordCalibration(folder, CalibrationKey(session, preprocessing, options, source.used()));
-  images.skipped.insert(images.skipped.end(), source.skipped().begin(), source.skipped().end());
-  return stats;
-}
-
-// Writes the plan of this run. Another one that stands there is kept: it may have been written by
-// hand, and --plan is how to use it.
-void ReplacePlan(const Session& session, const Options& options, const Plan& plan,
-                 const std::filesystem::path& path) {
-  const std::string text = PlanText(ToPlanFile(session, plan), KnownSites(session.graph));
-  std::error_code ignored;
-  const bool given =
-      !options.plan.empty() && std::filesystem::equivalent(options.plan, path, ignored);
-  if (std::filesystem::exists(path) && !given && ReadFile(path) != text) {
-    const std::filesystem::path old = path.parent_path() / "plan.old.json";
-    std::filesystem::rename(path, old);
-    if (!options.quiet) {
-      fmt::print(stderr,
-                 "warning: {} was another plan; it is now {}. --plan uses a plan that is there.\n",
-                 path.string(), old.string());
-    }
-  }
-  WriteFileAtomically(path, text);
+void WritePlanOf(const Options& options, const Session& session, const Plan& plan,
+                 const std::filesystem::path& folder) {
+  const std::optional<std::filesystem::path> kept =
+      WriteChosenPlan(session, plan, folder, options.plan);
+  if (!kept || options.quiet) return;
+  fmt::print(stderr,
+             "warning: {} was another plan; it is now {}. --plan uses a plan that is there.\n",
+             (folder / "plan.json").string(), kept->string());
 }
 
 // What follows the calibration: the plan, the arms, quantized/ and the report.
 int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
                     const Options& options, const std::filesystem::path& folder,
-                    CalibrationStats stats, ImagePlan images,
+                    CalibrationStats stats, ImagePlan images, Task task,
                     const std::vector<HealthNote>& reference_notes, RunClock& clock) {
   clock.Stage("plan");
-  ComparisonInput input;
-  input.chosen = ChoosePlan(session, options, &stats.sites);
+  const RunSettings run = RunOf(options);
+  ComparisonInput input = StartInput(options);
+  input.chosen = ChoosePlan(session, PlanOf(options, Statistics::kGiven), run, &stats.sites);
   stats.DropRows();
   CheckExportable(input.chosen.plan);
-  ReplacePlan(session, options, input.chosen.plan, folder / "plan.json");
+  WritePlanOf(options, session, input.chosen.plan, folder);
 
   input.evaluation = std::move(images.evaluation);
-  input.task = std::move(images.task);
+  input.task = std::move(task);
   input.evaluated_on = std::move(images.evaluated_on);
   input.skipped = std::move(images.skipped);
   input.stats = &stats;
   input.points = {options.granularities, options.clip_ranges};
-  Comparison comparison = Compare(session, preprocessing, options, input, clock);
+  Comparison comparison = Compare(session, preprocessing, run, input, clock);
   ThrowIfInterrupted();
   AddReferenceNotes(reference_notes, comparison.report);
-  Export(session, options, input.chosen.plan, folder, comparison);
+  WriteQuantized(session, input.chosen.plan, folder, comparison.report);
   return Finish(options, folder, comparison);
 }
 
@@ -230,19 +193,22 @@ int RunWholeJob(const Options& options) {
   RunClock clock(options.typed);
   clock.Stage("open");
   const Session session = OpenSession(options);
-  const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
+  const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
   CheckExportable(*session.weights, session.graph);
   // A plan that needs no statistics is checked before the work is done.
   if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
-    CheckExportable(ChoosePlan(session, options, nullptr).plan);
+    CheckExportable(
+        ChoosePlan(session, PlanOf(options, Statistics::kGiven), RunOf(options), nullptr).plan);
   }
-  ImagePlan images = PlanImages(options, session, preprocessing);
+  ImagePlan images = PlanImages(options, preprocessing);
+  Task task = OpenTaskOf(options, session, images.evaluation);
   const std::filesystem::path folder = OutputFolder(options, session);
 
   clock.Stage("calibrate");
-  CalibrationStats stats =
-      Resumable("the calibration was not finished; the same command starts it again.",
-                [&] { return CalibrateOrResume(session, preprocessing, options, folder, images); });
+  CheckImagesDiffer(EntriesOf(images.calibration), "--images " + options.images);
+  CalibrationStats stats = Resumable(
+      "the calibration was not finished; the same command starts it again.",
+      [&] { return CalibrateOrResume(session, preprocessing, RunOf(options), folder, images); });
   clock.Stage("reference");
   const std::vector<HealthNote> reference_notes =
       WarnOfReference(session, preprocessing, options, images.calibration);
@@ -254,7 +220,7 @@ int RunWholeJob(const Options& options) {
           : "");
   return Resumable(resume, [&] {
     return CompareAndWrite(session, preprocessing, options, folder, std::move(stats),
-                           std::move(images), reference_notes, clock);
+                           std::move(images), std::move(task), reference_notes, clock);
   });
 }
 

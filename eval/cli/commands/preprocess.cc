@@ -4,10 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/loader.h"
+#include "eval/cli/error_text.h"
+#include "eval/cli/inputs.h"
+#include "eval/cli/settings.h"
 #include "eval/job/progress.h"
-#include "eval/job/session.h"
 #include "runtime/base/atomic_file.h"
-#include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 
 namespace w8a8 {
@@ -22,11 +23,10 @@ struct Preprocessed {
 };
 
 Preprocessed LoadAll(const Options& options, const Preprocessor& preprocessor) {
-  ImageSet set = ListImages(options.images);
+  ImageSet set = ListImagesOf("--images", options.images);
   const size_t files = set.files.size();
-  ImageLoader loader(std::move(set.files), preprocessor,
-                     {.threads = options.ThreadCount(), .max_images = options.max_images});
-  Progress progress("preprocess", "images", static_cast<double>(files), options.quiet);
+  ImageLoader loader(std::move(set.files), preprocessor, LoadingOf(options, options.max_images));
+  Progress progress("preprocess", "images", static_cast<double>(files), RunOf(options).progress);
   Preprocessed all;
   all.skipped = std::move(set.unreadable);
   while (auto image = loader.Next()) {
@@ -109,9 +109,7 @@ void PrintResult(const Options& options, const Preprocessor& preprocessor,
                              {"preprocessing", DescribePreprocessing(preprocessor.config())}}));
     return;
   }
-  for (const SkippedImage& image : all.skipped) {
-    fmt::print(stderr, "skipped {}: {}\n", image.file, image.reason);
-  }
+  PrintSkipped(all.skipped);
   if (options.quiet) return;
   fmt::print("{}: {} images, {} skipped; {}\n", options.out, all.names.size(), all.skipped.size(),
              DescribePreprocessing(preprocessor.config()));
@@ -124,12 +122,12 @@ int RunPreprocess(const Options& options) {
   RequireFlag(options.images, "--images", "preprocess");
   RequireFlag(options.out, "--out", "preprocess");
   CheckOutputFile(options.out);
-  const Resampler resampler = ResamplerFromName(options.resampler);
-  const Preprocessor preprocessor(ReadPreprocessConfig(options.model, resampler));
+  const Preprocessor preprocessor(
+      From("--model ", [&] { return ReadPreprocessConfig(options.model, options.resampler); }));
   const Preprocessed all = LoadAll(options, preprocessor);
   if (all.names.empty()) {
-    Fail("--images {}: none of its {} images can be read; the first: {}: {}", options.images,
-         all.skipped.size(), all.skipped.front().file, all.skipped.front().reason);
+    From(fmt::format("--images {}: ", options.images),
+         [&] { FailNoneRead("images", all.skipped); });
   }
   Write(options, preprocessor, all);
   PrintResult(options, preprocessor, all);

@@ -1,20 +1,21 @@
 #include "eval/cli/commands/stage_commands.h"
 
-#include <algorithm>
-
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 #include "datasets/draw.h"
+#include "eval/cli/error_text.h"
+#include "eval/cli/inputs.h"
+#include "eval/cli/settings.h"
 #include "eval/export/export_quantized.h"
 #include "eval/job/calibration.h"
 #include "eval/job/demo_data.h"
 #include "eval/job/output_folder.h"
-#include "eval/job/reference_check.h"
+#include "eval/run/known_sites.h"
 #include "reports/card_file.h"
 #include "reports/json_reader.h"
 #include "reports/report_files.h"
 #include "runtime/base/atomic_file.h"
-#include "runtime/base/error.h"
 #include "runtime/encoder/hash_checkpoint.h"
 
 namespace w8a8 {
@@ -41,7 +42,8 @@ EncoderConfig DemoConfig() {
 
 void Say(const Options& options, const std::string& path, const std::string& what) {
   if (options.json) {
-    fmt::print("{{\"out\": \"{}\"}}\n", path);
+    const nlohmann::ordered_json said{{"out", path}};
+    fmt::print("{}\n", said.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else if (!options.quiet) {
     fmt::print("{}: {}\n", path, what);
   }
@@ -54,22 +56,15 @@ int RunCalibrate(const Options& options) {
   RequireFlag(options.images, "--images", "calibrate");
   CheckOutputFile(options.out);
   const Session session = OpenSession(options);
-  const Preprocessing preprocessing = OpenPreprocessing(options, session.config);
-  ImageSet images = ListImages(options.images);
+  const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
+  const ImageSet images = ListImagesOf("--images", options.images);
   CheckImagesDiffer(EntriesOf(images.files), "--images " + options.images);
-  const auto listed = static_cast<int64_t>(images.files.size());
-  LoaderSource source(images.files, preprocessing, options, options.max_images);
-  const CalibrationStats stats =
-      Calibrate(session, source, preprocessing, options,
-                static_cast<double>(std::min(listed, options.max_images.value_or(listed))));
+  LoaderSource source(images.files, preprocessing, LoadingOf(options, options.max_images));
+  const CalibrationStats stats = Calibrate(session, source, preprocessing, RunOf(options));
   WriteStats(options.out, stats);
   WarnOfReference(session, preprocessing, options, images.files);
-  for (const SkippedImage& image : images.unreadable) {
-    fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
-  }
-  for (const SkippedImage& image : source.skipped()) {
-    fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
-  }
+  PrintSkipped(images.unreadable);
+  PrintSkipped(source.skipped());
   Say(options, options.out,
       fmt::format("statistics of {} sites over {} images", stats.sites.size(),
                   stats.header.images.size()));
@@ -84,7 +79,9 @@ int RunPlan(const Options& options) {
     stats = ReadStats(options.stats);
     CheckStatsFit(stats->header, options.stats, session, "");
   }
-  const ChosenPlan chosen = ChoosePlan(session, options, stats ? &stats->sites : nullptr);
+  const ChosenPlan chosen =
+      ChoosePlan(session, PlanOf(options, stats ? Statistics::kGiven : Statistics::kNone),
+                 RunOf(options), stats ? &stats->sites : nullptr);
   WritePlan(options.out, ToPlanFile(session, chosen.plan), KnownSites(session.graph));
   Say(options, options.out, fmt::format("a plan of {} sites", chosen.plan.sites.size()));
   return 0;
@@ -93,9 +90,10 @@ int RunPlan(const Options& options) {
 int RunQuantize(const Options& options) {
   RequireFlag(options.out, "--out", "quantize");
   const Session session = OpenSession(options);
-  const ChosenPlan chosen = ChoosePlan(session, options, nullptr);
+  const ChosenPlan chosen =
+      ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr);
   for (const std::string& warning :
-       ExportQuantized(*session.weights, session.graph, chosen.plan, options.model, options.out)) {
+       ExportQuantized(*session.weights, session.graph, chosen.plan, session.folder, options.out)) {
     fmt::print(stderr, "warning    {}\n", warning);
   }
   Say(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
@@ -112,7 +110,7 @@ int RunReport(const Options& options) {
   Report report = ReadReportJson(from / "report.json");
   ReadCards(from / "report.h5", report);
   const RunInfo run = ReadRunJson(from / "run.json");
-  PrepareOutputFolder(to);
+  From("--out ", [&] { PrepareOutputFolder(to); });
   WriteReportFiles(to, report, run);
   Say(options, to.string(), "report.html, report.h5, report.json and run.json");
   return 0;
@@ -121,7 +119,7 @@ int RunReport(const Options& options) {
 int RunDemo(const Options& options) {
   RequireFlag(options.out, "--out", "demo");
   const std::filesystem::path folder = options.out;
-  PrepareOutputFolder(folder);
+  From("--out ", [&] { PrepareOutputFolder(folder); });
   if (!options.random) {
     CopyDemo(folder);
     Say(options, options.out,

@@ -1,4 +1,4 @@
-#include "eval/job/thresholds.h"
+#include "eval/cli/thresholds.h"
 
 #include <cmath>
 #include <vector>
@@ -25,7 +25,7 @@ double ValueOf(const std::optional<Estimate>& estimate, const char* figure, cons
   return Defined(estimate ? estimate->value : kUndefined, figure, arm, flag);
 }
 
-std::string MissedSqnr(const Options& options, const Report& report, const ArmReport& arm) {
+std::string MissedSqnr(const Thresholds& thresholds, const Report& report, const ArmReport& arm) {
   constexpr const char* kFlag = "--min-sqnr-db";
   const std::string output = MainOutput(report);
   const auto errors = arm.outputs.find(output);
@@ -33,12 +33,12 @@ std::string MissedSqnr(const Options& options, const Report& report, const ArmRe
   if (errors == arm.outputs.end()) Defined(kUndefined, figure, arm.name, kFlag);
   if (errors->second.exact) return "";
   const double value = Defined(errors->second.sqnr_db.value, figure, arm.name, kFlag);
-  if (value >= *options.min_sqnr_db) return "";
+  if (value >= *thresholds.min_sqnr_db) return "";
   return fmt::format("{} of {} is {:.4g} dB, asked for at least {:.4g} ({})", figure, arm.name,
-                     value, *options.min_sqnr_db, kFlag);
+                     value, *thresholds.min_sqnr_db, kFlag);
 }
 
-std::string MissedDrop(const Options& options, const Report& report, const ArmReport& arm) {
+std::string MissedDrop(const Thresholds& thresholds, const Report& report, const ArmReport& arm) {
   constexpr const char* kFlag = "--max-drop";
   double reference = kUndefined;
   for (const ArmReport& other : report.arms) {
@@ -46,44 +46,44 @@ std::string MissedDrop(const Options& options, const Report& report, const ArmRe
   }
   const double value = ValueOf(arm.top1, "top-1", arm.name, kFlag);
   const double drop = Defined(reference - value, "top-1 drop", arm.name, kFlag);
-  if (drop <= *options.max_drop) return "";
+  if (drop <= *thresholds.max_drop) return "";
   return fmt::format("top-1 drop of {} is {:.4g} ({:.4g} to {:.4g}), asked for at most {:.4g} ({})",
-                     arm.name, drop, reference, value, *options.max_drop, kFlag);
+                     arm.name, drop, reference, value, *thresholds.max_drop, kFlag);
 }
 
-std::string MissedAgreement(const Options& options, const ArmReport& arm) {
+std::string MissedAgreement(const Thresholds& thresholds, const ArmReport& arm) {
   constexpr const char* kFlag = "--min-agreement";
   const double value = ValueOf(arm.agreement, "agreement", arm.name, kFlag);
-  if (value >= *options.min_agreement) return "";
+  if (value >= *thresholds.min_agreement) return "";
   return fmt::format("agreement of {} is {:.4g}, asked for at least {:.4g} ({})", arm.name, value,
-                     *options.min_agreement, kFlag);
+                     *thresholds.min_agreement, kFlag);
 }
 
 }  // namespace
 
-void CheckThresholds(const Options& options, const Task& task, const EncoderConfig& config) {
+void CheckThresholds(const Thresholds& thresholds, const Task& task, const EncoderConfig& config) {
   const bool ranked = config.classes > 0 || task.classes;
-  const char* asked = options.min_agreement ? "--min-agreement" : "--max-drop";
-  if ((options.min_agreement || options.max_drop) && !ranked) {
+  const char* asked = thresholds.min_agreement ? "--min-agreement" : "--max-drop";
+  if ((thresholds.min_agreement || thresholds.max_drop) && !ranked) {
     FailUsage(
         "{}: this model has no classifier, so there is no top-1; give --classes FILE with class "
         "embeddings, or judge by --min-sqnr-db.",
         asked);
   }
-  if (options.max_drop && task.accepted.empty()) {
+  if (thresholds.max_drop && task.accepted.empty()) {
     FailUsage(
         "--max-drop: the evaluation images have no labels; give --labels FILE or class "
         "sub-folders, or judge by --min-agreement.");
   }
 }
 
-std::string MissedThresholds(const Options& options, const Report& report) {
+std::string MissedThresholds(const Thresholds& thresholds, const Report& report) {
   const ArmReport* arm = ChosenArm(report, "int8");
   W8A8_CHECK(arm != nullptr);
   std::vector<std::string> missed;
-  if (options.min_sqnr_db) missed.push_back(MissedSqnr(options, report, *arm));
-  if (options.max_drop) missed.push_back(MissedDrop(options, report, *arm));
-  if (options.min_agreement) missed.push_back(MissedAgreement(options, *arm));
+  if (thresholds.min_sqnr_db) missed.push_back(MissedSqnr(thresholds, report, *arm));
+  if (thresholds.max_drop) missed.push_back(MissedDrop(thresholds, report, *arm));
+  if (thresholds.min_agreement) missed.push_back(MissedAgreement(thresholds, *arm));
   std::string line;
   for (const std::string& text : missed) {
     if (!text.empty()) line += (line.empty() ? "below threshold: " : "; ") + text;

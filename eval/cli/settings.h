@@ -1,0 +1,36 @@
+// The command line taken apart: small values for the folders below, which know no flag.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "datasets/loader.h"
+#include "eval/cli/options.h"
+#include "eval/job/calibration.h"
+#include "eval/job/comparison.h"
+#include "eval/job/run_settings.h"
+#include "eval/job/session.h"
+#include "eval/job/verdict.h"
+
+namespace w8a8 {
+
+RunSettings RunOf(const Options& options);
+LoaderOptions LoadingOf(const Options& options, std::optional<int64_t> max_images);
+ModelSettings ModelOf(const Options& options);
+DeviceSettings DeviceOf(const Options& options);
+FakeSettings FakeOf(const Options& options);
+VerdictThresholds VerdictOf(const Options& options);
+
+// Whether there are, or will be, statistics to take static scales from.
+enum class Statistics { kNone, kGiven };
+
+// Throws UsageError for flags that contradict each other, and for scales that nothing tells.
+PlanSettings PlanOf(const Options& options, Statistics statistics);
+
+// Throws UsageError naming the flag and the command unless `value` was given.
+void RequireFlag(const std::string& value, const char* flag, const std::string& command);
+
+// Throws UsageError if --out is one of the files or folders that the command reads.
+void CheckOutIsNoInput(const Options& options);
+
+}  // namespace w8a8

@@ -1,0 +1,42 @@
+#include "eval/job/outputs.h"
+
+#include <string>
+#include <system_error>
+
+#include "eval/export/export_quantized.h"
+#include "eval/job/calibration.h"
+#include "eval/job/summary.h"
+#include "eval/run/known_sites.h"
+#include "runtime/base/atomic_file.h"
+
+namespace w8a8 {
+namespace {
+
+namespace fs = std::filesystem;
+
+}  // namespace
+
+std::optional<fs::path> WriteChosenPlan(const Session& session, const Plan& plan,
+                                        const fs::path& folder, const fs::path& given) {
+  const fs::path path = folder / "plan.json";
+  const std::string text = PlanText(ToPlanFile(session, plan), KnownSites(session.graph));
+  std::optional<fs::path> kept;
+  std::error_code ignored;
+  if (fs::exists(path) && !fs::equivalent(given, path, ignored) && ReadFile(path) != text) {
+    kept = folder / "plan.old.json";
+    fs::rename(path, *kept);
+  }
+  WriteFileAtomically(path, text);
+  return kept;
+}
+
+void WriteQuantized(const Session& session, const Plan& plan, const fs::path& folder,
+                    Report& report) {
+  for (const std::string& warning : ExportQuantized(*session.weights, session.graph, plan,
+                                                    session.folder, folder / kQuantizedFolder)) {
+    report.health.push_back({.level = "note", .site = "", .text = warning});
+  }
+  report.facts["weights"] = kQuantizedFolder;
+}
+
+}  // namespace w8a8
