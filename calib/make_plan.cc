@@ -21,10 +21,10 @@ const SiteStatistics& StatisticsOf(const SiteStatisticsMap& statistics, const st
 }
 
 // A clip at or beyond abs-max clips nothing, and says so.
-Quantizer StaticInput(float clip, float absmax) {
-  return {.granularity = Granularity::kTensor,
-          .clip_range = clip < absmax ? clip : kNoClip,
-          .scale = clip / 127.0f};
+SitePlan StaticInput(float clip, float absmax) {
+  return {.input = Quantizer{.granularity = Granularity::kTensor,
+                             .clip_range = clip < absmax ? clip : kNoClip,
+                             .scale = clip / 127.0f}};
 }
 
 SiteChoice StartChoice(const std::string& site, const SiteStatistics& statistics) {
@@ -36,13 +36,13 @@ SiteChoice StartChoice(const std::string& site, const SiteStatistics& statistics
   return choice;
 }
 
-// The error at `input`, taken from an earlier rule that gave the same clip where there is one.
-double ErrorOf(const std::string& site, const Quantizer& input, float clip,
+// The error under `plan`, taken from an earlier rule that gave the same clip where there is one.
+double ErrorOf(const std::string& site, const SitePlan& plan, float clip,
                std::span<const RuleResult> earlier, const TeacherForcedError& error) {
   const auto same = std::find_if(earlier.begin(), earlier.end(),
                                  [clip](const RuleResult& result) { return result.clip == clip; });
   if (same != earlier.end()) return same->error;
-  const double value = error(site, input);
+  const double value = error(site, plan);
   if (!std::isfinite(value)) {
     FailWith(
         {Setting::kResidual, "fp32"},
@@ -57,7 +57,7 @@ double ErrorOf(const std::string& site, const Quantizer& input, float clip,
 
 Plan PerTokenPlan(std::span<const std::string> sites, float clip_range) {
   Plan plan;
-  for (const std::string& site : sites) plan.sites[site].activation.clip_range = clip_range;
+  for (const std::string& site : sites) plan.sites[site].input->clip_range = clip_range;
   return plan;
 }
 
@@ -70,9 +70,9 @@ TensorPlan PerTensorPlan(std::span<const std::string> sites, const SiteStatistic
     if (!choice.stays_fp16) {
       choice.rule = ClipRules().front().name;
       choice.clip = std::min(choice.absmax, clip_range);
-      result.plan.sites[site].activation = {.granularity = Granularity::kTensor,
-                                            .clip_range = clip_range,
-                                            .scale = choice.clip / 127.0f};
+      result.plan.sites[site].input = Quantizer{.granularity = Granularity::kTensor,
+                                                .clip_range = clip_range,
+                                                .scale = choice.clip / 127.0f};
     }
     result.choices.push_back(std::move(choice));
   }
@@ -88,8 +88,8 @@ TensorPlan BestPerTensorPlan(std::span<const std::string> sites,
     if (!choice.stays_fp16) {
       for (const ClipRule& rule : ClipRules()) {
         const float clip = rule.clip(site_statistics.histogram);
-        const Quantizer input = StaticInput(clip, choice.absmax);
-        const double rule_error = ErrorOf(site, input, clip, choice.candidates, error);
+        const SitePlan plan = StaticInput(clip, choice.absmax);
+        const double rule_error = ErrorOf(site, plan, clip, choice.candidates, error);
         choice.candidates.push_back({std::string(rule.name), clip, rule_error});
       }
       const auto best = std::min_element(
@@ -98,7 +98,7 @@ TensorPlan BestPerTensorPlan(std::span<const std::string> sites,
       choice.rule = best->rule;
       choice.clip = best->clip;
       choice.error = best->error;
-      result.plan.sites[site].activation = StaticInput(best->clip, choice.absmax);
+      result.plan.sites[site] = StaticInput(best->clip, choice.absmax);
     }
     result.choices.push_back(std::move(choice));
   }

@@ -46,10 +46,9 @@ using SiteStatisticsMap = std::map<std::string, SiteStatistics>;
 TensorPlan PerTensorPlan(std::span<const std::string> sites, const SiteStatisticsMap& statistics,
                          float clip_range = kNoClip);
 
-// The error of the site's linear layer with this input quantizer on reference inputs (the site's
-// row sample, say): any measure of which less is better, finite, the same for every call of one
-// site.
-using TeacherForcedError = std::function<double(const std::string& site, const Quantizer& input)>;
+// The error of the site's linear layer under this plan on reference inputs (the site's row sample,
+// say): any measure of which less is better, finite, the same for every call of one site.
+using TeacherForcedError = std::function<double(const std::string& site, const SitePlan& plan)>;
 
 // Per-tensor by the clip rule of least error at each site; of equal errors the earlier rule. All
 // calls of `error` for one site follow each other, in the order of `sites`, one for each distinct

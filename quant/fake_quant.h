@@ -22,23 +22,17 @@
 namespace w8a8 {
 
 struct FakeWeights {
+  WeightCodes weight;         // codes beyond int8 (llm-awq, rows of tiny scale) saturated
   std::vector<float> values;  // [n, k]: what the float layer multiplies by
-  std::vector<int8_t> codes;  // [n, k]
-  std::vector<float> scale;   // [n]
 };
 
-// Checks as QuantizedLinear::FromLinear does, and num_bits in 2..8. Throws Error naming `name`.
+// Of the flavours that compute in FP16; `ideal` has the codes of QuantizeWeights() and their real
+// values. Checks as QuantizeWeights() does and that FP16 can hold each weight: Error naming `name`.
 FakeWeights FakeQuantizeWeights(const std::string& name, MatView<const float> weight,
                                 const WeightSpec& spec, FakeFlavour flavour);
-// Weights that are already codes (of a file): used as they are, except that llm-awq quantizes their
-// real values anew.
-FakeWeights FakeWeightsFromCodes(const std::string& name, int64_t n, int64_t k,
-                                 std::span<const int8_t> codes, std::span<const float> scale,
-                                 FakeFlavour flavour);
-
-// The values of FakeQuantizeWeights alone.
-std::vector<float> DequantizedWeights(const std::string& name, MatView<const float> weight,
-                                      const WeightSpec& spec, FakeFlavour flavour);
+// The same of checked codes that are there already (of a file): used as they are, except that
+// llm-awq quantizes their real values anew.
+FakeWeights FakeWeightsFromCodes(const std::string& name, WeightCodes weight, FakeFlavour flavour);
 
 // Optional outputs of QuantizeDequantizeRows; nullptr: not wanted.
 struct FakeRowsDetail {
@@ -47,12 +41,12 @@ struct FakeRowsDetail {
   QuantizeCounts* counts = nullptr;  // added to; saturated: x finite and its quotient >= 127.5
 };
 
-// Throws Error naming `site` where the flavour cannot run the spec: vllm-static per-token, a static
-// scale that FP16 cannot hold.
-void CheckFakeSpec(const Quantizer& spec, FakeFlavour flavour, const std::string& site);
+// Throws Error naming `site` where the flavour cannot run the quantizer: vllm-static per-token, a
+// static scale that FP16 cannot hold.
+void CheckFakeQuantizer(const Quantizer& input, FakeFlavour flavour, const std::string& site);
 
-// x [rows, cols] to values [rows, cols]. The spec was checked. A finite R clamps first.
-void QuantizeDequantizeRows(MatView<const Half> x, const Quantizer& spec, FakeFlavour flavour,
+// x [rows, cols] to values [rows, cols]. The quantizer was checked. A finite R clamps first.
+void QuantizeDequantizeRows(MatView<const Half> x, const Quantizer& input, FakeFlavour flavour,
                             MatView<float> values, const FakeRowsDetail& detail = {});
 
 }  // namespace w8a8

@@ -183,7 +183,7 @@ std::vector<float> ParseSmoothing(const Fields& site, const Json& value, int64_t
 SitePlan ParseSite(const Json& value, const std::string& place, int64_t channels) {
   const Fields fields(value, place, {"input", "weight", "smoothing"});
   SitePlan site;
-  site.activation = ParseInput(fields.Get("input"), place + ", input");
+  site.input = ParseInput(fields.Get("input"), place + ", input");
   if (const Json* weight = fields.Find("weight")) {
     site.weight = ParseWeight(*weight, place + ", weight");
   }

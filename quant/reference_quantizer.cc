@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "quant/numerics.h"
 #include "runtime/base/error.h"
@@ -9,10 +10,10 @@
 namespace w8a8 {
 namespace {
 
-float FiniteAmax(std::span<const Half> row) {
+float FiniteAmax(std::span<const float> row) {
   float amax = 0.0f;
-  for (const Half h : row) {
-    if (IsFinite(h)) amax = std::max(amax, Abs(ToFloat(h)));
+  for (const float value : row) {
+    if (std::isfinite(value)) amax = std::max(amax, Abs(value));
   }
   return amax;
 }
@@ -44,19 +45,25 @@ void CheckQuantizer(const Quantizer& quantizer, std::string_view site) {
   }
 }
 
+ActivationScale QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer,
+                                     int8_t* codes, QuantizeCounts* counts) {
+  const ActivationScale scale = quantizer.ScaleOfRow(FiniteAmax(row));
+  for (const float x : row) *codes++ = quantizer.CodeOf(x, scale);
+  if (counts == nullptr) return scale;
+  for (const float x : row) {
+    counts->nan += std::isnan(x) ? 1 : 0;
+    counts->inf += std::isinf(x) ? 1 : 0;
+    counts->saturated += quantizer.Saturates(x, scale) ? 1 : 0;
+  }
+  return scale;
+}
+
 void QuantizeRowsReference(MatView<const Half> x, const Quantizer& quantizer, int8_t* codes,
                            float* scale, QuantizeCounts* counts) {
+  std::vector<float> row(static_cast<size_t>(x.cols));
   for (int64_t r = 0; r < x.rows; ++r) {
-    const std::span<const Half> row = x.row_span(r);
-    const ActivationScale row_scale = quantizer.ScaleOfRow(FiniteAmax(row));
-    scale[r] = row_scale.scale;
-    for (const Half h : row) {
-      const float value = ToFloat(h);
-      *codes++ = quantizer.CodeOf(value, row_scale);
-      counts->nan += IsNan(h) ? 1 : 0;
-      counts->inf += !IsNan(h) && !IsFinite(h) ? 1 : 0;
-      counts->saturated += quantizer.Saturates(value, row_scale) ? 1 : 0;
-    }
+    ToFloat(x.row_span(r), row);
+    scale[r] = QuantizeRowReference(row, quantizer, codes + r * x.cols, counts).scale;
   }
 }
 

@@ -1,8 +1,9 @@
 // The activation quantizer as numerics.md states it, one element after the other: what `emulated`
-// uses, and what every kernel set is compared with.
+// and the `ideal` fake flavour use, and what every kernel set is compared with.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "quant/quantize_counts.h"
@@ -16,8 +17,12 @@ namespace w8a8 {
 // the clip range > 0 or infinity, and a per-tensor scale and its reciprocal finite and > 0.
 void CheckQuantizer(const Quantizer& quantizer, std::string_view site);
 
-// codes [rows, cols] row-major without gaps; scale [rows] (a static scale is repeated). `counts` is
-// added to. The quantizer was checked.
+// One row to `codes` [row.size()]; returns its scale. `counts` is added to; nullptr: not wanted.
+// The quantizer was checked.
+ActivationScale QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer,
+                                     int8_t* codes, QuantizeCounts* counts);
+// The same for FP16 rows: codes [rows, cols] row-major without gaps; scale [rows] (a static scale
+// is repeated).
 void QuantizeRowsReference(MatView<const Half> x, const Quantizer& quantizer, int8_t* codes,
                            float* scale, QuantizeCounts* counts);
 

@@ -3,25 +3,41 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "quant/quantizer.h"
+#include "quant/weight_codes.h"
 
 namespace w8a8 {
 
-// Symmetric, one scale per output row (kChannel).
-struct WeightSpec {
-  Granularity granularity = Granularity::kChannel;
-  int num_bits = 8;  // other than 8: the fake arm only
-  friend bool operator==(const WeightSpec&, const WeightSpec&) = default;
+// Codes and biases that a search made for a layer (GPTQ, bias correction). The codes are those of
+// the transformed weights.
+struct GivenWeights {
+  WeightCodes weight;
+  std::optional<std::vector<float>> bias = {};  // none: the checkpoint's
+  friend bool operator==(const GivenWeights&, const GivenWeights&) = default;
 };
 
+// A value that the copies of a plan share, compared by what it holds.
+template <class T>
+struct Shared {
+  std::shared_ptr<const T> value = nullptr;  // nullptr: none
+  friend bool operator==(const Shared& a, const Shared& b) {
+    return a.value == b.value || (a.value && b.value && *a.value == *b.value);
+  }
+};
+
+// How one linear layer is run. Equal plans of a layer give equal numbers.
 struct SitePlan {
-  Quantizer activation;
-  WeightSpec weight;
-  std::vector<float> smoothing;  // per input channel; empty: none
+  std::optional<Quantizer> input = Quantizer();  // none: the input stays FP16 (weight-only)
+  WeightSpec weight = {};
+  std::optional<Quantizer> output = {};  // none: the output stays FP16
+  std::vector<float> smoothing = {};     // s per input channel, finite and > 0; empty: none
+  Shared<GivenWeights> given = {};       // none: the weights are quantized as `weight` says
   friend bool operator==(const SitePlan&, const SitePlan&) = default;
 };
 
@@ -32,7 +48,11 @@ struct Plan {
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
+// The plan with weights of `num_bits` at every site that has none of its own (other than 8).
+Plan WithWeightBits(Plan plan, int num_bits);
+
 enum class Precision : uint8_t { kFp16, kFake, kEmulated, kInt8 };
+// Whose convention makes codes and computes with them: numerics.md's own (ideal), or a peer's.
 enum class FakeFlavour : uint8_t { kIdeal, kLlmAwq, kVllmStatic };
 
 std::string_view GranularityName(Granularity granularity);  // "per-tensor", "per-token", ...

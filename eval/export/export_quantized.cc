@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -14,7 +15,6 @@
 #include "eval/export/quantization_scheme.h"
 #include "eval/run/known_sites.h"
 #include "quant/plan_file.h"
-#include "quant/quantized_linear.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/hdf5_file.h"
@@ -23,6 +23,7 @@
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/lower.h"
+#include "runtime/prepare.h"
 
 namespace w8a8 {
 namespace {
@@ -39,16 +40,20 @@ struct ExportedSite {
 };
 using ExportedSites = std::map<std::string, ExportedSite>;
 
-ExportedSites QuantizeSites(const EncoderWeights& weights, const Graph& graph, const Plan& plan) {
+WeightCodes CodesOf(const Weights& weights, const std::string& site, const SitePlan& plan) {
+  return Prepare(site, weights.Linear(site), plan, FakeFlavour::kIdeal).layer.weight;
+}
+
+ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Plan& plan) {
   ExportedSites sites;
   for (const std::string& site : graph.Sites()) {
     const auto planned = plan.sites.find(site);
     if (planned != plan.sites.end()) {
-      QuantizedLinear linear = Lowering::Quantize(weights, site);
+      WeightCodes codes = CodesOf(weights, site, planned->second);
       sites[site] = {
-          &planned->second, weights.Source(site),           linear.n,
-          linear.k,         std::move(linear.weight_scale), std::move(linear.weight_code_sum)};
-    } else if (weights.quantized() && !weights.Linear(site).codes.empty()) {
+          &planned->second, weights.checkpoint().Source(site), codes.n,
+          codes.k,          std::move(codes.scale.values),     std::move(codes.code_sum)};
+    } else if (weights.checkpoint().quantized() && !weights.Linear(site).codes.empty()) {
       Fail(
           "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
           "original model.",
@@ -63,14 +68,14 @@ ExportedSites QuantizeSites(const EncoderWeights& weights, const Graph& graph, c
 // kept.
 class CodeMaker {
  public:
-  explicit CodeMaker(const EncoderWeights& weights) : weights_(weights) {}
+  CodeMaker(const Weights& weights, const Plan& plan) : weights_(weights), plan_(plan) {}
 
   // [n, k] row-major, until two other sites have been asked for.
   std::span<const int8_t> Codes(const std::string& site) {
     for (const Kept& kept : recent_) {
       if (kept.site == site) return kept.codes;
     }
-    recent_[oldest_] = {site, Lowering::Quantize(weights_, site).weight_codes};
+    recent_[oldest_] = {site, CodesOf(weights_, site, plan_.sites.at(site)).codes};
     const std::span<const int8_t> codes = recent_[oldest_].codes;
     oldest_ = 1 - oldest_;
     return codes;
@@ -81,7 +86,8 @@ class CodeMaker {
     std::string site;
     std::vector<int8_t> codes;
   };
-  const EncoderWeights& weights_;
+  const Weights& weights_;
+  const Plan& plan_;
   std::array<Kept, 2> recent_;
   size_t oldest_ = 0;
 };
@@ -107,7 +113,7 @@ class TensorCollector {
           });
       Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1},
           std::as_bytes(scales.subspan(row, rows)));
-      AddInputScale(stem, site.plan->activation);
+      AddInputScale(stem, *site.plan->input);
       row += rows;
     }
   }
@@ -180,7 +186,7 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
   file.Attribute("/", "model_sha256", sha256);
   for (const auto& [site, exported] : sites) {
     const std::string group = "/sites/" + site;
-    const Quantizer& input = exported.plan->activation;
+    const Quantizer& input = *exported.plan->input;
     file.Write(group + "/weight_scale", exported.weight_scale);
     file.Write(group + "/weight_code_sum", exported.weight_code_sum);
     if (input.is_static()) file.Write(group + "/input_scale", std::vector<float>{input.scale});
@@ -253,8 +259,8 @@ void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
 void CheckExportable(const Plan& plan) {
   std::vector<std::string> clipped, smoothed, narrow;
   for (const auto& [site, site_plan] : plan.sites) {
-    const Quantizer& input = site_plan.activation;
-    if (!input.is_static() && std::isfinite(input.clip_range)) clipped.push_back(site);
+    const std::optional<Quantizer>& input = site_plan.input;
+    if (input && !input->is_static() && std::isfinite(input->clip_range)) clipped.push_back(site);
     if (!site_plan.smoothing.empty()) smoothed.push_back(site);
     if (site_plan.weight.num_bits != 8) narrow.push_back(site);
   }
@@ -275,30 +281,33 @@ void CheckExportable(const Plan& plan) {
   }
 }
 
-std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Graph& graph,
+std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& graph,
                                          const Plan& plan, const fs::path& model_folder,
                                          const fs::path& out) {
-  CheckPlan(graph, plan);
+  const EncoderWeights& checkpoint = weights.checkpoint();
   CheckExportable(plan);
-  CheckExportable(weights, graph);
+  CheckPlan(graph, Precision::kInt8, plan, FakeFlavour::kIdeal);
+  CheckExportable(checkpoint, graph);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
   PrepareFolder(model_folder, out);
-  WriteScales(out / "scales.h5", sites, weights.source_sha256());
-  WritePlan(out / "plan.json", {.model_sha256 = weights.source_sha256(), .plan = plan},
+  WriteScales(out / "scales.h5", sites, checkpoint.source_sha256());
+  WritePlan(out / "plan.json", {.model_sha256 = checkpoint.source_sha256(), .plan = plan},
             KnownSites(graph));
 
-  CodeMaker codes(weights);
-  TensorCollector tensors(weights.files(), codes);
+  CodeMaker codes(weights, plan);
+  TensorCollector tensors(checkpoint.files(), codes);
   QuantizedStems stems;
   for (const auto& [site, exported] : sites) {
     tensors.AddSite(site, exported);
-    std::vector<std::string>& group = stems.by_input[exported.plan->activation.granularity];
+    std::vector<std::string>& group = stems.by_input[exported.plan->input->granularity];
     group.insert(group.end(), exported.source.stems.begin(), exported.source.stems.end());
   }
   tensors.AddTheRest();
-  tensors.Write(out / "model.safetensors", weights.source_sha256());
+  tensors.Write(out / "model.safetensors", checkpoint.source_sha256());
   stems.ignored = tensors.ignored();
-  if (tensors.AllStartWith(weights.prefix())) stems.optional_prefix = weights.prefix();
+  if (tensors.AllStartWith(checkpoint.prefix())) {
+    stems.optional_prefix = checkpoint.prefix();
+  }
 
   CopyPreprocessor(model_folder, out);
   WriteConfig(model_folder / "config.json", out / "config.json", stems);
@@ -325,8 +334,7 @@ Plan StoredPlan(const EncoderWeights& weights, const Graph& graph) {
     if (linear.codes.empty()) continue;
     SitePlan& stored = plan.sites[site];
     if (linear.input_scale) {
-      stored.activation.granularity = Granularity::kTensor;
-      stored.activation.scale = *linear.input_scale;
+      stored.input = Quantizer{.granularity = Granularity::kTensor, .scale = *linear.input_scale};
     }
   }
   return plan;

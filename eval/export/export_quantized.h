@@ -23,13 +23,13 @@ namespace w8a8 {
 //                             (infinity: no clip), num_bits; the file's attribute model_sha256: of
 //                             the model that it was made from
 //   plan.json                 the plan, for the model that it was made from
-// The codes and scales are those of the in-memory int8 arm (Lowering::Quantize). Memory: a few
+// The codes and scales are those of the in-memory int8 arm (runtime/prepare.h). Memory: a few
 // layers, however many there are; each is quantized twice, for its scales and for its codes.
 //
 // Throws Error for what compressed-tensors cannot express, with the first sites' names: a finite
 // clip range on a dynamic input, smoothing, weights of other than 8 bits. Returns warnings for the
 // user (a target that will not load a layer in INT8).
-std::vector<std::string> ExportQuantized(const EncoderWeights& weights, const Graph& graph,
+std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& graph,
                                          const Plan& plan,
                                          const std::filesystem::path& model_folder,
                                          const std::filesystem::path& out);

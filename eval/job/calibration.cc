@@ -24,7 +24,7 @@ TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& stati
   std::string replayed;
   RowSample::Sorted sample;
   double done = 0;
-  return BestPerTensorPlan(sites, statistics, [&](const std::string& site, const Quantizer& spec) {
+  return BestPerTensorPlan(sites, statistics, [&](const std::string& site, const SitePlan& plan) {
     if (site != replayed) {
       const SiteStatistics& seen = statistics.at(site);
       sample = seen.rows.InOrder();
@@ -35,7 +35,7 @@ TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& stati
       ThrowIfInterrupted();
       progress.Update(++done);
     }
-    return replay->TeacherForcedError(spec);
+    return replay->TeacherForcedError(plan);
   });
 }
 

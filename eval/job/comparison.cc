@@ -72,9 +72,9 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
 size_t Int8RunForLatency(const Experiment& experiment) {
   const size_t chosen = experiment.RunOf("int8/plan");
   const Plan& plan = experiment.runs[chosen].plan;
-  if (plan.sites.empty()) return chosen;
+  if (plan.sites.empty() || !plan.sites.begin()->second.input) return chosen;
   const std::string_view granularity =
-      GranularityName(plan.sites.begin()->second.activation.granularity);
+      GranularityName(plan.sites.begin()->second.input->granularity);
   for (const ArmRow& row : experiment.rows) {
     const bool watched = std::any_of(experiment.twins.begin(), experiment.twins.end(),
                                      [&](const TwinRuns& twin) { return twin.int8 == row.run; });

@@ -113,8 +113,8 @@ std::vector<PlanChoice> BuildChoices(const Session& session, const Plan& plan,
     choice.site = site;
     choice.granularity = "fp16";
     const auto planned = plan.sites.find(site);
-    if (planned != plan.sites.end()) {
-      const Quantizer& input = planned->second.activation;
+    if (planned != plan.sites.end() && planned->second.input) {
+      const Quantizer& input = *planned->second.input;
       choice.granularity = GranularityName(input.granularity);
       choice.rule = std::isinf(input.clip_range) ? "no clip" : "clip range";
       if (!std::isinf(input.clip_range)) choice.clip_range = static_cast<double>(input.clip_range);

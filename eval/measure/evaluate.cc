@@ -16,7 +16,7 @@ std::vector<size_t> ChosenRuns(const Experiment& experiment) {
 
 }  // namespace
 
-Evaluation Evaluate(const Graph& graph, const EncoderWeights& weights, Experiment experiment,
+Evaluation Evaluate(const Graph& graph, const Weights& weights, Experiment experiment,
                     ImageSource& images, const Task& task, const RunnerOptions& options,
                     RunningSqnr* running) {
   OutputTap outputs(options.threads, task.accepted, task.classes ? &*task.classes : nullptr);

@@ -27,7 +27,7 @@ struct Evaluation {
 };
 
 // `running` is told the errors of the chosen rows' runs as they come.
-Evaluation Evaluate(const Graph& graph, const EncoderWeights& weights, Experiment experiment,
+Evaluation Evaluate(const Graph& graph, const Weights& weights, Experiment experiment,
                     ImageSource& images, const Task& task, const RunnerOptions& options,
                     RunningSqnr* running = nullptr);
 

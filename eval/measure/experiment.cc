@@ -11,14 +11,10 @@
 namespace w8a8 {
 namespace {
 
-Plan WithWeightBits(Plan plan, int weight_bits) {
-  for (auto& [site, site_plan] : plan.sites) site_plan.weight.num_bits = weight_bits;
-  return plan;
-}
-
 bool RunsPerToken(const Plan& plan) {
-  return std::any_of(plan.sites.begin(), plan.sites.end(),
-                     [](const auto& entry) { return !entry.second.activation.is_static(); });
+  return std::any_of(plan.sites.begin(), plan.sites.end(), [](const auto& entry) {
+    return entry.second.input && !entry.second.input->is_static();
+  });
 }
 
 }  // namespace

@@ -73,9 +73,9 @@ void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView
     if (running_ != nullptr && key.view == View::kPropagated) {
       running_->Add(key.run, key.site, meters.output.records().back());
     }
-    if (planned == arm.plan.sites.end() || !HasOurCodes(arm)) continue;
-    MeasureInput(image, planned->second.activation, rows(expected_input), rows(input), meters,
-                 worker);
+    const bool quantized = planned != arm.plan.sites.end() && planned->second.input;
+    if (!quantized || !HasOurCodes(arm)) continue;
+    MeasureInput(image, *planned->second.input, rows(expected_input), rows(input), meters, worker);
   }
 }
 

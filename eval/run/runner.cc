@@ -39,7 +39,7 @@ uint64_t StorageBytes(const Slot& slot) {
 
 class Runner {
  public:
-  Runner(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
+  Runner(const Graph& graph, const Weights& weights, std::span<const Arm> arms,
          std::span<Tap* const> taps, const RunnerOptions& options)
       : graph_(graph),
         weights_(weights),
@@ -48,7 +48,7 @@ class Runner {
         options_(options),
         pool_(options.threads) {
     W8A8_CHECK(!arms.empty() && options.make_backend);
-    for (const Arm& arm : arms) CheckPlan(graph, arm.plan);
+    for (const Arm& arm : arms) CheckPlan(graph, arm.precision, arm.plan, arm.flavour);
     leaders_ = LeadersOfStages(graph, arms, Traced(arms.size(), taps));
     const int threads = std::max(1, options.threads);
     for (int i = 0; i < threads; ++i) {
@@ -199,7 +199,7 @@ class Runner {
   }
 
   const Graph& graph_;
-  const EncoderWeights& weights_;
+  const Weights& weights_;
   const std::span<const Arm> arms_;
   const std::span<Tap* const> taps_;
   const RunnerOptions& options_;
@@ -214,7 +214,7 @@ class Runner {
 
 }  // namespace
 
-RunnerResult RunArms(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
+RunnerResult RunArms(const Graph& graph, const Weights& weights, std::span<const Arm> arms,
                      ImageSource& source, std::span<Tap* const> taps,
                      const RunnerOptions& options) {
   return Runner(graph, weights, arms, taps, options).Run(source);

@@ -43,7 +43,7 @@ struct RunnerResult {
 // between stages; arms share stages and streams for as long as their steps are equal
 // (shared_stages.h). arms[0] should be the reference. Every result is independent of batch, threads
 // and chunk size.
-RunnerResult RunArms(const Graph& graph, const EncoderWeights& weights, std::span<const Arm> arms,
+RunnerResult RunArms(const Graph& graph, const Weights& weights, std::span<const Arm> arms,
                      ImageSource& source, std::span<Tap* const> taps, const RunnerOptions& options);
 
 }  // namespace w8a8

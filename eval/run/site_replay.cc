@@ -10,7 +10,7 @@ constexpr SlotId kIn = 0;
 constexpr SlotId kOut = 1;
 
 // A graph of a single linear layer; the rows are one image's.
-Graph SingleLayerGraph(const EncoderWeights& weights, const std::string& site, int64_t rows) {
+Graph SingleLayerGraph(const Weights& weights, const std::string& site, int64_t rows) {
   const LinearParameters parameters = weights.Linear(site);
   Graph graph;
   graph.slots = {Slot{.name = "in", .rows = rows, .cols = parameters.k},
@@ -23,7 +23,7 @@ Graph SingleLayerGraph(const EncoderWeights& weights, const std::string& site, i
 
 }  // namespace
 
-SiteReplay::SiteReplay(const EncoderWeights& weights, Backend& backend, const std::string& site,
+SiteReplay::SiteReplay(const Weights& weights, Backend& backend, const std::string& site,
                        MatView<const Half> rows)
     : backend_(backend),
       site_(site),
@@ -47,10 +47,8 @@ std::vector<Half> SiteReplay::Run(Precision precision, const Plan& plan) {
   return {out.data, out.data + out.rows * out.cols};
 }
 
-double SiteReplay::TeacherForcedError(const Quantizer& input) {
-  Plan plan;
-  plan.sites[site_].activation = input;
-  const std::vector<Half> actual = Run(Precision::kInt8, plan);
+double SiteReplay::TeacherForcedError(const SitePlan& plan) {
+  const std::vector<Half> actual = Run(Precision::kInt8, {.sites = {{site_, plan}}});
   double difference = 0;
   double power = 0;
   for (size_t i = 0; i < actual.size(); ++i) {

@@ -17,12 +17,12 @@ namespace w8a8 {
 class SiteReplay {
  public:
   // `rows` [n, K] are inputs of `site`; the reference output is computed once.
-  SiteReplay(const EncoderWeights& weights, Backend& backend, const std::string& site,
+  SiteReplay(const Weights& weights, Backend& backend, const std::string& site,
              MatView<const Half> rows);
 
-  // Relative squared error of the INT8 layer's output under `input` against the FP16 layer's, over
+  // Relative squared error of the INT8 layer's output under `plan` against the FP16 layer's, over
   // all rows: sum (actual - expected)^2 / sum expected^2.
-  double TeacherForcedError(const Quantizer& input);
+  double TeacherForcedError(const SitePlan& plan);
 
  private:
   std::vector<Half> Run(Precision precision, const Plan& plan);

@@ -65,16 +65,19 @@ void MultiplyFloatPlain(MatView<const float> a, const PackedWeights& weight, Mat
 }
 
 EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn& pack)
-    : n_(linear.n), k_(linear.k), scale_(linear.weight_scale), bias_(linear.bias) {
+    : n_(linear.weight.n),
+      k_(linear.weight.k),
+      scale_(linear.weight.scale.values),
+      bias_(linear.bias) {
   std::vector<float> chunk;
   for (int64_t begin = 0; begin < k_; begin += kChunk) {
     const int64_t cols = std::min(kChunk, k_ - begin);
     chunk.resize(static_cast<size_t>(n_ * cols));
-    WidenCodes(linear.weight_codes.data() + begin, n_, k_, cols, chunk.data());
+    WidenCodes(linear.weight.codes.data() + begin, n_, k_, cols, chunk.data());
     chunks_.push_back(pack({chunk.data(), n_, cols, cols}));
   }
   for (int64_t n = 0; n < n_; ++n) {
-    const int8_t* row = linear.weight_codes.data() + n * k_;
+    const int8_t* row = linear.weight.codes.data() + n * k_;
     weight_code_sum_.push_back(std::accumulate(row, row + k_, int32_t{0}));
   }
 }

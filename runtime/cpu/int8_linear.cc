@@ -71,18 +71,15 @@ void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> u
 }
 
 Int8Linear::Int8Linear(const QuantizedLinear& linear, const Kernels& kernels)
-    : kernels_(&kernels), n_(linear.n), k_(linear.k) {
-  W8A8_CHECK(static_cast<int64_t>(linear.weight_code_sum.size()) == n_);  // Finish() was called
-  if (linear.input_scale) {
-    own_spec_ = {.granularity = Granularity::kTensor, .scale = *linear.input_scale};
-  }
+    : kernels_(&kernels), n_(linear.weight.n), k_(linear.weight.k) {
+  W8A8_CHECK(static_cast<int64_t>(linear.weight.code_sum.size()) == n_);  // Finish() was called
   const int64_t padded = RoundUp(n_, kernels.n_multiple);
-  packed_.scale = PaddedCopy(linear.weight_scale, padded);
+  packed_.scale = PaddedCopy(linear.weight.scale.values, padded);
   packed_.bias = PaddedCopy(linear.bias, padded);
-  packed_.code_sum = PaddedCopy(linear.weight_code_sum, padded);
+  packed_.code_sum = PaddedCopy(linear.weight.code_sum, padded);
   packed_.weight.Reserve(kernels.packed_bytes(n_, k_));
   kernels.pack_weights(
-      {.codes = linear.weight_codes.data(), .n = n_, .k = k_, .packed = packed_.weight.data()});
+      {.codes = linear.weight.codes.data(), .n = n_, .k = k_, .packed = packed_.weight.data()});
 }
 
 void Int8Linear::Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc) const {
@@ -109,10 +106,6 @@ void Int8Linear::Run(MatView<const Half> x, const Quantizer& spec, OutputView y,
                      CodeRows* scratch) const {
   QuantizeRows(*kernels_, x, spec, scratch);
   Multiply(*scratch, y);
-}
-
-void Int8Linear::Run(MatView<const Half> x, OutputView y, CodeRows* scratch) const {
-  Run(x, own_spec_, y, scratch);
 }
 
 }  // namespace w8a8

@@ -76,13 +76,10 @@ class Int8Linear {
   void Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc = {}) const;
   // Quantizes and multiplies. `spec` as QuantizeRows takes it.
   void Run(MatView<const Half> x, const Quantizer& spec, OutputView y, CodeRows* scratch) const;
-  // The layer's own spec: its static input scale, or per-token without clip.
-  void Run(MatView<const Half> x, OutputView y, CodeRows* scratch) const;
 
  private:
   const Kernels* kernels_;
   int64_t n_, k_;
-  Quantizer own_spec_;
   PackedInt8 packed_;
 };
 

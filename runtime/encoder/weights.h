@@ -19,11 +19,11 @@ namespace w8a8 {
 struct LinearParameters {
   int64_t n = 0;
   int64_t k = 0;
-  std::vector<float> values;         // [n, k] or empty
-  std::vector<int8_t> codes;         // [n, k] or empty
-  std::vector<float> weight_scale;   // [n] with codes
-  std::optional<float> input_scale;  // static input scale stored with codes
-  std::vector<float> bias;           // [n] or empty
+  std::vector<float> values = {};         // [n, k] or empty
+  std::vector<int8_t> codes = {};         // [n, k] or empty
+  std::vector<float> weight_scale = {};   // [n] with codes
+  std::optional<float> input_scale = {};  // static input scale stored with codes
+  std::vector<float> bias = {};           // [n] or empty
   MatView<const float> view() const { return {values.data(), n, k, k}; }
 };
 
@@ -34,27 +34,43 @@ struct LinearSource {
   std::vector<int64_t> rows;
 };
 
+class EncoderWeights;
+
+// The parameters of an encoder by canonical name: what arms are lowered from. A fold (a rotation of
+// the residual stream, smoothing moved into a norm) is one of these around another, which answers
+// under the same names with rewritten values.
+class Weights {
+ public:
+  virtual ~Weights() = default;
+
+  // patch_embed: K = channels * patch * patch in the order (channel, row, column). Throws Error
+  // that names the tensor for a value that is not finite, or a scale that is not above 0.
+  virtual LinearParameters Linear(const std::string& stem) const = 0;
+  // part: "weight", "bias" or "". Empty where the layout has no such parameter (the bias of an
+  // RMSNorm, an absent layer scale).
+  virtual std::vector<float> Vector(const std::string& stem, const char* part) const = 0;
+  // Where the values come from in the end: names of tensors, files, hashes.
+  virtual const EncoderWeights& checkpoint() const = 0;
+};
+
 // Canonical stems: patch_embed, prefix, position, pre_norm, blocks.{i}.norm1,
 // blocks.{i}.attn.{qkv,proj,q_norm,k_norm}, blocks.{i}.ls1, blocks.{i}.norm2,
 // blocks.{i}.mlp.{fc1,fc2}, blocks.{i}.ls2, norm, pool.{probe,q,kv,proj,norm,fc1,fc2}, projection,
 // head, head_distilled. Construction maps every shard and checks every expected tensor, shape and
 // dtype; nothing is converted before it is asked for, so memory stays at one layer. Thread-safe
 // after construction.
-class EncoderWeights {
+class EncoderWeights final : public Weights {
  public:
   // `prefix` chooses the tower where a checkpoint holds several. Throws Error naming what is
   // missing.
   EncoderWeights(const std::filesystem::path& folder, const EncoderConfig& config,
                  const std::string& prefix = "");
-  ~EncoderWeights();
+  ~EncoderWeights() override;
   EncoderWeights(EncoderWeights&&) noexcept;
 
-  // patch_embed: K = channels * patch * patch in the order (channel, row, column). Throws Error
-  // that names the tensor for a value that is not finite, or a scale that is not above 0.
-  LinearParameters Linear(const std::string& stem) const;
-  // part: "weight", "bias" or "". Empty where the layout has no such parameter (the bias of an
-  // RMSNorm, an absent layer scale).
-  std::vector<float> Vector(const std::string& stem, const char* part) const;
+  LinearParameters Linear(const std::string& stem) const override;
+  std::vector<float> Vector(const std::string& stem, const char* part) const override;
+  const EncoderWeights& checkpoint() const override { return *this; }
   LinearSource Source(const std::string& stem) const;
   bool quantized() const;  // a quantized/ folder: sites hold codes
   // Of the file that holds the tower; of several: of their lines "<sha256>  <name>\n" in the order

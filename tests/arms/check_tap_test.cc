@@ -28,12 +28,12 @@ class FaultyBackend final : public CpuBackend {
   PackedPtr PackInt8(const QuantizedLinear& linear) override {
     if (linear.name != kFaultySite) return CpuBackend::PackInt8(linear);
     QuantizedLinear faulty = linear;
-    if (fault_ == Fault::kWeight) faulty.weight_codes[77] ^= 0x04;
+    if (fault_ == Fault::kWeight) faulty.weight.codes[77] ^= 0x04;
     if (fault_ == Fault::kScale) {
-      float& scale = faulty.weight_scale[3];
+      float& scale = faulty.weight.scale.values[3];
       scale = std::bit_cast<float>(std::bit_cast<uint32_t>(scale) ^ 0x00010000u);
     }
-    if (fault_ == Fault::kColumnSum) faulty.weight_code_sum[5] ^= 0x10;
+    if (fault_ == Fault::kColumnSum) faulty.weight.code_sum[5] ^= 0x10;
     return CpuBackend::PackInt8(faulty);
   }
 

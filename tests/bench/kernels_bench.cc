@@ -46,9 +46,10 @@ QuantizedLinear RandomLayer(const Shape& shape) {
 
 std::vector<Half> Product(const QuantizedLinear& layer, const Kernels& kernels,
                           MatView<const Half> x) {
-  std::vector<Half> y(static_cast<size_t>(x.rows * layer.n));
+  std::vector<Half> y(static_cast<size_t>(x.rows * layer.weight.n));
   CodeRows rows;
-  Int8Linear(layer, kernels).Run(x, {}, MatView<Half>{y.data(), x.rows, layer.n, layer.n}, &rows);
+  Int8Linear(layer, kernels)
+      .Run(x, {}, MatView<Half>{y.data(), x.rows, layer.weight.n, layer.weight.n}, &rows);
   return y;
 }
 

@@ -26,8 +26,8 @@ SiteStatisticsMap Statistics() { return test::ObserveImages(FirstImages(8)).site
 
 // Squared error of the input alone: enough to rank clips, and known in closed form.
 TeacherForcedError InputError(const SiteStatisticsMap& statistics) {
-  return [&statistics](const std::string& site, const Quantizer& spec) {
-    return statistics.at(site).histogram.MeanSquaredError(spec.scale * 127.0f);
+  return [&statistics](const std::string& site, const SitePlan& plan) {
+    return statistics.at(site).histogram.MeanSquaredError(plan.input->scale * 127.0f);
   };
 }
 
@@ -35,7 +35,7 @@ TEST(PerTokenPlan, HasEverySiteWithoutClipUnlessAsked) {
   const Plan plan = PerTokenPlan(kSites);
   ASSERT_EQ(plan.sites.size(), 2u);
   for (const auto& [site, planned] : plan.sites) EXPECT_EQ(planned, SitePlan{}) << site;
-  EXPECT_EQ(PerTokenPlan(kSites, 5.0f).sites.at(kSites[0]).activation.clip_range, 5.0f);
+  EXPECT_EQ(PerTokenPlan(kSites, 5.0f).sites.at(kSites[0]).input->clip_range, 5.0f);
 }
 
 TEST(PerTensorPlan, TakesTheSmallerOfAbsMaxAndClipRange) {
@@ -43,10 +43,10 @@ TEST(PerTensorPlan, TakesTheSmallerOfAbsMaxAndClipRange) {
   for (const float clip_range : {0.5f, 5.0f, 1e9f, kNoClip}) {
     const TensorPlan made = PerTensorPlan(kSites, statistics, clip_range);
     for (const std::string& site : kSites) {
-      const Quantizer& spec = made.plan.sites.at(site).activation;
-      EXPECT_EQ(spec.granularity, Granularity::kTensor);
-      EXPECT_EQ(spec.clip_range, clip_range);
-      EXPECT_EQ(spec.scale, std::min(statistics.at(site).AbsMax(), clip_range) / 127.0f);
+      const Quantizer& input = *made.plan.sites.at(site).input;
+      EXPECT_EQ(input.granularity, Granularity::kTensor);
+      EXPECT_EQ(input.clip_range, clip_range);
+      EXPECT_EQ(input.scale, std::min(statistics.at(site).AbsMax(), clip_range) / 127.0f);
     }
   }
 }
@@ -79,30 +79,30 @@ TEST(BestPerTensorPlan, TakesTheRuleOfLeastError) {
       EXPECT_EQ(candidate.clip, ClipRules()[i].clip(statistics.at(choice.site).histogram));
       EXPECT_LE(choice.error, candidate.error);
     }
-    EXPECT_EQ(made.plan.sites.at(choice.site).activation.scale, choice.clip / 127.0f);
+    EXPECT_EQ(made.plan.sites.at(choice.site).input->scale, choice.clip / 127.0f);
   }
 }
 
 TEST(BestPerTensorPlan, TheErrorDecidesAndTheEarlierRuleWinsTies) {
   const SiteStatisticsMap statistics = Statistics();
-  const auto prefer_small = [](const std::string&, const Quantizer& spec) {
-    return static_cast<double>(spec.scale);
+  const auto prefer_small = [](const std::string&, const SitePlan& plan) {
+    return static_cast<double>(plan.input->scale);
   };
-  const auto indifferent = [](const std::string&, const Quantizer&) { return 1.0; };
+  const auto indifferent = [](const std::string&, const SitePlan&) { return 1.0; };
   for (const SiteChoice& choice : BestPerTensorPlan(kSites, statistics, prefer_small).choices) {
     for (const RuleResult& other : choice.candidates) EXPECT_LE(choice.clip, other.clip);
   }
   const TensorPlan made = BestPerTensorPlan(kSites, statistics, indifferent);
   for (const SiteChoice& choice : made.choices) {
     EXPECT_EQ(choice.rule, "abs-max");
-    EXPECT_EQ(made.plan.sites.at(choice.site).activation.clip_range, kNoClip);
+    EXPECT_EQ(made.plan.sites.at(choice.site).input->clip_range, kNoClip);
   }
 }
 
 TEST(BestPerTensorPlan, CallsOfOneSiteFollowEachOtherInTheGivenOrder) {
   const SiteStatisticsMap statistics = Statistics();
   std::vector<std::string> called;
-  BestPerTensorPlan(kSites, statistics, [&](const std::string& site, const Quantizer&) {
+  BestPerTensorPlan(kSites, statistics, [&](const std::string& site, const SitePlan&) {
     if (called.empty() || called.back() != site) called.push_back(site);
     return 0.0;
   });
@@ -128,7 +128,7 @@ TEST(BestPerTensorPlan, IsAPlanThatThePlanFileAccepts) {
 
 TEST(BestPerTensorPlan, ErrorsThatAreNotNumbersAndUnknownSitesAreRefusedByName) {
   const SiteStatisticsMap statistics = Statistics();
-  const auto nan = [](const std::string&, const Quantizer&) {
+  const auto nan = [](const std::string&, const SitePlan&) {
     return std::numeric_limits<double>::quiet_NaN();
   };
   EXPECT_THROW(BestPerTensorPlan(kSites, statistics, nan), Error);

@@ -25,10 +25,10 @@ Plan EveryKind() {
   Plan plan;
   plan.sites["blocks.0.attn.qkv"] = {};
   plan.sites["blocks.1.mlp.fc1"] = {
-      .activation = {.granularity = Granularity::kTensor, .clip_range = 4.0f, .scale = 0.031f},
+      .input = Quantizer{.granularity = Granularity::kTensor, .clip_range = 4.0f, .scale = 0.031f},
       .weight = {.granularity = Granularity::kChannel, .num_bits = 4},
       .smoothing = {1.5f, 0x1.fffffep-3f, 3e7f}};
-  plan.sites["blocks.10.mlp.fc2"].activation.clip_range = kClipRange;
+  plan.sites["blocks.10.mlp.fc2"].input->clip_range = kClipRange;
   return plan;
 }
 
@@ -79,9 +79,9 @@ TEST(PlanFile, EveryScaleComesBackInEveryBit) {
     const auto exponent = static_cast<uint32_t>(1 + CounterHash(1, i) % 247);
     const auto mantissa = static_cast<uint32_t>(CounterHash(2, i) >> 41);
     Plan plan;
-    plan.sites["blocks.0.attn.qkv"].activation = {
-        .granularity = Granularity::kTensor,
-        .scale = std::bit_cast<float>(exponent << 23 | mantissa)};
+    plan.sites["blocks.0.attn.qkv"].input =
+        Quantizer{.granularity = Granularity::kTensor,
+                  .scale = std::bit_cast<float>(exponent << 23 | mantissa)};
     ASSERT_EQ(Parse(PlanText({"", plan}, kSites)).plan, plan);
   }
 }
@@ -91,7 +91,7 @@ TEST(PlanFile, DecimalsAreRoundedOnceToBinary32) {
   // then, ties to even, 1.
   const PlanFile file = Parse(OneSite(
       R"({"input": {"strategy": "tensor", "scale": 1.00000005960464477539062500000000001}})"));
-  EXPECT_EQ(file.plan.sites.at("blocks.0.attn.qkv").activation.scale, 1.0f + 0x1p-23f);
+  EXPECT_EQ(file.plan.sites.at("blocks.0.attn.qkv").input->scale, 1.0f + 0x1p-23f);
 }
 
 TEST(PlanFile, HandWrittenPlansMayLeaveOutWhatIsUsual) {
@@ -102,8 +102,8 @@ TEST(PlanFile, HandWrittenPlansMayLeaveOutWhatIsUsual) {
       "blocks.1.mlp.fc1": null}})");
   Plan expected;
   expected.sites["blocks.2.mlp.fc2"] = {};
-  expected.sites["blocks.0.attn.qkv"].activation = {
-      .granularity = Granularity::kTensor, .clip_range = 300.0f, .scale = 2.0f};
+  expected.sites["blocks.0.attn.qkv"].input =
+      Quantizer{.granularity = Granularity::kTensor, .clip_range = 300.0f, .scale = 2.0f};
   EXPECT_EQ(file.plan, expected);
   EXPECT_EQ(file.model_sha256, "");
   EXPECT_TRUE(Parse(R"({"version": 1, "sites": {}})").plan.sites.empty());

@@ -34,7 +34,7 @@ struct Product {
 // Everything the set computes from x; guard columns right of the outputs must stay untouched.
 Product Multiply(const Kernels& kernels, const QuantizedLinear& linear, const std::vector<Half>& x,
                  int64_t m) {
-  const int64_t n = linear.n;
+  const int64_t n = linear.weight.n;
   const int64_t stride = n + 3;
   const auto count = static_cast<size_t>(m * stride);
   Product p{std::vector<int32_t>(count, 77), std::vector<Half>(count, Half{77}),
@@ -50,7 +50,7 @@ Product Multiply(const Kernels& kernels, const QuantizedLinear& linear, const st
 
 // The contract, one element after the other.
 Product Expected(const QuantizedLinear& linear, const std::vector<Half>& x, int64_t m) {
-  const int64_t n = linear.n, k = linear.k, stride = n + 3;
+  const int64_t n = linear.weight.n, k = linear.weight.k, stride = n + 3;
   const auto count = static_cast<size_t>(m * stride);
   Product p{std::vector<int32_t>(count, 77), std::vector<Half>(count, Half{77}),
             std::vector<BFloat16>(count, BFloat16{77}), std::vector<float>(count, 77.0f)};
@@ -63,13 +63,13 @@ Product Expected(const QuantizedLinear& linear, const std::vector<Half>& x, int6
       int64_t sum = 0;
       for (int64_t i = 0; i < k; ++i) {
         sum += int64_t{codes[static_cast<size_t>(r * k + i)]} *
-               linear.weight_codes[static_cast<size_t>(c * k + i)];
+               linear.weight.codes[static_cast<size_t>(c * k + i)];
       }
       const auto at = static_cast<size_t>(r * stride + c);
       const auto column = static_cast<size_t>(c);
       p.acc[at] = static_cast<int32_t>(sum);
       p.binary32[at] =
-          Dequantize(p.acc[at], linear.weight_scale[column], scale[static_cast<size_t>(r)],
+          Dequantize(p.acc[at], linear.weight.scale.values[column], scale[static_cast<size_t>(r)],
                      linear.bias.empty() ? 0.0f : linear.bias[column]);
       p.half[at] = ToHalf(p.binary32[at]);
       p.bfloat16[at] = ToBFloat16(p.binary32[at]);
@@ -147,7 +147,7 @@ TEST(GemmS8, RoundsOverflowToInfinityAndKeepsNan) {
     std::vector<Half> x = {ToHalf(60000.0f), ToHalf(kInfinity)};
     ExpectEqual(Expected(linear, x, 2), Multiply(*set.kernels, linear, x, 2), set.label);
     EXPECT_EQ(Multiply(*set.kernels, linear, x, 2).half[0].bits, 0x7c00) << set.label;
-    linear.weight_scale = {3e38f, 3e38f};  // inf * 0 in the row whose scale is 0
+    linear.weight.scale.values = {3e38f, 3e38f};  // inf * 0 in the row whose scale is 0
     linear.Finish();
     ExpectEqual(Expected(linear, x, 2), Multiply(*set.kernels, linear, x, 2), set.label);
   }

@@ -41,11 +41,11 @@ const Quantizer kSpecs[] = {
 
 std::vector<Half> RunEmulated(const QuantizedLinear& linear, const std::vector<Half>& x, int64_t m,
                               const Quantizer& spec) {
-  std::vector<Half> y(static_cast<size_t>(m * linear.n));
+  std::vector<Half> y(static_cast<size_t>(m * linear.weight.n));
   EmulatedScratch scratch;
   EmulatedLinear(linear, PackFloatPlain)
       .Run(test::View(x, m), spec, MultiplyFloatPlain,
-           MatView<Half>{y.data(), m, linear.n, linear.n}, &scratch);
+           MatView<Half>{y.data(), m, linear.weight.n, linear.weight.n}, &scratch);
   return y;
 }
 
@@ -68,24 +68,6 @@ TEST(Int8Linear, EqualsEmulatedBitForBit) {
                   "")
             << set.label << " " << Text(shape);
       }
-    }
-  }
-}
-
-TEST(Int8Linear, UsesItsOwnInputScaleWhereItHasOne) {
-  QuantizedLinear linear = RandomLinear({3, 20, 100}, /*seed=*/43);
-  const std::vector<Half> x = RandomHalves(3 * 100, /*seed=*/44, Values::kFinite);
-  for (const std::optional<float> input_scale : {std::optional<float>(), std::optional(0.125f)}) {
-    linear.input_scale = input_scale;
-    const Quantizer spec =
-        input_scale ? Quantizer{.granularity = Granularity::kTensor, .scale = *input_scale}
-                    : Quantizer{};
-    for (const SetUnderTest& set : SetsUnderTest()) {
-      const Int8Linear packed(linear, *set.kernels);
-      std::vector<Half> y(60);
-      CodeRows scratch;
-      packed.Run(test::View(x, 3), MatView<Half>{y.data(), 3, 20, 20}, &scratch);
-      EXPECT_EQ(Equal(RunInt8(packed, x, 3, spec), y), "") << set.label;
     }
   }
 }
@@ -141,7 +123,7 @@ TEST(EmulatedLinear, LeavesTheExactAccumulators) {
       int64_t sum = 0;
       for (int64_t i = 0; i < 2500; ++i) {
         sum += int64_t{scratch.codes[r * 2500 + i]} *
-               linear.weight_codes[static_cast<size_t>(c * 2500 + i)];
+               linear.weight.codes[static_cast<size_t>(c * 2500 + i)];
       }
       EXPECT_EQ(scratch.acc[r * 3 + c], sum);
     }

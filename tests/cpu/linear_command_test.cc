@@ -137,6 +137,24 @@ TEST_F(LinearCommand, RefusesFlagsThatContradict) {
   }
 }
 
+TEST_F(LinearCommand, CodesThatAreGivenHaveTheirOwnBits) {
+  const std::vector<int8_t> codes(5 * 70, 3);
+  const std::vector<float> scale(5, 0.5f);
+  SafetensorsWriter writer;
+  const Tensors made;
+  writer.Add("x", Dtype::kF16, {3, 70}, std::span(made.x));
+  writer.Add("weight", Dtype::kI8, {5, 70}, std::span(codes));
+  writer.Add("weight_scale", Dtype::kF32, {5}, std::span(scale));
+  writer.Write(in());
+  Run({"--precision", "fake"});
+  try {
+    Run({"--precision", "fake", "--weight-bits", "4"});
+    FAIL() << "8-bit codes ran as 4 bits";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("weight: the plan asks for weights of 4 bits"));
+  }
+}
+
 TEST_F(LinearCommand, AcceptsPerTensorSpelledOut) {
   EXPECT_EQ(
       ErrorOf({}, {"--precision", "int8", "--input-scale", "0.1", "--granularity", "per-tensor"}),

@@ -10,7 +10,7 @@
 #include "runtime/base/hdf5_file.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/hash_checkpoint.h"
-#include "runtime/lower.h"
+#include "runtime/prepare.h"
 #include "tests/encoder/small_models.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
@@ -39,9 +39,9 @@ Plan MixedPlan() {
     plan.sites[site];
   }
   for (const char* site : {"blocks.0.mlp.fc1", "blocks.0.mlp.fc2", "blocks.1.attn.qkv"}) {
-    plan.sites[site].activation = {Granularity::kTensor, kNoClip, 0.03125f};
+    plan.sites[site].input = Quantizer{Granularity::kTensor, kNoClip, 0.03125f};
   }
-  plan.sites["blocks.0.mlp.fc2"].activation.clip_range = 4.0f;
+  plan.sites["blocks.0.mlp.fc2"].input->clip_range = 4.0f;
   return plan;
 }
 
@@ -59,6 +59,11 @@ Exported ExportSmall(const std::string& name, const Plan& plan) {
   return ExportOf(name, model, plan);
 }
 
+// The layer as the int8 arm runs it.
+QuantizedLinear LayerOf(const Weights& weights, const std::string& site, const SitePlan& plan) {
+  return Prepare(site, weights.Linear(site), plan, FakeFlavour::kIdeal).layer;
+}
+
 void ExpectSitesReadBack(const Exported& exported) {
   const EncoderConfig config = ReadEncoderConfig(exported.out);
   const EncoderWeights original(exported.model, exported.config);
@@ -72,15 +77,15 @@ void ExpectSitesReadBack(const Exported& exported) {
       EXPECT_EQ(Equal(original.Linear(site).values, actual.values), "") << site;
       continue;
     }
-    const QuantizedLinear expected = Lowering::Quantize(original, site);
-    EXPECT_EQ(Equal(expected.weight_codes, actual.codes), "") << site;
-    EXPECT_EQ(Equal(expected.weight_scale, actual.weight_scale), "") << site;
+    const QuantizedLinear expected = LayerOf(original, site, planned->second);
+    EXPECT_EQ(Equal(expected.weight.codes, actual.codes), "") << site;
+    EXPECT_EQ(Equal(expected.weight.scale.values, actual.weight_scale), "") << site;
     EXPECT_EQ(Equal(expected.bias, actual.bias), "") << site;
-    const QuantizedLinear reread = Lowering::Quantize(stored, site);
-    EXPECT_EQ(Equal(expected.weight_code_sum, reread.weight_code_sum), "") << site;
-    const Quantizer& activation = planned->second.activation;
-    EXPECT_EQ(actual.input_scale.has_value(), activation.granularity == Granularity::kTensor);
-    EXPECT_EQ(actual.input_scale.value_or(0.0f), activation.scale) << site;
+    const QuantizedLinear reread = LayerOf(stored, site, planned->second);
+    EXPECT_EQ(Equal(expected.weight.code_sum, reread.weight.code_sum), "") << site;
+    const Quantizer& input = *planned->second.input;
+    EXPECT_EQ(actual.input_scale.has_value(), input.is_static());
+    EXPECT_EQ(actual.input_scale.value_or(0.0f), input.scale) << site;
   }
 }
 
@@ -155,11 +160,11 @@ TEST(ExportQuantized, TheConfigKeepsItsFieldsAndNamesEveryLayerOnce) {
 TEST(ExportQuantized, ScalesPlanAndPreprocessorStandBesideIt) {
   const Exported exported = ExportSmall("export_beside", MixedPlan());
   const EncoderWeights original(exported.model, exported.config);
-  const QuantizedLinear fc2 = Lowering::Quantize(original, "blocks.0.mlp.fc2");
+  const QuantizedLinear fc2 = LayerOf(original, "blocks.0.mlp.fc2", {});
   const Hdf5InputFile scales(exported.out / "scales.h5");
   const std::string group = "/sites/blocks.0.mlp.fc2";
-  EXPECT_EQ(Equal(fc2.weight_scale, scales.Read<float>(group + "/weight_scale", {64})), "");
-  EXPECT_EQ(Equal(fc2.weight_code_sum, scales.Read<int32_t>(group + "/weight_code_sum", {64})), "");
+  EXPECT_EQ(Equal(fc2.weight.scale.values, scales.Read<float>(group + "/weight_scale", {64})), "");
+  EXPECT_EQ(Equal(fc2.weight.code_sum, scales.Read<int32_t>(group + "/weight_code_sum", {64})), "");
   EXPECT_EQ(scales.Read<float>(group + "/input_scale", {1}), std::vector<float>{0.03125f});
   EXPECT_EQ(scales.TextAttribute(group, "granularity"), "per-tensor");
   EXPECT_EQ(scales.RealAttribute(group, "clip_range"), 4.0);
@@ -184,7 +189,7 @@ TEST(ExportQuantized, TheFolderSaysWhichModelAndHowItsSitesAreStored) {
   EXPECT_NE(stored.sha256(), original.sha256());
   EXPECT_EQ(original.source_sha256(), original.sha256());
   Plan expected = exported.plan;
-  expected.sites["blocks.0.mlp.fc2"].activation.clip_range = kNoClip;  // it is in the static scale
+  expected.sites["blocks.0.mlp.fc2"].input->clip_range = kNoClip;  // it is in the static scale
   EXPECT_EQ(StoredPlan(stored, exported.graph), expected);
   EXPECT_TRUE(StoredPlan(original, exported.graph).sites.empty());
 }
@@ -207,8 +212,8 @@ TEST(ExportQuantized, EqualPlansGiveEqualBytes) {
 
 TEST(ExportQuantized, AClipOnADynamicSiteIsRefusedWithAllTheSitesNames) {
   Plan plan = MixedPlan();
-  plan.sites["blocks.0.attn.qkv"].activation.clip_range = 5.0f;
-  plan.sites["blocks.1.mlp.fc1"].activation.clip_range = 5.0f;
+  plan.sites["blocks.0.attn.qkv"].input->clip_range = 5.0f;
+  plan.sites["blocks.1.mlp.fc1"].input->clip_range = 5.0f;
   const std::string message = ErrorOf([&] { ExportSmall("export_clip", plan); });
   EXPECT_TRUE(Contains(message, "blocks.0.attn.qkv, blocks.1.mlp.fc1")) << message;
   EXPECT_TRUE(Contains(message, "whole range of each token")) << message;

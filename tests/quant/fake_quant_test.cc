@@ -49,28 +49,16 @@ Dequantized Simulate(const std::vector<float>& x, const Quantizer& spec, FakeFla
   return out;
 }
 
-TEST(FakeWeights, IdealAreTheCodesOfTheRuntimeTimesTheirScale) {
-  const std::vector<float> weight = Uniform(1, 6 * 50);
-  const MatView<const float> view{weight.data(), 6, 50, 50};
-  const auto linear = QuantizedLinear::FromLinear("site", view, {});
-  const FakeWeights fake = FakeQuantizeWeights("site", view, {}, FakeFlavour::kIdeal);
-  EXPECT_EQ(test::Equal(linear.weight_codes, fake.codes), "");
-  EXPECT_EQ(test::Equal(linear.weight_scale, fake.scale), "");
-  for (size_t i = 0; i < weight.size(); ++i) {
-    ASSERT_EQ(fake.values[i],
-              static_cast<float>(linear.weight_codes[i]) * linear.weight_scale[i / 50]);
-  }
-}
-
 TEST(FakeWeights, UseAllCodesOfFewerBitsAndNoMore) {
   const std::vector<float> weight = Uniform(2, 400);
-  for (int bits = 2; bits <= 8; ++bits) {
-    const int limit = (1 << (bits - 1)) - 1;
-    const FakeWeights fake = FakeQuantizeWeights("site", {weight.data(), 1, 400, 400},
-                                                 {.num_bits = bits}, FakeFlavour::kIdeal);
-    int largest = 0;
-    for (const int8_t code : fake.codes) largest = std::max(largest, std::abs(int{code}));
-    EXPECT_EQ(largest, limit) << bits;
+  for (const FakeFlavour flavour : {FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic}) {
+    for (int bits = 2; bits <= 8; ++bits) {
+      const FakeWeights fake =
+          FakeQuantizeWeights("site", {weight.data(), 1, 400, 400}, {.num_bits = bits}, flavour);
+      int largest = 0;
+      for (const int8_t code : fake.weight.codes) largest = std::max(largest, std::abs(int{code}));
+      EXPECT_EQ(largest, MaxCode(bits)) << bits;
+    }
   }
 }
 
@@ -79,7 +67,7 @@ TEST(FakeWeights, LlmAwqComputesInHalf) {
   const FakeWeights fake =
       FakeQuantizeWeights("site", {weight.data(), 1, 4, 4}, {}, FakeFlavour::kLlmAwq);
   const float scale = AsHalf(1.0f / 127.0f);
-  EXPECT_THAT(fake.scale, ElementsAre(scale));
+  EXPECT_THAT(fake.weight.scale.values, ElementsAre(scale));
   for (size_t i = 0; i < 4; ++i) {
     const float code = std::nearbyint(AsHalf(AsHalf(weight[i]) / scale));
     EXPECT_EQ(fake.values[i], AsHalf(code * scale)) << i;
@@ -90,28 +78,31 @@ TEST(FakeWeights, VllmStaticQuantizesAgainstTheScaleItStores) {
   const std::vector<float> weight = Uniform(3, 64);
   const FakeWeights fake =
       FakeQuantizeWeights("site", {weight.data(), 1, 64, 64}, {}, FakeFlavour::kVllmStatic);
-  ASSERT_EQ(fake.scale[0], AsHalf(fake.scale[0]));
+  const float scale = fake.weight.scale.values[0];
+  ASSERT_EQ(scale, AsHalf(scale));
   for (size_t i = 0; i < 64; ++i) {
-    EXPECT_EQ(fake.codes[i], std::nearbyint(weight[i] / fake.scale[0])) << i;
+    EXPECT_EQ(fake.weight.codes[i], std::nearbyint(weight[i] / scale)) << i;
     EXPECT_EQ(fake.values[i], AsHalf(fake.values[i])) << i;
   }
 }
 
 TEST(FakeWeights, FromCodesKeepThem) {
-  const std::vector<int8_t> codes = {-128, 5, 127, 0};
-  const std::vector<float> scale = {0.1f, 0.3f};
-  const FakeWeights fake = FakeWeightsFromCodes("site", 2, 2, codes, scale, FakeFlavour::kIdeal);
-  EXPECT_THAT(fake.values, ElementsAre(-128.0f * 0.1f, 5.0f * 0.1f, 127.0f * 0.3f, 0.0f));
-  EXPECT_THAT(fake.codes, ElementsAre(-128, 5, 127, 0));
+  const float small = AsHalf(0.1f), large = AsHalf(0.3f);
+  const auto stored = QuantizedLinear::FromCodes("site", 2, 2, {-128, 5, 127, 0}, {0.1f, 0.3f}, {});
+  const FakeWeights fake = FakeWeightsFromCodes("site", stored.weight, FakeFlavour::kVllmStatic);
+  EXPECT_THAT(fake.values, ElementsAre(AsHalf(-128.0f * small), AsHalf(5.0f * small),
+                                       AsHalf(127.0f * large), 0.0f));
+  EXPECT_EQ(fake.weight.codes, stored.weight.codes);
 }
 
 TEST(FakeWeights, RefuseBitsAndValuesTheyCannotHold) {
   const std::vector<float> weight = {70000.0f};
   const MatView<const float> view{weight.data(), 1, 1, 1};
-  EXPECT_NO_THROW(DequantizedWeights("site", view, {}, FakeFlavour::kIdeal));
-  EXPECT_THROW(DequantizedWeights("site", view, {}, FakeFlavour::kLlmAwq), Error);
-  EXPECT_THROW(DequantizedWeights("site", view, {.num_bits = 1}, FakeFlavour::kIdeal), Error);
-  EXPECT_THROW(DequantizedWeights("site", view, {.num_bits = 9}, FakeFlavour::kIdeal), Error);
+  for (const FakeFlavour flavour : {FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic}) {
+    EXPECT_THROW(FakeQuantizeWeights("site", view, {}, flavour), Error);
+    EXPECT_THROW(FakeQuantizeWeights("site", view, {.num_bits = 1}, flavour), Error);
+    EXPECT_THROW(FakeQuantizeWeights("site", view, {.num_bits = 9}, flavour), Error);
+  }
 }
 
 TEST(FakeActivations, IdealKeepBinary32) {
@@ -167,13 +158,13 @@ TEST(FakeActivations, CountByTheInput) {
   EXPECT_EQ(out.counts.saturated, 1u);
 }
 
-TEST(CheckFakeSpec, RefusesWhatAFlavourCannotRun) {
+TEST(CheckFakeQuantizer, RefusesWhatAFlavourCannotRun) {
   const Quantizer tiny{.granularity = Granularity::kTensor, .scale = 1e-9f};
-  EXPECT_NO_THROW(CheckFakeSpec(tiny, FakeFlavour::kIdeal, "blocks.0.mlp.fc1"));
-  EXPECT_THROW(CheckFakeSpec(tiny, FakeFlavour::kLlmAwq, "blocks.0.mlp.fc1"), Error);
-  EXPECT_THROW(CheckFakeSpec(tiny, FakeFlavour::kVllmStatic, "blocks.0.mlp.fc1"), Error);
+  EXPECT_NO_THROW(CheckFakeQuantizer(tiny, FakeFlavour::kIdeal, "blocks.0.mlp.fc1"));
+  EXPECT_THROW(CheckFakeQuantizer(tiny, FakeFlavour::kLlmAwq, "blocks.0.mlp.fc1"), Error);
+  EXPECT_THROW(CheckFakeQuantizer(tiny, FakeFlavour::kVllmStatic, "blocks.0.mlp.fc1"), Error);
   try {
-    CheckFakeSpec({}, FakeFlavour::kVllmStatic, "blocks.0.mlp.fc1");
+    CheckFakeQuantizer({}, FakeFlavour::kVllmStatic, "blocks.0.mlp.fc1");
     FAIL() << "a per-token site was accepted";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("blocks.0.mlp.fc1"));

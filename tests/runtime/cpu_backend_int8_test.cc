@@ -126,7 +126,7 @@ TEST(QuantizedSteps, TheTracedAccumulatorsAreTheProductsOfTheTracedCodes) {
       for (size_t n = 0; n < 21; ++n) {
         int32_t expected = 0;
         for (size_t k = 0; k < 130; ++k) {
-          expected += trace.codes[m * 130 + k] * linear.weight_codes[n * 130 + k];
+          expected += trace.codes[m * 130 + k] * linear.weight.codes[n * 130 + k];
         }
         ASSERT_EQ(trace.acc[m * 21 + n], expected) << kernels->name << " " << m << ", " << n;
       }
@@ -178,7 +178,7 @@ TEST(QuantizedSteps, OneDifferentWeightCodeIsSeen) {
   CpuBackend backend(*UsableKernels().back());
   Arena arena = FilledArena(layer, 1);
   RunInt8(backend, linear, kSpecs[0], arena);
-  linear.weight_codes[5 * 130 + 7] = static_cast<int8_t>(linear.weight_codes[5 * 130 + 7] ^ 1);
+  linear.weight.codes[5 * 130 + 7] = static_cast<int8_t>(linear.weight.codes[5 * 130 + 7] ^ 1);
   linear.Finish();
   RunEmulated(backend, linear, kSpecs[0], arena);
   EXPECT_NE(Equal(Copy(arena.half(kEmulatedOut)), Copy(arena.half(kInt8Out))), "");

@@ -81,10 +81,10 @@ void InspectPlan(const fs::path& path, ordered_json& facts) {
                      {"clip_range", nullptr}, {"weight_bits", nullptr}, {"smoothing", false}};
     if (found != file.plan.sites.end()) {
       const SitePlan& plan = found->second;
-      const bool fixed = plan.activation.is_static();
+      const bool fixed = plan.input->is_static();
       row["input"] = fixed ? "per-tensor, static" : "per-token, dynamic";
-      if (fixed) row["scale"] = plan.activation.scale;
-      if (plan.activation.clip_range != kNoClip) row["clip_range"] = plan.activation.clip_range;
+      if (fixed) row["scale"] = plan.input->scale;
+      if (plan.input->clip_range != kNoClip) row["clip_range"] = plan.input->clip_range;
       row["weight_bits"] = plan.weight.num_bits;
       row["smoothing"] = !plan.smoothing.empty();
     }

@@ -81,8 +81,7 @@ int64_t ActivationBytes(const Graph& graph) {
 std::string StoredAs(const Plan& stored, const std::string& site) {
   const auto found = stored.sites.find(site);
   if (found == stored.sites.end()) return "float";
-  return found->second.activation.is_static() ? "INT8, static input scale"
-                                              : "INT8, per-token input";
+  return found->second.input->is_static() ? "INT8, static input scale" : "INT8, per-token input";
 }
 
 ordered_json SiteRows(const Graph& graph, const Plan& stored) {

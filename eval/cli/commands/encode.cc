@@ -57,10 +57,9 @@ Arm ArmOf(const Session& session, const Options& options) {
           .plan = {},
           .flavour = options.fake};
   if (arm.precision == Precision::kFp16) return arm;
-  arm.plan = ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr).plan;
-  if (options.weight_bits != 8) {
-    for (auto& [site, site_plan] : arm.plan.sites) site_plan.weight.num_bits = options.weight_bits;
-  }
+  arm.plan = WithWeightBits(
+      ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr).plan,
+      options.weight_bits);
   return arm;
 }
 

@@ -8,28 +8,25 @@
 #include <vector>
 
 #include "quant/fake_quant.h"
-#include "quant/quantized_linear.h"
 #include "quant/reference_quantizer.h"
+#include "quant/row_scales.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
 #include "runtime/cpu/int8_linear.h"
 #include "runtime/cuda/cuda_backend.h"
+#include "runtime/prepare.h"
 
 namespace w8a8 {
 namespace {
 
 struct LayerInput {
-  int64_t m = 0, n = 0, k = 0;
-  std::vector<Half> x;
-  std::vector<float> weight;        // [n, k], or empty with codes
-  std::vector<int8_t> codes;        // [n, k]
-  std::vector<float> weight_scale;  // [n] with codes
-  std::vector<float> bias;          // [n] or empty
+  int64_t m = 0;
+  std::vector<Half> x;     // [m, k]
+  LinearParameters layer;  // of n x k weights
 
-  MatView<const Half> x_view() const { return {x.data(), m, k, k}; }
-  MatView<const float> weight_view() const { return {weight.data(), n, k, k}; }
+  MatView<const Half> x_view() const { return {x.data(), m, layer.k, layer.k}; }
 };
 
 // What is written; empty members are left out.
@@ -40,12 +37,21 @@ struct LayerOutput {
   std::vector<Half> y;
   std::optional<QuantizeCounts> counts;
 
-  explicit LayerOutput(const LayerInput& in) : y(static_cast<size_t>(in.m * in.n)) {}
-  // Room for what a quantizer leaves.
-  void ResizeRows(const LayerInput& in) {
-    codes.resize(static_cast<size_t>(in.m * in.k));
+  explicit LayerOutput(const LayerInput& in) : y(static_cast<size_t>(in.m * in.layer.n)) {}
+  // Takes what a quantized layer's weights are, and makes room for what its quantizer leaves.
+  LayerOutput(const LayerInput& in, const WeightCodes& weight) : LayerOutput(in) {
+    weight_codes = weight.codes;
+    weight_scale = weight.scale.values;
+    codes.resize(in.x.size());
     input_scale.resize(static_cast<size_t>(in.m));
     code_sum.resize(static_cast<size_t>(in.m));
+  }
+  void SumCodes() {
+    const size_t k = codes.size() / code_sum.size();
+    for (size_t row = 0; row < code_sum.size(); ++row) {
+      const auto first = codes.begin() + static_cast<int64_t>(row * k);
+      code_sum[row] = std::accumulate(first, first + static_cast<int64_t>(k), int32_t{0});
+    }
   }
 };
 
@@ -53,26 +59,26 @@ void CheckShape(const TensorView& tensor, bool fits, const char* wanted) {
   if (!fits) Fail("'{}' is {}; linear takes {}.", tensor.name, tensor.ShapeText(), wanted);
 }
 
-void ReadWeight(const SafetensorsFile& file, LayerInput* in) {
+void ReadWeight(const SafetensorsFile& file, LinearParameters* layer) {
   const TensorView& weight = file.Get("weight");
   CheckShape(weight, weight.shape.size() == 2 && weight.shape[0] >= 1, "weight [N, K], N >= 1");
-  in->n = weight.shape[0];
-  if (weight.shape[1] != in->k) {
-    Fail("'weight' is {}, but 'x' has {} columns; both share K.", weight.ShapeText(), in->k);
+  layer->n = weight.shape[0];
+  if (weight.shape[1] != layer->k) {
+    Fail("'weight' is {}, but 'x' has {} columns; both share K.", weight.ShapeText(), layer->k);
   }
   if (weight.dtype != Dtype::kI8) {
-    in->weight = FloatValues(weight);
+    layer->values = FloatValues(weight);
     return;
   }
-  in->codes = Int8Values(weight);
+  layer->codes = Int8Values(weight);
   const TensorView& scale = file.Get("weight_scale");
   const bool column = scale.shape.size() == 2 && scale.shape[1] == 1;
-  CheckShape(scale, (scale.shape.size() == 1 || column) && scale.shape[0] == in->n,
+  CheckShape(scale, (scale.shape.size() == 1 || column) && scale.shape[0] == layer->n,
              "weight_scale F32 [N] or [N, 1]");
   if (scale.dtype != Dtype::kF32) {
     Fail("'weight_scale' is {}; linear takes F32.", DtypeName(scale.dtype));
   }
-  in->weight_scale = FloatValues(scale);
+  layer->weight_scale = FloatValues(scale);
 }
 
 LayerInput ReadInput(const std::string& path) {
@@ -82,12 +88,12 @@ LayerInput ReadInput(const std::string& path) {
   CheckShape(x, x.shape.size() == 2 && x.shape[0] >= 1 && x.shape[1] >= 1,
              "x [M, K], both at least 1");
   in.m = x.shape[0];
-  in.k = x.shape[1];
+  in.layer.k = x.shape[1];
   in.x = HalfValues(x);
-  ReadWeight(file, &in);
+  ReadWeight(file, &in.layer);
   if (const TensorView* bias = file.Find("bias")) {
-    CheckShape(*bias, bias->shape.size() == 1 && bias->shape[0] == in.n, "bias [N]");
-    in.bias = FloatValues(*bias);
+    CheckShape(*bias, bias->shape.size() == 1 && bias->shape[0] == in.layer.n, "bias [N]");
+    in.layer.bias = FloatValues(*bias);
   }
   return in;
 }
@@ -117,15 +123,19 @@ void CheckLinearFlags(const Options& options) {
   }
 }
 
-Quantizer SpecOf(const Options& options) {
+// What --granularity, --clip-range, --input-scale and --weight-bits make of the layer.
+SitePlan PlanOf(const Options& options) {
+  const WeightSpec weight{.num_bits = options.weight_bits};
   if (!options.input_scale) {
-    return {.granularity = Granularity::kToken, .clip_range = options.clip_range.value_or(kNoClip)};
+    return {.input = Quantizer{.clip_range = options.clip_range.value_or(kNoClip)},
+            .weight = weight};
   }
   const float scale = *options.input_scale;
   if (!(scale > 0.0f && std::isfinite(scale) && std::isfinite(1.0f / scale))) {
     FailUsage("--input-scale {}: it and its reciprocal must be finite and > 0.", scale);
   }
-  return {.granularity = Granularity::kTensor, .scale = scale};
+  return {.input = Quantizer{.granularity = Granularity::kTensor, .scale = scale},
+          .weight = weight};
 }
 
 // fp16 and emulated layers run here too, but only the INT8 kernels depend on the set.
@@ -142,140 +152,112 @@ const Kernels& KernelsOf(const Options& options) {
   return kernels;
 }
 
-QuantizedLinear QuantizeLayer(const LayerInput& in) {
-  if (in.codes.empty()) return QuantizedLinear::FromLinear("weight", in.weight_view(), in.bias);
-  return QuantizedLinear::FromCodes("weight", in.n, in.k, in.codes, in.weight_scale, in.bias);
-}
-
-void KeepWeights(const QuantizedLinear& linear, LayerOutput* out) {
-  out->weight_codes = linear.weight_codes;
-  out->weight_scale = linear.weight_scale;
-}
-
-// y = x * values^T + bias in binary32, one rounding.
+// y = x * weight^T + bias in binary32, one rounding.
 void FloatLayer(const LayerInput& in, MatView<const float> x, std::span<const float> weight,
                 LayerOutput* out) {
-  std::vector<float> product(static_cast<size_t>(in.m * in.n));
-  FloatGemm().MultiplyTransposed(x, {weight.data(), in.n, in.k, in.k},
-                                 {product.data(), in.m, in.n, in.n});
+  const int64_t n = in.layer.n, k = in.layer.k;
+  std::vector<float> product(static_cast<size_t>(in.m * n));
+  FloatGemm().MultiplyTransposed(x, {weight.data(), n, k, k}, {product.data(), in.m, n, n});
   for (size_t i = 0; i < product.size(); ++i) {
-    const float bias = in.bias.empty() ? 0.0f : in.bias[i % static_cast<size_t>(in.n)];
+    const float bias = in.layer.bias.empty() ? 0.0f : in.layer.bias[i % static_cast<size_t>(n)];
     out->y[i] = ToHalf(product[i] + bias);
   }
 }
 
 LayerOutput RunFp16(const LayerInput& in) {
   LayerOutput out(in);
-  const QuantizedLinear checked = QuantizeLayer(in);  // for its checks of weight and bias
-  std::vector<float> weight = in.weight;
-  for (size_t i = 0; i < in.codes.size(); ++i) {
-    weight.push_back(static_cast<float>(in.codes[i]) *
-                     checked.weight_scale[i / static_cast<size_t>(in.k)]);
-  }
-  for (float& value : weight) value = ToFloat(ToHalf(value));
   std::vector<float> x(in.x.size());
   ToFloat(in.x, x);
-  FloatLayer(in, {x.data(), in.m, in.k, in.k}, weight, &out);
+  FloatLayer(in, {x.data(), in.m, in.layer.k, in.layer.k}, Fp16Weights("weight", in.layer), &out);
   return out;
 }
 
-LayerOutput RunFake(const LayerInput& in, const Quantizer& spec, const Options& options) {
-  LayerOutput out(in);
-  CheckFakeSpec(spec, options.fake, "x");
-  QuantizeLayer(in);  // for its checks of weight and bias
-  const FakeWeights weights =
-      in.codes.empty()
-          ? FakeQuantizeWeights("weight", in.weight_view(), {.num_bits = options.weight_bits},
-                                options.fake)
-          : FakeWeightsFromCodes("weight", in.n, in.k, in.codes, in.weight_scale, options.fake);
-  out.weight_codes = weights.codes;
-  out.weight_scale = weights.scale;
-  out.ResizeRows(in);
+LayerOutput RunFake(const LayerInput& in, const PreparedLinear& prepared, const Quantizer& input,
+                    FakeFlavour flavour) {
+  CheckFakeQuantizer(input, flavour, "x");
+  LayerOutput out(in, prepared.layer.weight);
   out.counts.emplace();
   std::vector<float> x(in.x.size());
-  QuantizeDequantizeRows(in.x_view(), spec, options.fake, {x.data(), in.m, in.k, in.k},
+  const MatView<float> values{x.data(), in.m, in.layer.k, in.layer.k};
+  QuantizeDequantizeRows(in.x_view(), input, flavour, values,
                          {out.codes.data(), out.input_scale.data(), &*out.counts});
-  for (int64_t r = 0; r < in.m; ++r) {
-    const auto row = out.codes.begin() + r * in.k;
-    out.code_sum[static_cast<size_t>(r)] = std::accumulate(row, row + in.k, int32_t{0});
-  }
-  FloatLayer(in, {x.data(), in.m, in.k, in.k}, weights.values, &out);
+  out.SumCodes();
+  FloatLayer(in, values, prepared.FloatOperand(), &out);
   return out;
 }
 
-LayerOutput RunEmulated(const LayerInput& in, const Quantizer& spec) {
-  LayerOutput out(in);
-  const QuantizedLinear linear = QuantizeLayer(in);
-  KeepWeights(linear, &out);
-  out.ResizeRows(in);
-  const EmulatedLinear emulated(linear, [](MatView<const float> weight) {
+LayerOutput RunEmulated(const LayerInput& in, const QuantizedLinear& layer,
+                        const Quantizer& input) {
+  LayerOutput out(in, layer.weight);
+  const EmulatedLinear emulated(layer, [](MatView<const float> weight) {
     return std::make_shared<const FloatWeights>(weight);
   });
   FloatGemm gemm;
   EmulatedScratch scratch;
+  const int64_t n = in.layer.n;
   emulated.Run(
-      in.x_view(), spec,
+      in.x_view(), input,
       [&gemm](MatView<const float> a, const PackedWeights& weight, MatView<float> c) {
         gemm.MultiplyTransposed(a, static_cast<const FloatWeights&>(weight).view(), c);
       },
-      MatView<Half>{out.y.data(), in.m, in.n, in.n}, &scratch);
+      MatView<Half>{out.y.data(), in.m, n, n}, &scratch);
   std::copy_n(scratch.codes.data(), out.codes.size(), out.codes.begin());
   std::copy_n(scratch.scale.data(), in.m, out.input_scale.begin());
-  out.acc.assign(scratch.acc.data(), scratch.acc.data() + in.m * in.n);
+  out.acc.assign(scratch.acc.data(), scratch.acc.data() + in.m * n);
   out.counts = scratch.counts;
-  for (int64_t r = 0; r < in.m; ++r) {
-    const auto row = out.codes.begin() + r * in.k;
-    out.code_sum[static_cast<size_t>(r)] = std::accumulate(row, row + in.k, int32_t{0});
-  }
+  out.SumCodes();
   return out;
 }
 
-LayerOutput RunInt8(const LayerInput& in, const Quantizer& spec, const Kernels& kernels) {
-  LayerOutput out(in);
-  const QuantizedLinear linear = QuantizeLayer(in);
-  KeepWeights(linear, &out);
-  out.ResizeRows(in);
-  out.acc.resize(static_cast<size_t>(in.m * in.n));
+LayerOutput RunInt8(const LayerInput& in, const QuantizedLinear& layer, const Quantizer& input,
+                    const Kernels& kernels) {
+  LayerOutput out(in, layer.weight);
+  const int64_t n = in.layer.n, k = in.layer.k;
+  out.acc.resize(static_cast<size_t>(in.m * n));
   CodeRows rows;
-  QuantizeRows(kernels, in.x_view(), spec, &rows, out.code_sum.data());
-  UnpackCodes(kernels, rows, {out.codes.data(), in.m, in.k, in.k});
+  QuantizeRows(kernels, in.x_view(), input, &rows, out.code_sum.data());
+  UnpackCodes(kernels, rows, {out.codes.data(), in.m, k, k});
   std::copy_n(rows.scale.data(), in.m, out.input_scale.begin());
   out.counts = rows.counts;
-  Int8Linear(linear, kernels)
-      .Multiply(rows, MatView<Half>{out.y.data(), in.m, in.n, in.n},
-                {out.acc.data(), in.m, in.n, in.n});
+  Int8Linear(layer, kernels)
+      .Multiply(rows, MatView<Half>{out.y.data(), in.m, n, n}, {out.acc.data(), in.m, n, n});
   return out;
 }
 
-LayerOutput RunLayer(const LayerInput& in, const Quantizer& spec, const Options& options,
+LayerOutput RunLayer(const LayerInput& in, const SitePlan& plan, const Options& options,
                      const Kernels& kernels) {
-  switch (*options.precision) {
+  const Precision precision = *options.precision;
+  const bool fake = precision == Precision::kFake;
+  const PreparedLinear prepared =
+      Prepare("weight", in.layer, plan, fake ? options.fake : FakeFlavour::kIdeal);
+  switch (precision) {
     case Precision::kFp16:
       return RunFp16(in);
     case Precision::kFake:
-      return RunFake(in, spec, options);
+      return RunFake(in, prepared, *plan.input, options.fake);
     case Precision::kEmulated:
-      return RunEmulated(in, spec);
+      return RunEmulated(in, prepared.layer, *plan.input);
     case Precision::kInt8:
-      return RunInt8(in, spec, kernels);
+      return RunInt8(in, prepared.layer, *plan.input, kernels);
   }
   W8A8_CHECK(!"a Precision outside its enumeration");
   return LayerOutput(in);
 }
 
 void WriteOutput(const LayerInput& in, const LayerOutput& out, const std::string& path) {
+  const int64_t n = in.layer.n, k = in.layer.k;
   SafetensorsWriter writer;
   const auto add = [&writer](const char* name, Dtype dtype, std::vector<int64_t> shape,
                              const auto& values) {
     if (!values.empty()) writer.Add(name, dtype, std::move(shape), std::span(values));
   };
-  add("codes", Dtype::kI8, {in.m, in.k}, out.codes);
+  add("codes", Dtype::kI8, {in.m, k}, out.codes);
   add("input_scale", Dtype::kF32, {static_cast<int64_t>(out.input_scale.size())}, out.input_scale);
   add("code_sum", Dtype::kI32, {in.m}, out.code_sum);
-  add("weight_codes", Dtype::kI8, {in.n, in.k}, out.weight_codes);
-  add("weight_scale", Dtype::kF32, {in.n}, out.weight_scale);
-  add("acc", Dtype::kI32, {in.m, in.n}, out.acc);
-  add("y", Dtype::kF16, {in.m, in.n}, out.y);
+  add("weight_codes", Dtype::kI8, {n, k}, out.weight_codes);
+  add("weight_scale", Dtype::kF32, {n}, out.weight_scale);
+  add("acc", Dtype::kI32, {in.m, n}, out.acc);
+  add("y", Dtype::kF16, {in.m, n}, out.y);
   std::vector<uint64_t> counts;
   if (out.counts) counts = {out.counts->nan, out.counts->inf, out.counts->saturated};
   add("counts", Dtype::kU64, {3}, counts);
@@ -286,13 +268,13 @@ void WriteOutput(const LayerInput& in, const LayerOutput& out, const std::string
 
 int RunLinear(const Options& options) {
   CheckLinearFlags(options);
-  const Quantizer spec = SpecOf(options);
-  CheckQuantizer(spec, "x");
+  const SitePlan plan = PlanOf(options);
+  CheckQuantizer(*plan.input, "x");
   const Kernels& kernels = KernelsOf(options);
   const LayerInput in = ReadInput(options.in);
-  LayerOutput out = RunLayer(in, spec, options, kernels);
-  if (options.input_scale && !out.input_scale.empty()) {
-    out.input_scale.erase(out.input_scale.begin() + 1, out.input_scale.end());
+  LayerOutput out = RunLayer(in, plan, options, kernels);
+  if (!out.input_scale.empty()) {
+    out.input_scale = ScalesOf(*plan.input, out.input_scale).values;
   }
   WriteOutput(in, out, options.out);
   return 0;
