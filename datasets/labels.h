@@ -1,4 +1,4 @@
-// Accepted classes of images: from a table (--labels) or from class sub-folders.
+// Accepted classes of images: from a table or from class sub-folders.
 #pragma once
 
 #include <cstdint>
