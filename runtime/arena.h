@@ -1,71 +1,97 @@
-// The buffers of one worker: sized from a graph's slots for a batch of images, regrown for larger
-// shapes, never shrunk, reused by every layer.
+// The memory of one worker on a device, and the steps that run on it. The host writes to it with
+// Upload() and reads it with HostView(); nothing else of it is the host's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "quant/row_scales.h"
-#include "runtime/base/aligned_buffer.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
+#include "runtime/base/matrix.h"
 #include "runtime/encoder/graph.h"
+#include "runtime/steps.h"
 
 namespace w8a8 {
 
-// What the quantized linear step that ran last left behind. `codes` are real codes in [-128, 127].
-// Filled on request only (Arena::keep_trace), because reading them back costs a pass.
+// The images that a program runs on at once.
+struct BatchInputs {
+  int64_t images = 1;
+  PatchGrid grid = {};  // of all of them, where the graph's is variable
+  // [images * tokens]: 0 where a token is no key of any attention (padding); empty: all tokens are.
+  // At least one key of each image is left.
+  std::vector<uint8_t> key_mask = {};
+};
+
+// What a caller wants to see of a step beside its slots. Each costs a pass or memory.
+struct Wanted {
+  bool trace = false;      // of quantized linear steps
+  bool attention = false;  // probabilities: memory quadratic in the tokens
+};
+
+// How a quantized linear step came to its output.
 struct LinearTrace {
-  MatView<const int8_t> codes;  // [rows, K]
-  RowScales input_scale;        // of the rows
-  MatView<const int32_t> acc;   // [rows, N]
-  // [N]: sum over k of the weight codes; as the runtime holds it (int8), or summed anew (emulated).
-  std::span<const int32_t> weight_code_sum;
+  Matrix<int8_t> codes;   // [rows, K], in [-128, 127]
+  RowScales input_scale;  // of the rows
+  Matrix<int32_t> acc;    // [rows, N]; empty for fake
+  // [N]: sum over k of the weight codes; as the runtime holds it (int8), or summed anew (emulated);
+  // empty for fake.
+  std::vector<int32_t> weight_code_sum;
+};
+
+// What a step left of what was wanted, the caller's to keep; empty where the step has none.
+struct StepResult {
+  std::shared_ptr<const LinearTrace> trace;
+  Matrix<float> attention;  // [images * heads * queries, keys]
 };
 
 class Arena {
  public:
-  // Buffers for `images` images of `slots`. Cheap when nothing grows.
-  void Prepare(std::span<const Slot> slots, int64_t images);
+  virtual ~Arena() = default;
 
-  int64_t images() const { return images_; }
-  int64_t rows_per_image(SlotId slot) const { return shapes_[static_cast<size_t>(slot)].rows; }
-  int64_t rows(SlotId slot) const { return images_ * rows_per_image(slot); }
-  SlotStorage storage(SlotId slot) const { return shapes_[static_cast<size_t>(slot)].storage; }
-  // All images' rows, or one's. Only the view that the slot's storage names exists.
-  MatView<Half> half(SlotId slot) const;
-  MatView<Half> half(SlotId slot, int64_t image) const;
-  MatView<float> floats(SlotId slot) const;
-  MatView<float> floats(SlotId slot, int64_t image) const;
+  // Room for `slots` of the images of `inputs`, with values that nobody should rely on. Regrown for
+  // larger shapes, never shrunk: cheap when nothing grows.
+  void Prepare(std::vector<Slot> slots, BatchInputs inputs);
 
-  PatchGrid grid;  // of the images, where the graph's is variable
+  // Runs the step on all images. Float products never mix images, so results do not depend on the
+  // batch.
+  virtual StepResult Run(const Step& step, const Wanted& wanted) = 0;
 
-  // When set, quantized linear steps also leave `trace`.
-  bool keep_trace = false;
-  LinearTrace trace;
+  // What all steps so far took, by the device's own clock.
+  virtual double Seconds() const = 0;
 
-  // [images * tokens]: 0 where a token is no key of any attention (padding); empty: all tokens are.
-  // At least one key of each image is left.
-  std::vector<uint8_t> key_mask;
-  // When set, attention steps also leave `attention`: [images * heads * queries, keys].
-  bool keep_attention = false;
-  MatView<float> attention;
-  // Room for `attention`, to be written; counted like the slots' buffers.
-  MatView<float> ReserveAttention(int64_t rows, int64_t keys);
+  // Writes rows of an FP16 or FP32 slot, of all images, from `first_row` on, as they lie in memory
+  // without gaps.
+  virtual void Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) = 0;
 
-  int64_t allocations() const { return allocations_; }  // how often any buffer grew
+  // All rows of an FP16 or FP32 slot, until the next Prepare(), Run() or Upload(). A copy where the
+  // device's memory is not the host's.
+  virtual std::span<const std::byte> HostView(SlotId id) = 0;
+  MatView<const Half> HostHalf(SlotId id);
+  MatView<const float> HostFloats(SlotId id);
+
+  // Of a slot whose number of rows only the run tells (tokens routed to an expert): at most what it
+  // was prepared for, until the next Prepare(). Steps that go image by image do not take such
+  // slots.
+  void SetRows(SlotId id, int64_t rows);
+
+  const BatchInputs& inputs() const { return inputs_; }
+  const Slot& slot(SlotId id) const { return slots_[static_cast<size_t>(id)]; }
+  int64_t rows(SlotId id) const { return rows_[static_cast<size_t>(id)]; }  // of all images
+  size_t row_bytes(SlotId id) const;                                        // FP16 or FP32 slots
+
+ protected:
+  const std::vector<Slot>& slots() const { return slots_; }
 
  private:
-  std::vector<Slot> shapes_;
-  struct Buffers {  // one of the two is used; codes are the backend's
-    AlignedBuffer<Half> half;
-    AlignedBuffer<float> floats;
-  };
-  std::vector<Buffers> buffers_;
-  AlignedBuffer<float> attention_buffer_;
-  int64_t images_ = 0;
-  int64_t allocations_ = 0;
+  virtual void Reserve() = 0;  // makes room for slots()
+
+  std::vector<Slot> slots_;
+  std::vector<int64_t> rows_;
+  BatchInputs inputs_;
 };
 
 }  // namespace w8a8

@@ -1,10 +1,7 @@
-// A device: how each step runs. One object per worker thread (it owns scratch memory); packed
-// weights are shared between workers.
+// A device: packs weights for its steps and hands out memory to run them on.
 #pragma once
 
 #include <memory>
-#include <span>
-#include <string_view>
 
 #include "quant/quantized_linear.h"
 #include "runtime/arena.h"
@@ -12,34 +9,18 @@
 
 namespace w8a8 {
 
-// One pure virtual per step: a new step does not compile until every device has it. Steps run on
-// all images of the arena; float products never mix images, so results do not depend on the batch.
+// One object per run. Packed weights and the object itself are shared by all workers; each worker
+// has arenas of its own. Only one thread packs.
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string_view kernels_name() const = 0;  // "scalar", "avx512vnni"
 
   virtual PackedPtr PackFloat(MatView<const float> weight) = 0;  // [N, K]
   virtual PackedPtr PackInt8(const QuantizedLinear& linear) = 0;
   virtual PackedPtr PackEmulated(const QuantizedLinear& linear) = 0;
 
-  virtual void Run(const EmbedStep&, Arena&) = 0;
-  virtual void Run(const NormStep&, Arena&) = 0;
-  virtual void Run(const QkNormStep&, Arena&) = 0;
-  virtual void Run(const ActivationStep&, Arena&) = 0;
-  virtual void Run(const GateStep&, Arena&) = 0;
-  virtual void Run(const AttentionStep&, Arena&) = 0;
-  virtual void Run(const AddStep&, Arena&) = 0;
-  virtual void Run(const BroadcastStep&, Arena&) = 0;
-  virtual void Run(const SelectRowStep&, Arena&) = 0;
-  virtual void Run(const MeanRowsStep&, Arena&) = 0;
-  virtual void Run(const AverageStep&, Arena&) = 0;
-  virtual void Run(const ConvertStep&, Arena&) = 0;
-  virtual void Run(const GemmF16Step&, Arena&) = 0;
-  virtual void Run(const GemmFakeStep&, Arena&) = 0;
-  virtual void Run(const QuantizeStep&, Arena&) = 0;
-  virtual void Run(const GemmS8Step&, Arena&) = 0;
-  virtual void Run(const GemmCodesStep&, Arena&) = 0;
+  // Empty, for one worker. Outlived by this object.
+  virtual std::unique_ptr<Arena> MakeArena() = 0;
 };
 
 }  // namespace w8a8

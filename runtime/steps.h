@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "quant/spec.h"
+#include "runtime/base/error.h"
 #include "runtime/encoder/graph.h"
 
 namespace w8a8 {
@@ -19,6 +20,15 @@ class PackedWeights {
   virtual ~PackedWeights() = default;
 };
 using PackedPtr = std::shared_ptr<const PackedWeights>;
+
+// `weight` in the layout of the device that runs the step, which must be the one that packed it.
+template <class Layout>
+const Layout& PackedAs(const PackedWeights& weight) {
+  const auto* layout = dynamic_cast<const Layout*>(&weight);
+  W8A8_CHECK(layout != nullptr);
+  return *layout;
+}
+
 using FloatsPtr = std::shared_ptr<const std::vector<float>>;
 
 // Rows as codes: the kCodes slot that holds them and how they are made.

@@ -3,30 +3,78 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <span>
 #include <utility>
+
+#include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
 
+// Rows without gaps, one after the other.
 template <class T>
-std::vector<T> Flat(MatView<const T> view) {
-  std::vector<T> values;
-  values.reserve(static_cast<size_t>(view.rows * view.cols));
-  for (int64_t r = 0; r < view.rows; ++r) {
-    values.insert(values.end(), view.row(r), view.row(r) + view.cols);
-  }
-  return values;
+std::span<const T> Flat(MatView<T> view) {
+  W8A8_CHECK(view.rows <= 1 || view.stride == view.cols);
+  return {view.data, static_cast<size_t>(view.rows * view.cols)};
+}
+
+template <class T>
+std::vector<T> Copy(MatView<const T> view) {
+  const std::span<const T> values = Flat(view);
+  return {values.begin(), values.end()};
 }
 
 bool Same(Half a, Half b) { return a == b || (IsNan(a) && IsNan(b)); }
 bool Same(int32_t a, int32_t b) { return a == b; }
 
 template <class T>
-uint64_t CountDifferent(const std::vector<T>& a, const std::vector<T>& b) {
+uint64_t CountDifferent(std::span<const T> a, std::span<const T> b) {
   if (a.size() != b.size()) return std::max(a.size(), b.size());
   uint64_t different = 0;
   for (size_t i = 0; i < a.size(); ++i) different += Same(a[i], b[i]) ? 0 : 1;
   return different;
+}
+
+void CompareCodes(const LinearTrace& int8, const LinearTrace& emulated, SiteChecks& checks) {
+  const std::span<const int8_t> a = Flat(int8.codes.view());
+  const std::span<const int8_t> b = Flat(emulated.codes.view());
+  for (size_t i = 0; i < a.size(); ++i) {
+    const int apart = std::abs(int{a[i]} - int{b[i]});
+    ++checks.code_differences[static_cast<size_t>(std::min(apart, 2))];
+  }
+  checks.codes_compared += a.size();
+  const int64_t scales = std::max(int8.input_scale.count(), emulated.input_scale.count());
+  for (int64_t row = 0; row < scales; ++row) {
+    const auto scale = std::bit_cast<uint32_t>(int8.input_scale[row]);
+    const auto twin = std::bit_cast<uint32_t>(emulated.input_scale[row]);
+    checks.scale_mismatches += scale == twin ? 0 : 1;
+  }
+  checks.scales_compared += static_cast<uint64_t>(scales);
+}
+
+void CompareTraces(const LinearTrace& int8, const LinearTrace& emulated, SiteChecks& checks) {
+  const std::span<const int32_t> acc = Flat(int8.acc.view());
+  const std::span<const int32_t> emulated_acc = Flat(emulated.acc.view());
+  const size_t codes = Flat(int8.codes.view()).size();
+  const size_t emulated_codes = Flat(emulated.codes.view()).size();
+  // Arms that disagree on shape have lost values: every one of them counts as two apart.
+  if (codes != emulated_codes || acc.size() != emulated_acc.size()) {
+    checks.code_differences[2] += std::max(codes, emulated_codes);
+    return;
+  }
+  CompareCodes(int8, emulated, checks);
+  checks.int32_mismatches += CountDifferent(acc, emulated_acc);
+  checks.int32_compared += acc.size();
+  checks.code_sum_mismatches +=
+      CountDifferent(std::span(int8.weight_code_sum), std::span(emulated.weight_code_sum));
+  checks.code_sums_compared += int8.weight_code_sum.size();
+}
+
+void CompareOutputs(std::span<const Half> int8, std::span<const Half> emulated,
+                    SiteChecks& checks) {
+  checks.output_mismatches += CountDifferent(int8, emulated);
+  checks.outputs_compared += int8.size();
+  for (const Half value : int8) checks.nonfinite += IsFinite(value) ? 0 : 1;
 }
 
 }  // namespace
@@ -69,64 +117,28 @@ bool CheckTap::WantsLinear(int arm, const std::string& site) const {
   return IsChecked(arm) && experiment_.runs[static_cast<size_t>(arm)].plan.sites.contains(site);
 }
 
-CheckTap::Seen CheckTap::Copy(MatView<const Half> input, MatView<const Half> output,
-                              const LinearTrace& trace) {
-  return {Flat(input),
-          Flat(trace.codes),
-          trace.input_scale,
-          Flat(trace.acc),
-          {trace.weight_code_sum.begin(), trace.weight_code_sum.end()},
-          Flat(output)};
-}
-
 void CheckTap::OnLinear(LinearEvent& event) {
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
   const int int8_arm = Int8TwinOf(event.arm);
   if (int8_arm < 0) {
-    worker.seen[{event.arm, *event.site}] = Copy(event.input, event.output, *event.trace);
+    worker.seen[{event.arm, *event.site}] = {Copy(event.input), Copy(event.output), event.trace};
     return;
   }
-  const Seen emulated = Copy(event.input, event.output, *event.trace);
   Seen int8 = std::move(worker.seen[{int8_arm, *event.site}]);
-  if (int8.input != emulated.input) {
-    const LinearResult again = event.RunAs(int8_arm);
-    int8 = Copy(event.input, again.output, again.trace);
+  if (!std::ranges::equal(int8.input, Flat(event.input))) {
+    const LinearResult again = event.RunAs(int8_arm, {.trace = true});
+    int8 = {{}, Copy(again.output), again.trace};
   }
-  Compare(int8, emulated, worker.checks[{static_cast<size_t>(event.arm), *event.site}]);
-}
-
-void CheckTap::Compare(const Seen& int8, const Seen& emulated, SiteChecks& checks) {
-  // Arms that disagree on shape have lost values: every one of them counts as two apart.
-  if (int8.codes.size() != emulated.codes.size() || int8.acc.size() != emulated.acc.size()) {
-    checks.code_differences[2] += std::max(int8.codes.size(), emulated.codes.size());
-    return;
-  }
-  for (size_t i = 0; i < int8.codes.size(); ++i) {
-    const int apart = std::abs(int{int8.codes[i]} - int{emulated.codes[i]});
-    ++checks.code_differences[static_cast<size_t>(std::min(apart, 2))];
-  }
-  checks.codes_compared += int8.codes.size();
-  const int64_t scales = std::max(int8.input_scale.count(), emulated.input_scale.count());
-  for (int64_t row = 0; row < scales; ++row) {
-    const auto a = std::bit_cast<uint32_t>(int8.input_scale[row]);
-    const auto b = std::bit_cast<uint32_t>(emulated.input_scale[row]);
-    checks.scale_mismatches += a == b ? 0 : 1;
-  }
-  checks.scales_compared += static_cast<uint64_t>(scales);
-  checks.int32_mismatches += CountDifferent(int8.acc, emulated.acc);
-  checks.int32_compared += int8.acc.size();
-  checks.code_sum_mismatches += CountDifferent(int8.weight_code_sum, emulated.weight_code_sum);
-  checks.code_sums_compared += int8.weight_code_sum.size();
-  checks.output_mismatches += CountDifferent(int8.output, emulated.output);
-  checks.outputs_compared += int8.output.size();
-  for (const Half value : int8.output) checks.nonfinite += IsFinite(value) ? 0 : 1;
+  SiteChecks& checks = worker.checks[{static_cast<size_t>(event.arm), *event.site}];
+  CompareTraces(*int8.trace, *event.trace, checks);
+  CompareOutputs(int8.output, Flat(event.output), checks);
 }
 
 void CheckTap::OnOutputs(const OutputEvent& event) {
   if (!IsChecked(event.arm)) return;
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
-  std::array<std::vector<Half>, 3> outputs{Flat(event.tokens), Flat(event.pooled),
-                                           Flat(event.logits)};
+  std::array<std::vector<Half>, 3> outputs{Copy(event.tokens), Copy(event.pooled),
+                                           Copy(event.logits)};
   const int int8_arm = Int8TwinOf(event.arm);
   if (int8_arm < 0) {
     worker.outputs[event.arm] = std::move(outputs);
@@ -135,7 +147,7 @@ void CheckTap::OnOutputs(const OutputEvent& event) {
   SiteChecks& checks = worker.checks[{static_cast<size_t>(event.arm), "outputs"}];
   const auto& int8 = worker.outputs[int8_arm];
   for (size_t i = 0; i < outputs.size(); ++i) {
-    checks.output_mismatches += CountDifferent(int8[i], outputs[i]);
+    checks.output_mismatches += CountDifferent<Half>(int8[i], outputs[i]);
     checks.outputs_compared += outputs[i].size();
   }
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,12 +53,8 @@ class CheckTap final : public Tap {
  private:
   // What an int8 arm left at a site, until its twin comes by.
   struct Seen {
-    std::vector<Half> input;
-    std::vector<int8_t> codes;
-    RowScales input_scale;
-    std::vector<int32_t> acc;
-    std::vector<int32_t> weight_code_sum;
-    std::vector<Half> output;
+    std::vector<Half> input, output;
+    std::shared_ptr<const LinearTrace> trace;
   };
   struct Worker {
     std::map<std::pair<int, std::string>, Seen> seen;         // by int8 arm and site
@@ -67,8 +64,6 @@ class CheckTap final : public Tap {
 
   int Int8TwinOf(int arm) const;  // of an emulated arm; -1 if it is none
   bool IsChecked(int arm) const;
-  static Seen Copy(MatView<const Half> input, MatView<const Half> output, const LinearTrace& trace);
-  static void Compare(const Seen& int8, const Seen& emulated, SiteChecks& checks);
 
   const Experiment& experiment_;
   std::vector<Worker> workers_;

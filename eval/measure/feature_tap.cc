@@ -132,22 +132,24 @@ void FeatureTap::OnLinear(LinearEvent& event) {
     store_->Put(prefix + "output", Dtype::kF16, {most_rows, event.output.cols}, image,
                 RowsOfImage(event.output, i, rows));
   }
-  if (event.trace->codes.rows > 0) PutTrace(event, prefix);
+  if (event.trace) PutTrace(event, prefix);
 }
 
 void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
   const LinearTrace& trace = *event.trace;
+  const MatView<const int8_t> codes = trace.codes.view();
+  const MatView<const int32_t> acc = trace.acc.view();
   const int64_t rows = event.rows_per_image;
   const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
   const RowScales& scales = trace.input_scale;
   if (scales.shared) store_->PutShared(prefix + "input_scale", scales[0]);
   for (size_t i = 0; i < event.images->size(); ++i) {
     const int64_t image = (*event.images)[i].index;
-    store_->Put(prefix + "codes", Dtype::kI8, {most_rows, trace.codes.cols}, image,
-                RowsOfImage(trace.codes, i, rows));
-    if (trace.acc.rows > 0) {
-      store_->Put(prefix + "acc", Dtype::kI32, {most_rows, trace.acc.cols}, image,
-                  RowsOfImage(trace.acc, i, rows));
+    store_->Put(prefix + "codes", Dtype::kI8, {most_rows, codes.cols}, image,
+                RowsOfImage(codes, i, rows));
+    if (acc.rows > 0) {
+      store_->Put(prefix + "acc", Dtype::kI32, {most_rows, acc.cols}, image,
+                  RowsOfImage(acc, i, rows));
     }
     if (!scales.shared) {
       store_->Put(prefix + "input_scale", Dtype::kF32, {most_rows}, image,

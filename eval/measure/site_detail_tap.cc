@@ -58,7 +58,7 @@ void SiteDetailTap::OnLinear(LinearEvent& event) {
   }
   std::vector<uint64_t>& counts = seen.detail.code_count;
   counts.resize(kInt8Values);
-  const MatView<const int8_t> codes = event.trace->codes;
+  const MatView<const int8_t> codes = event.trace->codes.view();
   for (int64_t r = 0; r < codes.rows; ++r) {
     for (const int8_t code : codes.row_span(r)) ++counts[static_cast<size_t>(code - kLowestInt8)];
   }

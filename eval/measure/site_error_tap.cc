@@ -48,7 +48,7 @@ void SiteErrorTap::OnReference(LinearEvent& event, Worker& worker) {
   worker.stage = event.stage;
   worker.reference[*event.site] = {Flat(event.input), Flat(event.output), event.input.rows};
   for (const size_t run : watched_) {
-    const LinearResult forced = event.RunAs(static_cast<int>(run));
+    const LinearResult forced = event.RunAs(static_cast<int>(run), {});
     Measure(event, {run, View::kTeacherForced, *event.site}, event.input, forced.output, worker);
   }
 }

@@ -46,14 +46,14 @@ class Runner {
         arms_(arms),
         taps_(taps),
         options_(options),
-        pool_(options.threads) {
-    W8A8_CHECK(!arms.empty() && options.make_backend);
+        pool_(options.threads),
+        backend_(options.make_backend()) {
+    W8A8_CHECK(!arms.empty());
     for (const Arm& arm : arms) CheckPlan(graph, arm.precision, arm.plan, arm.flavour);
     leaders_ = LeadersOfStages(graph, arms, Traced(arms.size(), taps));
     const int threads = std::max(1, options.threads);
     for (int i = 0; i < threads; ++i) {
-      workers_.push_back(
-          std::make_unique<StageWorker>(graph, arms, taps, i, options.make_backend()));
+      workers_.push_back(std::make_unique<StageWorker>(graph, arms, taps, i, *backend_));
     }
     result_.arm_seconds.resize(arms.size());
     for (size_t stage = 0; stage < graph.stages.size(); ++stage) {
@@ -108,8 +108,7 @@ class Runner {
 
   StagePrograms LowerStage(int stage) {
     const Clock::time_point start = Clock::now();
-    if (!lowering_)
-      lowering_ = std::make_unique<Lowering>(graph_, weights_, workers_[0]->backend());
+    if (!lowering_) lowering_ = std::make_unique<Lowering>(graph_, weights_, *backend_);
     lowering_->BeginStage(stage);
     const auto s = static_cast<size_t>(stage);
     StagePrograms lowered{.stage = stage,
@@ -206,6 +205,7 @@ class Runner {
   std::vector<Leaders> leaders_;     // by stage
   std::vector<double> work_before_;  // of the stages before stage i; the last one: of all
   ThreadPool pool_;
+  const std::unique_ptr<Backend> backend_;
   std::vector<std::unique_ptr<StageWorker>> workers_;  // one for each thread of the pool
   std::unique_ptr<Lowering> lowering_;
   Chunk chunk_;

@@ -1,8 +1,5 @@
 #include "eval/run/site_replay.h"
 
-#include <algorithm>
-#include <variant>
-
 namespace w8a8 {
 namespace {
 
@@ -25,25 +22,22 @@ Graph SingleLayerGraph(const Weights& weights, const std::string& site, int64_t 
 
 SiteReplay::SiteReplay(const Weights& weights, Backend& backend, const std::string& site,
                        MatView<const Half> rows)
-    : backend_(backend),
-      site_(site),
+    : site_(site),
       rows_(rows),
       graph_(SingleLayerGraph(weights, site, rows.rows)),
-      lowering_(graph_, weights, backend) {
+      lowering_(graph_, weights, backend),
+      arena_(backend.MakeArena()) {
   expected_ = Run(Precision::kFp16, {});
 }
 
 std::vector<Half> SiteReplay::Run(Precision precision, const Plan& plan) {
   const Program program = lowering_.Lower(precision, plan, FakeFlavour::kIdeal);
-  arena_.Prepare(program.slots, 1);
-  const MatView<Half> in = arena_.half(kIn);
+  arena_->Prepare(program.slots, {.images = 1});
   for (int64_t r = 0; r < rows_.rows; ++r) {
-    std::copy(rows_.row(r), rows_.row(r) + rows_.cols, in.row(r));
+    arena_->Upload(kIn, r, std::as_bytes(rows_.row_span(r)));
   }
-  for (const Step& step : program.steps) {
-    std::visit([this](const auto& s) { backend_.Run(s, arena_); }, step);
-  }
-  const MatView<Half> out = arena_.half(kOut);
+  for (const Step& step : program.steps) arena_->Run(step, {});
+  const MatView<const Half> out = arena_->HostHalf(kOut);
   return {out.data, out.data + out.rows * out.cols};
 }
 

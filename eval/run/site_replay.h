@@ -2,6 +2,7 @@
 // per-tensor plan compares clip rules by.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,12 +28,11 @@ class SiteReplay {
  private:
   std::vector<Half> Run(Precision precision, const Plan& plan);
 
-  Backend& backend_;
   const std::string site_;
   const MatView<const Half> rows_;
   Graph graph_;
   Lowering lowering_;
-  Arena arena_;
+  const std::unique_ptr<Arena> arena_;
   std::vector<Half> expected_;
 };
 

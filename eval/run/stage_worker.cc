@@ -1,20 +1,31 @@
 #include "eval/run/stage_worker.h"
 
 #include <algorithm>
-#include <chrono>
-#include <utility>
+#include <optional>
 
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
+#include "runtime/lower.h"
 
 namespace w8a8 {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // True for the step that writes its node's output.
 bool EndsNode(const Program& program, size_t step) {
   return step + 1 == program.nodes.size() || program.nodes[step + 1] != program.nodes[step];
+}
+
+// The key masks of all images one after the other, all ones where only some images have one.
+std::vector<uint8_t> Joined(std::span<const std::vector<uint8_t>> masks) {
+  size_t tokens = 0;
+  for (const std::vector<uint8_t>& mask : masks) tokens = std::max(tokens, mask.size());
+  std::vector<uint8_t> joined;
+  for (const std::vector<uint8_t>& mask : masks) {
+    W8A8_CHECK(mask.empty() || mask.size() == tokens);
+    joined.insert(joined.end(), mask.begin(), mask.end());
+    if (mask.empty()) joined.resize(joined.size() + tokens, 1);
+  }
+  return joined;
 }
 
 }  // namespace
@@ -23,7 +34,9 @@ class StageWorker::Event final : public LinearEvent {
  public:
   Event(StageWorker& owner, const Batch& batch, int32_t node)
       : owner_(owner), batch_(batch), node_(node) {}
-  LinearResult RunAs(int other) override { return owner_.RunLinearAs(batch_, other, node_); }
+  LinearResult RunAs(int other, const Wanted& wanted) override {
+    return owner_.RunLinearAs(batch_, other, node_, wanted);
+  }
 
  private:
   StageWorker& owner_;
@@ -32,38 +45,30 @@ class StageWorker::Event final : public LinearEvent {
 };
 
 StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps,
-                         int worker, std::unique_ptr<Backend> backend)
+                         int worker, Backend& backend)
     : graph_(graph),
       arms_(arms),
       taps_(taps),
       worker_(worker),
-      backend_(std::move(backend)),
+      arena_(backend.MakeArena()),
+      replay_(backend.MakeArena()),
       arm_seconds_(arms.size(), 0.0) {}
 
 void StageWorker::RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count) {
-  arena_.grid = chunk.grids[static_cast<size_t>(first)];
+  const auto image = static_cast<size_t>(first);
   const auto begin = chunk.images.begin() + first;
-  const Batch batch{stage, chunk, first, {begin, begin + count}};
-  LoadKeyMask(batch);
+  const Batch batch{
+      stage,
+      chunk,
+      first,
+      {begin, begin + count},
+      {.images = count,
+       .grid = chunk.grids[image],
+       .key_mask = Joined(std::span(chunk.key_masks).subspan(image, static_cast<size_t>(count)))}};
   if (stage.stage > 0) Diverge(batch);
   for (size_t arm = 0; arm < arms_.size(); ++arm) {
     ThrowIfInterrupted();
     if (stage.Leads(arm)) RunArm(batch, static_cast<int>(arm));
-  }
-}
-
-void StageWorker::LoadKeyMask(const Batch& batch) {
-  arena_.key_mask.clear();
-  const auto first = batch.chunk.key_masks.begin() + batch.first;
-  const auto last = first + static_cast<int64_t>(batch.images.size());
-  if (std::all_of(first, last, [](const auto& mask) { return mask.empty(); })) return;
-  const std::vector<Slot> slots = AtGrid(graph_.slots, graph_.config, arena_.grid);
-  const auto tokens = static_cast<size_t>(slots[static_cast<size_t>(graph_.stream)].rows);
-  for (auto mask = first; mask != last; ++mask) {
-    W8A8_CHECK(mask->empty() || mask->size() == tokens);
-    const std::vector<uint8_t> all(tokens, 1);
-    const std::vector<uint8_t>& keys = mask->empty() ? all : *mask;
-    arena_.key_mask.insert(arena_.key_mask.end(), keys.begin(), keys.end());
   }
 }
 
@@ -86,86 +91,77 @@ void StageWorker::Diverge(const Batch& batch) {
   }
 }
 
-void StageWorker::RunStep(const Batch& batch, int arm, const Step& step) {
-  const Clock::time_point start = Clock::now();
-  std::visit([this](const auto& s) { backend_->Run(s, arena_); }, step);
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  seconds_ += seconds;
-  ForEachFollower(batch, arm, [&](int a) { arm_seconds_[static_cast<size_t>(a)] += seconds; });
+bool StageWorker::IsLast(const Batch& batch) const {
+  return static_cast<size_t>(batch.stage.stage) + 1 == graph_.stages.size();
+}
+
+// By any tap, of any arm that follows. The last stage's attention is a pooling head's, no block's.
+Wanted StageWorker::WantedOf(const Batch& batch, int arm) const {
+  Wanted wanted;
+  ForEachFollower(batch, arm, [&](int follower) {
+    for (const Tap* tap : taps_) {
+      wanted.trace = wanted.trace || tap->WantsTrace(follower);
+      wanted.attention = wanted.attention || (!IsLast(batch) && tap->WantsAttention(follower));
+    }
+  });
+  return wanted;
+}
+
+void StageWorker::Prepare(const Program& program, const Batch& batch, Arena& arena) const {
+  arena.Prepare(AtGrid(program.slots, graph_.config, batch.inputs.grid), batch.inputs);
 }
 
 void StageWorker::RunArm(const Batch& batch, int arm) {
   const Program& program = batch.stage.programs[static_cast<size_t>(arm)].whole;
-  arena_.Prepare(AtGrid(program.slots, graph_.config, arena_.grid),
-                 static_cast<int64_t>(batch.images.size()));
+  Prepare(program, batch, *arena_);
   LoadInput(batch, arm);
-  const bool last = static_cast<size_t>(batch.stage.stage) + 1 == graph_.stages.size();
-  arena_.keep_trace = arena_.keep_attention = false;
-  ForEachFollower(batch, arm, [&](int follower) {
-    for (const Tap* tap : taps_) {
-      arena_.keep_trace = arena_.keep_trace || tap->WantsTrace(follower);
-      arena_.keep_attention = arena_.keep_attention || (!last && tap->WantsAttention(follower));
-    }
-  });
+  const Wanted wanted = WantedOf(batch, arm);
+  const double before = arena_->Seconds();
   for (size_t i = 0; i < program.steps.size(); ++i) {
-    RunStep(batch, arm, program.steps[i]);
-    if (EndsNode(program, i)) ShowLinear(batch, arm, program.nodes[i]);
-    if (arena_.keep_attention && std::holds_alternative<AttentionStep>(program.steps[i])) {
-      ShowAttention(batch, arm);
-    }
+    const StepResult result = arena_->Run(program.steps[i], wanted);
+    if (EndsNode(program, i)) ShowLinear(batch, arm, program.nodes[i], result);
+    const MatView<const float> probabilities = result.attention.view();
+    if (probabilities.rows > 0) ShowAttention(batch, arm, probabilities);
   }
-  if (last) {
-    ShowOutputs(batch, arm);
-    return;
-  }
+  const double seconds = arena_->Seconds() - before;
+  seconds_ += seconds;
+  ForEachFollower(batch, arm, [&](int a) { arm_seconds_[static_cast<size_t>(a)] += seconds; });
+  if (IsLast(batch)) return ShowOutputs(batch, arm);
   StoreStream(batch, arm);
   ShowStream(batch, arm);
 }
 
 void StageWorker::LoadInput(const Batch& batch, int arm) {
-  if (batch.stage.stage == 0) {
-    const MatView<float> pixels = arena_.floats(graph_.pixels);
-    for (size_t i = 0; i < batch.images.size(); ++i) {
-      const std::vector<float>& image = batch.chunk.pixels[static_cast<size_t>(batch.first) + i];
-      W8A8_CHECK(static_cast<int64_t>(image.size() * batch.images.size()) ==
-                 pixels.rows * pixels.cols);
-      std::copy(image.begin(), image.end(), pixels.data + i * image.size());
-    }
-    return;
-  }
+  const bool embeds = batch.stage.stage == 0;
+  const SlotId slot = embeds ? graph_.pixels : graph_.stream;
+  const int64_t rows = arena_->slot(slot).rows;
   for (size_t i = 0; i < batch.images.size(); ++i) {
-    const std::vector<std::byte>& stream =
-        batch.chunk.streams[static_cast<size_t>(arm)][static_cast<size_t>(batch.first) + i];
-    std::copy(stream.begin(), stream.end(), StreamBytes(i).begin());
+    const size_t image = static_cast<size_t>(batch.first) + i;
+    const std::span<const std::byte> input =
+        embeds ? std::as_bytes(std::span(batch.chunk.pixels[image]))
+               : std::span(batch.chunk.streams[static_cast<size_t>(arm)][image]);
+    W8A8_CHECK(input.size() == static_cast<size_t>(rows) * arena_->row_bytes(slot));
+    arena_->Upload(slot, static_cast<int64_t>(i) * rows, input);
   }
 }
 
 void StageWorker::StoreStream(const Batch& batch, int arm) {
+  const std::span<const std::byte> all = arena_->HostView(graph_.stream);
+  const size_t size = all.size() / batch.images.size();
   for (size_t i = 0; i < batch.images.size(); ++i) {
-    const std::span<std::byte> stream = StreamBytes(i);
+    const std::span<const std::byte> stream = all.subspan(i * size, size);
     batch.chunk.streams[static_cast<size_t>(arm)][static_cast<size_t>(batch.first) + i].assign(
         stream.begin(), stream.end());
   }
 }
 
-std::span<std::byte> StageWorker::StreamBytes(size_t image) const {
-  const auto bytes = [](auto view) {
-    return std::as_writable_bytes(std::span(view.data, static_cast<size_t>(view.rows * view.cols)));
-  };
-  const auto i = static_cast<int64_t>(image);
-  if (arena_.storage(graph_.stream) == SlotStorage::kFloat) {
-    return bytes(arena_.floats(graph_.stream, i));
-  }
-  return bytes(arena_.half(graph_.stream, i));
-}
-
 void StageWorker::ShowStream(const Batch& batch, int arm) {
   StreamEvent event{
       .arm = arm, .stage = batch.stage.stage, .images = &batch.images, .half = {}, .floats = {}};
-  if (arena_.storage(graph_.stream) == SlotStorage::kFloat) {
-    event.floats = arena_.floats(graph_.stream);
+  if (arena_->slot(graph_.stream).storage == SlotStorage::kFloat) {
+    event.floats = arena_->HostFloats(graph_.stream);
   } else {
-    event.half = arena_.half(graph_.stream);
+    event.half = arena_->HostHalf(graph_.stream);
   }
   ForEachFollower(batch, arm, [&](int follower) {
     event.arm = follower;
@@ -173,11 +169,11 @@ void StageWorker::ShowStream(const Batch& batch, int arm) {
   });
 }
 
-void StageWorker::ShowAttention(const Batch& batch, int arm) {
+void StageWorker::ShowAttention(const Batch& batch, int arm, MatView<const float> probabilities) {
   AttentionEvent event{.arm = arm,
                        .block = batch.stage.stage - 1,
                        .images = &batch.images,
-                       .probabilities = arena_.attention};
+                       .probabilities = probabilities};
   ForEachFollower(batch, arm, [&](int follower) {
     event.arm = follower;
     for (Tap* tap : taps_) {
@@ -186,53 +182,53 @@ void StageWorker::ShowAttention(const Batch& batch, int arm) {
   });
 }
 
-void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index) {
+void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index,
+                             const StepResult& result) {
   const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
   if (node.site.empty()) return;
-  ForEachFollower(batch, arm, [&](int follower) { ShowLinearAs(batch, follower, node_index); });
+  std::optional<Event> event;
+  ForEachFollower(batch, arm, [&](int follower) {
+    for (Tap* tap : taps_) {
+      if (!tap->WantsLinear(follower, node.site)) continue;
+      if (!event) {
+        event.emplace(*this, batch, node_index);
+        event->worker = worker_;
+        event->stage = batch.stage.stage;
+        event->site = &node.site;
+        event->images = &batch.images;
+        event->rows_per_image = arena_->slot(node.in).rows;
+        event->input = arena_->HostHalf(node.in);
+        event->output = arena_->HostHalf(node.out);
+        event->trace = result.trace;
+      }
+      event->arm = follower;
+      tap->OnLinear(*event);
+    }
+  });
 }
 
-void StageWorker::ShowLinearAs(const Batch& batch, int arm, int32_t node_index) {
-  const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
-  for (Tap* tap : taps_) {
-    if (!tap->WantsLinear(arm, node.site)) continue;
-    Event event(*this, batch, node_index);
-    event.worker = worker_;
-    event.arm = arm;
-    event.stage = batch.stage.stage;
-    event.site = &node.site;
-    event.images = &batch.images;
-    event.rows_per_image = arena_.rows_per_image(node.in);
-    event.input = arena_.half(node.in);
-    event.output = arena_.half(node.out);
-    event.trace = &arena_.trace;
-    tap->OnLinear(event);
-  }
-}
-
-LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node) {
+LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node,
+                                      const Wanted& wanted) {
   const size_t leader = batch.stage.leaders[static_cast<size_t>(arm)];
   const Program& layer = batch.stage.programs[leader].layers.at(node);
-  replay_.Prepare(AtGrid(layer.slots, graph_.config, arena_.grid),
-                  static_cast<int64_t>(batch.images.size()));
-  const MatView<const Half> input = arena_.half(graph_.nodes[static_cast<size_t>(node)].in);
-  std::copy_n(input.data, input.rows * input.cols, replay_.half(Lowering::kLayerIn).data);
-  replay_.keep_trace = true;
-  for (const Step& step : layer.steps) {
-    std::visit([this](const auto& s) { backend_->Run(s, replay_); }, step);
-  }
-  return {replay_.half(Lowering::kLayerOut), replay_.trace};
+  Prepare(layer, batch, *replay_);
+  const SlotId input = graph_.nodes[static_cast<size_t>(node)].in;
+  replay_->Upload(Lowering::kLayerIn, 0, arena_->HostView(input));
+  LinearResult result;
+  for (const Step& step : layer.steps) result.trace = replay_->Run(step, wanted).trace;
+  result.output = replay_->HostHalf(Lowering::kLayerOut);
+  return result;
 }
 
 void StageWorker::ShowOutputs(const Batch& batch, int arm) {
   OutputEvent event{.worker = worker_,
                     .arm = arm,
                     .images = &batch.images,
-                    .tokens = arena_.half(graph_.tokens),
+                    .tokens = arena_->HostHalf(graph_.tokens),
                     .pooled = {},
                     .logits = {}};
-  if (graph_.pooled != kNoSlot) event.pooled = arena_.half(graph_.pooled);
-  if (graph_.logits != kNoSlot) event.logits = arena_.half(graph_.logits);
+  if (graph_.pooled != kNoSlot) event.pooled = arena_->HostHalf(graph_.pooled);
+  if (graph_.logits != kNoSlot) event.logits = arena_->HostHalf(graph_.logits);
   ForEachFollower(batch, arm, [&](int follower) {
     event.arm = follower;
     for (Tap* tap : taps_) tap->OnOutputs(event);

@@ -13,7 +13,6 @@
 #include "eval/run/tap.h"
 #include "runtime/arena.h"
 #include "runtime/backend.h"
-#include "runtime/lower.h"
 
 namespace w8a8 {
 
@@ -45,13 +44,13 @@ struct StagePrograms {
 
 class StageWorker {
  public:
+  // All of these outlive the worker.
   StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps, int worker,
-              std::unique_ptr<Backend> backend);
+              Backend& backend);
 
   // Images [first, first + count) of the chunk, which have equal grids.
   void RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count);
 
-  Backend& backend() { return *backend_; }
   // In the steps of each arm; those of a shared stage count for every arm that shares it.
   const std::vector<double>& arm_seconds() const { return arm_seconds_; }
   double seconds() const { return seconds_; }  // in all steps, each counted once
@@ -63,6 +62,7 @@ class StageWorker {
     Chunk& chunk;
     int64_t first;
     std::vector<ImageId> images;
+    BatchInputs inputs;
   };
 
   // Asks `show(arm)` of every arm that follows `leader`, the leader first.
@@ -70,25 +70,23 @@ class StageWorker {
   void ForEachFollower(const Batch& batch, int leader, const Show& show) const;
   void Diverge(const Batch& batch);
   void RunArm(const Batch& batch, int arm);
-  void RunStep(const Batch& batch, int arm, const Step& step);
+  bool IsLast(const Batch& batch) const;
+  Wanted WantedOf(const Batch& batch, int arm) const;
+  void Prepare(const Program& program, const Batch& batch, Arena& arena) const;
   void LoadInput(const Batch& batch, int arm);
-  void LoadKeyMask(const Batch& batch);
   void StoreStream(const Batch& batch, int arm);
-  std::span<std::byte> StreamBytes(size_t image) const;
   void ShowStream(const Batch& batch, int arm);
-  void ShowAttention(const Batch& batch, int arm);
-  void ShowLinear(const Batch& batch, int arm, int32_t node);
-  void ShowLinearAs(const Batch& batch, int arm, int32_t node);
+  void ShowAttention(const Batch& batch, int arm, MatView<const float> probabilities);
+  void ShowLinear(const Batch& batch, int arm, int32_t node, const StepResult& result);
   void ShowOutputs(const Batch& batch, int arm);
-  LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node);
+  LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node, const Wanted& wanted);
 
   const Graph& graph_;
   const std::span<const Arm> arms_;
   const std::span<Tap* const> taps_;
   const int worker_;
-  std::unique_ptr<Backend> backend_;
-  Arena arena_;
-  Arena replay_;  // of the layer that RunLinearAs() runs
+  const std::unique_ptr<Arena> arena_;
+  const std::unique_ptr<Arena> replay_;  // of the layer that RunLinearAs() runs
   std::vector<double> arm_seconds_;
   double seconds_ = 0;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ struct ImageId {
 
 // Output of one linear layer, as an arm computed it.
 struct LinearResult {
-  MatView<const Half> output;  // [rows, N]
-  LinearTrace trace;           // of quantized arms; empty views for fp16
+  MatView<const Half> output;                // [rows, N]
+  std::shared_ptr<const LinearTrace> trace;  // of quantized arms, where wanted
 };
 
 // A linear layer that an arm has just run. Views live until OnLinear() returns. All images of a
@@ -33,10 +34,10 @@ struct LinearResult {
 class LinearEvent {
  public:
   virtual ~LinearEvent() = default;
-  // Runs the same layer as `arm` does, on this event's input, into memory of its own:
-  // teacher-forced runs, and checks of one arm's arithmetic on another's input. Replaces the last
-  // RunAs() result.
-  virtual LinearResult RunAs(int arm) = 0;
+  // Runs the same layer as `arm` does, on this event's input: teacher-forced runs, and checks of
+  // one arm's arithmetic on another's input. Replaces the output that the last call returned, and
+  // nothing else.
+  virtual LinearResult RunAs(int arm, const Wanted& wanted) = 0;
 
   int worker = 0;
   int arm = 0;
@@ -46,7 +47,7 @@ class LinearEvent {
   int64_t rows_per_image = 0;
   MatView<const Half> input;
   MatView<const Half> output;
-  const LinearTrace* trace = nullptr;  // filled where WantsTrace(arm)
+  std::shared_ptr<const LinearTrace> trace;  // of quantized arms, where WantsTrace(arm)
 };
 
 // The residual stream that enters stage `stage + 1`; stage 0 embeds. [images * tokens, width] in

@@ -40,7 +40,7 @@ struct EmulatedScratch {
   QuantizeCounts counts;
 };
 
-class EmulatedLinear {
+class EmulatedLinear final : public PackedWeights {
  public:
   EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn& pack);
 

@@ -12,6 +12,7 @@
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/steps.h"
 
 namespace w8a8 {
 
@@ -59,7 +60,7 @@ struct PackedInt8 {
   AlignedBuffer<int32_t> code_sum;  // [n padded]
 };
 
-class Int8Linear {
+class Int8Linear final : public PackedWeights {
  public:
   // Packs once; `linear` need not outlive the call.
   Int8Linear(const QuantizedLinear& linear, const Kernels& kernels);

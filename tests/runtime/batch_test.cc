@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
@@ -114,21 +115,18 @@ std::vector<Step> EveryStep(Backend& backend) {
 }
 
 // Stream and pooled row of the images [first, first + count) in one batch.
-std::vector<Half> RunAll(CpuBackend& backend, const std::vector<Step>& steps, Arena& arena,
-                         int64_t first, int64_t count) {
-  arena.Prepare(LittleSlots(), count);
+std::vector<Half> RunAll(const std::vector<Step>& steps, Arena& arena, int64_t first,
+                         int64_t count) {
+  arena.Prepare(LittleSlots(), {.images = count});
   for (int64_t image = 0; image < count; ++image) {
-    const std::vector<float> pixels =
-        RandomFloats(3 * 24 * 12, 100 + static_cast<uint64_t>(first + image));
-    std::copy(pixels.begin(), pixels.end(), arena.floats(0).row(image * 3));
+    SetSlot(arena, 0, RandomFloats(3 * 24 * 12, 100 + static_cast<uint64_t>(first + image)),
+            image * 3);
   }
-  for (const Step& step : steps) {
-    std::visit([&](const auto& s) { backend.Run(s, arena); }, step);
-  }
+  for (const Step& step : steps) arena.Run(step, {});
   std::vector<Half> values;
   for (int64_t image = 0; image < count; ++image) {
     for (const SlotId slot : {1, 6}) {
-      const std::vector<Half> part = Copy(arena.half(slot, image));
+      const std::vector<Half> part = Copy(HalfOf(arena, slot, image));
       values.insert(values.end(), part.begin(), part.end());
     }
   }
@@ -140,11 +138,11 @@ TEST(Batch, SevenImagesAtOnceOrOneByOneGiveEqualBits) {
     if (!kernels->supported()) continue;
     CpuBackend backend(*kernels);
     const std::vector<Step> steps = EveryStep(backend);
-    Arena arena;
-    const std::vector<Half> together = RunAll(backend, steps, arena, 0, 7);
+    CpuArena arena(*kernels);
+    const std::vector<Half> together = RunAll(steps, arena, 0, 7);
     std::vector<Half> alone;
     for (int64_t image = 0; image < 7; ++image) {
-      const std::vector<Half> one = RunAll(backend, steps, arena, image, 1);
+      const std::vector<Half> one = RunAll(steps, arena, image, 1);
       alone.insert(alone.end(), one.begin(), one.end());
     }
     EXPECT_EQ(Equal(alone, together), "") << kernels->name;
@@ -153,18 +151,17 @@ TEST(Batch, SevenImagesAtOnceOrOneByOneGiveEqualBits) {
 }
 
 TEST(Batch, TwoWorkersAtOnceGiveTheBitsOfOne) {
-  CpuBackend one(Select(""));
-  const std::vector<Step> steps = EveryStep(one);
-  Arena arena;
-  const std::vector<Half> expected = RunAll(one, steps, arena, 0, 3);
+  CpuBackend backend(Select(""));
+  const std::vector<Step> steps = EveryStep(backend);
+  CpuArena arena(Select(""));
+  const std::vector<Half> expected = RunAll(steps, arena, 0, 3);
   std::vector<std::vector<Half>> actual(2);
   {
     std::vector<std::jthread> workers;
     for (std::vector<Half>& out : actual) {
       workers.emplace_back([&] {
-        CpuBackend own(Select(""));  // packed weights are shared, scratch is not
-        Arena own_arena;
-        for (int i = 0; i < 10; ++i) out = RunAll(own, steps, own_arena, 0, 3);
+        CpuArena own(Select(""));  // packed weights are shared, memory is not
+        for (int i = 0; i < 10; ++i) out = RunAll(steps, own, 0, 3);
       });
     }
   }
@@ -174,17 +171,13 @@ TEST(Batch, TwoWorkersAtOnceGiveTheBitsOfOne) {
 TEST(Batch, ASecondRunOfEqualOrSmallerShapeGrowsNothing) {
   CpuBackend backend(Select(""));
   const std::vector<Step> steps = EveryStep(backend);
-  Arena arena;
-  arena.keep_trace = true;
-  RunAll(backend, steps, arena, 0, 4);
-  const int64_t allocations = arena.allocations();
-  const int64_t scratch = backend.scratch_bytes();
-  EXPECT_GT(allocations, 0);
-  EXPECT_GT(scratch, 0);
-  RunAll(backend, steps, arena, 0, 4);
-  RunAll(backend, steps, arena, 0, 2);
-  EXPECT_EQ(arena.allocations(), allocations);
-  EXPECT_EQ(backend.scratch_bytes(), scratch);
+  CpuArena arena(Select(""));
+  RunAll(steps, arena, 0, 4);
+  const int64_t bytes = arena.bytes();
+  EXPECT_GT(bytes, 0);
+  RunAll(steps, arena, 0, 4);
+  RunAll(steps, arena, 0, 2);
+  EXPECT_EQ(arena.bytes(), bytes);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "quant/fake_quant.h"
+#include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
@@ -47,8 +48,8 @@ Expected PlainLinear(const std::vector<float>& x, const std::vector<float>& weig
 }
 
 TEST(GemmF16Step, IsAtMostTwiceAsWrongAsThePlainLoop) {
-  Arena arena;
-  arena.Prepare(std::vector{HalfSlot(50, 192), HalfSlot(50, 67)}, 3);
+  CpuArena arena(Select(""));
+  arena.Prepare({HalfSlot(50, 192), HalfSlot(50, 67)}, {.images = 3});
   FillSlot(arena, 0, 1);
   const std::vector<float> weight = RandomHalfFloats(67 * 192, 2);
   for (const std::vector<float>& bias : {RandomFloats(67, 3), std::vector<float>()}) {
@@ -57,22 +58,21 @@ TEST(GemmF16Step, IsAtMostTwiceAsWrongAsThePlainLoop) {
     step.out = 1;
     step.weight = TestBackend().PackFloat({weight.data(), 67, 192, 192});
     step.bias = Shared(bias);
-    TestBackend().Run(step, arena);
-    const Expected e = PlainLinear(CopyFloats(arena.half(0)), weight, bias, 192);
-    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "");
+    arena.Run(step, {});
+    const Expected e = PlainLinear(CopyFloats(arena.HostHalf(0)), weight, bias, 192);
+    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.HostHalf(1))), "");
   }
 }
 
 TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
-  Arena arena;
-  arena.Prepare(std::vector{HalfSlot(20, 96), HalfSlot(20, 33)}, 2);
+  CpuArena arena(Select(""));
+  arena.Prepare({HalfSlot(20, 96), HalfSlot(20, 33)}, {.images = 2});
   FillSlot(arena, 0, 1, 0, 4.0f);
   const std::vector<float> weight = RandomFloats(33 * 96, 2);
   const std::vector<float> bias = RandomFloats(33, 3);
   const PackedPtr packed = TestBackend().PackFloat({weight.data(), 33, 96, 96});
   for (const FakeFlavour flavour : {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq}) {
     const Quantizer spec{.clip_range = 3.0f};
-    arena.keep_trace = true;
     GemmFakeStep step;
     step.in = 0;
     step.out = 1;
@@ -80,18 +80,17 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
     step.flavour = flavour;
     step.weight = packed;
     step.bias = Shared(bias);
-    TestBackend().Run(step, arena);
+    const std::shared_ptr<const LinearTrace> trace = arena.Run(step, {.trace = true}).trace;
     std::vector<float> values(40 * 96);
     std::vector<int8_t> codes(40 * 96);
     std::vector<float> scale(40);
-    QuantizeDequantizeRows(arena.half(0), spec, flavour, {values.data(), 40, 96, 96},
+    QuantizeDequantizeRows(arena.HostHalf(0), spec, flavour, {values.data(), 40, 96, 96},
                            {.codes = codes.data(), .scale = scale.data()});
     const Expected e = PlainLinear(values, weight, bias, 96);
-    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "");
-    const MatView<const int8_t> traced = arena.trace.codes;
-    EXPECT_EQ(Equal(std::span<const int8_t>(codes), {traced.data, codes.size()}), "");
-    EXPECT_EQ(Equal(std::span<const float>(scale), arena.trace.input_scale.values), "");
-    EXPECT_EQ(arena.trace.acc.rows, 0);
+    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.HostHalf(1))), "");
+    EXPECT_EQ(Equal(codes, Copy(trace->codes.view())), "");
+    EXPECT_EQ(Equal(std::span<const float>(scale), trace->input_scale.values), "");
+    EXPECT_EQ(trace->acc.view().rows, 0);
   }
 }
 
@@ -152,38 +151,36 @@ Expected PlainEmbed(const EmbedStep& step, MatView<const float> pixels, int64_t 
 TEST(EmbedStep, IsTheConvolutionPlusPositionWithAndWithoutAClassToken) {
   for (const int64_t prefix_tokens : {0, 1, 3}) {
     const EmbedStep step = TinyEmbed(prefix_tokens);
-    Arena arena;
-    arena.Prepare(std::vector{FloatSlot(3, 96), HalfSlot(6 + prefix_tokens, 8)}, 2);
-    const MatView<float> pixels = arena.floats(0);
-    const std::vector<float> values = RandomFloats(2 * 3 * 96, 5, 2.0f);
-    std::copy(values.begin(), values.end(), pixels.data);
-    TestBackend().Run(step, arena);
-    const Expected e = PlainEmbed(step, pixels, 2);
-    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.half(1))), "")
+    CpuArena arena(Select(""));
+    arena.Prepare({FloatSlot(3, 96), HalfSlot(6 + prefix_tokens, 8)}, {.images = 2});
+    SetSlot(arena, 0, RandomFloats(2 * 3 * 96, 5, 2.0f));
+    arena.Run(step, {});
+    const Expected e = PlainEmbed(step, arena.HostFloats(0), 2);
+    EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.HostHalf(1))), "")
         << prefix_tokens << " prefix tokens";
   }
 }
 
 TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
   // Self-attention of two images from one fused slot, and one query per image against k and v.
-  Arena arena;
-  arena.Prepare(std::vector{HalfSlot(10, 48), HalfSlot(10, 16), HalfSlot(1, 16), HalfSlot(1, 16)},
-                2);
+  CpuArena arena(Select(""));
+  arena.Prepare({HalfSlot(10, 48), HalfSlot(10, 16), HalfSlot(1, 16), HalfSlot(1, 16)},
+                {.images = 2});
   FillSlot(arena, 0, 1, 0, 2.0f);
   FillSlot(arena, 2, 2, 0, 2.0f);
   const auto check = [&](SlotId q_slot, SlotId out_slot) {
-    TestBackend().Run(AttentionStep{.q = q_slot,
-                                    .kv = 0,
-                                    .out = out_slot,
-                                    .q_col = 0,
-                                    .k_col = 16,
-                                    .v_col = 32,
-                                    .heads = 2,
-                                    .head_dim = 8},
-                      arena);
+    arena.Run(AttentionStep{.q = q_slot,
+                            .kv = 0,
+                            .out = out_slot,
+                            .q_col = 0,
+                            .k_col = 16,
+                            .v_col = 32,
+                            .heads = 2,
+                            .head_dim = 8},
+              {});
     for (int64_t image = 0; image < 2; ++image) {
-      const MatView<Half> all = arena.half(0, image);
-      const MatView<Half> q = arena.half(q_slot, image).ColRange(0, 16);
+      const MatView<const Half> all = HalfOf(arena, 0, image);
+      const MatView<const Half> q = HalfOf(arena, q_slot, image).ColRange(0, 16);
       std::vector<Half> expected(static_cast<size_t>(q.rows * 16));
       FloatGemm gemm;
       Attention attention;
@@ -194,7 +191,7 @@ TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
                      .heads = 2,
                      .head_dim = 8},
                     &gemm);
-      EXPECT_EQ(Equal(expected, Copy(arena.half(out_slot, image))), "") << "image " << image;
+      EXPECT_EQ(Equal(expected, Copy(HalfOf(arena, out_slot, image))), "") << "image " << image;
     }
   };
   check(0, 1);
@@ -202,19 +199,19 @@ TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
 }
 
 TEST(RowSteps, BroadcastSelectAndMean) {
-  Arena arena;
-  arena.Prepare(std::vector{HalfSlot(5, 9), HalfSlot(1, 9), HalfSlot(1, 9), HalfSlot(1, 9)}, 2);
+  CpuArena arena(Select(""));
+  arena.Prepare({HalfSlot(5, 9), HalfSlot(1, 9), HalfSlot(1, 9), HalfSlot(1, 9)}, {.images = 2});
   FillSlot(arena, 0, 1);
   const std::vector<float> row = RandomFloats(9, 2);
-  TestBackend().Run(BroadcastStep{.out = 1, .row = Shared(row)}, arena);
-  TestBackend().Run(SelectRowStep{.in = 0, .out = 2, .row = 3}, arena);
-  TestBackend().Run(MeanRowsStep{.in = 0, .out = 3, .first_row = 1}, arena);
+  arena.Run(BroadcastStep{.out = 1, .row = Shared(row)}, {});
+  arena.Run(SelectRowStep{.in = 0, .out = 2, .row = 3}, {});
+  arena.Run(MeanRowsStep{.in = 0, .out = 3, .first_row = 1}, {});
   for (int64_t image = 0; image < 2; ++image) {
-    const std::vector<float> in = CopyFloats(arena.half(0, image));
+    const std::vector<float> in = CopyFloats(HalfOf(arena, 0, image));
     Expected mean;
     for (size_t c = 0; c < 9; ++c) {
-      EXPECT_EQ(arena.half(1, image).data[c], ToHalf(row[c]));
-      EXPECT_EQ(arena.half(2, image).data[c], ToHalf(in[3 * 9 + c]));
+      EXPECT_EQ(HalfOf(arena, 1, image).data[c], ToHalf(row[c]));
+      EXPECT_EQ(HalfOf(arena, 2, image).data[c], ToHalf(in[3 * 9 + c]));
       double exact = 0;
       float naive = 0;
       for (size_t r = 1; r < 5; ++r) {
@@ -223,17 +220,17 @@ TEST(RowSteps, BroadcastSelectAndMean) {
       }
       mean.Add(exact / 4, naive / 4);
     }
-    EXPECT_EQ(TwiceNaive(mean.exact, mean.naive, CopyFloats(arena.half(3, image))), "");
+    EXPECT_EQ(TwiceNaive(mean.exact, mean.naive, CopyFloats(HalfOf(arena, 3, image))), "");
   }
 }
 
 TEST(RowSteps, AGateIsTheActivationOfTheFirstHalfTimesTheSecond) {
-  Arena arena;
-  arena.Prepare(std::vector{HalfSlot(5, 18), HalfSlot(5, 9)}, 2);
+  CpuArena arena(Select(""));
+  arena.Prepare({HalfSlot(5, 18), HalfSlot(5, 9)}, {.images = 2});
   FillSlot(arena, 0, 1, 0, 4.0f);
-  TestBackend().Run(GateStep{.in = 0, .out = 1, .kind = ActivationKind::kSilu}, arena);
-  const std::vector<float> in = CopyFloats(arena.half(0));
-  const std::vector<float> out = CopyFloats(arena.half(1));
+  arena.Run(GateStep{.in = 0, .out = 1, .kind = ActivationKind::kSilu}, {});
+  const std::vector<float> in = CopyFloats(arena.HostHalf(0));
+  const std::vector<float> out = CopyFloats(arena.HostHalf(1));
   for (size_t row = 0; row < 10; ++row) {
     for (size_t col = 0; col < 9; ++col) {
       const double gate = in[row * 18 + col];
@@ -246,17 +243,13 @@ TEST(RowSteps, AGateIsTheActivationOfTheFirstHalfTimesTheSecond) {
 }
 
 TEST(RowSteps, AnAverageIsRoundedOnce) {
-  Arena arena;
-  arena.Prepare(std::vector{HalfSlot(1, 3), HalfSlot(1, 3), HalfSlot(1, 3)}, 1);
-  const float a[] = {1.0f, 65504.0f, 2048.0f};
-  const float b[] = {0x1p-10f + 1.0f, 65504.0f, 2.0f};
+  CpuArena arena(Select(""));
+  arena.Prepare({HalfSlot(1, 3), HalfSlot(1, 3), HalfSlot(1, 3)}, {.images = 1});
   const float mean[] = {1.0f, 65504.0f, 1025.0f};  // the first is a tie, to even
-  for (size_t i = 0; i < 3; ++i) {
-    arena.half(0).data[i] = ToHalf(a[i]);
-    arena.half(1).data[i] = ToHalf(b[i]);
-  }
-  TestBackend().Run(AverageStep{.a = 0, .b = 1, .out = 2}, arena);
-  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ToFloat(arena.half(2).data[i]), mean[i]) << i;
+  SetSlot(arena, 0, {1.0f, 65504.0f, 2048.0f});
+  SetSlot(arena, 1, {0x1p-10f + 1.0f, 65504.0f, 2.0f});
+  arena.Run(AverageStep{.a = 0, .b = 1, .out = 2}, {});
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ToFloat(arena.HostHalf(2).data[i]), mean[i]) << i;
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 // The quantized steps on every kernel set this machine can run: int8 against emulated, traces,
 // and what must not depend on the batch or on who ran before.
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
@@ -42,47 +44,38 @@ const std::vector<Quantizer> kSpecs = {
 constexpr SlotId kIn = 0, kInt8Out = 1, kEmulatedOut = 2, kCodes = 3;
 
 // One row of zeros, a NaN and an infinity in another.
-Arena FilledArena(const Layer& layer, int64_t images) {
-  Arena arena;
-  arena.Prepare(std::vector{HalfSlot(layer.tokens, layer.k), HalfSlot(layer.tokens, layer.n),
-                            HalfSlot(layer.tokens, layer.n), CodesSlot(layer.tokens, layer.k)},
-                images);
+void Prepare(const Layer& layer, int64_t images, Arena& arena) {
+  arena.Prepare({HalfSlot(layer.tokens, layer.k), HalfSlot(layer.tokens, layer.n),
+                 HalfSlot(layer.tokens, layer.n), CodesSlot(layer.tokens, layer.k)},
+                {.images = images});
   FillSlot(arena, kIn, 13, 0, 9.0f);
-  const MatView<Half> x = arena.half(kIn);
-  if (x.rows > 3) {
-    for (Half& value : x.row_span(1)) value = Half{};
-    x.row(2)[0] = ToHalf(std::numeric_limits<float>::quiet_NaN());
-    x.row(2)[x.cols - 1] = ToHalf(-std::numeric_limits<float>::infinity());
-  }
-  return arena;
+  if (arena.rows(kIn) <= 3) return;
+  std::vector<float> row(static_cast<size_t>(layer.k));
+  SetSlot(arena, kIn, row, 1);
+  row[0] = std::numeric_limits<float>::quiet_NaN();
+  row.back() = -std::numeric_limits<float>::infinity();
+  SetSlot(arena, kIn, row, 2);
 }
 
-struct Snapshot {
-  std::vector<int8_t> codes;
-  std::vector<float> input_scale;
-  std::vector<int32_t> acc;
-};
+using TracePtr = std::shared_ptr<const LinearTrace>;
 
-Snapshot Take(const LinearTrace& trace) {
-  return {{trace.codes.data, trace.codes.data + trace.codes.rows * trace.codes.cols},
-          trace.input_scale.values,
-          {trace.acc.data, trace.acc.data + trace.acc.rows * trace.acc.cols}};
+TracePtr RunInt8(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
+                 Arena& arena, const Wanted& wanted = {.trace = true}) {
+  arena.Run(QuantizeStep{.in = kIn, .codes = {kCodes, spec}}, wanted);
+  return arena
+      .Run(GemmS8Step{.codes = kCodes, .out = kInt8Out, .weight = backend.PackInt8(linear)}, wanted)
+      .trace;
 }
 
-void RunInt8(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
-             Arena& arena) {
-  backend.Run(QuantizeStep{.in = kIn, .codes = {kCodes, spec}}, arena);
-  backend.Run(GemmS8Step{.codes = kCodes, .out = kInt8Out, .weight = backend.PackInt8(linear)},
-              arena);
-}
-
-void RunEmulated(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
-                 Arena& arena) {
-  backend.Run(GemmCodesStep{.in = kIn,
-                            .out = kEmulatedOut,
-                            .quantizer = spec,
-                            .weight = backend.PackEmulated(linear)},
-              arena);
+TracePtr RunEmulated(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
+                     Arena& arena) {
+  return arena
+      .Run(GemmCodesStep{.in = kIn,
+                         .out = kEmulatedOut,
+                         .quantizer = spec,
+                         .weight = backend.PackEmulated(linear)},
+           {.trace = true})
+      .trace;
 }
 
 TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
@@ -92,22 +85,21 @@ TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
     for (const Layer& layer : kLayers) {
       const QuantizedLinear linear = RandomLayer(layer);
       for (const Quantizer& spec : kSpecs) {
-        Arena arena = FilledArena(layer, 2);
-        arena.keep_trace = true;
-        RunInt8(backend, linear, spec, arena);
-        const Snapshot int8 = Take(arena.trace);
-        RunEmulated(backend, linear, spec, arena);
-        const Snapshot emulated = Take(arena.trace);
+        CpuArena arena(*kernels);
+        Prepare(layer, 2, arena);
+        const TracePtr int8 = RunInt8(backend, linear, spec, arena);
+        const TracePtr emulated = RunEmulated(backend, linear, spec, arena);
+        const std::vector<int32_t> acc = Copy(int8->acc.view());
         const std::string where = std::string(kernels->name) + " " + std::to_string(layer.n) +
                                   " x " + std::to_string(layer.k);
-        EXPECT_EQ(int8.acc.size(), static_cast<size_t>(2 * layer.tokens * layer.n)) << where;
-        EXPECT_EQ(int8.input_scale.size(), static_cast<size_t>(spec.ScaleCount(2 * layer.tokens)))
+        EXPECT_EQ(acc.size(), static_cast<size_t>(2 * layer.tokens * layer.n)) << where;
+        EXPECT_EQ(int8->input_scale.count(), spec.ScaleCount(2 * layer.tokens)) << where;
+        EXPECT_EQ(Equal(Copy(emulated->codes.view()), Copy(int8->codes.view())), "") << where;
+        EXPECT_EQ(Equal(emulated->input_scale.values, int8->input_scale.values), "") << where;
+        EXPECT_EQ(Equal(Copy(emulated->acc.view()), acc), "") << where;
+        EXPECT_EQ(emulated->weight_code_sum, int8->weight_code_sum) << where;
+        EXPECT_EQ(Equal(Copy(arena.HostHalf(kEmulatedOut)), Copy(arena.HostHalf(kInt8Out))), "")
             << where;
-        EXPECT_EQ(Equal(std::span<const int8_t>(emulated.codes), int8.codes), "") << where;
-        EXPECT_EQ(Equal(std::span<const float>(emulated.input_scale), int8.input_scale), "")
-            << where;
-        EXPECT_EQ(Equal(std::span<const int32_t>(emulated.acc), int8.acc), "") << where;
-        EXPECT_EQ(Equal(Copy(arena.half(kEmulatedOut)), Copy(arena.half(kInt8Out))), "") << where;
       }
     }
   }
@@ -118,17 +110,18 @@ TEST(QuantizedSteps, TheTracedAccumulatorsAreTheProductsOfTheTracedCodes) {
   const QuantizedLinear linear = RandomLayer(layer);
   for (const Kernels* kernels : UsableKernels()) {
     CpuBackend backend(*kernels);
-    Arena arena = FilledArena(layer, 1);
-    arena.keep_trace = true;
-    RunInt8(backend, linear, kSpecs[0], arena);
-    const Snapshot trace = Take(arena.trace);
+    CpuArena arena(*kernels);
+    Prepare(layer, 1, arena);
+    const TracePtr trace = RunInt8(backend, linear, kSpecs[0], arena);
+    const std::vector<int8_t> codes = Copy(trace->codes.view());
+    const std::vector<int32_t> acc = Copy(trace->acc.view());
     for (size_t m = 0; m < 9; ++m) {
       for (size_t n = 0; n < 21; ++n) {
         int32_t expected = 0;
         for (size_t k = 0; k < 130; ++k) {
-          expected += trace.codes[m * 130 + k] * linear.weight.codes[n * 130 + k];
+          expected += codes[m * 130 + k] * linear.weight.codes[n * 130 + k];
         }
-        ASSERT_EQ(trace.acc[m * 21 + n], expected) << kernels->name << " " << m << ", " << n;
+        ASSERT_EQ(acc[m * 21 + n], expected) << kernels->name << " " << m << ", " << n;
       }
     }
   }
@@ -139,12 +132,12 @@ TEST(QuantizedSteps, AskingForTheTraceChangesNoBit) {
   const QuantizedLinear linear = RandomLayer(layer);
   for (const Kernels* kernels : UsableKernels()) {
     CpuBackend backend(*kernels);
-    Arena arena = FilledArena(layer, 1);
+    CpuArena arena(*kernels);
+    Prepare(layer, 1, arena);
+    EXPECT_EQ(RunInt8(backend, linear, kSpecs[1], arena, {}), nullptr);
+    const std::vector<Half> without = Copy(arena.HostHalf(kInt8Out));
     RunInt8(backend, linear, kSpecs[1], arena);
-    const std::vector<Half> without = Copy(arena.half(kInt8Out));
-    arena.keep_trace = true;
-    RunInt8(backend, linear, kSpecs[1], arena);
-    EXPECT_EQ(Equal(without, Copy(arena.half(kInt8Out))), "") << kernels->name;
+    EXPECT_EQ(Equal(without, Copy(arena.HostHalf(kInt8Out))), "") << kernels->name;
   }
 }
 
@@ -155,20 +148,54 @@ TEST(QuantizedSteps, CodesStayInTheirSlotsUntilTheyAreMultiplied) {
     CpuBackend backend(*kernels);
     const PackedPtr weight = backend.PackInt8(RandomLayer(layer));
     const Quantizer coarse = kSpecs[2];
-    Arena arena;
-    arena.Prepare(std::vector{HalfSlot(9, 130), HalfSlot(9, 21), HalfSlot(9, 21), CodesSlot(9, 130),
-                              CodesSlot(9, 130)},
-                  1);
+    CpuArena arena(*kernels);
+    arena.Prepare(
+        {HalfSlot(9, 130), HalfSlot(9, 21), HalfSlot(9, 21), CodesSlot(9, 130), CodesSlot(9, 130)},
+        {.images = 1});
     FillSlot(arena, 0, 13, 0, 9.0f);
-    backend.Run(QuantizeStep{.in = 0, .codes = {3, kSpecs[0]}}, arena);
-    backend.Run(GemmS8Step{.codes = 3, .out = 1, .weight = weight}, arena);
-    const std::vector<Half> fine_alone = Copy(arena.half(1));
-    backend.Run(QuantizeStep{.in = 0, .codes = {4, coarse}}, arena);
-    backend.Run(GemmS8Step{.codes = 3, .out = 2, .weight = weight}, arena);
-    EXPECT_EQ(Equal(fine_alone, Copy(arena.half(2))), "") << kernels->name;
-    backend.Run(GemmS8Step{.codes = 4, .out = 2, .weight = weight}, arena);
-    EXPECT_NE(Equal(fine_alone, Copy(arena.half(2))), "") << kernels->name;
+    arena.Run(QuantizeStep{.in = 0, .codes = {3, kSpecs[0]}}, {});
+    arena.Run(GemmS8Step{.codes = 3, .out = 1, .weight = weight}, {});
+    const std::vector<Half> fine_alone = Copy(arena.HostHalf(1));
+    arena.Run(QuantizeStep{.in = 0, .codes = {4, coarse}}, {});
+    arena.Run(GemmS8Step{.codes = 3, .out = 2, .weight = weight}, {});
+    EXPECT_EQ(Equal(fine_alone, Copy(arena.HostHalf(2))), "") << kernels->name;
+    arena.Run(GemmS8Step{.codes = 4, .out = 2, .weight = weight}, {});
+    EXPECT_NE(Equal(fine_alone, Copy(arena.HostHalf(2))), "") << kernels->name;
   }
+}
+
+TEST(QuantizedSteps, ATraceIsTheCallersAndOutlivesTheNextStep) {
+  const Layer layer{9, 21, 130, true};
+  const QuantizedLinear linear = RandomLayer(layer);
+  CpuBackend backend(Select(""));
+  CpuArena arena(Select(""));
+  Prepare(layer, 1, arena);
+  const TracePtr kept = RunInt8(backend, linear, kSpecs[0], arena);
+  const std::vector<int8_t> codes = Copy(kept->codes.view());
+  const std::vector<int32_t> acc = Copy(kept->acc.view());
+  const TracePtr next = RunInt8(backend, linear, kSpecs[2], arena);
+  EXPECT_NE(Copy(next->codes.view()), codes);
+  EXPECT_EQ(Copy(kept->codes.view()), codes);
+  EXPECT_EQ(Copy(kept->acc.view()), acc);
+}
+
+TEST(QuantizedSteps, TakeOnlyTheRowsThatTheRunTells) {
+  const Layer layer{9, 21, 130, true};
+  const QuantizedLinear linear = RandomLayer(layer);
+  CpuBackend backend(Select(""));
+  CpuArena arena(Select(""));
+  Prepare(layer, 1, arena);
+  RunInt8(backend, linear, kSpecs[0], arena);
+  std::vector<Half> expected = Copy(arena.HostHalf(kInt8Out));
+  std::fill(expected.begin() + 5 * layer.n, expected.end(), Half{});
+  SetSlot(arena, kInt8Out, std::vector<float>(expected.size()));
+  arena.SetRows(kIn, 5);
+  arena.SetRows(kInt8Out, 5);
+  const TracePtr trace = RunInt8(backend, linear, kSpecs[0], arena);
+  EXPECT_EQ(trace->codes.view().rows, 5);
+  EXPECT_EQ(arena.HostHalf(kInt8Out).rows, 5);
+  arena.SetRows(kInt8Out, layer.tokens);
+  EXPECT_EQ(Equal(expected, Copy(arena.HostHalf(kInt8Out))), "");
 }
 
 // A flipped weight code must show, or the equality above proves nothing.
@@ -176,12 +203,13 @@ TEST(QuantizedSteps, OneDifferentWeightCodeIsSeen) {
   const Layer layer{9, 21, 130, true};
   QuantizedLinear linear = RandomLayer(layer);
   CpuBackend backend(*UsableKernels().back());
-  Arena arena = FilledArena(layer, 1);
+  CpuArena arena(*UsableKernels().back());
+  Prepare(layer, 1, arena);
   RunInt8(backend, linear, kSpecs[0], arena);
   linear.weight.codes[5 * 130 + 7] = static_cast<int8_t>(linear.weight.codes[5 * 130 + 7] ^ 1);
   linear.Finish();
   RunEmulated(backend, linear, kSpecs[0], arena);
-  EXPECT_NE(Equal(Copy(arena.half(kEmulatedOut)), Copy(arena.half(kInt8Out))), "");
+  EXPECT_NE(Equal(Copy(arena.HostHalf(kEmulatedOut)), Copy(arena.HostHalf(kInt8Out))), "");
 }
 
 }  // namespace

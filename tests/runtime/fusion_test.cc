@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/fuse_quantization.h"
 #include "tests/runtime/step_bench.h"
@@ -22,14 +23,6 @@ std::vector<Slot> Slots(SlotStorage in) {
           HalfSlot(kTokens, 2 * kWidth)};
 }
 
-void Fill(Arena& arena) {
-  FillSlot(arena, kGateIn, 4, 0, 6.0f);
-  if (arena.storage(kIn) == SlotStorage::kHalf) return FillSlot(arena, kIn, 3, 0, 6.0f);
-  const MatView<float> x = arena.floats(kIn);
-  const std::vector<float> values = RandomFloats(x.rows * x.cols, 3, 6.0f);
-  std::copy(values.begin(), values.end(), x.data);
-}
-
 struct Outcome {
   std::vector<Half> between, output;
   std::vector<int8_t> codes;
@@ -37,19 +30,14 @@ struct Outcome {
 };
 
 Outcome Run(const Kernels& kernels, const Program& program) {
-  CpuBackend backend(kernels);
-  Arena arena;
-  arena.Prepare(program.slots, 2);
-  arena.keep_trace = true;
-  Fill(arena);
-  for (const Step& step : program.steps) {
-    std::visit([&](const auto& s) { backend.Run(s, arena); }, step);
-  }
-  const MatView<const int8_t> codes = arena.trace.codes;
-  return {Copy(arena.half(kBetween)),
-          Copy(arena.half(kOutput)),
-          {codes.data, codes.data + codes.rows * codes.cols},
-          arena.trace.input_scale.values};
+  CpuArena arena(kernels);
+  arena.Prepare(program.slots, {.images = 2});
+  FillSlot(arena, kIn, 3, 0, 6.0f);
+  FillSlot(arena, kGateIn, 4, 0, 6.0f);
+  std::shared_ptr<const LinearTrace> trace;
+  for (const Step& step : program.steps) trace = arena.Run(step, {.trace = true}).trace;
+  return {Copy(arena.HostHalf(kBetween)), Copy(arena.HostHalf(kOutput)), Copy(trace->codes.view()),
+          trace->input_scale.values};
 }
 
 void ExpectFusionKeepsEveryBit(const Step& first, const Quantizer& quantizer,

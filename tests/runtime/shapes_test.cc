@@ -2,12 +2,13 @@
 // ones, and no memory taken once the largest shapes were seen.
 #include <gtest/gtest.h>
 
-#include "runtime/base/counter_hash.h"
+#include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "runtime/encoder/weights.h"
 #include "runtime/lower.h"
 #include "tests/encoder/small_models.h"
+#include "tests/runtime/step_bench.h"
 #include "tests/support/environment.h"
 #include "tests/support/tolerance.h"
 
@@ -37,7 +38,7 @@ class NarrowEncoder {
   }
 
   // Tokens and pooled rows of one arm, from hashed embeddings.
-  std::vector<Half> Run(const Shape& shape, Precision precision, Backend& backend, Arena& arena) {
+  std::vector<Half> Run(const Shape& shape, Precision precision, Arena& arena) {
     const Graph graph = BuildGraphFromEmbeds(NarrowConfig(), shape.tokens);
     Plan plan;
     for (const std::string& site : graph.Sites()) plan.sites[site] = SitePlan();
@@ -45,25 +46,21 @@ class NarrowEncoder {
     for (size_t stage = 0; stage < graph.stages.size(); ++stage) {
       lowering.BeginStage(static_cast<int>(stage));
       const Program program = lowering.Lower(precision, plan, FakeFlavour::kIdeal);
-      arena.Prepare(program.slots, shape.images);
-      if (stage == 0) FillEmbeds(arena.floats(graph.pixels));
-      for (const Step& step : program.steps) {
-        std::visit([&](const auto& s) { backend.Run(s, arena); }, step);
-      }
+      arena.Prepare(program.slots, {.images = shape.images});
+      if (stage == 0) FillEmbeds(graph.pixels, arena);
+      for (const Step& step : program.steps) arena.Run(step, {});
     }
     std::vector<Half> values;
     for (const SlotId slot : {graph.tokens, graph.pooled}) {
-      const MatView<Half> view = arena.half(slot);
-      values.insert(values.end(), view.data, view.data + view.rows * view.cols);
+      const std::vector<Half> rows = Copy(arena.HostHalf(slot));
+      values.insert(values.end(), rows.begin(), rows.end());
     }
     return values;
   }
 
  private:
-  static void FillEmbeds(MatView<float> embeds) {
-    for (int64_t i = 0; i < embeds.rows * embeds.cols; ++i) {
-      embeds.data[i] = HashUniform(11, static_cast<uint64_t>(i));
-    }
+  static void FillEmbeds(SlotId embeds, Arena& arena) {
+    SetSlot(arena, embeds, RandomFloats(arena.rows(embeds) * arena.slot(embeds).cols, 11));
   }
 
   const std::filesystem::path folder_;
@@ -75,13 +72,10 @@ TEST(Shapes, ReusedBuffersGiveTheBitsOfFreshOnes) {
   CpuBackend packer(Select(""));
   NarrowEncoder encoder(packer);
   for (const Precision precision : {Precision::kFp16, Precision::kInt8}) {
-    CpuBackend backend(Select(""));
-    Arena arena;
+    CpuArena arena(Select(""));
     for (const Shape& shape : kShapes) {
-      CpuBackend fresh_backend(Select(""));
-      Arena fresh_arena;
-      EXPECT_EQ(Equal(encoder.Run(shape, precision, fresh_backend, fresh_arena),
-                      encoder.Run(shape, precision, backend, arena)),
+      CpuArena fresh(Select(""));
+      EXPECT_EQ(Equal(encoder.Run(shape, precision, fresh), encoder.Run(shape, precision, arena)),
                 "")
           << shape.images << " x " << shape.tokens << ", " << PrecisionName(precision);
     }
@@ -89,15 +83,14 @@ TEST(Shapes, ReusedBuffersGiveTheBitsOfFreshOnes) {
 }
 
 TEST(Shapes, NothingIsAllocatedOnceTheLargestWereSeen) {
-  CpuBackend backend(Select(""));
-  NarrowEncoder encoder(backend);
-  Arena arena;
-  for (const Shape& shape : kShapes) encoder.Run(shape, Precision::kInt8, backend, arena);
-  const int64_t allocations = arena.allocations(), scratch = backend.scratch_bytes();
-  EXPECT_GT(allocations, 0);
-  for (const Shape& shape : kShapes) encoder.Run(shape, Precision::kInt8, backend, arena);
-  EXPECT_EQ(arena.allocations(), allocations);
-  EXPECT_EQ(backend.scratch_bytes(), scratch);
+  CpuBackend packer(Select(""));
+  NarrowEncoder encoder(packer);
+  CpuArena arena(Select(""));
+  for (const Shape& shape : kShapes) encoder.Run(shape, Precision::kInt8, arena);
+  const int64_t bytes = arena.bytes();
+  EXPECT_GT(bytes, 0);
+  for (const Shape& shape : kShapes) encoder.Run(shape, Precision::kInt8, arena);
+  EXPECT_EQ(arena.bytes(), bytes);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -41,24 +41,46 @@ inline FloatsPtr Shared(std::vector<float> values) {
   return std::make_shared<const std::vector<float>>(std::move(values));
 }
 
-// Image i of a batch holds RandomHalfFloats(seed + first_image + i): a batch and its images alone
-// hold the same numbers.
-inline void FillSlot(const Arena& arena, SlotId slot, uint64_t seed, int64_t first_image = 0,
+// Writes values to all rows of the slot, rounded where it is FP16.
+inline void SetSlot(Arena& arena, SlotId slot, const std::vector<float>& values,
+                    int64_t first_row = 0) {
+  if (arena.slot(slot).storage == SlotStorage::kFloat) {
+    return arena.Upload(slot, first_row, std::as_bytes(std::span(values)));
+  }
+  std::vector<Half> rounded(values.size());
+  ToHalf(values, rounded);
+  arena.Upload(slot, first_row, std::as_bytes(std::span(rounded)));
+}
+
+// Image i of a batch holds RandomFloats(seed + first_image + i): a batch and its images alone hold
+// the same numbers.
+inline void FillSlot(Arena& arena, SlotId slot, uint64_t seed, int64_t first_image = 0,
                      float amplitude = 1.0f) {
-  for (int64_t image = 0; image < arena.images(); ++image) {
-    const MatView<Half> view = arena.half(slot, image);
+  const int64_t rows = arena.slot(slot).rows;
+  for (int64_t image = 0; image < arena.inputs().images; ++image) {
     const auto image_seed = seed * 1000 + static_cast<uint64_t>(first_image + image);
-    const std::vector<float> values = RandomFloats(view.rows * view.cols, image_seed, amplitude);
-    for (size_t i = 0; i < values.size(); ++i) view.data[i] = ToHalf(values[i]);
+    SetSlot(arena, slot, RandomFloats(rows * arena.slot(slot).cols, image_seed, amplitude),
+            image * rows);
   }
 }
 
-inline std::vector<Half> Copy(MatView<const Half> view) {
-  std::vector<Half> values;
+// One image's rows of a slot.
+inline MatView<const Half> HalfOf(Arena& arena, SlotId slot, int64_t image) {
+  const int64_t rows = arena.slot(slot).rows;
+  return arena.HostHalf(slot).RowRange(image * rows, rows);
+}
+
+template <class T>
+std::vector<T> Copy(MatView<const T> view) {
+  std::vector<T> values;
   for (int64_t row = 0; row < view.rows; ++row) {
     values.insert(values.end(), view.row(row), view.row(row) + view.cols);
   }
   return values;
+}
+template <class T>
+std::vector<T> Copy(MatView<T> view) {
+  return Copy(MatView<const T>(view));
 }
 
 inline std::vector<float> CopyFloats(MatView<const Half> view) {

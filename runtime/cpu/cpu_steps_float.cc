@@ -1,10 +1,10 @@
-// The float steps of CpuBackend: one image at a time, so that no result depends on the batch.
+// The float steps of CpuArena: one image at a time, so that no result depends on the batch.
 #include <algorithm>
 #include <vector>
 
 #include "quant/fake_quant.h"
 #include "runtime/base/error.h"
-#include "runtime/cpu/cpu_backend.h"
+#include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/float_scratch.h"
 
 namespace w8a8 {
@@ -37,24 +37,24 @@ void GatherPatch(const EmbedStep& step, MatView<const float> image, int64_t patc
 }  // namespace
 
 // y = fp16(x * weight^T + bias).
-void CpuBackend::FloatLinear(MatView<const float> x, const PackedWeights& weight,
-                             const FloatsPtr& bias, MatView<Half> y) {
+void CpuArena::FloatLinear(MatView<const float> x, const PackedWeights& weight,
+                           const FloatsPtr& bias, MatView<Half> y) {
   const MatView<float> product = Room(y.rows, y.cols, &product_);
-  gemm_.MultiplyTransposed(x, static_cast<const FloatWeights&>(weight).view(), product);
+  gemm_.MultiplyTransposed(x, PackedAs<FloatWeights>(weight).view(), product);
   for (int64_t row = 0; row < y.rows; ++row) {
     if (Present(bias)) AddTo(product.row_span(row), bias->data());
     ToHalf(product.row_span(row), y.row_span(row));
   }
 }
 
-void CpuBackend::Run(const EmbedStep& any_step, Arena& arena) {
-  const EmbedStep step = AtGrid(any_step, arena.grid);
-  for (int64_t image = 0; image < arena.images(); ++image) {
-    const MatView<const float> pixels = arena.floats(step.pixels, image);
-    if (arena.storage(step.out) == SlotStorage::kFloat) {
-      EmbedImage(step, pixels, arena.floats(step.out, image));
+void CpuArena::Do(const EmbedStep& any_step) {
+  const EmbedStep step = AtGrid(any_step, inputs().grid);
+  for (int64_t image = 0; image < inputs().images; ++image) {
+    const MatView<const float> pixels = floats(step.pixels, image);
+    if (slot(step.out).storage == SlotStorage::kFloat) {
+      EmbedImage(step, pixels, floats(step.out, image));
     } else {
-      EmbedImage(step, pixels, arena.half(step.out, image));
+      EmbedImage(step, pixels, half(step.out, image));
     }
   }
 }
@@ -62,7 +62,7 @@ void CpuBackend::Run(const EmbedStep& any_step, Arena& arena) {
 // Pixels are operands of a float product and enter it as FP16 like every other; bias and position
 // are added in binary32 before the one rounding, if any.
 template <class T>
-void CpuBackend::EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out) {
+void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out) {
   const int64_t patches = (step.image_height / step.patch) * (step.image_width / step.patch);
   const MatView<float> x = Room(patches, step.channels * step.patch * step.patch, &x_);
   patch_.Reserve(x.cols);
@@ -74,7 +74,7 @@ void CpuBackend::EmbedImage(const EmbedStep& step, MatView<const float> pixels, 
   }
   const float* position = step.position->data();
   const MatView<float> product = Room(patches, out.cols, &product_);
-  gemm_.MultiplyTransposed(x, static_cast<const FloatWeights&>(*step.patch_weight).view(), product);
+  gemm_.MultiplyTransposed(x, PackedAs<FloatWeights>(*step.patch_weight).view(), product);
   if (Present(step.prefix)) {
     const int64_t count = static_cast<int64_t>(step.prefix->size()) / out.cols;
     const MatView<float> tokens = Room(count, out.cols, &x_);
@@ -93,47 +93,49 @@ void CpuBackend::EmbedImage(const EmbedStep& step, MatView<const float> pixels, 
   }
 }
 
-void CpuBackend::Run(const AttentionStep& step, Arena& arena) {
+StepResult CpuArena::Do(const AttentionStep& step, const Wanted& wanted) {
   const int64_t width = step.heads * step.head_dim;
-  const int64_t rows = step.heads * arena.rows_per_image(step.q);
-  const int64_t keys = arena.rows_per_image(step.kv);
-  MatView<float> probabilities;
-  if (arena.keep_attention) probabilities = arena.ReserveAttention(arena.images() * rows, keys);
-  for (int64_t image = 0; image < arena.images(); ++image) {
-    const MatView<Half> kv = arena.half(step.kv, image);
-    std::span<const uint8_t> key_mask = arena.key_mask;
+  const int64_t scores = step.heads * slot(step.q).rows;
+  const int64_t keys = slot(step.kv).rows;
+  StepResult result;
+  if (wanted.attention) result.attention = Matrix<float>(inputs().images * scores, keys);
+  const MatView<float> probabilities = result.attention.view();
+  for (int64_t image = 0; image < inputs().images; ++image) {
+    const MatView<Half> kv = half(step.kv, image);
+    std::span<const uint8_t> key_mask = inputs().key_mask;
     if (!key_mask.empty()) {
       key_mask = key_mask.subspan(static_cast<size_t>(image * keys), static_cast<size_t>(keys));
     }
     attention_.Run(
-        {.q = arena.half(step.q, image).ColRange(step.q_col, width),
+        {.q = half(step.q, image).ColRange(step.q_col, width),
          .k = kv.ColRange(step.k_col, width),
          .v = kv.ColRange(step.v_col, width),
-         .out = arena.half(step.out, image),
+         .out = half(step.out, image),
          .heads = step.heads,
          .head_dim = step.head_dim,
          .key_mask = key_mask,
          .probabilities =
-             arena.keep_attention ? probabilities.RowRange(image * rows, rows) : probabilities},
+             wanted.attention ? probabilities.RowRange(image * scores, scores) : probabilities},
         &gemm_);
   }
+  return result;
 }
 
-void CpuBackend::Run(const BroadcastStep& step, Arena& arena) {
-  const MatView<Half> out = arena.half(step.out);
+void CpuArena::Do(const BroadcastStep& step) {
+  const MatView<Half> out = half(step.out);
   for (int64_t row = 0; row < out.rows; ++row) ToHalf(*step.row, out.row_span(row));
 }
 
-void CpuBackend::Run(const SelectRowStep& step, Arena& arena) {
-  for (int64_t image = 0; image < arena.images(); ++image) {
-    const MatView<Half> in = arena.half(step.in, image);
-    std::copy_n(in.row(step.row), in.cols, arena.half(step.out, image).data);
+void CpuArena::Do(const SelectRowStep& step) {
+  for (int64_t image = 0; image < inputs().images; ++image) {
+    const MatView<Half> in = half(step.in, image);
+    std::copy_n(in.row(step.row), in.cols, half(step.out, image).data);
   }
 }
 
-void CpuBackend::Run(const MeanRowsStep& step, Arena& arena) {
-  for (int64_t image = 0; image < arena.images(); ++image) {
-    const MatView<Half> in = arena.half(step.in, image);
+void CpuArena::Do(const MeanRowsStep& step) {
+  for (int64_t image = 0; image < inputs().images; ++image) {
+    const MatView<Half> in = half(step.in, image);
     const MatView<float> sum = Room(1, in.cols, &product_);
     std::fill_n(sum.data, in.cols, 0.0f);
     for (int64_t row = step.first_row; row < in.rows; ++row) {
@@ -142,15 +144,15 @@ void CpuBackend::Run(const MeanRowsStep& step, Arena& arena) {
     }
     const auto count = static_cast<float>(in.rows - step.first_row);
     for (float& value : sum.row_span(0)) value /= count;
-    ToHalf(sum.row_span(0), arena.half(step.out, image).row_span(0));
+    ToHalf(sum.row_span(0), half(step.out, image).row_span(0));
   }
 }
 
 // The sum of two FP16 values needs one rounding in binary32 at most, halving it none.
-void CpuBackend::Run(const AverageStep& step, Arena& arena) {
-  const MatView<Half> a = arena.half(step.a);
-  const MatView<Half> b = arena.half(step.b);
-  const MatView<Half> out = arena.half(step.out);
+void CpuArena::Do(const AverageStep& step) {
+  const MatView<Half> a = half(step.a);
+  const MatView<Half> b = half(step.b);
+  const MatView<Half> out = half(step.out);
   for (int64_t row = 0; row < out.rows; ++row) {
     for (int64_t col = 0; col < out.cols; ++col) {
       const float sum = ToFloat(a.row(row)[col]) + ToFloat(b.row(row)[col]);
@@ -159,37 +161,35 @@ void CpuBackend::Run(const AverageStep& step, Arena& arena) {
   }
 }
 
-void CpuBackend::Run(const GemmF16Step& step, Arena& arena) {
-  if (arena.keep_trace) arena.trace = {};
-  for (int64_t image = 0; image < arena.images(); ++image) {
-    FloatLinear(Widen(arena.half(step.in, image), &x_), *step.weight, step.bias,
-                arena.half(step.out, image));
+void CpuArena::Do(const GemmF16Step& step) {
+  for (int64_t image = 0; image < inputs().images; ++image) {
+    FloatLinear(Widen(half(step.in, image), &x_), *step.weight, step.bias, half(step.out, image));
   }
 }
 
 // An image at a time as well: flavour ideal's values are as wide as the product's operands.
-void CpuBackend::Run(const GemmFakeStep& step, Arena& arena) {
-  const MatView<Half> in = arena.half(step.in);
+StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
+  const int64_t rows = slot(step.in).rows;
+  auto trace = std::make_shared<LinearTrace>();
+  std::vector<float> scale;
   FakeRowsDetail detail;
-  if (arena.keep_trace) {
-    detail.codes = trace_codes_.Reserve(in.rows * in.cols);
-    detail.scale = trace_scale_.Reserve(in.rows);
-    arena.trace.codes = {detail.codes, in.rows, in.cols, in.cols};
-    arena.trace.acc = {};
+  if (wanted.trace) {
+    trace->codes = Matrix<int8_t>(this->rows(step.in), slot(step.in).cols);
+    scale.resize(static_cast<size_t>(this->rows(step.in)));
   }
-  for (int64_t image = 0; image < arena.images(); ++image) {
-    const MatView<Half> rows = arena.half(step.in, image);
-    const MatView<float> values = Room(rows.rows, rows.cols, &x_);
-    QuantizeDequantizeRows(rows, step.quantizer, step.flavour, values, detail);
-    FloatLinear(values, *step.weight, step.bias, arena.half(step.out, image));
-    if (!arena.keep_trace) continue;
-    detail.codes += rows.rows * rows.cols;
-    detail.scale += rows.rows;
+  for (int64_t image = 0; image < inputs().images; ++image) {
+    const MatView<Half> x = half(step.in, image);
+    const MatView<float> values = Room(x.rows, x.cols, &x_);
+    if (wanted.trace) {
+      detail.codes = trace->codes.view().row(image * rows);
+      detail.scale = scale.data() + image * rows;
+    }
+    QuantizeDequantizeRows(x, step.quantizer, step.flavour, values, detail);
+    FloatLinear(values, *step.weight, step.bias, half(step.out, image));
   }
-  if (arena.keep_trace) {
-    arena.trace.input_scale =
-        ScalesOf(step.quantizer, {trace_scale_.data(), static_cast<size_t>(in.rows)});
-  }
+  if (!wanted.trace) return {};
+  trace->input_scale = ScalesOf(step.quantizer, scale);
+  return {.trace = trace, .attention = {}};
 }
 
 }  // namespace w8a8

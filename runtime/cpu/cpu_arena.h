@@ -1,0 +1,98 @@
+// Every step on the CPU: the steps with fixed bits through a kernel set, float products by oneDNN.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "runtime/arena.h"
+#include "runtime/base/aligned_buffer.h"
+#include "runtime/cpu/attention.h"
+#include "runtime/cpu/emulated_linear.h"
+#include "runtime/cpu/float_gemm.h"
+#include "runtime/cpu/int8_linear.h"
+#include "runtime/cpu/kernels.h"
+
+namespace w8a8 {
+
+// Runs on the calling thread only. Integer and element-wise steps take all rows at once, float
+// products and attention one image at a time: no result depends on the batch.
+class CpuArena final : public Arena {
+ public:
+  explicit CpuArena(const Kernels& kernels) : kernels_(kernels) {}
+
+  StepResult Run(const Step& step, const Wanted& wanted) override;
+  double Seconds() const override { return seconds_; }
+  void Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) override;
+  std::span<const std::byte> HostView(SlotId id) override;
+
+  // All slots and all scratch; constant once the largest shape was seen.
+  int64_t bytes() const;
+
+ private:
+  struct Codes {
+    CodeRows rows;
+    Quantizer quantizer;
+  };
+
+  void Reserve() override;
+  std::span<std::byte> Values(SlotId id) const;
+
+  // All images' rows of a slot, or one image's.
+  MatView<Half> half(SlotId id) const;
+  MatView<Half> half(SlotId id, int64_t image) const;
+  MatView<float> floats(SlotId id) const;
+  MatView<float> floats(SlotId id, int64_t image) const;
+  int64_t FirstRow(SlotId id, int64_t image) const;
+
+  void Do(const EmbedStep& step);
+  void Do(const NormStep& step);
+  void Do(const QkNormStep& step);
+  void Do(const ActivationStep& step);
+  void Do(const GateStep& step);
+  StepResult Do(const AttentionStep& step, const Wanted& wanted);
+  void Do(const AddStep& step);
+  void Do(const BroadcastStep& step);
+  void Do(const SelectRowStep& step);
+  void Do(const MeanRowsStep& step);
+  void Do(const AverageStep& step);
+  void Do(const ConvertStep& step);
+  void Do(const GemmF16Step& step);
+  StepResult Do(const GemmFakeStep& step, const Wanted& wanted);
+  void Do(const QuantizeStep& step);
+  StepResult Do(const GemmS8Step& step, const Wanted& wanted);
+  StepResult Do(const GemmCodesStep& step, const Wanted& wanted);
+
+  template <class T>
+  void EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out);
+  template <class T>
+  void Norm(const NormStep& step, MatView<T> x, MatView<Half> y);
+  void NormRowRange(const NormStep& step, int64_t first, int64_t count);
+  void GateRowRange(const GateStep& step, int64_t first, int64_t count);
+  void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
+  // Makes room for the codes of slot `from`, to be filled by rows.
+  Codes& BeginCodes(const CodesOutput& to, SlotId from);
+  // Calls produce(first_row, count) until all rows of slot `out` are made: all at once, or a block
+  // of rows at a time and quantizes each.
+  template <class Produce>
+  void Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce);
+  void FloatLinear(MatView<const float> x, const PackedWeights& weight, const FloatsPtr& bias,
+                   MatView<Half> y);
+
+  const Kernels& kernels_;
+  std::vector<AlignedBuffer<Half>>
+      halves_;  // by slot; of the three, the one of its storage is used
+  std::vector<AlignedBuffer<float>> floats_;
+  std::vector<Codes> codes_;
+  FloatGemm gemm_;
+  Attention attention_;
+  AlignedBuffer<float> x_, product_;   // of one image
+  AlignedBuffer<Half> patch_;          // one patch row
+  AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
+  EmulatedScratch emulated_;
+  double seconds_ = 0;
+};
+
+}  // namespace w8a8

@@ -1,0 +1,232 @@
+// The steps of CpuArena whose bits numerics.md fixes: norms, activations, residual, integer
+// products.
+#include <algorithm>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "runtime/base/error.h"
+#include "runtime/cpu/cpu_arena.h"
+
+namespace w8a8 {
+namespace {
+
+const float* DataOrNull(const FloatsPtr& values) {
+  return values == nullptr || values->empty() ? nullptr : values->data();
+}
+
+// `values`, or `count` times `otherwise` where the model has none.
+const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
+                    AlignedBuffer<float>* constants) {
+  if (const float* data = DataOrNull(values)) return data;
+  float* filled = constants->Reserve(count);
+  std::fill_n(filled, count, otherwise);
+  return filled;
+}
+
+// The trace of a step whose rows were quantized by `quantizer` with `scale` [rows].
+std::shared_ptr<LinearTrace> TraceOf(const Quantizer& quantizer, const AlignedBuffer<float>& scale,
+                                     int64_t rows, std::span<const int32_t> weight_code_sum) {
+  auto trace = std::make_shared<LinearTrace>();
+  trace->input_scale = ScalesOf(quantizer, {scale.data(), static_cast<size_t>(rows)});
+  trace->weight_code_sum.assign(weight_code_sum.begin(), weight_code_sum.end());
+  return trace;
+}
+
+template <class T>
+Matrix<T> CopyOf(const T* values, int64_t rows, int64_t cols) {
+  Matrix<T> copy(rows, cols);
+  std::copy_n(values, rows * cols, copy.view().data);
+  return copy;
+}
+
+}  // namespace
+
+template <class T>
+void CpuArena::Norm(const NormStep& step, MatView<T> x, MatView<Half> y) {
+  const NormRowsArgsOf<T> args = {.x = x.data,
+                                  .x_stride = x.stride,
+                                  .rows = x.rows,
+                                  .cols = x.cols,
+                                  .eps = step.eps,
+                                  .weight = DataOr(step.weight, 1.0f, x.cols, &ones_),
+                                  .bias = DataOr(step.bias, 0.0f, x.cols, &zeros_),
+                                  .y = y.data,
+                                  .y_stride = y.stride};
+  const bool layer_norm = step.kind == NormKind::kLayerNorm;
+  if constexpr (std::is_same_v<T, float>) {
+    return (layer_norm ? kernels_.layer_norm_float_rows : kernels_.rms_norm_float_rows)(args);
+  } else {
+    return (layer_norm ? kernels_.layer_norm_rows : kernels_.rms_norm_rows)(args);
+  }
+}
+
+void CpuArena::NormRowRange(const NormStep& step, int64_t first, int64_t count) {
+  const MatView<Half> y = half(step.out).RowRange(first, count);
+  if (slot(step.in).storage == SlotStorage::kFloat) {
+    return Norm(step, floats(step.in).RowRange(first, count), y);
+  }
+  Norm(step, half(step.in).RowRange(first, count), y);
+}
+
+CpuArena::Codes& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
+  Codes& codes = codes_[static_cast<size_t>(to.slot)];
+  PrepareCodes(kernels_, rows(from), slot(from).cols, &codes.rows);
+  codes.quantizer = to.quantizer;
+  return codes;
+}
+
+template <class Produce>
+void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce) {
+  const MatView<Half> made = half(out);
+  if (!codes) return produce(0, made.rows);
+  Codes& to = BeginCodes(*codes, out);
+  // About 32 KiB of FP16 rows at a time: they stay in the first-level cache.
+  const int64_t block = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, made.cols));
+  for (int64_t first = 0; first < made.rows; first += block) {
+    const int64_t count = std::min(block, made.rows - first);
+    produce(first, count);
+    QuantizeRowsAt(kernels_, made.RowRange(first, count), to.quantizer, first, &to.rows);
+  }
+}
+
+void CpuArena::Do(const NormStep& step) {
+  Make(step.out, step.codes,
+       [&](int64_t first, int64_t count) { NormRowRange(step, first, count); });
+}
+
+void CpuArena::Do(const QkNormStep& step) {
+  const MatView<Half> all = half(step.in_out);
+  const auto normalize = [&](int64_t first_col, const FloatsPtr& weight) {
+    const MatView<Half> x = all.ColRange(first_col, step.width);
+    kernels_.rms_norm_rows({.x = x.data,
+                            .x_stride = x.stride,
+                            .rows = x.rows,
+                            .cols = x.cols,
+                            .eps = step.eps,
+                            .weight = DataOr(weight, 1.0f, x.cols, &ones_),
+                            .bias = DataOr({}, 0.0f, x.cols, &zeros_),
+                            .y = x.data,
+                            .y_stride = x.stride});
+  };
+  normalize(step.q_col, step.q_weight);
+  normalize(step.k_col, step.k_weight);
+}
+
+void CpuArena::Do(const ActivationStep& step) {
+  Make(step.out, step.codes, [&](int64_t first, int64_t count) {
+    Activate(step.kind, half(step.in).RowRange(first, count),
+             half(step.out).RowRange(first, count));
+  });
+}
+
+void CpuArena::Do(const GateStep& step) {
+  Make(step.out, step.codes,
+       [&](int64_t first, int64_t count) { GateRowRange(step, first, count); });
+}
+
+// The product of two FP16 values is exact in binary32, so its one rounding leaves no choice.
+void CpuArena::GateRowRange(const GateStep& step, int64_t first, int64_t count) {
+  const MatView<Half> x = half(step.in).RowRange(first, count);
+  const MatView<Half> y = half(step.out).RowRange(first, count);
+  Activate(step.kind, x.ColRange(0, y.cols), y);
+  const MatView<Half> value = x.ColRange(y.cols, y.cols);
+  for (int64_t row = 0; row < y.rows; ++row) {
+    for (int64_t col = 0; col < y.cols; ++col) {
+      Half& out = y.row(row)[col];
+      out = ToHalf(ToFloat(out) * ToFloat(value.row(row)[col]));
+    }
+  }
+}
+
+void CpuArena::Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const {
+  const ActivationRowsArgs args = {.x = x.data,
+                                   .x_stride = x.stride,
+                                   .rows = x.rows,
+                                   .cols = x.cols,
+                                   .y = y.data,
+                                   .y_stride = y.stride};
+  switch (kind) {
+    case ActivationKind::kGeluErf:
+      return kernels_.gelu_erf_rows(args);
+    case ActivationKind::kGeluTanh:
+      return kernels_.gelu_tanh_rows(args);
+    case ActivationKind::kQuickGelu:
+      return kernels_.quick_gelu_rows(args);
+    case ActivationKind::kSilu:
+      return kernels_.silu_rows(args);
+  }
+}
+
+void CpuArena::Do(const AddStep& step) {
+  const MatView<Half> y = half(step.y);
+  const auto args = [&]<class T>(MatView<T> stream) {
+    return AddResidualArgsOf<T>{.stream = stream.data,
+                                .stream_stride = stream.stride,
+                                .y = y.data,
+                                .y_stride = y.stride,
+                                .rows = stream.rows,
+                                .cols = stream.cols,
+                                .layer_scale = DataOrNull(step.layer_scale)};
+  };
+  if (slot(step.stream).storage == SlotStorage::kFloat) {
+    return kernels_.add_float_residual(args(floats(step.stream)));
+  }
+  kernels_.add_residual(args(half(step.stream)));
+}
+
+void CpuArena::Do(const ConvertStep& step) {
+  if (slot(step.in).storage == SlotStorage::kFloat) {
+    const MatView<float> in = floats(step.in);
+    if (slot(step.out).storage == SlotStorage::kFloat) {
+      std::copy_n(in.data, in.rows * in.cols, floats(step.out).data);
+      return;
+    }
+    return kernels_.to_half(in.data, half(step.out).data, in.rows * in.cols);
+  }
+  const MatView<Half> in = half(step.in);
+  kernels_.to_float(in.data, floats(step.out).data, in.rows * in.cols);
+}
+
+void CpuArena::Do(const QuantizeStep& step) {
+  Codes& to = BeginCodes(step.codes, step.in);
+  QuantizeRowsAt(kernels_, half(step.in), to.quantizer, 0, &to.rows);
+}
+
+StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
+  const Int8Linear& linear = PackedAs<Int8Linear>(*step.weight);
+  const Codes& x = codes_[static_cast<size_t>(step.codes)];
+  const MatView<Half> y = half(step.out);
+  W8A8_CHECK(x.rows.rows == y.rows && x.rows.cols == linear.k() && y.cols == linear.n());
+  if (!wanted.trace) {
+    linear.Multiply(x.rows, y);
+    return {};
+  }
+  const std::shared_ptr<LinearTrace> trace =
+      TraceOf(x.quantizer, x.rows.scale, y.rows, linear.weight_code_sum());
+  trace->acc = Matrix<int32_t>(y.rows, y.cols);
+  trace->codes = Matrix<int8_t>(y.rows, linear.k());
+  linear.Multiply(x.rows, y, trace->acc.view());
+  UnpackCodes(kernels_, x.rows, trace->codes.view());
+  return {.trace = trace, .attention = {}};
+}
+
+StepResult CpuArena::Do(const GemmCodesStep& step, const Wanted& wanted) {
+  const EmulatedLinear& linear = PackedAs<EmulatedLinear>(*step.weight);
+  const MatView<Half> x = half(step.in);
+  const MatView<Half> y = half(step.out);
+  const MultiplyFloatFn multiply = [this](MatView<const float> a, const PackedWeights& weight,
+                                          MatView<float> c) {
+    gemm_.MultiplyTransposed(a, PackedAs<FloatWeights>(weight).view(), c);
+  };
+  linear.Run(x, step.quantizer, multiply, y, &emulated_);
+  if (!wanted.trace) return {};
+  const std::shared_ptr<LinearTrace> trace =
+      TraceOf(step.quantizer, emulated_.scale, x.rows, linear.weight_code_sum());
+  trace->codes = CopyOf(emulated_.codes.data(), x.rows, x.cols);
+  trace->acc = CopyOf(emulated_.acc.data(), y.rows, y.cols);
+  return {.trace = trace, .attention = {}};
+}
+
+}  // namespace w8a8
