@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +14,8 @@
 #include "runtime/encoder/graph.h"
 
 namespace w8a8 {
+
+class Backend;
 
 // Flags keep their names from the command line; an empty string or nullopt is "not given".
 struct Options {
@@ -53,6 +57,8 @@ struct Options {
   bool json = false;
   bool quiet = false;
   bool ignore_run = false;
+  // A device that no flag names, in place of --device; empty: none.
+  std::function<std::unique_ptr<Backend>()> make_backend = {};
 
   int ThreadCount() const;  // --threads, else the CPUs this process may use
 };

@@ -40,7 +40,9 @@ ModelSettings ModelOf(const Options& options) {
 }
 
 DeviceSettings DeviceOf(const Options& options) {
-  DeviceSettings device{.cuda_device = std::nullopt, .kernels = options.kernels};
+  DeviceSettings device{.cuda_device = std::nullopt,
+                        .kernels = options.kernels,
+                        .make_backend = options.make_backend};
   if (options.device == "cuda") device.cuda_device = 0;
   if (options.device.starts_with("cuda:")) {
     device.cuda_device =

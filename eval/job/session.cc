@@ -23,6 +23,7 @@ void ChooseDevice(const DeviceSettings& device, Session& session) {
   session.device = "cpu";
   session.kernels = std::string(Select(device.kernels).name);
   session.make_backend = [name = session.kernels] { return MakeCpuBackend(name); };
+  if (device.make_backend) session.make_backend = device.make_backend;
 }
 
 // The size of the images decides the grid where the family resizes its position table, and the most

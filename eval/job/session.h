@@ -41,6 +41,8 @@ struct ModelSettings {
 struct DeviceSettings {
   std::optional<int> cuda_device;  // none: the CPU
   std::string kernels;             // a forced set; empty: as Select() chooses
+  // In place of both; empty: none.
+  std::function<std::unique_ptr<Backend>()> make_backend = {};
 };
 
 struct Session {
