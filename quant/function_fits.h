@@ -1,5 +1,5 @@
-// The coefficients behind the activation functions of quant/numerics.h, for kernels that evaluate
-// them on vectors. Constants only.
+// The coefficients behind the activation functions of quant/numerics.h and the exponential of
+// attention, for kernels that evaluate them on vectors. Constants only.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -39,6 +39,22 @@ struct Exp2Fit {
 
 W8A8_HOST_DEVICE constexpr Exp2Fit Exp2OfFraction() {
   return {{1.0f, 0x1.62e42ap-1f, 0x1.ebf9bcp-3f, 0x1.c6b752p-5f, 0x1.3cea88p-7f, 0x1.5bba14p-10f}};
+}
+
+// exp(x) = 2^n P(x - n ln 2) for -87 <= x <= 0, n = rne(x / ln 2): P is the Taylor polynomial,
+// whose truncation is at most 2^-23 relative. ln2_high has 10 bits, so that n * ln2_high is exact.
+struct ExpFit {
+  float underflow;  // below it the result is 0
+  float inv_ln2, ln2_high, ln2_low;
+  float p[7];  // ascending powers
+};
+
+W8A8_HOST_DEVICE constexpr ExpFit ExpOfNonPositive() {
+  return {-87.0f,
+          0x1.715476p0f,
+          0x1.62ep-1f,
+          0x1.0bfbe8p-15f,
+          {1.0f, 1.0f, 0.5f, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720}};
 }
 
 constexpr float kSiluRate = -0x1.715476p+0f;       // -log2(e)

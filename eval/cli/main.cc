@@ -12,6 +12,7 @@
 #include "eval/cli/error_text.h"
 #include "eval/cli/settings.h"
 #include "runtime/base/interrupt.h"
+#include "runtime/cpu/kernels.h"
 
 namespace w8a8 {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 int Run(int argc, char** argv) {
   const std::optional<Options> options = ParseCommandLine(argc, argv);
   if (!options) return 0;
+  UseKernels(Select(options->kernels));
   CheckOutIsNoInput(*options);
   for (const Command& command : Commands()) {
     if (options->command == command.name) return command.run(WithDemo(*options));

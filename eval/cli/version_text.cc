@@ -11,9 +11,9 @@ namespace w8a8 {
 
 std::string VersionText() {
   std::string lines;
-  for (const Kernels* kernels : All()) {
-    const char* reason = kernels->unusable_reason();
-    lines += fmt::format("kernels    {:<12} {}\n", kernels->name,
+  for (const Kernels& kernels : All()) {
+    const char* reason = kernels.unusable_reason();
+    lines += fmt::format("kernels    {:<12} {}\n", kernels.name,
                          reason == nullptr ? "usable" : std::string("not usable: ") + reason);
   }
   const std::string cuda = CudaUnavailableReason();
@@ -23,9 +23,9 @@ std::string VersionText() {
 
 std::string VersionJson() {
   nlohmann::ordered_json sets = nlohmann::ordered_json::array();
-  for (const Kernels* kernels : All()) {
-    const char* reason = kernels->unusable_reason();
-    nlohmann::ordered_json set{{"name", kernels->name}, {"usable", reason == nullptr}};
+  for (const Kernels& kernels : All()) {
+    const char* reason = kernels.unusable_reason();
+    nlohmann::ordered_json set{{"name", kernels.name}, {"usable", reason == nullptr}};
     if (reason != nullptr) set["reason"] = reason;
     sets.push_back(std::move(set));
   }

@@ -1,7 +1,6 @@
 #include "eval/measure/error_meter.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -10,20 +9,17 @@
 
 #include "eval/measure/intervals.h"
 #include "runtime/base/error.h"
+#include "runtime/cpu/kernels.h"
 
 namespace w8a8 {
 namespace {
 
-// Element k of a row goes into sum k mod 8: a fixed order that a compiler can still vectorize.
-constexpr size_t kLanes = 8;
-using Lanes = std::array<double, kLanes>;
-
 struct ImageSums {
-  Lanes expected_sq = {}, actual_sq = {}, product = {}, error_sq = {}, error = {}, max_abs = {};
+  ErrorSums finite = {};
   uint64_t nonfinite = 0;
 };
 
-double Total(const Lanes& lanes) {
+double Total(const double (&lanes)[kErrorLanes]) {
   return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
          ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
@@ -33,48 +29,11 @@ bool BothFinite(float expected, float actual) {
   return (std::fabs(expected) <= kMax) & (std::fabs(actual) <= kMax);
 }
 
-// Two loops of three sums each: with all six (48 lanes) in one the sums live in memory, at 9 ns an
-// element. Lengths are multiples of kLanes, values finite.
-[[gnu::always_inline]] inline void AddFinite(ImageSums& sums, std::span<const float> expected,
-                                             std::span<const float> actual) {
-  Lanes expected_sq = sums.expected_sq, actual_sq = sums.actual_sq, product = sums.product;
-  for (size_t k = 0; k < expected.size(); k += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      const double e = expected[k + lane], a = actual[k + lane];
-      expected_sq[lane] += e * e;
-      actual_sq[lane] += a * a;
-      product[lane] += e * a;
-    }
-  }
-  sums.expected_sq = expected_sq;
-  sums.actual_sq = actual_sq;
-  sums.product = product;
-
-  Lanes error_sq = sums.error_sq, error_sum = sums.error, max_abs = sums.max_abs;
-  for (size_t k = 0; k < expected.size(); k += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      const double error = double{actual[k + lane]} - double{expected[k + lane]};
-      const double magnitude = std::fabs(error);
-      error_sq[lane] += error * error;
-      error_sum[lane] += error;
-      max_abs[lane] = magnitude > max_abs[lane] ? magnitude : max_abs[lane];
-    }
-  }
-  sums.error_sq = error_sq;
-  sums.error = error_sum;
-  sums.max_abs = max_abs;
-}
-
-[[gnu::target("avx2")]] void AddFiniteAvx2(ImageSums& sums, std::span<const float> expected,
-                                           std::span<const float> actual) {
-  AddFinite(sums, expected, actual);
-}
-
-// One row of each as floats, padded with zeros to a multiple of kLanes.
+// One row of each as floats, padded with zeros to a multiple of kErrorLanes.
 struct RowPair {
   explicit RowPair(int64_t columns)
       : cols(static_cast<size_t>(columns)),
-        expected((cols + kLanes - 1) / kLanes * kLanes),
+        expected((cols + kErrorLanes - 1) / kErrorLanes * kErrorLanes),
         actual(expected.size()) {}
 
   size_t cols;
@@ -93,22 +52,22 @@ uint64_t ClearNonfinite(RowPair& row) {
 }
 
 void AddRow(ImageSums& sums, RowPair& row) {
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") > 0;
   sums.nonfinite += ClearNonfinite(row);
-  // The same operations in the same order: equal bits.
-  if (has_avx2) return AddFiniteAvx2(sums, row.expected, row.actual);
-  AddFinite(sums, row.expected, row.actual);
+  KernelsInUse().rows->add_error_sums({.expected = row.expected.data(),
+                                       .actual = row.actual.data(),
+                                       .count = static_cast<int64_t>(row.expected.size()),
+                                       .sums = &sums.finite});
 }
 
 ImageError MakeRecord(int64_t image, const ImageSums& sums, int64_t pairs) {
   ImageError record;
   record.image = image;
-  record.sum_expected_sq = Total(sums.expected_sq);
-  record.sum_actual_sq = Total(sums.actual_sq);
-  record.sum_product = Total(sums.product);
-  record.sum_error_sq = Total(sums.error_sq);
-  record.sum_error = Total(sums.error);
-  record.max_abs = *std::max_element(sums.max_abs.begin(), sums.max_abs.end());
+  record.sum_expected_sq = Total(sums.finite.expected_sq);
+  record.sum_actual_sq = Total(sums.finite.actual_sq);
+  record.sum_product = Total(sums.finite.product);
+  record.sum_error_sq = Total(sums.finite.error_sq);
+  record.sum_error = Total(sums.finite.error);
+  record.max_abs = *std::ranges::max_element(sums.finite.max_abs);
   record.compared = static_cast<uint64_t>(pairs) - sums.nonfinite;
   record.nonfinite = sums.nonfinite;
   return record;

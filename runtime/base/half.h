@@ -68,8 +68,19 @@ constexpr BFloat16 ToBFloat16(float value) {
   return BFloat16{static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-// Whole rows; the same bits as the scalar functions for every finite value and infinity (any NaN
-// may become any NaN). Uses F16C where the CPU has it. `from` and `to` have equal sizes.
+// Whole rows, from one instruction set: the same bits as the functions above for every finite value
+// and infinity (any NaN may become any NaN).
+struct HalfConversions {
+  void (*to_float)(const Half* from, float* to, int64_t count);
+  void (*to_half)(const float* from, Half* to, int64_t count);
+};
+
+// What the two functions below run on from now on; `conversions` is not copied. Before the first
+// call they are plain loops. runtime/cpu/kernels.h, which knows the CPU, calls it. Returns what was
+// in use.
+const HalfConversions* UseHalfConversions(const HalfConversions* conversions);
+
+// `from` and `to` have equal sizes.
 void ToFloat(std::span<const Half> from, std::span<float> to);
 void ToHalf(std::span<const float> from, std::span<Half> to);
 

@@ -5,7 +5,6 @@
 
 #include "runtime/base/error.h"
 #include "runtime/cpu/float_scratch.h"
-#include "runtime/cpu/softmax.h"
 
 namespace w8a8 {
 namespace {
@@ -38,9 +37,9 @@ void Attention::Run(const AttentionArgs& args, FloatGemm* gemm) {
   W8A8_CHECK(args.q.cols == width && args.k.cols == width && args.v.cols == width);
   W8A8_CHECK(args.out.cols == width && args.out.rows == args.q.rows && args.k.rows == args.v.rows);
   W8A8_CHECK(args.key_mask.empty() || static_cast<int64_t>(args.key_mask.size()) == args.k.rows);
-  const MatView<float> q = Widen(args.q, &q_);
-  const MatView<float> k = Widen(args.k, &k_);
-  const MatView<float> v = Widen(args.v, &v_);
+  const MatView<float> q = Widen(kernels_.half, args.q, &q_);
+  const MatView<float> k = Widen(kernels_.half, args.k, &k_);
+  const MatView<float> v = Widen(kernels_.half, args.v, &v_);
   const MatView<float> out = Room(q.rows, width, &out_);
   const MatView<float> padded_scores = Room(q.rows, ScoresStride(k.rows), &scores_);
   const MatView<float> scores = padded_scores.ColRange(0, k.rows);
@@ -53,7 +52,10 @@ void Attention::Run(const AttentionArgs& args, FloatGemm* gemm) {
     const MatView<float> head_out = out.ColRange(first, args.head_dim);
     for (int64_t row = 0; row < q.rows; ++row) {
       HideKeys(args.key_mask, scores.row_span(row));
-      inv_sums[row] = 1.0f / SoftmaxNumerators(scores.row(row), k.rows, scale);
+      float sum = 0.0f;
+      kernels_.softmax_row(
+          {.scores = scores.row(row), .count = k.rows, .scale = scale, .sum = &sum});
+      inv_sums[row] = 1.0f / sum;
     }
     if (args.probabilities.rows > 0) {
       for (int64_t row = 0; row < q.rows; ++row) {
@@ -66,7 +68,9 @@ void Attention::Run(const AttentionArgs& args, FloatGemm* gemm) {
       for (float& value : head_out.row_span(row)) value *= inv_sums[row];
     }
   }
-  for (int64_t row = 0; row < q.rows; ++row) ToHalf(out.row_span(row), args.out.row_span(row));
+  for (int64_t row = 0; row < q.rows; ++row) {
+    Narrow(kernels_.half, out.row_span(row), args.out.row_span(row));
+  }
 }
 
 }  // namespace w8a8

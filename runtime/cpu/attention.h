@@ -8,6 +8,7 @@
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
 #include "runtime/cpu/float_gemm.h"
+#include "runtime/cpu/row_kernels.h"
 
 namespace w8a8 {
 
@@ -25,6 +26,8 @@ struct AttentionArgs {
 // One per worker: owns the binary32 copies and the scores of one head.
 class Attention {
  public:
+  explicit Attention(const RowKernels& kernels) : kernels_(kernels) {}
+
   // out = softmax(q k^T / sqrt(head_dim)) v per head. Products by `gemm`, one per head: queries of
   // one image are one row block.
   void Run(const AttentionArgs& args, FloatGemm* gemm);
@@ -32,6 +35,7 @@ class Attention {
   int64_t scratch_bytes() const;  // constant once the largest shape was seen
 
  private:
+  const RowKernels& kernels_;
   AlignedBuffer<float> q_, k_, v_, scores_, inv_sums_, out_;
 };
 

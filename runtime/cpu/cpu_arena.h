@@ -21,7 +21,7 @@ namespace w8a8 {
 // products and attention one image at a time: no result depends on the batch.
 class CpuArena final : public Arena {
  public:
-  explicit CpuArena(const Kernels& kernels) : kernels_(kernels) {}
+  explicit CpuArena(const Kernels& kernels) : kernels_(kernels), attention_(*kernels.rows) {}
 
   StepResult Run(const Step& step, const Wanted& wanted) override;
   double Seconds() const override { return seconds_; }

@@ -12,7 +12,7 @@ PackedPtr CpuBackend::PackFloat(MatView<const float> weight) {
 }
 
 PackedPtr CpuBackend::PackInt8(const QuantizedLinear& linear) {
-  return std::make_shared<Int8Linear>(linear, kernels_);
+  return std::make_shared<Int8Linear>(linear, *kernels_.int8);
 }
 
 PackedPtr CpuBackend::PackEmulated(const QuantizedLinear& linear) {
@@ -22,8 +22,8 @@ PackedPtr CpuBackend::PackEmulated(const QuantizedLinear& linear) {
 
 std::unique_ptr<Arena> CpuBackend::MakeArena() { return std::make_unique<CpuArena>(kernels_); }
 
-std::unique_ptr<Backend> MakeCpuBackend(std::string_view kernels_flag) {
-  return std::make_unique<CpuBackend>(Select(kernels_flag));
+std::unique_ptr<Backend> MakeCpuBackend(std::string_view forced) {
+  return std::make_unique<CpuBackend>(Select(forced));
 }
 
 }  // namespace w8a8

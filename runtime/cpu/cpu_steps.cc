@@ -56,9 +56,9 @@ void CpuArena::Norm(const NormStep& step, MatView<T> x, MatView<Half> y) {
                                   .y_stride = y.stride};
   const bool layer_norm = step.kind == NormKind::kLayerNorm;
   if constexpr (std::is_same_v<T, float>) {
-    return (layer_norm ? kernels_.layer_norm_float_rows : kernels_.rms_norm_float_rows)(args);
+    return (layer_norm ? kernels_.rows->layer_norm_float : kernels_.rows->rms_norm_float)(args);
   } else {
-    return (layer_norm ? kernels_.layer_norm_rows : kernels_.rms_norm_rows)(args);
+    return (layer_norm ? kernels_.rows->layer_norm : kernels_.rows->rms_norm)(args);
   }
 }
 
@@ -72,7 +72,7 @@ void CpuArena::NormRowRange(const NormStep& step, int64_t first, int64_t count) 
 
 CpuArena::Codes& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
   Codes& codes = codes_[static_cast<size_t>(to.slot)];
-  PrepareCodes(kernels_, rows(from), slot(from).cols, &codes.rows);
+  PrepareCodes(*kernels_.int8, rows(from), slot(from).cols, &codes.rows);
   codes.quantizer = to.quantizer;
   return codes;
 }
@@ -87,7 +87,7 @@ void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const P
   for (int64_t first = 0; first < made.rows; first += block) {
     const int64_t count = std::min(block, made.rows - first);
     produce(first, count);
-    QuantizeRowsAt(kernels_, made.RowRange(first, count), to.quantizer, first, &to.rows);
+    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), to.quantizer, first, &to.rows);
   }
 }
 
@@ -100,15 +100,15 @@ void CpuArena::Do(const QkNormStep& step) {
   const MatView<Half> all = half(step.in_out);
   const auto normalize = [&](int64_t first_col, const FloatsPtr& weight) {
     const MatView<Half> x = all.ColRange(first_col, step.width);
-    kernels_.rms_norm_rows({.x = x.data,
-                            .x_stride = x.stride,
-                            .rows = x.rows,
-                            .cols = x.cols,
-                            .eps = step.eps,
-                            .weight = DataOr(weight, 1.0f, x.cols, &ones_),
-                            .bias = DataOr({}, 0.0f, x.cols, &zeros_),
-                            .y = x.data,
-                            .y_stride = x.stride});
+    kernels_.rows->rms_norm({.x = x.data,
+                             .x_stride = x.stride,
+                             .rows = x.rows,
+                             .cols = x.cols,
+                             .eps = step.eps,
+                             .weight = DataOr(weight, 1.0f, x.cols, &ones_),
+                             .bias = DataOr({}, 0.0f, x.cols, &zeros_),
+                             .y = x.data,
+                             .y_stride = x.stride});
   };
   normalize(step.q_col, step.q_weight);
   normalize(step.k_col, step.k_weight);
@@ -149,13 +149,13 @@ void CpuArena::Activate(ActivationKind kind, MatView<const Half> x, MatView<Half
                                    .y_stride = y.stride};
   switch (kind) {
     case ActivationKind::kGeluErf:
-      return kernels_.gelu_erf_rows(args);
+      return kernels_.rows->gelu_erf(args);
     case ActivationKind::kGeluTanh:
-      return kernels_.gelu_tanh_rows(args);
+      return kernels_.rows->gelu_tanh(args);
     case ActivationKind::kQuickGelu:
-      return kernels_.quick_gelu_rows(args);
+      return kernels_.rows->quick_gelu(args);
     case ActivationKind::kSilu:
-      return kernels_.silu_rows(args);
+      return kernels_.rows->silu(args);
   }
 }
 
@@ -171,9 +171,9 @@ void CpuArena::Do(const AddStep& step) {
                                 .layer_scale = DataOrNull(step.layer_scale)};
   };
   if (slot(step.stream).storage == SlotStorage::kFloat) {
-    return kernels_.add_float_residual(args(floats(step.stream)));
+    return kernels_.rows->add_float_residual(args(floats(step.stream)));
   }
-  kernels_.add_residual(args(half(step.stream)));
+  kernels_.rows->add_residual(args(half(step.stream)));
 }
 
 void CpuArena::Do(const ConvertStep& step) {
@@ -183,15 +183,15 @@ void CpuArena::Do(const ConvertStep& step) {
       std::copy_n(in.data, in.rows * in.cols, floats(step.out).data);
       return;
     }
-    return kernels_.to_half(in.data, half(step.out).data, in.rows * in.cols);
+    return kernels_.rows->half.to_half(in.data, half(step.out).data, in.rows * in.cols);
   }
   const MatView<Half> in = half(step.in);
-  kernels_.to_float(in.data, floats(step.out).data, in.rows * in.cols);
+  kernels_.rows->half.to_float(in.data, floats(step.out).data, in.rows * in.cols);
 }
 
 void CpuArena::Do(const QuantizeStep& step) {
   Codes& to = BeginCodes(step.codes, step.in);
-  QuantizeRowsAt(kernels_, half(step.in), to.quantizer, 0, &to.rows);
+  QuantizeRowsAt(*kernels_.int8, half(step.in), to.quantizer, 0, &to.rows);
 }
 
 StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
@@ -208,7 +208,7 @@ StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
   trace->acc = Matrix<int32_t>(y.rows, y.cols);
   trace->codes = Matrix<int8_t>(y.rows, linear.k());
   linear.Multiply(x.rows, y, trace->acc.view());
-  UnpackCodes(kernels_, x.rows, trace->codes.view());
+  UnpackCodes(*kernels_.int8, x.rows, trace->codes.view());
   return {.trace = trace, .attention = {}};
 }
 

@@ -10,8 +10,10 @@
 namespace w8a8 {
 namespace {
 
-void Store(std::span<const float> from, std::span<Half> to) { ToHalf(from, to); }
-void Store(std::span<const float> from, std::span<float> to) {
+void Store(const HalfConversions& half, std::span<const float> from, std::span<Half> to) {
+  Narrow(half, from, to);
+}
+void Store(const HalfConversions&, std::span<const float> from, std::span<float> to) {
   std::copy(from.begin(), from.end(), to.begin());
 }
 
@@ -43,7 +45,7 @@ void CpuArena::FloatLinear(MatView<const float> x, const PackedWeights& weight,
   gemm_.MultiplyTransposed(x, PackedAs<FloatWeights>(weight).view(), product);
   for (int64_t row = 0; row < y.rows; ++row) {
     if (Present(bias)) AddTo(product.row_span(row), bias->data());
-    ToHalf(product.row_span(row), y.row_span(row));
+    Narrow(kernels_.rows->half, product.row_span(row), y.row_span(row));
   }
 }
 
@@ -66,11 +68,10 @@ void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, Ma
   const int64_t patches = (step.image_height / step.patch) * (step.image_width / step.patch);
   const MatView<float> x = Room(patches, step.channels * step.patch * step.patch, &x_);
   patch_.Reserve(x.cols);
-  const std::span<Half> rounded(patch_.data(), static_cast<size_t>(x.cols));
   for (int64_t p = 0; p < patches; ++p) {
     GatherPatch(step, pixels, p, x.row(p));
-    ToHalf(x.row_span(p), rounded);
-    ToFloat(rounded, x.row_span(p));
+    kernels_.rows->half.to_half(x.row(p), patch_.data(), x.cols);
+    kernels_.rows->half.to_float(patch_.data(), x.row(p), x.cols);
   }
   const float* position = step.position->data();
   const MatView<float> product = Room(patches, out.cols, &product_);
@@ -81,7 +82,7 @@ void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, Ma
     std::copy(step.prefix->begin(), step.prefix->end(), tokens.data);
     for (int64_t row = 0; row < count; ++row, position += out.cols) {
       AddTo(tokens.row_span(row), position);
-      Store(tokens.row_span(row), out.row_span(row));
+      Store(kernels_.rows->half, tokens.row_span(row), out.row_span(row));
     }
     out = out.RowRange(count, patches);
   }
@@ -89,7 +90,7 @@ void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, Ma
   for (int64_t p = 0; p < patches; ++p) {
     if (Present(step.patch_bias)) AddTo(product.row_span(p), step.patch_bias->data());
     AddTo(product.row_span(p), position + p * out.cols);
-    Store(product.row_span(p), out.row_span(p));
+    Store(kernels_.rows->half, product.row_span(p), out.row_span(p));
   }
 }
 
@@ -123,7 +124,9 @@ StepResult CpuArena::Do(const AttentionStep& step, const Wanted& wanted) {
 
 void CpuArena::Do(const BroadcastStep& step) {
   const MatView<Half> out = half(step.out);
-  for (int64_t row = 0; row < out.rows; ++row) ToHalf(*step.row, out.row_span(row));
+  for (int64_t row = 0; row < out.rows; ++row) {
+    Narrow(kernels_.rows->half, *step.row, out.row_span(row));
+  }
 }
 
 void CpuArena::Do(const SelectRowStep& step) {
@@ -139,12 +142,12 @@ void CpuArena::Do(const MeanRowsStep& step) {
     const MatView<float> sum = Room(1, in.cols, &product_);
     std::fill_n(sum.data, in.cols, 0.0f);
     for (int64_t row = step.first_row; row < in.rows; ++row) {
-      const MatView<float> values = Widen(in.RowRange(row, 1), &x_);
+      const MatView<float> values = Widen(kernels_.rows->half, in.RowRange(row, 1), &x_);
       AddTo(sum.row_span(0), values.data);
     }
     const auto count = static_cast<float>(in.rows - step.first_row);
     for (float& value : sum.row_span(0)) value /= count;
-    ToHalf(sum.row_span(0), half(step.out, image).row_span(0));
+    Narrow(kernels_.rows->half, sum.row_span(0), half(step.out, image).row_span(0));
   }
 }
 
@@ -163,7 +166,8 @@ void CpuArena::Do(const AverageStep& step) {
 
 void CpuArena::Do(const GemmF16Step& step) {
   for (int64_t image = 0; image < inputs().images; ++image) {
-    FloatLinear(Widen(half(step.in, image), &x_), *step.weight, step.bias, half(step.out, image));
+    FloatLinear(Widen(kernels_.rows->half, half(step.in, image), &x_), *step.weight, step.bias,
+                half(step.out, image));
   }
 }
 

@@ -28,17 +28,16 @@ AlignedBuffer<T> PaddedCopy(const std::vector<T>& values, int64_t padded) {
 
 }  // namespace
 
-void PrepareCodes(const Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes) {
+void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes) {
   codes->rows = rows;
   codes->cols = cols;
   codes->stride = CodeStride(cols, kernels.k_multiple);
-  codes->counts = {};
   codes->codes.Reserve(rows * codes->stride * kernels.code_bytes);
   codes->scale.Reserve(rows);
 }
 
-void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
-                    int64_t first_row, CodeRows* rows, int32_t* code_sum) {
+void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+                    int64_t first_row, CodeRows* rows, int32_t* code_sum, QuantizeCounts* counts) {
   W8A8_CHECK(x.cols == rows->cols && first_row + x.rows <= rows->rows);
   kernels.quantize_rows(
       {.x = x.data,
@@ -46,21 +45,21 @@ void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const Quantiz
        .rows = x.rows,
        .cols = x.cols,
        .clip_range = spec.clip_range,
-       .static_scale = spec.is_static() ? spec.scale : 0.0f,
+       .static_scale = spec.is_static() ? &spec.scale : nullptr,
        .codes = rows->codes.data() + first_row * rows->stride * kernels.code_bytes,
        .codes_stride = rows->stride,
        .scale = rows->scale.data() + first_row,
        .code_sum = code_sum,
-       .counts = &rows->counts});
+       .counts = counts});
 }
 
-void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
-                  CodeRows* rows, int32_t* code_sum) {
+void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+                  CodeRows* rows, int32_t* code_sum, QuantizeCounts* counts) {
   PrepareCodes(kernels, x.rows, x.cols, rows);
-  QuantizeRowsAt(kernels, x, spec, 0, rows, code_sum);
+  QuantizeRowsAt(kernels, x, spec, 0, rows, code_sum, counts);
 }
 
-void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked) {
+void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked) {
   W8A8_CHECK(unpacked.rows == rows.rows && unpacked.cols == rows.cols);
   kernels.unpack_codes({.codes = rows.codes.data(),
                         .codes_stride = rows.stride,
@@ -70,7 +69,7 @@ void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> u
                         .unpacked_stride = unpacked.stride});
 }
 
-Int8Linear::Int8Linear(const QuantizedLinear& linear, const Kernels& kernels)
+Int8Linear::Int8Linear(const QuantizedLinear& linear, const Int8Kernels& kernels)
     : kernels_(&kernels), n_(linear.weight.n), k_(linear.weight.k) {
   W8A8_CHECK(static_cast<int64_t>(linear.weight.code_sum.size()) == n_);  // Finish() was called
   const int64_t padded = RoundUp(n_, kernels.n_multiple);

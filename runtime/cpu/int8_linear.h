@@ -11,7 +11,7 @@
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
-#include "runtime/cpu/kernels.h"
+#include "runtime/cpu/int8_kernels.h"
 #include "runtime/steps.h"
 
 namespace w8a8 {
@@ -38,19 +38,20 @@ struct CodeRows {
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t stride = 0;
-  QuantizeCounts counts;  // of all rows
 };
 
 // Makes room for `rows` rows of `cols` codes of `kernels`, to be filled by QuantizeRowsAt().
-void PrepareCodes(const Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes);
-// Quantizes `x` into the rows from `first_row` on; `code_sum` is that of the first of them.
-void QuantizeRowsAt(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
-                    int64_t first_row, CodeRows* rows, int32_t* code_sum = nullptr);
-// Quantizes `x` by `spec` (checked: CheckQuantizer). `code_sum`: [rows] or nullptr.
-void QuantizeRows(const Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
-                  CodeRows* rows, int32_t* code_sum = nullptr);
+void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes);
+// Quantizes `x` by `spec` (checked: CheckQuantizer) into the rows from `first_row` on. What is
+// wanted beside the codes: `code_sum` [x.rows], and `counts`, which are added to and cost a pass.
+void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+                    int64_t first_row, CodeRows* rows, int32_t* code_sum = nullptr,
+                    QuantizeCounts* counts = nullptr);
+// Prepares `rows` and quantizes all of `x`.
+void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+                  CodeRows* rows, int32_t* code_sum = nullptr, QuantizeCounts* counts = nullptr);
 // The codes as int8 [rows, cols].
-void UnpackCodes(const Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked);
+void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked);
 
 // What gemm_s8 reads; plain data, so that a test can flip a bit of it.
 struct PackedInt8 {
@@ -63,11 +64,11 @@ struct PackedInt8 {
 class Int8Linear final : public PackedWeights {
  public:
   // Packs once; `linear` need not outlive the call.
-  Int8Linear(const QuantizedLinear& linear, const Kernels& kernels);
+  Int8Linear(const QuantizedLinear& linear, const Int8Kernels& kernels);
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
-  const Kernels& kernels() const { return *kernels_; }
+  const Int8Kernels& kernels() const { return *kernels_; }
   PackedInt8& packed() { return packed_; }
   std::span<const int32_t> weight_code_sum() const {
     return {packed_.code_sum.data(), static_cast<size_t>(n_)};
@@ -79,7 +80,7 @@ class Int8Linear final : public PackedWeights {
   void Run(MatView<const Half> x, const Quantizer& spec, OutputView y, CodeRows* scratch) const;
 
  private:
-  const Kernels* kernels_;
+  const Int8Kernels* kernels_;
   int64_t n_, k_;
   PackedInt8 packed_;
 };

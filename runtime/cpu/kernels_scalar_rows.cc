@@ -1,149 +1,155 @@
-// Norms and the residual step, with the order of sums that numerics.md fixes.
+// The element-wise steps as numerics.md defines them, one element after the other.
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 
 #include "quant/numerics.h"
-#include "runtime/cpu/kernels_scalar.h"
+#include "runtime/cpu/row_kernels.h"
+#include "runtime/cpu/softmax.h"
 
-namespace w8a8::scalar {
+namespace w8a8 {
 namespace {
 
-constexpr int64_t kSums = 256;  // element k goes to partial sum k mod 256
+float Wide(Half value) { return ToFloat(value); }
+float Wide(float value) { return value; }
+void Store(float value, Half* to) { *to = ToHalf(value); }
+void Store(float value, float* to) { *to = value; }
 
-// The fixed tree over the 256 partial sums; overwrites them.
-W8A8_ALWAYS_INLINE float CombineSums(float* s) {
-  for (int h = 4; h >= 1; h /= 2) {
-    for (int i = 0; i < kSums; i += 8) {
-      for (int j = 0; j < h; ++j) s[i + j] += s[i + j + h];
+// ---- norms ----
+
+constexpr int64_t kSums = 256;  // element k goes into partial sum k mod 256
+
+// The fixed tree over the partial sums; overwrites them.
+float CombineSums(float (&s)[kSums]) {
+  for (const int h : {4, 2, 1}) {
+    for (int i = 0; i < kSums; ++i) {
+      if (i % 8 < h) s[i] += s[i + h];
     }
   }
-  for (int h = 128; h >= 8; h /= 2) {
+  for (const int h : {128, 64, 32, 16, 8}) {
     for (int i = 0; i < h; i += 8) s[i] += s[i + h];
   }
   return s[0];
 }
 
-W8A8_ALWAYS_INLINE void Load(const Half* from, float* to, int64_t count) {
-  FloatFromHalf(from, to, count);
-}
-W8A8_ALWAYS_INLINE void Load(const float* from, float* to, int64_t count) {
-  std::copy_n(from, count, to);
-}
-W8A8_ALWAYS_INLINE void Store(const float* from, Half* to, int64_t count) {
-  HalfFromFloat(from, to, count);
-}
-W8A8_ALWAYS_INLINE void Store(const float* from, float* to, int64_t count) {
-  std::copy_n(from, count, to);
-}
-
-// Calls body(values, begin, count) on blocks of 256 elements of a row, widened to binary32.
-template <class T, class Body>
-W8A8_ALWAYS_INLINE void ForBlocks(const T* x, int64_t cols, const Body& body) {
-  for (int64_t begin = 0; begin < cols; begin += kSums) {
-    const int64_t count = std::min(kSums, cols - begin);
-    float values[kSums];
-    Load(x + begin, values, count);
-    body(values, begin, count);
-  }
-}
-
 template <class T>
-W8A8_ALWAYS_INLINE float RowMean(const T* x, int64_t cols) {
+float Mean(const T* x, int64_t cols) {
   float sums[kSums] = {};
-  ForBlocks(x, cols, [&](const float* values, int64_t, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) sums[i] += values[i];
-  });
+  for (int64_t k = 0; k < cols; ++k) sums[k % kSums] += Wide(x[k]);
   return CombineSums(sums) / static_cast<float>(cols);
 }
 
 // sum((x - mean)^2) / cols; RMSNorm passes mean 0, which leaves x as it is (x - 0 = x).
 template <class T>
-W8A8_ALWAYS_INLINE float RowVariance(const T* x, int64_t cols, float mean) {
+float Variance(const T* x, int64_t cols, float mean) {
   float sums[kSums] = {};
-  ForBlocks(x, cols, [&](const float* values, int64_t, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-      const float d = values[i] - mean;
-      sums[i] = Fma(d, d, sums[i]);
-    }
-  });
+  for (int64_t k = 0; k < cols; ++k) {
+    const float d = Wide(x[k]) - mean;
+    sums[k % kSums] = Fma(d, d, sums[k % kSums]);
+  }
   return CombineSums(sums) / static_cast<float>(cols);
 }
 
 template <class T>
-W8A8_ALWAYS_INLINE void LayerNormRowsBody(const NormRowsArgsOf<T>& args) {
+void LayerNorm(const NormRowsArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
     const T* x = args.x + r * args.x_stride;
     Half* y = args.y + r * args.y_stride;
-    const float mean = RowMean(x, args.cols);
-    const float inv_std = 1.0f / std::sqrt(RowVariance(x, args.cols, mean) + args.eps);
-    ForBlocks(x, args.cols, [&](float* values, int64_t begin, int64_t count) {
-      const float* weight = args.weight + begin;
-      const float* bias = args.bias + begin;
-      for (int64_t i = 0; i < count; ++i) {
-        values[i] = Fma((values[i] - mean) * inv_std, weight[i], bias[i]);
-      }
-      HalfFromFloat(values, y + begin, count);
-    });
+    const float mean = Mean(x, args.cols);
+    const float inv_std = 1.0f / std::sqrt(Variance(x, args.cols, mean) + args.eps);
+    for (int64_t c = 0; c < args.cols; ++c) {
+      y[c] = ToHalf(Fma((Wide(x[c]) - mean) * inv_std, args.weight[c], args.bias[c]));
+    }
   }
 }
 
 template <class T>
-W8A8_ALWAYS_INLINE void RmsNormRowsBody(const NormRowsArgsOf<T>& args) {
+void RmsNorm(const NormRowsArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
     const T* x = args.x + r * args.x_stride;
     Half* y = args.y + r * args.y_stride;
-    const float inv_std = 1.0f / std::sqrt(RowVariance(x, args.cols, 0.0f) + args.eps);
-    ForBlocks(x, args.cols, [&](float* values, int64_t begin, int64_t count) {
-      const float* weight = args.weight + begin;
-      for (int64_t i = 0; i < count; ++i) values[i] = (values[i] * inv_std) * weight[i];
-      HalfFromFloat(values, y + begin, count);
-    });
+    const float inv_std = 1.0f / std::sqrt(Variance(x, args.cols, 0.0f) + args.eps);
+    for (int64_t c = 0; c < args.cols; ++c) y[c] = ToHalf((Wide(x[c]) * inv_std) * args.weight[c]);
+  }
+}
+
+// ---- activation functions and residual ----
+
+template <float (*Function)(float)>
+void Activate(const ActivationRowsArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const Half* x = args.x + r * args.x_stride;
+    Half* y = args.y + r * args.y_stride;
+    for (int64_t c = 0; c < args.cols; ++c) y[c] = ToHalf(Function(ToFloat(x[c])));
   }
 }
 
 template <class T>
-W8A8_ALWAYS_INLINE void AddResidualBody(const AddResidualArgsOf<T>& args) {
+void AddResidual(const AddResidualArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
     T* stream = args.stream + r * args.stream_stride;
-    ForBlocks(args.y + r * args.y_stride, args.cols,
-              [&](const float* y, int64_t begin, int64_t count) {
-                float values[kSums];
-                Load(stream + begin, values, count);
-                for (int64_t i = 0; i < count; ++i) {
-                  const float scale = args.layer_scale ? args.layer_scale[begin + i] : 1.0f;
-                  values[i] = Residual(scale, y[i], values[i]);
-                }
-                Store(values, stream + begin, count);
-              });
+    const Half* y = args.y + r * args.y_stride;
+    for (int64_t c = 0; c < args.cols; ++c) {
+      const float scale = args.layer_scale != nullptr ? args.layer_scale[c] : 1.0f;
+      Store(Residual(scale, ToFloat(y[c]), Wide(stream[c])), stream + c);
+    }
   }
 }
 
-W8A8_ALWAYS_INLINE void LayerNormFloatRowsBody(const NormFloatRowsArgs& args) {
-  LayerNormRowsBody(args);
+// ---- attention, error meters, conversions ----
+
+// A NaN may be passed over by the maximum; it survives in its own exponential.
+void SoftmaxRow(const SoftmaxRowArgs& args) {
+  const float maximum = *std::max_element(args.scores, args.scores + args.count);
+  float sums[kSoftmaxLanes] = {};
+  for (int64_t j = 0; j < args.count; ++j) {
+    args.scores[j] = ExpNonPositive((args.scores[j] - maximum) * args.scale);
+    sums[j % kSoftmaxLanes] += args.scores[j];
+  }
+  for (const int half : {8, 4, 2, 1}) {
+    for (int l = 0; l < half; ++l) sums[l] += sums[l + half];
+  }
+  *args.sum = sums[0];
 }
-W8A8_ALWAYS_INLINE void RmsNormFloatRowsBody(const NormFloatRowsArgs& args) {
-  RmsNormRowsBody(args);
+
+void AddErrorSums(const ErrorSumsArgs& args) {
+  ErrorSums& sums = *args.sums;
+  for (int64_t k = 0; k < args.count; ++k) {
+    const int64_t lane = k % kErrorLanes;
+    const double expected = args.expected[k], actual = args.actual[k];
+    const double error = actual - expected;
+    sums.expected_sq[lane] += expected * expected;
+    sums.actual_sq[lane] += actual * actual;
+    sums.product[lane] += expected * actual;
+    sums.error_sq[lane] += error * error;
+    sums.error[lane] += error;
+    sums.max_abs[lane] = std::max(sums.max_abs[lane], std::fabs(error));
+  }
 }
-W8A8_ALWAYS_INLINE void AddFloatResidualBody(const AddFloatResidualArgs& args) {
-  AddResidualBody(args);
+
+void FloatFromHalf(const Half* from, float* to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = ToFloat(from[i]);
+}
+
+void HalfFromFloat(const float* from, Half* to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = ToHalf(from[i]);
 }
 
 }  // namespace
 
-W8A8_TWO_CLONES(LayerNormRows, NormRowsArgs)
-W8A8_TWO_CLONES(RmsNormRows, NormRowsArgs)
-W8A8_TWO_CLONES(AddResidual, AddResidualArgs)
-W8A8_TWO_CLONES(LayerNormFloatRows, NormFloatRowsArgs)
-W8A8_TWO_CLONES(RmsNormFloatRows, NormFloatRowsArgs)
-W8A8_TWO_CLONES(AddFloatResidual, AddFloatResidualArgs)
+const RowKernels kScalarRowKernels = {
+    .layer_norm = LayerNorm<Half>,
+    .rms_norm = RmsNorm<Half>,
+    .layer_norm_float = LayerNorm<float>,
+    .rms_norm_float = RmsNorm<float>,
+    .gelu_erf = Activate<GeluErf>,
+    .gelu_tanh = Activate<GeluTanh>,
+    .quick_gelu = Activate<QuickGelu>,
+    .silu = Activate<Silu>,
+    .add_residual = AddResidual<Half>,
+    .add_float_residual = AddResidual<float>,
+    .softmax_row = SoftmaxRow,
+    .add_error_sums = AddErrorSums,
+    .half = {.to_float = FloatFromHalf, .to_half = HalfFromFloat},
+};
 
-void FloatFromHalf(const Half* from, float* to, int64_t count) {
-  ToFloat({from, static_cast<size_t>(count)}, {to, static_cast<size_t>(count)});
-}
-
-void HalfFromFloat(const float* from, Half* to, int64_t count) {
-  ToHalf({from, static_cast<size_t>(count)}, {to, static_cast<size_t>(count)});
-}
-
-}  // namespace w8a8::scalar
+}  // namespace w8a8

@@ -1,23 +1,23 @@
-// The exponentials of one attention row.
+// The exponential of attention, as it is defined.
 #pragma once
 
-#include <cstdint>
+#include "quant/function_fits.h"
+#include "quant/numerics.h"
 
 namespace w8a8 {
 
-constexpr int64_t kSoftmaxLanes = 16;
-constexpr int64_t PaddedToSoftmaxLanes(int64_t count) {
-  return (count + kSoftmaxLanes - 1) / kSoftmaxLanes * kSoftmaxLanes;
-}
-
 // exp(x) for x <= 0, binary32 to binary32: relative error <= 2^-20, exp(0) = 1 exactly, 0 below
-// -87, NaN stays NaN. The bits do not depend on the instruction set that evaluates it.
-float ExpNonPositive(float x);
-
-// scores[j] = exp(scale * (scores[j] - max over the row)), in place; returns the sum over the row.
-// count >= 1, scale > 0. The row has room for PaddedToSoftmaxLanes(count) elements, those past
-// `count` are overwritten. Element j goes into partial sum j mod 16, and those are folded in
-// halves: equal bits on every machine. A row with a NaN or +Inf sums to NaN.
-float SoftmaxNumerators(float* scores, int64_t count, float scale);
+// -87, NaN stays NaN. exp(x) = 2^n exp(r) with n the integer nearest to x / ln 2, |r| <= ln 2 / 2.
+inline float ExpNonPositive(float x) {
+  constexpr ExpFit fit = ExpOfNonPositive();
+  if (x < fit.underflow) return 0.0f;
+  const float shifted = x * fit.inv_ln2 + 0x1.8p23f;  // leaves n in the low bits
+  const float n = shifted - 0x1.8p23f;
+  const float r = (x - n * fit.ln2_high) - n * fit.ln2_low;
+  float sum = fit.p[6];
+  for (int i = 5; i >= 0; --i) sum = sum * r + fit.p[i];
+  const float power = FloatFromBits((FloatBits(shifted) + 127u) << 23);
+  return sum * power;
+}
 
 }  // namespace w8a8

@@ -10,7 +10,7 @@
 #include "eval/run/runner.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "tests/arms/made_session.h"
-#include "tests/support/environment.h"
+#include "tests/cpu/kernel_sets.h"
 
 namespace w8a8::test {
 namespace {
@@ -61,16 +61,8 @@ Checks RunChecks(const Kernels& kernels, Fault fault) {
   return checks.Take();
 }
 
-class CheckEveryKernelSet : public testing::TestWithParam<const Kernels*> {
+class CheckEveryKernelSet : public testing::TestWithParam<Kernels> {
  protected:
-  void SetUp() override {
-    if (GetParam()->supported()) return;
-    const std::string name(GetParam()->name);
-    if (Required(name))
-      FAIL() << "W8A8_REQUIRE names " << name << ": " << GetParam()->unusable_reason();
-    GTEST_SKIP() << "*** SKIPPED, " << name << " is missing: " << GetParam()->unusable_reason()
-                 << " ***";
-  }
   // Expects mismatches at the faulty site and at no other; the encoder's outputs may differ.
   void ExpectFoundAtItsSiteOnly(const Checks& checks) {
     uint64_t found = 0;
@@ -87,7 +79,7 @@ class CheckEveryKernelSet : public testing::TestWithParam<const Kernels*> {
 };
 
 TEST_P(CheckEveryKernelSet, EmulatedEqualsInt8InEveryNumberOfEverySiteAndOutput) {
-  const Checks checks = RunChecks(*GetParam(), Fault::kNone);
+  const Checks checks = RunChecks(GetParam(), Fault::kNone);
   ASSERT_EQ(checks.size(), 8u + 1u);  // 2 blocks x 4 sites, and the outputs
   for (const auto& [key, counts] : checks) {
     EXPECT_EQ(counts.mismatches(), 0u) << key.second;
@@ -102,19 +94,19 @@ TEST_P(CheckEveryKernelSet, EmulatedEqualsInt8InEveryNumberOfEverySiteAndOutput)
 }
 
 TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOnePackedWeight) {
-  ExpectFoundAtItsSiteOnly(RunChecks(*GetParam(), Fault::kWeight));
+  ExpectFoundAtItsSiteOnly(RunChecks(GetParam(), Fault::kWeight));
 }
 
 TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOneScale) {
-  ExpectFoundAtItsSiteOnly(RunChecks(*GetParam(), Fault::kScale));
+  ExpectFoundAtItsSiteOnly(RunChecks(GetParam(), Fault::kScale));
 }
 
 TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOneColumnSum) {
-  ExpectFoundAtItsSiteOnly(RunChecks(*GetParam(), Fault::kColumnSum));
+  ExpectFoundAtItsSiteOnly(RunChecks(GetParam(), Fault::kColumnSum));
 }
 
 TEST_P(CheckEveryKernelSet, ShowsTheDamageOfAFaultInTheOutputs) {
-  const Checks checks = RunChecks(*GetParam(), Fault::kWeight);
+  const Checks checks = RunChecks(GetParam(), Fault::kWeight);
   uint64_t damaged = 0;
   for (const auto& [key, counts] : checks) {
     if (key.second == "outputs") damaged += counts.output_mismatches;
@@ -122,9 +114,8 @@ TEST_P(CheckEveryKernelSet, ShowsTheDamageOfAFaultInTheOutputs) {
   EXPECT_GT(damaged, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(KernelSets, CheckEveryKernelSet,
-                         testing::ValuesIn(All().begin(), All().end()),
-                         [](const auto& set) { return std::string(set.param->name); });
+INSTANTIATE_TEST_SUITE_P(KernelSets, CheckEveryKernelSet, testing::ValuesIn(SetsOfThisMachine()),
+                         [](const auto& set) { return std::string(set.param.name); });
 
 }  // namespace
 }  // namespace w8a8::test

@@ -143,7 +143,6 @@ TEST(CommandLine, SaysWhatComesLater) {
       {"encode", "--attention", "int8"},
       {"encode", "--attention", "bf16"},
       {"linear", "--kernels", "amx"},
-      {"linear", "--kernels", "avx2"},
       {"--target", "vllm"},
       {"--deploy-as", "vllm"},
   };

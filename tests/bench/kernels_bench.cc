@@ -11,6 +11,7 @@
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/error.h"
 #include "runtime/cpu/int8_linear.h"
+#include "runtime/cpu/kernels.h"
 #include "tests/bench/peak.h"
 
 namespace w8a8 {
@@ -44,7 +45,7 @@ QuantizedLinear RandomLayer(const Shape& shape) {
                                     std::vector<float>(n, 1e-4f), std::vector<float>(n, 0.5f));
 }
 
-std::vector<Half> Product(const QuantizedLinear& layer, const Kernels& kernels,
+std::vector<Half> Product(const QuantizedLinear& layer, const Int8Kernels& kernels,
                           MatView<const Half> x) {
   std::vector<Half> y(static_cast<size_t>(x.rows * layer.weight.n));
   CodeRows rows;
@@ -53,15 +54,15 @@ std::vector<Half> Product(const QuantizedLinear& layer, const Kernels& kernels,
   return y;
 }
 
-void GemmS8(benchmark::State& state, const Kernels* kernels, Shape shape) {
+void GemmS8(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
   const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
   const QuantizedLinear layer = RandomLayer(shape);
   const MatView<const Half> few = view.RowRange(0, 13);
-  W8A8_CHECK(Product(layer, *kernels, few) == Product(layer, *All().back(), few));
-  const Int8Linear packed(layer, *kernels);
+  W8A8_CHECK(Product(layer, *kernels.int8, few) == Product(layer, *All().back().int8, few));
+  const Int8Linear packed(layer, *kernels.int8);
   CodeRows rows;
-  QuantizeRows(*kernels, view, {}, &rows);
+  QuantizeRows(*kernels.int8, view, {}, &rows);
   std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
   const double peak = VnniPeakMacsPerSecond();
   for (auto _ : state) packed.Multiply(rows, MatView<Half>{y.data(), shape.m, shape.n, shape.n});
@@ -72,39 +73,39 @@ void GemmS8(benchmark::State& state, const Kernels* kernels, Shape shape) {
   }
 }
 
-void Quantize(benchmark::State& state, const Kernels* kernels, Shape shape) {
+void Quantize(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
   CodeRows rows;
   for (auto _ : state) {
-    QuantizeRows(*kernels, {x.data(), shape.m, shape.k, shape.k}, {}, &rows);
+    QuantizeRows(*kernels.int8, {x.data(), shape.m, shape.k, shape.k}, {}, &rows);
   }
   state.SetItemsProcessed(shape.m * shape.k * state.iterations());
 }
 
-void LayerNorm(benchmark::State& state, const Kernels* kernels, Shape shape) {
+void LayerNorm(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
   std::vector<Half> y(x.size());
   const std::vector<float> ones(static_cast<size_t>(shape.k), 1.0f);
   for (auto _ : state) {
-    kernels->layer_norm_rows(
+    kernels.rows->layer_norm(
         {x.data(), shape.k, shape.m, shape.k, 1e-6f, ones.data(), ones.data(), y.data(), shape.k});
   }
   state.SetItemsProcessed(shape.m * shape.k * state.iterations());
 }
 
-void GeluTanh(benchmark::State& state, const Kernels* kernels, Shape shape) {
+void GeluTanh(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
   std::vector<Half> y(x.size());
   for (auto _ : state) {
-    kernels->gelu_tanh_rows({x.data(), shape.k, shape.m, shape.k, y.data(), shape.k});
+    kernels.rows->gelu_tanh({x.data(), shape.k, shape.m, shape.k, y.data(), shape.k});
   }
   state.SetItemsProcessed(shape.m * shape.k * state.iterations());
 }
 
-using Body = void (*)(benchmark::State&, const Kernels*, Shape);
+using Body = void (*)(benchmark::State&, const Kernels&, Shape);
 
-void Register(const char* step, Body body, const Kernels* kernels, const Shape& shape) {
-  const std::string name = fmt::format("{}/{}/{}", step, kernels->name, shape.name);
+void Register(const char* step, Body body, const Kernels& kernels, const Shape& shape) {
+  const std::string name = fmt::format("{}/{}/{}", step, kernels.name, shape.name);
   benchmark::RegisterBenchmark(name.c_str(), body, kernels, shape)->Unit(benchmark::kMillisecond);
 }
 
@@ -114,9 +115,9 @@ void Register(const char* step, Body body, const Kernels* kernels, const Shape& 
 int main(int argc, char** argv) {
   using namespace w8a8;
   benchmark::Initialize(&argc, argv);
-  for (const Kernels* kernels : All()) {
-    if (!kernels->supported()) {
-      fmt::print(stderr, "{} is not measured: {}\n", kernels->name, kernels->unusable_reason());
+  for (const Kernels& kernels : All()) {
+    if (!kernels.supported()) {
+      fmt::print(stderr, "{} is not measured: {}\n", kernels.name, kernels.unusable_reason());
       continue;
     }
     for (const Shape& shape : kShapes) Register("gemm_s8", GemmS8, kernels, shape);

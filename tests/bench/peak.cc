@@ -30,10 +30,8 @@ void RunChains([[maybe_unused]] long iterations) {
 }
 
 bool HasVnni() {
-  for (const Kernels* kernels : All()) {
-    if (kernels->name == "avx512vnni") return kernels->supported();
-  }
-  return false;
+  return std::ranges::any_of(
+      All(), [](const Kernels& set) { return set.name == "avx512vnni" && set.supported(); });
 }
 
 }  // namespace

@@ -18,7 +18,6 @@ using test::LayerShapes;
 using test::RandomHalves;
 using test::RandomLinear;
 using test::SetsUnderTest;
-using test::SetUnderTest;
 using test::Text;
 using test::Values;
 
@@ -32,8 +31,8 @@ struct Product {
 };
 
 // Everything the set computes from x; guard columns right of the outputs must stay untouched.
-Product Multiply(const Kernels& kernels, const QuantizedLinear& linear, const std::vector<Half>& x,
-                 int64_t m) {
+Product Multiply(const Int8Kernels& kernels, const QuantizedLinear& linear,
+                 const std::vector<Half>& x, int64_t m) {
   const int64_t n = linear.weight.n;
   const int64_t stride = n + 3;
   const auto count = static_cast<size_t>(m * stride);
@@ -78,7 +77,7 @@ Product Expected(const QuantizedLinear& linear, const std::vector<Half>& x, int6
   return p;
 }
 
-void ExpectEqual(const Product& expected, const Product& actual, const std::string& what) {
+void ExpectEqual(const Product& expected, const Product& actual, std::string_view what) {
   EXPECT_EQ(Equal(expected.acc, actual.acc), "") << what;
   EXPECT_EQ(Equal(expected.half, actual.half), "") << what;
   EXPECT_EQ(Equal(expected.binary32, actual.binary32), "") << what;
@@ -86,47 +85,47 @@ void ExpectEqual(const Product& expected, const Product& actual, const std::stri
 }
 
 TEST(GemmS8, EqualsTheContractOnEverySetAndShape) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const LayerShape& shape : LayerShapes()) {
       const QuantizedLinear linear = RandomLinear(shape, /*seed=*/7);
       const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/8, Values::kFinite);
-      ExpectEqual(Expected(linear, x, shape.m), Multiply(*set.kernels, linear, x, shape.m),
-                  set.label + " " + Text(shape));
+      ExpectEqual(Expected(linear, x, shape.m), Multiply(*set.int8, linear, x, shape.m),
+                  std::string(set.name) + " " + Text(shape));
     }
   }
 }
 
 TEST(GemmS8, TakesAMissingBiasAsZero) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     QuantizedLinear linear = RandomLinear({4, 20, 50}, /*seed=*/9);
     linear.bias.clear();
     const std::vector<Half> x = RandomHalves(4 * 50, /*seed=*/10, Values::kFinite);
-    ExpectEqual(Expected(linear, x, 4), Multiply(*set.kernels, linear, x, 4), set.label);
+    ExpectEqual(Expected(linear, x, 4), Multiply(*set.int8, linear, x, 4), set.name);
   }
 }
 
 // 127 * -128 at every input: a saturating instruction would stop long before the true sum.
 TEST(GemmS8, DoesNotSaturateAtTheExtremes) {
   constexpr int64_t kK = 4304;
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const int8_t code : {int8_t{-128}, int8_t{127}}) {
       const auto linear = QuantizedLinear::FromCodes(
           "test", 33, kK, std::vector<int8_t>(33 * kK, code), std::vector<float>(33, 1e-4f), {});
       const std::vector<Half> x(2 * kK, ToHalf(3.0f));
-      const Product actual = Multiply(*set.kernels, linear, x, 2);
-      EXPECT_EQ(actual.acc[0], int32_t{127} * code * int32_t{kK}) << set.label;
-      ExpectEqual(Expected(linear, x, 2), actual, set.label);
+      const Product actual = Multiply(*set.int8, linear, x, 2);
+      EXPECT_EQ(actual.acc[0], int32_t{127} * code * int32_t{kK}) << set.name;
+      ExpectEqual(Expected(linear, x, 2), actual, set.name);
     }
   }
 }
 
 TEST(GemmS8, HoldsTheLargestK) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     const auto linear = QuantizedLinear::FromCodes(
         "test", 1, kMaxInputs, std::vector<int8_t>(kMaxInputs, -128), {1e-6f}, {});
     const std::vector<Half> x(static_cast<size_t>(kMaxInputs), ToHalf(-1.0f));
-    const Product actual = Multiply(*set.kernels, linear, x, 1);
-    EXPECT_EQ(actual.acc[0], 127 * 128 * static_cast<int32_t>(kMaxInputs)) << set.label;
+    const Product actual = Multiply(*set.int8, linear, x, 1);
+    EXPECT_EQ(actual.acc[0], 127 * 128 * static_cast<int32_t>(kMaxInputs)) << set.name;
   }
 }
 
@@ -135,21 +134,21 @@ TEST(GemmS8, EqualsScalarOnManyRows) {
   const LayerShape shape{300, 40, 1024};
   const QuantizedLinear linear = RandomLinear(shape, /*seed=*/11);
   const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/12, Values::kFinite);
-  const Product expected = Multiply(test::ScalarSet(), linear, x, shape.m);
-  for (const SetUnderTest& set : SetsUnderTest()) {
-    ExpectEqual(expected, Multiply(*set.kernels, linear, x, shape.m), set.label);
+  const Product expected = Multiply(*test::ScalarSet().int8, linear, x, shape.m);
+  for (const Kernels& set : SetsUnderTest()) {
+    ExpectEqual(expected, Multiply(*set.int8, linear, x, shape.m), set.name);
   }
 }
 
 TEST(GemmS8, RoundsOverflowToInfinityAndKeepsNan) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     auto linear = QuantizedLinear::FromCodes("test", 2, 1, {127, 127}, {1e30f, 1e30f}, {});
     std::vector<Half> x = {ToHalf(60000.0f), ToHalf(kInfinity)};
-    ExpectEqual(Expected(linear, x, 2), Multiply(*set.kernels, linear, x, 2), set.label);
-    EXPECT_EQ(Multiply(*set.kernels, linear, x, 2).half[0].bits, 0x7c00) << set.label;
+    ExpectEqual(Expected(linear, x, 2), Multiply(*set.int8, linear, x, 2), set.name);
+    EXPECT_EQ(Multiply(*set.int8, linear, x, 2).half[0].bits, 0x7c00) << set.name;
     linear.weight.scale.values = {3e38f, 3e38f};  // inf * 0 in the row whose scale is 0
     linear.Finish();
-    ExpectEqual(Expected(linear, x, 2), Multiply(*set.kernels, linear, x, 2), set.label);
+    ExpectEqual(Expected(linear, x, 2), Multiply(*set.int8, linear, x, 2), set.name);
   }
 }
 

@@ -32,7 +32,6 @@ using test::LayerShapes;
 using test::RandomHalves;
 using test::RandomLinear;
 using test::SetsUnderTest;
-using test::SetUnderTest;
 using test::Text;
 using test::Values;
 
@@ -58,15 +57,15 @@ std::vector<Half> RunInt8(const Int8Linear& linear, const std::vector<Half>& x, 
 }
 
 TEST(Int8Linear, EqualsEmulatedBitForBit) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const LayerShape& shape : LayerShapes()) {
       for (const Quantizer& spec : kSpecs) {
         const QuantizedLinear linear = RandomLinear(shape, /*seed=*/41);
         const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/42, Values::kAny);
         EXPECT_EQ(Equal(RunEmulated(linear, x, shape.m, spec),
-                        RunInt8(Int8Linear(linear, *set.kernels), x, shape.m, spec)),
+                        RunInt8(Int8Linear(linear, *set.int8), x, shape.m, spec)),
                   "")
-            << set.label << " " << Text(shape);
+            << set.name << " " << Text(shape);
       }
     }
   }
@@ -76,8 +75,8 @@ TEST(Int8Linear, AllocatesNothingAfterTheFirstCall) {
   const QuantizedLinear linear = RandomLinear({12, 40, 200}, /*seed=*/45);
   const std::vector<Half> x = RandomHalves(12 * 200, /*seed=*/46, Values::kFinite);
   std::vector<Half> y(12 * 40);
-  for (const SetUnderTest& set : SetsUnderTest()) {
-    const Int8Linear packed(linear, *set.kernels);
+  for (const Kernels& set : SetsUnderTest()) {
+    const Int8Linear packed(linear, *set.int8);
     CodeRows scratch;
     packed.Run(test::View(x, 12), {}, MatView<Half>{y.data(), 12, 40, 40}, &scratch);
     const int64_t before = g_allocations;
@@ -85,8 +84,8 @@ TEST(Int8Linear, AllocatesNothingAfterTheFirstCall) {
     for (int64_t rows = 12; rows >= 1; --rows) {
       packed.Run({x.data(), rows, 200, 200}, {}, MatView<Half>{y.data(), rows, 40, 40}, &scratch);
     }
-    EXPECT_EQ(g_allocations, before) << set.label;
-    EXPECT_EQ(scratch.codes.capacity(), capacity) << set.label;
+    EXPECT_EQ(g_allocations, before) << set.name;
+    EXPECT_EQ(scratch.codes.capacity(), capacity) << set.name;
   }
 }
 
@@ -95,18 +94,18 @@ TEST(Int8Linear, AFlippedBitIsFound) {
   const QuantizedLinear linear = RandomLinear({3, 33, 64}, /*seed=*/47);
   const std::vector<Half> x = RandomHalves(3 * 64, /*seed=*/48, Values::kFinite);
   const std::vector<Half> expected = RunEmulated(linear, x, 3, {});
-  for (const SetUnderTest& set : SetsUnderTest()) {
-    Int8Linear packed(linear, *set.kernels);
-    ASSERT_EQ(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.label;
+  for (const Kernels& set : SetsUnderTest()) {
+    Int8Linear packed(linear, *set.int8);
+    ASSERT_EQ(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.name;
     packed.packed().weight[0] ^= std::byte{64};
-    EXPECT_NE(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.label << ": weight";
+    EXPECT_NE(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.name << ": weight";
     packed.packed().weight[0] ^= std::byte{64};
     packed.packed().scale[32] *= 1.5f;
-    EXPECT_NE(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.label << ": scale";
+    EXPECT_NE(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.name << ": scale";
     packed.packed().scale[32] /= 1.5f;
-    if (set.kernels->code_bytes != 1) continue;  // stored without a shift: no column sums in use
+    if (!set.int8->uses_column_sums) continue;
     packed.packed().code_sum[5] ^= 1;
-    EXPECT_NE(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.label << ": column sum";
+    EXPECT_NE(Equal(expected, RunInt8(packed, x, 3, {})), "") << set.name << ": column sum";
   }
 }
 

@@ -1,45 +1,68 @@
 #include "tests/cpu/kernel_sets.h"
 
 #include <cmath>
-#include <cstdio>
+#include <cstdlib>
 #include <limits>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/error.h"
-#include "tests/cpu/avx512vnni_simde.h"
+#include "tests/cpu/kernels_on_simde.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {
 namespace {
 
-std::vector<SetUnderTest> FindSets() {
-  std::vector<SetUnderTest> sets;
-  for (const Kernels* kernels : All()) {
-    const std::string name(kernels->name);
-    if (kernels->supported()) {
-      sets.push_back({name, kernels});
+bool OneIsForced() {
+  const char* forced = std::getenv("W8A8_CPU_ISA");
+  return forced != nullptr && *forced != '\0';
+}
+
+std::vector<Kernels> FindSets() {
+  std::vector<Kernels> sets;
+  for (const Kernels& kernels : All()) {
+    if (kernels.supported()) {
+      sets.push_back(kernels);
       continue;
     }
-    if (Required(name)) Fail("W8A8_REQUIRE names {}: {}", name, kernels->unusable_reason());
-    std::printf("*** kernel set %s is NOT TESTED on real instructions: %s ***\n", name.c_str(),
-                kernels->unusable_reason());
+    const char* reason = kernels.unusable_reason();
+    if (Required(std::string(kernels.name)))
+      Fail("W8A8_REQUIRE names {}: {}", kernels.name, reason);
+    fmt::print("*** kernel set {} is NOT TESTED on real instructions: {} ***\n", kernels.name,
+               reason);
   }
-  sets.push_back({"avx512vnni on portable intrinsics", &kAvx512VnniOnSimde});
-  for (const SetUnderTest& set : sets)
-    std::printf("kernel set under test: %s\n", set.label.c_str());
+  if (OneIsForced()) {
+    sets = {Select("")};
+    fmt::print("*** W8A8_CPU_ISA: kernel set {} only ***\n", sets.front().name);
+  }
+  for (const Kernels& set : sets) fmt::print("kernel set under test: {}\n", set.name);
+  return sets;
+}
+
+std::vector<Kernels> WithPortableCopies(std::vector<Kernels> sets) {
+  if (OneIsForced()) return sets;
+  const auto usable = [] { return static_cast<const char*>(nullptr); };
+  sets.push_back({"avx512vnni on portable intrinsics", usable, &kAvx512VnniInt8KernelsOnSimde,
+                  &kAvx512RowKernelsOnSimde});
+  sets.push_back(
+      {"avx2 on portable intrinsics", usable, &kAvx2Int8KernelsOnSimde, &kAvx2RowKernelsOnSimde});
   return sets;
 }
 
 }  // namespace
 
-const std::vector<SetUnderTest>& SetsUnderTest() {
-  static const std::vector<SetUnderTest> sets = FindSets();
+const std::vector<Kernels>& SetsOfThisMachine() {
+  static const std::vector<Kernels> sets = FindSets();
   return sets;
 }
 
-const Kernels& ScalarSet() { return *All().back(); }
+const std::vector<Kernels>& SetsUnderTest() {
+  static const std::vector<Kernels> sets = WithPortableCopies(SetsOfThisMachine());
+  return sets;
+}
+
+const Kernels& ScalarSet() { return All().back(); }
 
 const std::vector<LayerShape>& LayerShapes() {
   static const std::vector<LayerShape> shapes = {

@@ -12,14 +12,12 @@
 
 namespace w8a8::test {
 
-struct SetUnderTest {
-  std::string label;
-  const Kernels* kernels;
-};
-
-// Every set that this machine can run, and the AVX-512 sources on portable intrinsics. Prints the
-// list once. Throws if W8A8_REQUIRE names a set that is built but cannot run here.
-const std::vector<SetUnderTest>& SetsUnderTest();
+// The sets that this machine can run: those of All() that are usable, or the one that W8A8_CPU_ISA
+// forces. Prints the list, and loudly what is missing from it. Throws if W8A8_REQUIRE names a set
+// that is built but cannot run here.
+const std::vector<Kernels>& SetsOfThisMachine();
+// Those and, where none is forced, the sources of the vector sets on portable intrinsics.
+const std::vector<Kernels>& SetsUnderTest();
 const Kernels& ScalarSet();
 
 struct LayerShape {

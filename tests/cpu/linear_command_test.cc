@@ -102,13 +102,12 @@ TEST_F(LinearCommand, EqualArmsWriteEqualBytes) {
     std::vector<std::string> flags = {"--precision", "emulated"};
     flags.insert(flags.end(), mode.begin(), mode.end());
     Run(flags, "emulated");
-    for (const Kernels* kernels : All()) {
-      if (!kernels->supported()) continue;
+    for (const Kernels& kernels : test::SetsOfThisMachine()) {
       flags[1] = "int8";
       std::vector<std::string> forced = flags;
-      forced.insert(forced.end(), {"--kernels", std::string(kernels->name)});
+      forced.insert(forced.end(), {"--kernels", std::string(kernels.name)});
       Run(forced, "int8");
-      EXPECT_EQ(ReadFile(out("emulated")), ReadFile(out("int8"))) << kernels->name;
+      EXPECT_EQ(ReadFile(out("emulated")), ReadFile(out("int8"))) << kernels.name;
     }
   }
   EXPECT_THAT(SafetensorsFile(out("int8")).Get("input_scale").shape, ElementsAre(1));

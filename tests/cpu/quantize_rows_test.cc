@@ -16,7 +16,6 @@ namespace {
 using test::Equal;
 using test::RandomHalves;
 using test::SetsUnderTest;
-using test::SetUnderTest;
 using test::Values;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -39,20 +38,19 @@ Quantized Expected(const std::vector<Half>& x, int64_t rows, const Quantizer& sp
   return q;
 }
 
-Quantized QuantizeWith(const Kernels& kernels, const std::vector<Half>& x, int64_t rows,
+Quantized QuantizeWith(const Int8Kernels& kernels, const std::vector<Half>& x, int64_t rows,
                        const Quantizer& spec) {
   const MatView<const Half> view = test::View(x, rows);
   Quantized q{
       std::vector<int8_t>(x.size()), {}, std::vector<int32_t>(static_cast<size_t>(rows)), {}};
   CodeRows code_rows;
-  QuantizeRows(kernels, view, spec, &code_rows, q.code_sum.data());
+  QuantizeRows(kernels, view, spec, &code_rows, q.code_sum.data(), &q.counts);
   UnpackCodes(kernels, code_rows, {q.codes.data(), rows, view.cols, view.cols});
   q.scale.assign(code_rows.scale.data(), code_rows.scale.data() + rows);
-  q.counts = code_rows.counts;
   return q;
 }
 
-void ExpectEqual(const Quantized& expected, const Quantized& actual, const std::string& what) {
+void ExpectEqual(const Quantized& expected, const Quantized& actual, std::string_view what) {
   EXPECT_EQ(Equal(expected.codes, actual.codes), "") << what;
   EXPECT_EQ(Equal(expected.scale, actual.scale), "") << what;
   EXPECT_EQ(Equal(expected.code_sum, actual.code_sum), "") << what;
@@ -69,12 +67,12 @@ const Quantizer kSpecs[] = {
     {.granularity = Granularity::kTensor, .scale = 1e-6f}};
 
 TEST(QuantizeRows, EqualsTheReferenceOnEverySet) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const int64_t cols : {1, 15, 16, 17, 63, 64, 65, 192, 257, 588, 4304}) {
       for (const Quantizer& spec : kSpecs) {
         const std::vector<Half> x = RandomHalves(5 * cols, 3, Values::kAny);
-        ExpectEqual(Expected(x, 5, spec), QuantizeWith(*set.kernels, x, 5, spec),
-                    set.label + " K " + std::to_string(cols));
+        ExpectEqual(Expected(x, 5, spec), QuantizeWith(*set.int8, x, 5, spec),
+                    std::string(set.name) + " K " + std::to_string(cols));
       }
     }
   }
@@ -84,34 +82,34 @@ TEST(QuantizeRows, EqualsTheReferenceOnEverySet) {
 TEST(QuantizeRows, EqualsTheReferenceOnEveryPattern) {
   std::vector<Half> patterns(65536);
   for (uint32_t bits = 0; bits < 65536; ++bits) patterns[bits] = Half{static_cast<uint16_t>(bits)};
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const float scale : {1.0f, 0.5f, 0.001f, 3.1e-5f, 516.0f, 1e-30f, 1e30f}) {
       const Quantizer spec{.granularity = Granularity::kTensor, .scale = scale};
-      ExpectEqual(Expected(patterns, 1, spec), QuantizeWith(*set.kernels, patterns, 1, spec),
-                  set.label);
+      ExpectEqual(Expected(patterns, 1, spec), QuantizeWith(*set.int8, patterns, 1, spec),
+                  set.name);
     }
   }
 }
 
 TEST(QuantizeRows, GivesAZeroRowScaleZero) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     const std::vector<Half> x = {Half{0x8000}, Half{0}, ToHalf(kInfinity), ToHalf(std::nanf(""))};
-    const Quantized q = QuantizeWith(*set.kernels, x, 1, {});
-    EXPECT_EQ(q.scale[0], 0.0f) << set.label;
-    EXPECT_EQ(q.codes, std::vector<int8_t>(4, 0)) << set.label;
-    EXPECT_EQ(q.counts.inf + q.counts.nan, 2u) << set.label;
+    const Quantized q = QuantizeWith(*set.int8, x, 1, {});
+    EXPECT_EQ(q.scale[0], 0.0f) << set.name;
+    EXPECT_EQ(q.codes, std::vector<int8_t>(4, 0)) << set.name;
+    EXPECT_EQ(q.counts.inf + q.counts.nan, 2u) << set.name;
   }
 }
 
 TEST(QuantizeRows, PadsRowsWithCodeZero) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     const std::vector<Half> x(70, ToHalf(kInfinity));  // padding as Inf * 0 would be NaN
     CodeRows rows;
-    QuantizeRows(*set.kernels, test::View(x, 1), {.clip_range = 1e-40f}, &rows);
+    QuantizeRows(*set.int8, test::View(x, 1), {.clip_range = 1e-40f}, &rows);
     std::vector<int8_t> padded(static_cast<size_t>(rows.stride), 9);
     rows.cols = rows.stride;
-    UnpackCodes(*set.kernels, rows, {padded.data(), 1, rows.stride, rows.stride});
-    for (size_t i = 70; i < padded.size(); ++i) ASSERT_EQ(padded[i], 0) << set.label << " at " << i;
+    UnpackCodes(*set.int8, rows, {padded.data(), 1, rows.stride, rows.stride});
+    for (size_t i = 70; i < padded.size(); ++i) ASSERT_EQ(padded[i], 0) << set.name << " at " << i;
   }
 }
 

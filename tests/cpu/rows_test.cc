@@ -1,6 +1,7 @@
 // Norms, activation functions, residual and conversions of every kernel set against the contract.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include <gtest/gtest.h>
@@ -16,7 +17,6 @@ namespace {
 using test::Equal;
 using test::RandomHalves;
 using test::SetsUnderTest;
-using test::SetUnderTest;
 using test::Values;
 
 constexpr int64_t kColumnCounts[] = {1, 7, 8, 15, 16, 17, 192, 255, 256, 257, 768, 1152, 4304};
@@ -118,21 +118,19 @@ std::vector<Half> RunNorm(void (*norm)(const NormRowsArgsOf<T>&), const NormCase
 }
 
 TEST(NormRows, EqualTheContractOnEverySetAndWidth) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const int64_t cols : kColumnCounts) {
       for (const Values values : {Values::kFinite, Values::kAny}) {
         const NormCase<Half> c = RandomNorm(cols, values);
-        EXPECT_EQ(Equal(ExpectedNorm(c, true), RunNorm(set.kernels->layer_norm_rows, c)), "")
-            << set.label << ", LayerNorm of " << cols;
-        EXPECT_EQ(Equal(ExpectedNorm(c, false), RunNorm(set.kernels->rms_norm_rows, c)), "")
-            << set.label << ", RMSNorm of " << cols;
+        EXPECT_EQ(Equal(ExpectedNorm(c, true), RunNorm(set.rows->layer_norm, c)), "")
+            << set.name << ", LayerNorm of " << cols;
+        EXPECT_EQ(Equal(ExpectedNorm(c, false), RunNorm(set.rows->rms_norm, c)), "")
+            << set.name << ", RMSNorm of " << cols;
         const NormCase<float> wide = RandomFloatNorm(cols, values);
-        EXPECT_EQ(
-            Equal(ExpectedNorm(wide, true), RunNorm(set.kernels->layer_norm_float_rows, wide)), "")
-            << set.label << ", LayerNorm of " << cols << " binary32";
-        EXPECT_EQ(Equal(ExpectedNorm(wide, false), RunNorm(set.kernels->rms_norm_float_rows, wide)),
-                  "")
-            << set.label << ", RMSNorm of " << cols << " binary32";
+        EXPECT_EQ(Equal(ExpectedNorm(wide, true), RunNorm(set.rows->layer_norm_float, wide)), "")
+            << set.name << ", LayerNorm of " << cols << " binary32";
+        EXPECT_EQ(Equal(ExpectedNorm(wide, false), RunNorm(set.rows->rms_norm_float, wide)), "")
+            << set.name << ", RMSNorm of " << cols << " binary32";
       }
     }
   }
@@ -140,11 +138,11 @@ TEST(NormRows, EqualTheContractOnEverySetAndWidth) {
 
 // E[x^2] - E[x]^2 would give 0 or garbage here.
 TEST(NormRows, TakeTwoPasses) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     const NormCase<Half> c{{ToHalf(2048.0f), ToHalf(2050.0f)}, {1.0f, 1.0f}, {0.0f, 0.0f}};
-    const std::vector<Half> y = RunNorm(set.kernels->layer_norm_rows, c);
-    EXPECT_EQ(ToFloat(y[0]), -1.0f) << set.label;
-    EXPECT_EQ(ToFloat(y[1]), 1.0f) << set.label;
+    const std::vector<Half> y = RunNorm(set.rows->layer_norm, c);
+    EXPECT_EQ(ToFloat(y[0]), -1.0f) << set.name;
+    EXPECT_EQ(ToFloat(y[1]), 1.0f) << set.name;
   }
 }
 
@@ -154,26 +152,26 @@ TEST(ActivationRows, EqualNumericsOnEveryPattern) {
   struct Row {
     const char* name;
     float (*function)(float);
-    void (*Kernels::*rows)(const ActivationRowsArgs&);
+    void (*RowKernels::*rows)(const ActivationRowsArgs&);
   };
-  const Row functions[] = {{"gelu_erf", GeluErf, &Kernels::gelu_erf_rows},
-                           {"gelu_tanh", GeluTanh, &Kernels::gelu_tanh_rows},
-                           {"quick_gelu", QuickGelu, &Kernels::quick_gelu_rows},
-                           {"silu", Silu, &Kernels::silu_rows}};
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  const Row functions[] = {{"gelu_erf", GeluErf, &RowKernels::gelu_erf},
+                           {"gelu_tanh", GeluTanh, &RowKernels::gelu_tanh},
+                           {"quick_gelu", QuickGelu, &RowKernels::quick_gelu},
+                           {"silu", Silu, &RowKernels::silu}};
+  for (const Kernels& set : SetsUnderTest()) {
     for (const Row& f : functions) {
       std::ranges::transform(x, expected.begin(),
                              [&f](Half h) { return ToHalf(f.function(ToFloat(h))); });
       // 255 columns: a tail in every row; 65,536 = 257 * 255 + 1.
-      (set.kernels->*f.rows)({x.data(), 255, 257, 255, actual.data(), 255});
-      (set.kernels->*f.rows)({x.data() + 65535, 1, 1, 1, actual.data() + 65535, 1});
-      EXPECT_EQ(Equal(expected, actual), "") << set.label << " " << f.name;
+      (set.rows->*f.rows)({x.data(), 255, 257, 255, actual.data(), 255});
+      (set.rows->*f.rows)({x.data() + 65535, 1, 1, 1, actual.data() + 65535, 1});
+      EXPECT_EQ(Equal(expected, actual), "") << set.name << " " << f.name;
     }
   }
 }
 
 TEST(AddResidual, EqualsTheContractOnEverySetAndWidth) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const int64_t cols : kColumnCounts) {
       const std::vector<Half> y = RandomHalves(2 * cols, 31, Values::kAny);
       const std::vector<Half> before = RandomHalves(2 * cols, 32, Values::kAny);
@@ -184,21 +182,21 @@ TEST(AddResidual, EqualsTheContractOnEverySetAndWidth) {
           const float s = scale == nullptr ? 1.0f : scale[i % static_cast<size_t>(cols)];
           expected.push_back(ToHalf(std::fma(s, ToFloat(y[i]), ToFloat(before[i]))));
         }
-        set.kernels->add_residual({.stream = stream.data(),
-                                   .stream_stride = cols,
-                                   .y = y.data(),
-                                   .y_stride = cols,
-                                   .rows = 2,
-                                   .cols = cols,
-                                   .layer_scale = scale});
-        EXPECT_EQ(Equal(expected, stream), "") << set.label << " " << cols;
+        set.rows->add_residual({.stream = stream.data(),
+                                .stream_stride = cols,
+                                .y = y.data(),
+                                .y_stride = cols,
+                                .rows = 2,
+                                .cols = cols,
+                                .layer_scale = scale});
+        EXPECT_EQ(Equal(expected, stream), "") << set.name << " " << cols;
       }
     }
   }
 }
 
 TEST(AddFloatResidual, EqualsTheContractOnEverySetAndWidthAndNeverRoundsToHalf) {
-  for (const SetUnderTest& set : SetsUnderTest()) {
+  for (const Kernels& set : SetsUnderTest()) {
     for (const int64_t cols : kColumnCounts) {
       const std::vector<Half> y = RandomHalves(2 * cols, 31, Values::kAny);
       const std::vector<float> before = RandomFloats(2 * cols, 34, Values::kAny);
@@ -209,16 +207,41 @@ TEST(AddFloatResidual, EqualsTheContractOnEverySetAndWidthAndNeverRoundsToHalf) 
           const float s = scale == nullptr ? 1.0f : scale[i % static_cast<size_t>(cols)];
           expected.push_back(std::fma(s, ToFloat(y[i]), before[i]));
         }
-        set.kernels->add_float_residual({.stream = stream.data(),
-                                         .stream_stride = cols,
-                                         .y = y.data(),
-                                         .y_stride = cols,
-                                         .rows = 2,
-                                         .cols = cols,
-                                         .layer_scale = scale});
-        EXPECT_EQ(Equal(expected, stream), "") << set.label << " " << cols;
+        set.rows->add_float_residual({.stream = stream.data(),
+                                      .stream_stride = cols,
+                                      .y = y.data(),
+                                      .y_stride = cols,
+                                      .rows = 2,
+                                      .cols = cols,
+                                      .layer_scale = scale});
+        EXPECT_EQ(Equal(expected, stream), "") << set.name << " " << cols;
       }
     }
+  }
+}
+
+// Sums of several rows, so that what was there before counts; the oracle adds in the same order.
+TEST(ErrorSums, EqualTheContractOnEverySet) {
+  constexpr int64_t kCount = 24;
+  for (const Kernels& set : SetsUnderTest()) {
+    ErrorSums expected = {}, actual = {};
+    for (uint64_t row = 0; row < 5; ++row) {
+      const std::vector<float> e = RandomFloats(kCount, 41 + row, Values::kFinite);
+      const std::vector<float> a = RandomFloats(kCount, 51 + row, Values::kFinite);
+      set.rows->add_error_sums(
+          {.expected = e.data(), .actual = a.data(), .count = kCount, .sums = &actual});
+      for (size_t k = 0; k < e.size(); ++k) {
+        const size_t lane = k % 8;
+        const double error = double{a[k]} - double{e[k]};
+        expected.expected_sq[lane] += double{e[k]} * double{e[k]};
+        expected.actual_sq[lane] += double{a[k]} * double{a[k]};
+        expected.product[lane] += double{e[k]} * double{a[k]};
+        expected.error_sq[lane] += error * error;
+        expected.error[lane] += error;
+        expected.max_abs[lane] = std::max(expected.max_abs[lane], std::fabs(error));
+      }
+    }
+    EXPECT_EQ(std::memcmp(&expected, &actual, sizeof(ErrorSums)), 0) << set.name;
   }
 }
 
@@ -229,17 +252,17 @@ TEST(Conversions, EqualHalfDotHOnEveryPatternAndBetween) {
     x[bits] = Half{static_cast<uint16_t>(bits)};
     expected[bits] = ToFloat(x[bits]);
   }
-  for (const SetUnderTest& set : SetsUnderTest()) {
-    set.kernels->to_float(x.data(), widened.data(), 65536);
-    EXPECT_EQ(Equal(expected, widened), "") << set.label;
+  for (const Kernels& set : SetsUnderTest()) {
+    set.rows->half.to_float(x.data(), widened.data(), 65536);
+    EXPECT_EQ(Equal(expected, widened), "") << set.name;
     for (const float nudge : {0.0f, 0x1p-12f, -0x1p-12f, 0x1p-11f, 0x1.8p-11f}) {
       std::vector<float> near(65535);  // an odd count, so that there is a tail
       std::vector<Half> rounded(65535), nearest;
       for (size_t i = 0; i < near.size(); ++i) near[i] = std::fma(expected[i], nudge, expected[i]);
       std::ranges::transform(near, std::back_inserter(nearest),
                              [](float value) { return ToHalf(value); });
-      set.kernels->to_half(near.data(), rounded.data(), 65535);
-      EXPECT_EQ(Equal(nearest, rounded), "") << set.label;
+      set.rows->half.to_half(near.data(), rounded.data(), 65535);
+      EXPECT_EQ(Equal(nearest, rounded), "") << set.name;
     }
   }
 }

@@ -1,4 +1,5 @@
 // Which kernel set runs, and what is refused.
+#include <algorithm>
 #include <cstdlib>
 
 #include <gmock/gmock.h>
@@ -26,36 +27,30 @@ class SelectKernels : public ::testing::Test {
 };
 
 TEST(All, ListsScalarLastAndEveryNameOnce) {
-  EXPECT_EQ(All().back()->name, "scalar");
-  EXPECT_TRUE(All().back()->supported());
-  for (const Kernels* kernels : All()) {
-    int named = 0;
-    for (const Kernels* other : All()) named += other->name == kernels->name ? 1 : 0;
-    EXPECT_EQ(named, 1) << kernels->name;
+  EXPECT_EQ(All().back().name, "scalar");
+  EXPECT_TRUE(All().back().supported());
+  for (const Kernels& kernels : All()) {
+    EXPECT_EQ(std::ranges::count(All(), kernels.name, &Kernels::name), 1) << kernels.name;
   }
 }
 
 TEST_F(SelectKernels, TakesTheBestUsableSet) {
-  for (const Kernels* kernels : All()) {
-    if (!kernels->supported()) continue;
-    EXPECT_EQ(&Select(""), kernels);
-    break;
-  }
+  EXPECT_EQ(&Select(""), &*std::ranges::find_if(All(), &Kernels::supported));
 }
 
-TEST_F(SelectKernels, AForcedSetReallyRunsOrIsAnError) {
-  for (const Kernels* kernels : All()) {
-    if (kernels->supported()) {
-      EXPECT_EQ(&Select(kernels->name), kernels);
+TEST_F(SelectKernels, AForcedSetIsNeverReplaced) {
+  for (const Kernels& kernels : All()) {
+    if (kernels.supported()) {
+      EXPECT_EQ(&Select(kernels.name), &kernels);
       continue;
     }
     try {
-      Select(kernels->name);
-      FAIL() << kernels->name << " was replaced";
+      Select(kernels.name);
+      FAIL() << kernels.name << " was replaced";
     } catch (const BadSetting&) {
       FAIL() << "a known set is exit 1, not 2";
     } catch (const Error& error) {
-      EXPECT_THAT(error.what(), HasSubstr(kernels->unusable_reason()));
+      EXPECT_THAT(error.what(), HasSubstr(kernels.unusable_reason()));
     }
   }
 }
@@ -70,13 +65,11 @@ TEST_F(SelectKernels, TheFlagWinsOverTheVariable) {
 
 TEST_F(SelectKernels, UnknownNamesAndThoseOfLaterVersionsAreBadSettings) {
   EXPECT_THROW(Select("sse9"), BadSetting);
-  for (const char* later : {"avx2", "amx"}) {
-    try {
-      Select(later);
-      FAIL() << later;
-    } catch (const BadSetting& error) {
-      EXPECT_THAT(error.what(), HasSubstr("later"));
-    }
+  try {
+    Select("amx");
+    FAIL() << "amx";
+  } catch (const BadSetting& error) {
+    EXPECT_THAT(error.what(), HasSubstr("later"));
   }
 }
 

@@ -37,7 +37,8 @@ const std::vector<Folder>& Folders() {
       {"eval/run", "w8a8_run", {"runtime", "runtime/encoder", "quant", "runtime/base"}},
       {"eval/measure",
        "w8a8_measure",
-       {"eval/run", "calib", "reports", "runtime", "runtime/encoder", "quant", "runtime/base"}},
+       {"eval/run", "calib", "reports", "runtime/cpu", "runtime", "runtime/encoder", "quant",
+        "runtime/base"}},
       {"eval/export",
        "w8a8_export",
        {"eval/run", "runtime", "runtime/encoder", "quant", "runtime/base"}},
@@ -68,7 +69,7 @@ const std::vector<Library>& Libraries() {
       {"oneapi/", {"runtime/cpu/"}},
       {"openssl/", {"runtime/base/"}},
       {"cu", {"runtime/cuda/"}},  // cuda.h, cublasLt.h, cudnn.h, ...
-      {"immintrin.h", {"runtime/base/", "runtime/cpu/"}},
+      {"immintrin.h", {"runtime/cpu/"}},
       {"gtest/", {}},
       {"gmock/", {}},
       {"benchmark/", {}},

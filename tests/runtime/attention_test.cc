@@ -1,20 +1,17 @@
 #include "runtime/cpu/attention.h"
 
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "runtime/cpu/softmax.h"
+#include "runtime/cpu/kernels.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Case {
   int64_t queries, keys, heads, head_dim;
@@ -76,7 +73,7 @@ std::vector<Half> RunAttention(const Case& c, const Operands& operands) {
   const int64_t width = c.heads * c.head_dim;
   std::vector<Half> out(static_cast<size_t>(c.queries * width));
   FloatGemm gemm;
-  Attention attention;
+  Attention attention(*Select("").rows);
   attention.Run({.q = {operands.q.data(), c.queries, width, width},
                  .k = {operands.k.data(), c.keys, width, width},
                  .v = {operands.v.data(), c.keys, width, width},
@@ -129,48 +126,6 @@ TEST(Attention, PassesANanOnToItsQueryOnly) {
   operands.q[8] = ToHalf(std::numeric_limits<float>::quiet_NaN());  // query 1
   const std::vector<Half> out = RunAttention(c, operands);
   for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(IsNan(out[i]), i / 8 == 1) << i;
-}
-
-// Every 61st binary32 number of [-87, 0], zero included.
-TEST(Softmax, ExponentialIsWithinItsRelativeError) {
-  double worst = 0;
-  for (uint32_t bits = 0x80000000u; bits <= std::bit_cast<uint32_t>(-87.0f); bits += 61) {
-    const float x = std::bit_cast<float>(bits);
-    worst = std::max(worst, std::abs(double{ExpNonPositive(x)} / std::exp(double{x}) - 1));
-  }
-  RecordProperty("worst_relative_error", std::to_string(worst));
-  EXPECT_LE(worst, 0x1p-20);
-}
-
-TEST(Softmax, ExponentialHasExactEnds) {
-  EXPECT_EQ(ExpNonPositive(0.0f), 1.0f);
-  EXPECT_EQ(ExpNonPositive(-0.0f), 1.0f);
-  EXPECT_EQ(ExpNonPositive(std::nextafter(-87.0f, -kInfinity)), 0.0f);
-  EXPECT_EQ(ExpNonPositive(-kInfinity), 0.0f);
-  EXPECT_TRUE(std::isnan(ExpNonPositive(std::numeric_limits<float>::quiet_NaN())));
-}
-
-// The contract of softmax.h, element by element: whatever registers did the work.
-TEST(Softmax, RowsEqualTheScalarDefinitionInEveryBit) {
-  for (const int64_t count : {1, 2, 15, 16, 17, 31, 33, 197, 729}) {
-    std::vector<float> scores = RandomFloats(count, static_cast<uint64_t>(count), 40.0f);
-    float maximum = -kInfinity;
-    for (const float score : scores) maximum = std::max(maximum, score);
-    std::vector<float> expected;
-    std::vector<float> lanes(16);
-    for (size_t j = 0; j < scores.size(); ++j) {
-      expected.push_back(ExpNonPositive((scores[j] - maximum) * 0.125f));
-      lanes[j % 16] += expected[j];
-    }
-    for (size_t half = 8; half > 0; half /= 2) {
-      for (size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
-    }
-    scores.resize(static_cast<size_t>(PaddedToSoftmaxLanes(count)), 1e30f);
-    const float sum = SoftmaxNumerators(scores.data(), count, 0.125f);
-    scores.resize(static_cast<size_t>(count));
-    EXPECT_EQ(Equal(expected, scores), "") << count;
-    EXPECT_EQ(sum, lanes[0]) << count;
-  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
+#include "tests/cpu/kernel_sets.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
 
@@ -134,18 +135,17 @@ std::vector<Half> RunAll(const std::vector<Step>& steps, Arena& arena, int64_t f
 }
 
 TEST(Batch, SevenImagesAtOnceOrOneByOneGiveEqualBits) {
-  for (const Kernels* kernels : All()) {
-    if (!kernels->supported()) continue;
-    CpuBackend backend(*kernels);
+  for (const Kernels& kernels : SetsUnderTest()) {
+    CpuBackend backend(kernels);
     const std::vector<Step> steps = EveryStep(backend);
-    CpuArena arena(*kernels);
+    CpuArena arena(kernels);
     const std::vector<Half> together = RunAll(steps, arena, 0, 7);
     std::vector<Half> alone;
     for (int64_t image = 0; image < 7; ++image) {
       const std::vector<Half> one = RunAll(steps, arena, image, 1);
       alone.insert(alone.end(), one.begin(), one.end());
     }
-    EXPECT_EQ(Equal(alone, together), "") << kernels->name;
+    EXPECT_EQ(Equal(alone, together), "") << kernels.name;
     for (const Half value : together) ASSERT_TRUE(IsFinite(value));
   }
 }

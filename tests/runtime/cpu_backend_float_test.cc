@@ -183,7 +183,7 @@ TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
       const MatView<const Half> q = HalfOf(arena, q_slot, image).ColRange(0, 16);
       std::vector<Half> expected(static_cast<size_t>(q.rows * 16));
       FloatGemm gemm;
-      Attention attention;
+      Attention attention(*Select("").rows);
       attention.Run({.q = q,
                      .k = all.ColRange(16, 16),
                      .v = all.ColRange(32, 16),

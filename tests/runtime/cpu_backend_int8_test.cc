@@ -1,5 +1,5 @@
-// The quantized steps on every kernel set this machine can run: int8 against emulated, traces,
-// and what must not depend on the batch or on who ran before.
+// The quantized steps on every kernel set: int8 against emulated, traces, and what must not depend
+// on the batch or on who ran before.
 #include <algorithm>
 #include <limits>
 #include <string>
@@ -9,19 +9,12 @@
 
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
+#include "tests/cpu/kernel_sets.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
 namespace {
-
-std::vector<const Kernels*> UsableKernels() {
-  std::vector<const Kernels*> usable;
-  for (const Kernels* kernels : All()) {
-    if (kernels->supported()) usable.push_back(kernels);
-  }
-  return usable;
-}
 
 struct Layer {
   int64_t tokens, n, k;
@@ -79,18 +72,17 @@ TracePtr RunEmulated(CpuBackend& backend, const QuantizedLinear& linear, const Q
 }
 
 TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
-  for (const Kernels* kernels : UsableKernels()) {
-    std::printf("kernel set %s\n", std::string(kernels->name).c_str());
-    CpuBackend backend(*kernels);
+  for (const Kernels& kernels : SetsUnderTest()) {
+    CpuBackend backend(kernels);
     for (const Layer& layer : kLayers) {
       const QuantizedLinear linear = RandomLayer(layer);
       for (const Quantizer& spec : kSpecs) {
-        CpuArena arena(*kernels);
+        CpuArena arena(kernels);
         Prepare(layer, 2, arena);
         const TracePtr int8 = RunInt8(backend, linear, spec, arena);
         const TracePtr emulated = RunEmulated(backend, linear, spec, arena);
         const std::vector<int32_t> acc = Copy(int8->acc.view());
-        const std::string where = std::string(kernels->name) + " " + std::to_string(layer.n) +
+        const std::string where = std::string(kernels.name) + " " + std::to_string(layer.n) +
                                   " x " + std::to_string(layer.k);
         EXPECT_EQ(acc.size(), static_cast<size_t>(2 * layer.tokens * layer.n)) << where;
         EXPECT_EQ(int8->input_scale.count(), spec.ScaleCount(2 * layer.tokens)) << where;
@@ -108,9 +100,9 @@ TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
 TEST(QuantizedSteps, TheTracedAccumulatorsAreTheProductsOfTheTracedCodes) {
   const Layer layer{9, 21, 130, true};
   const QuantizedLinear linear = RandomLayer(layer);
-  for (const Kernels* kernels : UsableKernels()) {
-    CpuBackend backend(*kernels);
-    CpuArena arena(*kernels);
+  for (const Kernels& kernels : SetsUnderTest()) {
+    CpuBackend backend(kernels);
+    CpuArena arena(kernels);
     Prepare(layer, 1, arena);
     const TracePtr trace = RunInt8(backend, linear, kSpecs[0], arena);
     const std::vector<int8_t> codes = Copy(trace->codes.view());
@@ -121,7 +113,7 @@ TEST(QuantizedSteps, TheTracedAccumulatorsAreTheProductsOfTheTracedCodes) {
         for (size_t k = 0; k < 130; ++k) {
           expected += codes[m * 130 + k] * linear.weight.codes[n * 130 + k];
         }
-        ASSERT_EQ(acc[m * 21 + n], expected) << kernels->name << " " << m << ", " << n;
+        ASSERT_EQ(acc[m * 21 + n], expected) << kernels.name << " " << m << ", " << n;
       }
     }
   }
@@ -130,25 +122,25 @@ TEST(QuantizedSteps, TheTracedAccumulatorsAreTheProductsOfTheTracedCodes) {
 TEST(QuantizedSteps, AskingForTheTraceChangesNoBit) {
   const Layer layer{17, 33, 65, true};
   const QuantizedLinear linear = RandomLayer(layer);
-  for (const Kernels* kernels : UsableKernels()) {
-    CpuBackend backend(*kernels);
-    CpuArena arena(*kernels);
+  for (const Kernels& kernels : SetsUnderTest()) {
+    CpuBackend backend(kernels);
+    CpuArena arena(kernels);
     Prepare(layer, 1, arena);
     EXPECT_EQ(RunInt8(backend, linear, kSpecs[1], arena, {}), nullptr);
     const std::vector<Half> without = Copy(arena.HostHalf(kInt8Out));
     RunInt8(backend, linear, kSpecs[1], arena);
-    EXPECT_EQ(Equal(without, Copy(arena.HostHalf(kInt8Out))), "") << kernels->name;
+    EXPECT_EQ(Equal(without, Copy(arena.HostHalf(kInt8Out))), "") << kernels.name;
   }
 }
 
 // Two quantized inputs at once, as experts and layers that hand codes on have them.
 TEST(QuantizedSteps, CodesStayInTheirSlotsUntilTheyAreMultiplied) {
   const Layer layer{9, 21, 130, true};
-  for (const Kernels* kernels : UsableKernels()) {
-    CpuBackend backend(*kernels);
+  for (const Kernels& kernels : SetsUnderTest()) {
+    CpuBackend backend(kernels);
     const PackedPtr weight = backend.PackInt8(RandomLayer(layer));
     const Quantizer coarse = kSpecs[2];
-    CpuArena arena(*kernels);
+    CpuArena arena(kernels);
     arena.Prepare(
         {HalfSlot(9, 130), HalfSlot(9, 21), HalfSlot(9, 21), CodesSlot(9, 130), CodesSlot(9, 130)},
         {.images = 1});
@@ -158,9 +150,9 @@ TEST(QuantizedSteps, CodesStayInTheirSlotsUntilTheyAreMultiplied) {
     const std::vector<Half> fine_alone = Copy(arena.HostHalf(1));
     arena.Run(QuantizeStep{.in = 0, .codes = {4, coarse}}, {});
     arena.Run(GemmS8Step{.codes = 3, .out = 2, .weight = weight}, {});
-    EXPECT_EQ(Equal(fine_alone, Copy(arena.HostHalf(2))), "") << kernels->name;
+    EXPECT_EQ(Equal(fine_alone, Copy(arena.HostHalf(2))), "") << kernels.name;
     arena.Run(GemmS8Step{.codes = 4, .out = 2, .weight = weight}, {});
-    EXPECT_NE(Equal(fine_alone, Copy(arena.HostHalf(2))), "") << kernels->name;
+    EXPECT_NE(Equal(fine_alone, Copy(arena.HostHalf(2))), "") << kernels.name;
   }
 }
 
@@ -202,8 +194,8 @@ TEST(QuantizedSteps, TakeOnlyTheRowsThatTheRunTells) {
 TEST(QuantizedSteps, OneDifferentWeightCodeIsSeen) {
   const Layer layer{9, 21, 130, true};
   QuantizedLinear linear = RandomLayer(layer);
-  CpuBackend backend(*UsableKernels().back());
-  CpuArena arena(*UsableKernels().back());
+  CpuBackend backend(ScalarSet());
+  CpuArena arena(ScalarSet());
   Prepare(layer, 1, arena);
   RunInt8(backend, linear, kSpecs[0], arena);
   linear.weight.codes[5 * 130 + 7] = static_cast<int8_t>(linear.weight.codes[5 * 130 + 7] ^ 1);

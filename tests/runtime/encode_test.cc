@@ -10,6 +10,7 @@
 #include "runtime/base/error.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/encoder/hash_checkpoint.h"
+#include "tests/cpu/kernel_sets.h"
 #include "tests/encoder/small_models.h"
 #include "tests/runtime/encode_support.h"
 #include "tests/support/environment.h"
@@ -85,12 +86,11 @@ TEST(Encode, EmulatedEqualsInt8InEveryTensorOnEveryKernelSet) {
     options.taps = kTaps;
     options.plan = plan.string();
     const SafetensorsFile emulated = Encode(options);
-    for (const Kernels* kernels : All()) {
-      if (!kernels->supported()) continue;
+    for (const Kernels& kernels : SetsOfThisMachine()) {
       Options int8 = Little().For(Precision::kInt8, "int8");
       int8.taps = kTaps;
       int8.plan = plan.string();
-      int8.kernels = std::string(kernels->name);
+      int8.kernels = std::string(kernels.name);
       const int64_t compared = ExpectEqualTensors(emulated, Encode(int8));
       std::printf("%s: %lld numbers equal\n", int8.kernels.c_str(),
                   static_cast<long long>(compared));

@@ -7,6 +7,7 @@
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/fuse_quantization.h"
+#include "tests/cpu/kernel_sets.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
 
@@ -45,20 +46,19 @@ void ExpectFusionKeepsEveryBit(const Step& first, const Quantizer& quantizer,
   const std::vector<float> weight = RandomFloats(kOut * kWidth, 5);
   const auto linear =
       QuantizedLinear::FromLinear("layer", {weight.data(), kOut, kWidth, kWidth}, {});
-  for (const Kernels* kernels : All()) {
-    if (!kernels->supported()) continue;
-    CpuBackend packer(*kernels);
+  for (const Kernels& kernels : SetsUnderTest()) {
+    CpuBackend packer(kernels);
     Program program;
     program.slots = Slots(in);
     program.steps = {
         first, QuantizeStep{.in = kBetween, .codes = {kCodes, quantizer}},
         GemmS8Step{.codes = kCodes, .out = kOutput, .weight = packer.PackInt8(linear)}};
     program.nodes = {0, 1, 1};
-    const Outcome apart = Run(*kernels, program);
+    const Outcome apart = Run(kernels, program);
     FuseQuantization(&program);
     ASSERT_EQ(program.steps.size(), 2u);
     ASSERT_EQ(program.nodes, (std::vector<int32_t>{0, 1}));
-    const Outcome fused = Run(*kernels, program);
+    const Outcome fused = Run(kernels, program);
     EXPECT_EQ(Equal(apart.between, fused.between), "");
     EXPECT_EQ(Equal(apart.output, fused.output), "");
     EXPECT_EQ(Equal(apart.codes, fused.codes), "");

@@ -15,6 +15,7 @@
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
 #include "runtime/cpu/int8_linear.h"
+#include "runtime/cpu/kernels.h"
 #include "runtime/cuda/cuda_backend.h"
 #include "runtime/prepare.h"
 
@@ -210,15 +211,14 @@ LayerOutput RunEmulated(const LayerInput& in, const QuantizedLinear& layer,
 }
 
 LayerOutput RunInt8(const LayerInput& in, const QuantizedLinear& layer, const Quantizer& input,
-                    const Kernels& kernels) {
+                    const Int8Kernels& kernels) {
   LayerOutput out(in, layer.weight);
   const int64_t n = in.layer.n, k = in.layer.k;
   out.acc.resize(static_cast<size_t>(in.m * n));
   CodeRows rows;
-  QuantizeRows(kernels, in.x_view(), input, &rows, out.code_sum.data());
+  QuantizeRows(kernels, in.x_view(), input, &rows, out.code_sum.data(), &out.counts.emplace());
   UnpackCodes(kernels, rows, {out.codes.data(), in.m, k, k});
   std::copy_n(rows.scale.data(), in.m, out.input_scale.begin());
-  out.counts = rows.counts;
   Int8Linear(layer, kernels)
       .Multiply(rows, MatView<Half>{out.y.data(), in.m, n, n}, {out.acc.data(), in.m, n, n});
   return out;
@@ -238,7 +238,7 @@ LayerOutput RunLayer(const LayerInput& in, const SitePlan& plan, const Options& 
     case Precision::kEmulated:
       return RunEmulated(in, prepared.layer, *plan.input);
     case Precision::kInt8:
-      return RunInt8(in, prepared.layer, *plan.input, kernels);
+      return RunInt8(in, prepared.layer, *plan.input, *kernels.int8);
   }
   W8A8_CHECK(!"a Precision outside its enumeration");
   return LayerOutput(in);

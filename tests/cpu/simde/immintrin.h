@@ -1,6 +1,6 @@
-// Stands in for the compiler's <immintrin.h> when the AVX-512 sources are built for a test on any
-// machine: SIMDe's portable versions, and in plain loops the few that SIMDe 0.7.4 lacks. Only the
-// intrinsics that the sources use.
+// Stands in for the compiler's <immintrin.h> when the sources of the vector sets are built for a
+// test on any machine: SIMDe's portable versions, and in plain loops the few that SIMDe 0.7.4
+// lacks. Only the intrinsics that the sources use.
 #pragma once
 #pragma GCC system_header  // vector types as template arguments draw warnings
 
@@ -10,6 +10,7 @@
 
 #include <simde/x86/avx512.h>
 #include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
 
 #ifndef _MM_FROUND_TO_NEAREST_INT
 #define _MM_FROUND_TO_NEAREST_INT 0
@@ -57,6 +58,14 @@ ToVector ConvertLanes(FromVector vector) {
   const Lanes<From, FromVector> from(vector);
   Lanes<To, ToVector> to;
   for (int i = 0; i < from.kCount; ++i) to.lane[i] = static_cast<To>(from.lane[i]);
+  return to.vector();
+}
+
+template <class Vector>
+Vector FmaOfLanes(Vector a, Vector b, Vector c) {
+  const Lanes<float, Vector> x(a), y(b), z(c);
+  Lanes<float, Vector> to;
+  for (int i = 0; i < to.kCount; ++i) to.lane[i] = __builtin_fmaf(x.lane[i], y.lane[i], z.lane[i]);
   return to.vector();
 }
 
@@ -114,12 +123,13 @@ inline simde__m256i _mm512_cvtps_ph(simde__m512 v, int /*to nearest*/) {
 }
 
 // SIMDe's fmadd rounds twice.
+#undef _mm256_fmadd_ps
+inline simde__m256 _mm256_fmadd_ps(simde__m256 a, simde__m256 b, simde__m256 c) {
+  return w8a8::simde::FmaOfLanes(a, b, c);
+}
 #undef _mm512_fmadd_ps
 inline simde__m512 _mm512_fmadd_ps(simde__m512 a, simde__m512 b, simde__m512 c) {
-  const w8a8::simde::Lanes<float, simde__m512> x(a), y(b), z(c);
-  w8a8::simde::Lanes<float, simde__m512> to;
-  for (int i = 0; i < 16; ++i) to.lane[i] = __builtin_fmaf(x.lane[i], y.lane[i], z.lane[i]);
-  return to.vector();
+  return w8a8::simde::FmaOfLanes(a, b, c);
 }
 
 inline int32_t _mm512_reduce_add_epi32(simde__m512i v) {

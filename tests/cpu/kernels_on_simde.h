@@ -1,0 +1,16 @@
+// The sources of the vector sets once more, unchanged, on SIMDe's portable intrinsics (the include
+// path of the library finds tests/cpu/simde/immintrin.h first), so that packing, tails, epilogue
+// and rows of a set are tested on every machine.
+#pragma once
+
+#include "runtime/cpu/int8_kernels.h"
+#include "runtime/cpu/row_kernels.h"
+
+namespace w8a8 {
+
+extern const Int8Kernels kAvx2Int8KernelsOnSimde;
+extern const RowKernels kAvx2RowKernelsOnSimde;
+extern const Int8Kernels kAvx512VnniInt8KernelsOnSimde;
+extern const RowKernels kAvx512RowKernelsOnSimde;
+
+}  // namespace w8a8
