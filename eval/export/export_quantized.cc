@@ -1,17 +1,13 @@
 #include "eval/export/export_quantized.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <map>
 #include <optional>
-#include <set>
-#include <span>
-#include <string_view>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/export/exported_tensors.h"
 #include "eval/export/quantization_scheme.h"
 #include "eval/run/known_sites.h"
 #include "quant/plan_file.h"
@@ -20,165 +16,13 @@
 #include "runtime/base/hdf5_file.h"
 #include "runtime/base/json_depth.h"
 #include "runtime/base/names.h"
-#include "runtime/base/safetensors.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/lower.h"
-#include "runtime/prepare.h"
 
 namespace w8a8 {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct ExportedSite {
-  const SitePlan* plan = nullptr;
-  LinearSource source;
-  int64_t n = 0;
-  int64_t k = 0;
-  std::vector<float> weight_scale;
-  std::vector<int32_t> weight_code_sum;
-};
-using ExportedSites = std::map<std::string, ExportedSite>;
-
-WeightCodes CodesOf(const Weights& weights, const std::string& site, const SitePlan& plan) {
-  return Prepare(site, weights.Linear(site), plan, FakeFlavour::kIdeal).layer.weight;
-}
-
-ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Plan& plan) {
-  ExportedSites sites;
-  for (const std::string& site : graph.Sites()) {
-    const auto planned = plan.sites.find(site);
-    if (planned != plan.sites.end()) {
-      WeightCodes codes = CodesOf(weights, site, planned->second);
-      sites[site] = {
-          &planned->second, weights.checkpoint().Source(site), codes.n,
-          codes.k,          std::move(codes.scale.values),     std::move(codes.code_sum)};
-    } else if (weights.checkpoint().quantized() && !weights.Linear(site).codes.empty()) {
-      Fail(
-          "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
-          "original model.",
-          site);
-    }
-  }
-  return sites;
-}
-
-// The codes of a site's weights, made when they are asked for. A file has its tensors by name,
-// which puts another layer between the parts of one (k_proj, out_proj, q_proj): the last two are
-// kept.
-class CodeMaker {
- public:
-  CodeMaker(const Weights& weights, const Plan& plan) : weights_(weights), plan_(plan) {}
-
-  // [n, k] row-major, until two other sites have been asked for.
-  std::span<const int8_t> Codes(const std::string& site) {
-    for (const Kept& kept : recent_) {
-      if (kept.site == site) return kept.codes;
-    }
-    recent_[oldest_] = {site, CodesOf(weights_, site, plan_.sites.at(site)).codes};
-    const std::span<const int8_t> codes = recent_[oldest_].codes;
-    oldest_ = 1 - oldest_;
-    return codes;
-  }
-
- private:
-  struct Kept {
-    std::string site;
-    std::vector<int8_t> codes;
-  };
-  const Weights& weights_;
-  const Plan& plan_;
-  std::array<Kept, 2> recent_;
-  size_t oldest_ = 0;
-};
-
-// The tensors of the new file. Their bytes come from the mapped shards, the sites and `codes`.
-class TensorCollector {
- public:
-  TensorCollector(const std::vector<fs::path>& shards, CodeMaker& codes) : codes_(codes) {
-    for (const fs::path& shard : shards) shards_.emplace_back(shard);
-  }
-
-  void AddSite(const std::string& name, const ExportedSite& site) {
-    const std::span<const float> scales = site.weight_scale;
-    size_t row = 0;
-    for (size_t part = 0; part < site.source.stems.size(); ++part) {
-      const std::string& stem = site.source.stems[part];
-      const auto rows = static_cast<size_t>(site.source.rows[part]);
-      const auto inputs = static_cast<size_t>(site.k);
-      const int64_t outputs = site.source.rows[part];
-      Add(stem + ".weight", Dtype::kI8, {outputs, site.k},
-          [this, name, row, rows, inputs](const SafetensorsWriter::Append& append) {
-            append(std::as_bytes(codes_.Codes(name).subspan(row * inputs, rows * inputs)));
-          });
-      Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1},
-          std::as_bytes(scales.subspan(row, rows)));
-      AddInputScale(stem, *site.plan->input);
-      row += rows;
-    }
-  }
-
-  // Everything that no site has replaced.
-  void AddTheRest() {
-    for (const SafetensorsFile& shard : shards_) {
-      for (const auto& [key, tensor] : shard.tensors()) {
-        if (replaced_.contains(key)) continue;
-        if (IsOtherLinear(key, tensor)) {
-          ignored_.push_back(key.substr(0, key.size() - std::string_view(".weight").size()));
-        }
-        writer_.Add(key, tensor.dtype, tensor.shape,
-                    [bytes = tensor.bytes](const SafetensorsWriter::Append& append) {
-                      append(bytes);
-                      ReleasePages(bytes);
-                    });
-      }
-    }
-  }
-
-  void Write(const fs::path& path, const std::string& source_sha256) {
-    // transformers refuses files that do not say which framework's layout they hold.
-    writer_.SetMetadata("format", "pt");
-    writer_.SetMetadata("source_sha256", source_sha256);
-    writer_.Write(path);
-  }
-
-  const std::vector<std::string>& ignored() const { return ignored_; }
-
-  bool AllStartWith(const std::string& prefix) const {
-    for (const SafetensorsFile& shard : shards_) {
-      for (const auto& [key, tensor] : shard.tensors()) {
-        if (!key.starts_with(prefix)) return false;
-      }
-    }
-    return true;
-  }
-
- private:
-  template <class Bytes>  // a span, or a source of bytes
-  void Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape, Bytes bytes) {
-    writer_.Add(key, dtype, std::move(shape), std::move(bytes));
-    replaced_.insert(key);
-  }
-
-  void AddInputScale(const std::string& stem, const Quantizer& input) {
-    const std::string key = stem + ".input_scale";
-    replaced_.insert(key);  // one that the source had is never kept
-    if (!input.is_static()) return;
-    Add(key, Dtype::kF32, {1}, std::as_bytes(std::span(&input.scale, 1)));
-  }
-
-  // A matrix that is a layer's weight and no table of embeddings.
-  static bool IsOtherLinear(const std::string& key, const TensorView& tensor) {
-    return tensor.shape.size() == 2 && key.ends_with(".weight") &&
-           key.find("embed") == std::string::npos;
-  }
-
-  CodeMaker& codes_;
-  std::vector<SafetensorsFile> shards_;
-  std::set<std::string, std::less<>> replaced_;
-  std::vector<std::string> ignored_;
-  SafetensorsWriter writer_;
-};
 
 void WriteScales(const fs::path& path, const ExportedSites& sites, const std::string& sha256) {
   Hdf5OutputFile file(path);
@@ -186,13 +30,13 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
   file.Attribute("/", "model_sha256", sha256);
   for (const auto& [site, exported] : sites) {
     const std::string group = "/sites/" + site;
-    const Quantizer& input = *exported.plan->input;
+    const Quantizer& input = *exported.plan.input;
     file.Write(group + "/weight_scale", exported.weight_scale);
     file.Write(group + "/weight_code_sum", exported.weight_code_sum);
     if (input.is_static()) file.Write(group + "/input_scale", std::vector<float>{input.scale});
     file.Attribute(group, "granularity", std::string(GranularityName(input.granularity)));
     file.Attribute(group, "clip_range", input.clip_range);
-    file.Attribute(group, "num_bits", int64_t{exported.plan->weight.num_bits});
+    file.Attribute(group, "num_bits", int64_t{exported.plan.weight.num_bits});
   }
   file.Commit();
 }
@@ -294,16 +138,13 @@ std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& gr
   WritePlan(out / "plan.json", {.model_sha256 = checkpoint.source_sha256(), .plan = plan},
             KnownSites(graph));
 
-  CodeMaker codes(weights, plan);
-  TensorCollector tensors(checkpoint.files(), codes);
+  TensorCollector tensors(weights, sites);
+  tensors.Write(out / "model.safetensors");
   QuantizedStems stems;
   for (const auto& [site, exported] : sites) {
-    tensors.AddSite(site, exported);
-    std::vector<std::string>& group = stems.by_input[exported.plan->input->granularity];
+    std::vector<std::string>& group = stems.by_input[exported.plan.input->granularity];
     group.insert(group.end(), exported.source.stems.begin(), exported.source.stems.end());
   }
-  tensors.AddTheRest();
-  tensors.Write(out / "model.safetensors", checkpoint.source_sha256());
   stems.ignored = tensors.ignored();
   if (tensors.AllStartWith(checkpoint.prefix())) {
     stems.optional_prefix = checkpoint.prefix();

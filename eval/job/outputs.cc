@@ -3,7 +3,7 @@
 #include <string>
 #include <system_error>
 
-#include "eval/export/export_quantized.h"
+#include "eval/export/export_target.h"
 #include "eval/job/calibration.h"
 #include "eval/job/summary.h"
 #include "eval/run/known_sites.h"
@@ -32,8 +32,8 @@ std::optional<fs::path> WriteChosenPlan(const Session& session, const Plan& plan
 
 void WriteQuantized(const Session& session, const Plan& plan, const fs::path& folder,
                     Report& report) {
-  for (const std::string& warning : ExportQuantized(*session.weights, session.graph, plan,
-                                                    session.folder, folder / kQuantizedFolder)) {
+  for (const std::string& warning : DefaultExportTarget().write(
+           *session.weights, session.graph, plan, session.folder, folder / kQuantizedFolder)) {
     report.health.push_back({.level = "note", .site = "", .text = warning});
   }
   report.facts["weights"] = kQuantizedFolder;

@@ -11,7 +11,7 @@
 #include "eval/cli/print_comparison.h"
 #include "eval/cli/settings.h"
 #include "eval/cli/thresholds.h"
-#include "eval/export/export_quantized.h"
+#include "eval/export/export_target.h"
 #include "eval/job/comparison.h"
 #include "eval/job/output_folder.h"
 #include "eval/job/outputs.h"
@@ -148,7 +148,7 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   ComparisonInput input = StartInput(options);
   input.chosen = ChoosePlan(session, PlanOf(options, Statistics::kGiven), run, &stats.sites);
   stats.DropRows();
-  CheckExportable(input.chosen.plan);
+  DefaultExportTarget().check_plan(input.chosen.plan);
   WritePlanOf(options, session, input.chosen.plan, folder);
 
   input.evaluation = std::move(images.evaluation);
@@ -194,10 +194,10 @@ int RunWholeJob(const Options& options) {
   clock.Stage("open");
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
-  CheckExportable(*session.weights, session.graph);
+  DefaultExportTarget().check_model(*session.weights, session.graph);
   // A plan that needs no statistics is checked before the work is done.
   if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
-    CheckExportable(
+    DefaultExportTarget().check_plan(
         ChoosePlan(session, PlanOf(options, Statistics::kGiven), RunOf(options), nullptr).plan);
   }
   ImagePlan images = PlanImages(options, preprocessing);

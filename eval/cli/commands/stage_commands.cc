@@ -7,7 +7,7 @@
 #include "eval/cli/error_text.h"
 #include "eval/cli/inputs.h"
 #include "eval/cli/settings.h"
-#include "eval/export/export_quantized.h"
+#include "eval/export/export_target.h"
 #include "eval/job/calibration.h"
 #include "eval/job/demo_data.h"
 #include "eval/job/output_folder.h"
@@ -92,8 +92,8 @@ int RunQuantize(const Options& options) {
   const Session session = OpenSession(options);
   const ChosenPlan chosen =
       ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr);
-  for (const std::string& warning :
-       ExportQuantized(*session.weights, session.graph, chosen.plan, session.folder, options.out)) {
+  for (const std::string& warning : DefaultExportTarget().write(
+           *session.weights, session.graph, chosen.plan, session.folder, options.out)) {
     fmt::print(stderr, "warning    {}\n", warning);
   }
   Say(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));

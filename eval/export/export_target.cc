@@ -1,0 +1,13 @@
+#include "eval/export/export_target.h"
+
+#include "eval/export/export_quantized.h"
+
+namespace w8a8 {
+
+std::span<const ExportTarget> ExportTargets() {
+  static constexpr ExportTarget kTargets[] = {
+      {"compressed-tensors", CheckExportable, CheckExportable, ExportQuantized}};
+  return kTargets;
+}
+
+}  // namespace w8a8

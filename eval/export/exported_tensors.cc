@@ -1,0 +1,129 @@
+#include "eval/export/exported_tensors.h"
+
+#include <string_view>
+#include <utility>
+
+#include "runtime/base/error.h"
+#include "runtime/prepare.h"
+
+namespace w8a8 {
+namespace {
+
+WeightCodes CodesOf(const Weights& weights, const std::string& site, const SitePlan& plan) {
+  return Prepare(site, weights.Linear(site), plan, FakeFlavour::kIdeal).layer.weight;
+}
+
+// A matrix that is a layer's weight and no table of embeddings.
+bool IsOtherLinear(const std::string& key, const TensorView& tensor) {
+  return tensor.shape.size() == 2 && key.ends_with(".weight") &&
+         key.find("embed") == std::string::npos;
+}
+
+}  // namespace
+
+ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Plan& plan) {
+  ExportedSites sites;
+  for (const std::string& site : graph.Sites()) {
+    const auto planned = plan.sites.find(site);
+    if (planned != plan.sites.end()) {
+      WeightCodes codes = CodesOf(weights, site, planned->second);
+      sites[site] = {.plan = planned->second,
+                     .source = weights.checkpoint().Source(site),
+                     .n = codes.n,
+                     .k = codes.k,
+                     .weight_scale = std::move(codes.scale.values),
+                     .weight_code_sum = std::move(codes.code_sum)};
+    } else if (weights.checkpoint().quantized() && !weights.Linear(site).codes.empty()) {
+      Fail(
+          "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
+          "original model.",
+          site);
+    }
+  }
+  return sites;
+}
+
+std::span<const int8_t> CodeMaker::Codes(const std::string& site) {
+  for (const Kept& kept : recent_) {
+    if (kept.site == site) return kept.codes;
+  }
+  recent_[oldest_] = {site, CodesOf(weights_, site, sites_.at(site).plan).codes};
+  const std::span<const int8_t> codes = recent_[oldest_].codes;
+  oldest_ = 1 - oldest_;
+  return codes;
+}
+
+TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& sites)
+    : codes_(weights, sites), source_sha256_(weights.checkpoint().source_sha256()) {
+  for (const std::filesystem::path& shard : weights.checkpoint().files()) {
+    shards_.emplace_back(shard);
+  }
+  for (const auto& [name, site] : sites) AddSite(name, site);
+  AddTheRest();
+}
+
+template <class Bytes>
+void TensorCollector::Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape,
+                          Bytes bytes) {
+  writer_.Add(key, dtype, std::move(shape), std::move(bytes));
+  replaced_.insert(key);
+}
+
+void TensorCollector::AddSite(const std::string& name, const ExportedSite& site) {
+  const std::span<const float> scales = site.weight_scale;
+  const auto inputs = static_cast<size_t>(site.k);
+  size_t row = 0;
+  for (size_t part = 0; part < site.source.stems.size(); ++part) {
+    const std::string& stem = site.source.stems[part];
+    const int64_t outputs = site.source.rows[part];
+    const auto rows = static_cast<size_t>(outputs);
+    Add(stem + ".weight", Dtype::kI8, {outputs, site.k},
+        [this, name, row, rows, inputs](const SafetensorsWriter::Append& append) {
+          append(std::as_bytes(codes_.Codes(name).subspan(row * inputs, rows * inputs)));
+        });
+    Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1},
+        std::as_bytes(scales.subspan(row, rows)));
+    AddInputScale(stem, *site.plan.input);
+    row += rows;
+  }
+}
+
+void TensorCollector::AddInputScale(const std::string& stem, const Quantizer& input) {
+  const std::string key = stem + ".input_scale";
+  replaced_.insert(key);  // one that the source had is never kept
+  if (!input.is_static()) return;
+  Add(key, Dtype::kF32, {1}, std::as_bytes(std::span(&input.scale, 1)));
+}
+
+void TensorCollector::AddTheRest() {
+  for (const SafetensorsFile& shard : shards_) {
+    for (const auto& [key, tensor] : shard.tensors()) {
+      if (replaced_.contains(key)) continue;
+      if (IsOtherLinear(key, tensor)) {
+        ignored_.push_back(key.substr(0, key.size() - std::string_view(".weight").size()));
+      }
+      writer_.Add(key, tensor.dtype, tensor.shape,
+                  [bytes = tensor.bytes](const SafetensorsWriter::Append& append) {
+                    append(bytes);
+                    ReleasePages(bytes);
+                  });
+    }
+  }
+}
+
+void TensorCollector::Write(const std::filesystem::path& path) {
+  writer_.SetMetadata("format", "pt");
+  writer_.SetMetadata("source_sha256", source_sha256_);
+  writer_.Write(path);
+}
+
+bool TensorCollector::AllStartWith(const std::string& prefix) const {
+  for (const SafetensorsFile& shard : shards_) {
+    for (const auto& [key, tensor] : shard.tensors()) {
+      if (!key.starts_with(prefix)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,85 @@
+// The tensors of an exported checkpoint: the plan's sites as codes and scales, the rest as it was.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/spec.h"
+#include "runtime/base/safetensors.h"
+#include "runtime/encoder/graph.h"
+#include "runtime/encoder/weights.h"
+
+namespace w8a8 {
+
+struct ExportedSite {
+  SitePlan plan;
+  LinearSource source;
+  int64_t n = 0;
+  int64_t k = 0;
+  std::vector<float> weight_scale;       // [n]
+  std::vector<int32_t> weight_code_sum;  // [n]
+};
+using ExportedSites = std::map<std::string, ExportedSite>;
+
+// Every site of the plan, without its codes. Throws Error naming a site that the checkpoint holds
+// as codes and the plan leaves in FP16.
+ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Plan& plan);
+
+// The codes of a site's weights, made when they are asked for. A file has its tensors by name,
+// which puts another layer between the parts of one (k_proj, out_proj, q_proj): the last two are
+// kept.
+class CodeMaker {
+ public:
+  CodeMaker(const Weights& weights, const ExportedSites& sites)
+      : weights_(weights), sites_(sites) {}
+
+  // [n, k] row-major, until two other sites have been asked for.
+  std::span<const int8_t> Codes(const std::string& site);
+
+ private:
+  struct Kept {
+    std::string site;
+    std::vector<int8_t> codes;
+  };
+  const Weights& weights_;
+  const ExportedSites& sites_;
+  std::array<Kept, 2> recent_;
+  size_t oldest_ = 0;
+};
+
+// Writes the new file; its bytes come from the mapped shards, the sites and their codes, one tensor
+// after the other.
+class TensorCollector {
+ public:
+  // `weights` and `sites` outlive this object.
+  TensorCollector(const Weights& weights, const ExportedSites& sites);
+
+  // transformers refuses files that do not say which framework's layout they hold.
+  void Write(const std::filesystem::path& path);
+
+  // Checkpoint stems of the other matrices that are layers' weights.
+  const std::vector<std::string>& ignored() const { return ignored_; }
+  bool AllStartWith(const std::string& prefix) const;
+
+ private:
+  template <class Bytes>  // a span, or a source of bytes
+  void Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape, Bytes bytes);
+  void AddSite(const std::string& name, const ExportedSite& site);
+  void AddInputScale(const std::string& stem, const Quantizer& input);
+  void AddTheRest();
+
+  CodeMaker codes_;
+  const std::string source_sha256_;
+  std::vector<SafetensorsFile> shards_;
+  std::set<std::string, std::less<>> replaced_;
+  std::vector<std::string> ignored_;
+  SafetensorsWriter writer_;
+};
+
+}  // namespace w8a8
