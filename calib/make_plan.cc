@@ -22,9 +22,7 @@ const SiteStatistics& StatisticsOf(const SiteStatisticsMap& statistics, const st
 
 // A clip at or beyond abs-max clips nothing, and says so.
 SitePlan StaticInput(float clip, float absmax) {
-  return {.input = Quantizer{.granularity = Granularity::kTensor,
-                             .clip_range = clip < absmax ? clip : kNoClip,
-                             .scale = clip / 127.0f}};
+  return {.input = Quantizer::Static(clip / 127.0f, clip < absmax ? clip : kNoClip)};
 }
 
 SiteChoice StartChoice(const std::string& site, const SiteStatistics& statistics) {
@@ -70,9 +68,7 @@ TensorPlan PerTensorPlan(std::span<const std::string> sites, const SiteStatistic
     if (!choice.stays_fp16) {
       choice.rule = ClipRules().front().name;
       choice.clip = std::min(choice.absmax, clip_range);
-      result.plan.sites[site].input = Quantizer{.granularity = Granularity::kTensor,
-                                                .clip_range = clip_range,
-                                                .scale = choice.clip / 127.0f};
+      result.plan.sites[site].input = Quantizer::Static(choice.clip / 127.0f, clip_range);
     }
     result.choices.push_back(std::move(choice));
   }

@@ -27,6 +27,10 @@ struct Quantizer {
   static constexpr int32_t kLowestCode = -kMaxCode;
   static constexpr int32_t kHighestCode = kMaxCode;
 
+  static constexpr Quantizer Static(float scale, float clip_range = kNoClip) {
+    return {.granularity = Granularity::kTensor, .clip_range = clip_range, .scale = scale};
+  }
+
   bool is_static() const { return granularity == Granularity::kTensor; }
   // How many scales `rows` rows have: one each, or one for all.
   int64_t ScaleCount(int64_t rows) const { return is_static() ? 1 : rows; }

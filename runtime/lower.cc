@@ -52,7 +52,12 @@ Program Lowering::Lower(Precision precision, const Plan& plan, FakeFlavour flavo
   Program program;
   program.slots = graph_.slots;
   for (int32_t i = stage_.first_node; i < stage_.last_node; ++i) {
-    LowerNode(graph_.nodes[static_cast<size_t>(i)], precision, plan, flavour, program);
+    const Node& node = graph_.nodes[static_cast<size_t>(i)];
+    if (node.kind == NodeKind::kLinear) {
+      LowerLinear(node, precision, plan, flavour, program);
+    } else {
+      program.steps.push_back(PlainStep(node));
+    }
     program.nodes.resize(program.steps.size(), i);
   }
   return program;
@@ -72,89 +77,94 @@ Program Lowering::LowerLayer(int32_t node, Precision precision, const Plan& plan
   return program;
 }
 
-void Lowering::LowerNode(const Node& node, Precision precision, const Plan& plan,
-                         FakeFlavour flavour, Program& program) {
+Step Lowering::Embed(const Node& node) {
   const EncoderConfig& config = graph_.config;
-  std::vector<Step>& steps = program.steps;
+  const FloatLinear patches = weights_.Fp16("patch_embed");
+  return EmbedStep{.pixels = node.in,
+                   .out = node.out,
+                   .patch_weight = patches.weight,
+                   .patch_bias = patches.bias,
+                   .prefix = weights_.Vector("prefix", ""),
+                   .position = weights_.Positions(),
+                   .channels = config.channels,
+                   .image_height = config.image_height,
+                   .image_width = config.image_width,
+                   .patch = config.patch,
+                   .variable = VariableGrid()};
+}
+
+Step Lowering::Norm(const Node& node) {
+  const EncoderConfig& config = graph_.config;
+  return NormStep{.in = node.in,
+                  .out = node.out,
+                  .kind = config.norm,
+                  .eps = config.norm_eps,
+                  .weight = weights_.Vector(node.weight, "weight"),
+                  .bias = config.norm == NormKind::kLayerNorm
+                              ? weights_.Vector(node.weight, "bias")
+                              : std::make_shared<std::vector<float>>()};
+}
+
+Step Lowering::QkNorm(const Node& node) {
+  return QkNormStep{.in_out = node.in,
+                    .q_col = node.q_col,
+                    .k_col = node.k_col,
+                    .width = graph_.config.width,
+                    .eps = graph_.config.qk_norm_eps,
+                    .q_weight = weights_.Vector(node.weight + ".q_norm", "weight"),
+                    .k_weight = weights_.Vector(node.weight + ".k_norm", "weight")};
+}
+
+Step Lowering::Attend(const Node& node) const {
+  return AttentionStep{.q = node.in,
+                       .kv = node.in2,
+                       .out = node.out,
+                       .q_col = node.q_col,
+                       .k_col = node.k_col,
+                       .v_col = node.v_col,
+                       .heads = graph_.config.heads,
+                       .head_dim = graph_.config.head_dim()};
+}
+
+Step Lowering::Add(const Node& node) {
+  return AddStep{.stream = node.out,
+                 .y = node.in,
+                 .layer_scale = node.weight.empty() ? std::make_shared<std::vector<float>>()
+                                                    : weights_.Vector(node.weight, "")};
+}
+
+Step Lowering::PlainStep(const Node& node) {
+  const ActivationKind activation = graph_.config.activation;
   switch (node.kind) {
-    case NodeKind::kEmbed: {
-      const FloatLinear patches = weights_.Fp16("patch_embed");
-      steps.emplace_back(EmbedStep{.pixels = node.in,
-                                   .out = node.out,
-                                   .patch_weight = patches.weight,
-                                   .patch_bias = patches.bias,
-                                   .prefix = weights_.Vector("prefix", ""),
-                                   .position = weights_.Positions(),
-                                   .channels = config.channels,
-                                   .image_height = config.image_height,
-                                   .image_width = config.image_width,
-                                   .patch = config.patch,
-                                   .variable = VariableGrid()});
-      return;
-    }
+    case NodeKind::kEmbed:
+      return Embed(node);
     case NodeKind::kNorm:
-      steps.emplace_back(NormStep{.in = node.in,
-                                  .out = node.out,
-                                  .kind = config.norm,
-                                  .eps = config.norm_eps,
-                                  .weight = weights_.Vector(node.weight, "weight"),
-                                  .bias = config.norm == NormKind::kLayerNorm
-                                              ? weights_.Vector(node.weight, "bias")
-                                              : std::make_shared<std::vector<float>>()});
-      return;
-    case NodeKind::kLinear:
-      LowerLinear(node, precision, plan, flavour, program);
-      return;
+      return Norm(node);
     case NodeKind::kActivation:
-      steps.emplace_back(ActivationStep{.in = node.in, .out = node.out, .kind = config.activation});
-      return;
+      return ActivationStep{.in = node.in, .out = node.out, .kind = activation};
     case NodeKind::kGate:
-      steps.emplace_back(GateStep{.in = node.in, .out = node.out, .kind = config.activation});
-      return;
-    case NodeKind::kQkNorm: {
-      steps.emplace_back(
-          QkNormStep{.in_out = node.in,
-                     .q_col = node.q_col,
-                     .k_col = node.k_col,
-                     .width = config.width,
-                     .eps = config.qk_norm_eps,
-                     .q_weight = weights_.Vector(node.weight + ".q_norm", "weight"),
-                     .k_weight = weights_.Vector(node.weight + ".k_norm", "weight")});
-      return;
-    }
+      return GateStep{.in = node.in, .out = node.out, .kind = activation};
+    case NodeKind::kQkNorm:
+      return QkNorm(node);
     case NodeKind::kAttention:
-      steps.emplace_back(AttentionStep{.q = node.in,
-                                       .kv = node.in2,
-                                       .out = node.out,
-                                       .q_col = node.q_col,
-                                       .k_col = node.k_col,
-                                       .v_col = node.v_col,
-                                       .heads = config.heads,
-                                       .head_dim = config.head_dim()});
-      return;
+      return Attend(node);
     case NodeKind::kAdd:
-      steps.emplace_back(AddStep{.stream = node.out,
-                                 .y = node.in,
-                                 .layer_scale = node.weight.empty()
-                                                    ? std::make_shared<std::vector<float>>()
-                                                    : weights_.Vector(node.weight, "")});
-      return;
+      return Add(node);
     case NodeKind::kBroadcast:
-      steps.emplace_back(BroadcastStep{.out = node.out, .row = weights_.Vector(node.weight, "")});
-      return;
+      return BroadcastStep{.out = node.out, .row = weights_.Vector(node.weight, "")};
     case NodeKind::kSelectRow:
-      steps.emplace_back(SelectRowStep{.in = node.in, .out = node.out, .row = node.row});
-      return;
+      return SelectRowStep{.in = node.in, .out = node.out, .row = node.row};
     case NodeKind::kMeanRows:
-      steps.emplace_back(MeanRowsStep{.in = node.in, .out = node.out, .first_row = node.row});
-      return;
+      return MeanRowsStep{.in = node.in, .out = node.out, .first_row = node.row};
     case NodeKind::kAverage:
-      steps.emplace_back(AverageStep{.a = node.in, .b = node.in2, .out = node.out});
-      return;
+      return AverageStep{.a = node.in, .b = node.in2, .out = node.out};
     case NodeKind::kConvert:
-      steps.emplace_back(ConvertStep{.in = node.in, .out = node.out});
-      return;
+      return ConvertStep{.in = node.in, .out = node.out};
+    case NodeKind::kLinear:
+      break;  // LowerLinear()
   }
+  W8A8_CHECK(!"a node without a step of its own");
+  return ConvertStep();
 }
 
 namespace {

@@ -41,8 +41,13 @@ class Lowering {
   }
 
  private:
-  void LowerNode(const Node& node, Precision precision, const Plan& plan, FakeFlavour flavour,
-                 Program& program);
+  // The step of a node that is no linear layer; it is the same for every arm.
+  Step PlainStep(const Node& node);
+  Step Embed(const Node& node);
+  Step Norm(const Node& node);
+  Step QkNorm(const Node& node);
+  Step Attend(const Node& node) const;
+  Step Add(const Node& node);
   void LowerLinear(const Node& node, Precision precision, const Plan& plan, FakeFlavour flavour,
                    Program& program);
   std::shared_ptr<const EncoderConfig> VariableGrid() const;  // nullptr: one image size

@@ -175,7 +175,7 @@ Plan StoredPlan(const EncoderWeights& weights, const Graph& graph) {
     if (linear.codes.empty()) continue;
     SitePlan& stored = plan.sites[site];
     if (linear.input_scale) {
-      stored.input = Quantizer{.granularity = Granularity::kTensor, .scale = *linear.input_scale};
+      stored.input = Quantizer::Static(*linear.input_scale);
     }
   }
   return plan;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 const float kNan = std::nanf("");
-constexpr Quantizer kStatic = {.granularity = Granularity::kTensor, .scale = 0.125f};
+constexpr Quantizer kStatic = Quantizer::Static(0.125f);
 
 TEST(Quantizer, ADynamicOneTakesTheScaleOfTheRowAndAStaticOneItsOwn) {
   EXPECT_EQ(Quantizer{}.ScaleOfRow(10.0f).scale, 10.0f / 127.0f);

@@ -198,6 +198,11 @@ TEST(Encode, AQuantizedFolderGivesTheBitsOfTheInt8ArmInMemory) {
   std::filesystem::remove(folder / "plan.json");
   read_back.precision = Precision::kEmulated;
   EXPECT_GT(ExpectEqualTensors(expected, Encode(read_back)), 100000);
+  read_back.precision = Precision::kFake;
+  read_back.weight_bits = 4;
+  const std::string refusal = ErrorOf([&] { Encode(read_back); });
+  EXPECT_TRUE(Contains(refusal, "blocks.0.attn.qkv: the plan asks for weights of 4 bits"))
+      << refusal;
 }
 
 template <class Change>

@@ -70,7 +70,7 @@ class LoweredBlock {
 TEST(Prepare, PlansThatDifferInTheirQuantizersOnlyShareWeights) {
   LoweredBlock block("prepare_shared");
   const SitePlan clipped{.input = Quantizer{.clip_range = kClipRange}};
-  const SitePlan still{.input = Quantizer{.granularity = Granularity::kTensor, .scale = 0.1f}};
+  const SitePlan still{.input = Quantizer::Static(0.1f)};
   for (const Precision precision : {Precision::kFake, Precision::kEmulated, Precision::kInt8}) {
     const PackedPtr first = block.Packed(precision, {});
     ASSERT_NE(first, nullptr);
@@ -166,7 +166,7 @@ TEST(Lowering, RefusesWhatNoStepComputesWithTheSitesName) {
   const auto channels = static_cast<size_t>(block.weights.Linear(kSite).k);
   SitePlan weight_only, output;
   weight_only.input.reset();
-  output.output = Quantizer{.granularity = Granularity::kTensor, .scale = 0.1f};
+  output.output = Quantizer::Static(0.1f);
   const std::pair<SitePlan, const char*> refused[] = {
       {WithSmoothing(channels), "smoothing"}, {weight_only, "weight-only"}, {output, "output"}};
   for (const auto& [plan, word] : refused) {

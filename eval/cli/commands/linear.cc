@@ -135,8 +135,7 @@ SitePlan PlanOf(const Options& options) {
   if (!(scale > 0.0f && std::isfinite(scale) && std::isfinite(1.0f / scale))) {
     FailUsage("--input-scale {}: it and its reciprocal must be finite and > 0.", scale);
   }
-  return {.input = Quantizer{.granularity = Granularity::kTensor, .scale = scale},
-          .weight = weight};
+  return {.input = Quantizer::Static(scale), .weight = weight};
 }
 
 // fp16 and emulated layers run here too, but only the INT8 kernels depend on the set.
