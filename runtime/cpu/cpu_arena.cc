@@ -36,14 +36,11 @@ StepResult CpuArena::Run(const Step& step, const Wanted& wanted) {
 }
 
 void CpuArena::Reserve() {
-  const size_t count = std::max(slots().size(), halves_.size());
-  halves_.resize(count);
-  floats_.resize(count);
-  codes_.resize(count);
+  memory_.resize(std::max(slots().size(), memory_.size()));
   for (size_t i = 0; i < slots().size(); ++i) {
     const int64_t elements = inputs().images * slots()[i].rows * slots()[i].cols;
-    if (slots()[i].storage == SlotStorage::kHalf) halves_[i].Reserve(elements);
-    if (slots()[i].storage == SlotStorage::kFloat) floats_[i].Reserve(elements);
+    if (slots()[i].storage == SlotStorage::kHalf) memory_[i].half.Reserve(elements);
+    if (slots()[i].storage == SlotStorage::kFloat) memory_[i].floats.Reserve(elements);
   }
 }
 
@@ -65,13 +62,13 @@ std::span<std::byte> CpuArena::Values(SlotId id) const {
 MatView<Half> CpuArena::half(SlotId id) const {
   W8A8_CHECK(slot(id).storage == SlotStorage::kHalf);
   const int64_t cols = slot(id).cols;
-  return {halves_[static_cast<size_t>(id)].data(), rows(id), cols, cols};
+  return {memory_[static_cast<size_t>(id)].half.data(), rows(id), cols, cols};
 }
 
 MatView<float> CpuArena::floats(SlotId id) const {
   W8A8_CHECK(slot(id).storage == SlotStorage::kFloat);
   const int64_t cols = slot(id).cols;
-  return {floats_[static_cast<size_t>(id)].data(), rows(id), cols, cols};
+  return {memory_[static_cast<size_t>(id)].floats.data(), rows(id), cols, cols};
 }
 
 MatView<Half> CpuArena::half(SlotId id, int64_t image) const {
@@ -91,8 +88,8 @@ int64_t CpuArena::bytes() const {
   int64_t bytes = attention_.scratch_bytes() +
                   Bytes(x_, product_, patch_, ones_, zeros_, emulated_.codes, emulated_.scale,
                         emulated_.acc, emulated_.chunk_codes, emulated_.chunk_product);
-  for (size_t i = 0; i < halves_.size(); ++i) {
-    bytes += Bytes(halves_[i], floats_[i], codes_[i].rows.codes, codes_[i].rows.scale);
+  for (const SlotMemory& memory : memory_) {
+    bytes += Bytes(memory.half, memory.floats, memory.codes.codes, memory.codes.scale);
   }
   return bytes;
 }

@@ -32,9 +32,11 @@ class CpuArena final : public Arena {
   int64_t bytes() const;
 
  private:
-  struct Codes {
-    CodeRows rows;
-    Quantizer quantizer;
+  struct SlotMemory {  // what the slot's storage needs of it
+    AlignedBuffer<Half> half;
+    AlignedBuffer<float> floats;
+    CodeRows codes;
+    Quantizer quantizer;  // of the codes
   };
 
   void Reserve() override;
@@ -72,8 +74,8 @@ class CpuArena final : public Arena {
   void NormRowRange(const NormStep& step, int64_t first, int64_t count);
   void GateRowRange(const GateStep& step, int64_t first, int64_t count);
   void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
-  // Makes room for the codes of slot `from`, to be filled by rows.
-  Codes& BeginCodes(const CodesOutput& to, SlotId from);
+  // The memory for the codes of slot `from`, to be filled by rows.
+  SlotMemory& BeginCodes(const CodesOutput& to, SlotId from);
   // Calls produce(first_row, count) until all rows of slot `out` are made: all at once, or a block
   // of rows at a time and quantizes each.
   template <class Produce>
@@ -82,10 +84,7 @@ class CpuArena final : public Arena {
                    MatView<Half> y);
 
   const Kernels& kernels_;
-  std::vector<AlignedBuffer<Half>>
-      halves_;  // by slot; of the three, the one of its storage is used
-  std::vector<AlignedBuffer<float>> floats_;
-  std::vector<Codes> codes_;
+  std::vector<SlotMemory> memory_;  // by slot
   FloatGemm gemm_;
   Attention attention_;
   AlignedBuffer<float> x_, product_;   // of one image

@@ -12,6 +12,8 @@
 namespace w8a8 {
 namespace {
 
+constexpr int64_t kBlockElements = 16'384;  // 32 KiB of FP16: rows stay in the first-level cache
+
 const float* DataOrNull(const FloatsPtr& values) {
   return values == nullptr || values->empty() ? nullptr : values->data();
 }
@@ -70,24 +72,24 @@ void CpuArena::NormRowRange(const NormStep& step, int64_t first, int64_t count) 
   Norm(step, half(step.in).RowRange(first, count), y);
 }
 
-CpuArena::Codes& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
-  Codes& codes = codes_[static_cast<size_t>(to.slot)];
-  PrepareCodes(*kernels_.int8, rows(from), slot(from).cols, &codes.rows);
-  codes.quantizer = to.quantizer;
-  return codes;
+CpuArena::SlotMemory& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
+  W8A8_CHECK(slot(to.slot).storage == SlotStorage::kCodes);
+  SlotMemory& memory = memory_[static_cast<size_t>(to.slot)];
+  PrepareCodes(*kernels_.int8, rows(from), slot(from).cols, &memory.codes);
+  memory.quantizer = to.quantizer;
+  return memory;
 }
 
 template <class Produce>
 void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce) {
   const MatView<Half> made = half(out);
   if (!codes) return produce(0, made.rows);
-  Codes& to = BeginCodes(*codes, out);
-  // About 32 KiB of FP16 rows at a time: they stay in the first-level cache.
-  const int64_t block = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, made.cols));
+  SlotMemory& to = BeginCodes(*codes, out);
+  const int64_t block = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, made.cols));
   for (int64_t first = 0; first < made.rows; first += block) {
     const int64_t count = std::min(block, made.rows - first);
     produce(first, count);
-    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), to.quantizer, first, &to.rows);
+    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), to.quantizer, first, &to.codes);
   }
 }
 
@@ -190,25 +192,26 @@ void CpuArena::Do(const ConvertStep& step) {
 }
 
 void CpuArena::Do(const QuantizeStep& step) {
-  Codes& to = BeginCodes(step.codes, step.in);
-  QuantizeRowsAt(*kernels_.int8, half(step.in), to.quantizer, 0, &to.rows);
+  SlotMemory& to = BeginCodes(step.codes, step.in);
+  QuantizeRowsAt(*kernels_.int8, half(step.in), to.quantizer, 0, &to.codes);
 }
 
 StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
   const Int8Linear& linear = PackedAs<Int8Linear>(*step.weight);
-  const Codes& x = codes_[static_cast<size_t>(step.codes)];
+  const SlotMemory& memory = memory_[static_cast<size_t>(step.codes)];
+  const CodeRows& x = memory.codes;
   const MatView<Half> y = half(step.out);
-  W8A8_CHECK(x.rows.rows == y.rows && x.rows.cols == linear.k() && y.cols == linear.n());
+  W8A8_CHECK(x.rows == y.rows && x.cols == linear.k() && y.cols == linear.n());
   if (!wanted.trace) {
-    linear.Multiply(x.rows, y);
+    linear.Multiply(x, y);
     return {};
   }
   const std::shared_ptr<LinearTrace> trace =
-      TraceOf(x.quantizer, x.rows.scale, y.rows, linear.weight_code_sum());
+      TraceOf(memory.quantizer, x.scale, y.rows, linear.weight_code_sum());
   trace->acc = Matrix<int32_t>(y.rows, y.cols);
   trace->codes = Matrix<int8_t>(y.rows, linear.k());
-  linear.Multiply(x.rows, y, trace->acc.view());
-  UnpackCodes(*kernels_.int8, x.rows, trace->codes.view());
+  linear.Multiply(x, y, trace->acc.view());
+  UnpackCodes(*kernels_.int8, x, trace->codes.view());
   return {.trace = trace, .attention = {}};
 }
 

@@ -198,7 +198,7 @@ LayerOutput RunEmulated(const LayerInput& in, const QuantizedLinear& layer,
   emulated.Run(
       in.x_view(), input,
       [&gemm](MatView<const float> a, const PackedWeights& weight, MatView<float> c) {
-        gemm.MultiplyTransposed(a, static_cast<const FloatWeights&>(weight).view(), c);
+        gemm.MultiplyTransposed(a, PackedAs<FloatWeights>(weight).view(), c);
       },
       MatView<Half>{out.y.data(), in.m, n, n}, &scratch);
   std::copy_n(scratch.codes.data(), out.codes.size(), out.codes.begin());
