@@ -36,35 +36,50 @@ CLI::App* AddCommand(CLI::App& app, Options& o, const char* name, const char* he
   return command;
 }
 
-void AddCommands(CLI::App& app, Options& o) {
+void AddPrecision(CLI::App& app, Options& o) {
+  AddValue(app, "--precision", "The arm", "fp16|fake|emulated|int8",
+           [&o](const std::string& text) { o.precision = ParsePrecision("--precision", text); });
+}
+
+void AddStats(CLI::App& app, Options& o) {
+  AddText(app, "--stats", o.stats, "FILE", "stats.h5 of calibrate");
+}
+
+// Commands that write tensors.
+void AddPreprocess(CLI::App& app, Options& o) {
   CLI::App* c = AddCommand(app, o, "preprocess", "Images to encoder input (safetensors)");
   AddGroups(*c, o, {AddModel, AddImages, AddRun});
   AddOut(*c, o, "FILE", "A safetensors file");
+}
 
-  c = AddCommand(app, o, "encode", "Run one arm and write its features (safetensors)");
-  AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm});
+void AddEncode(CLI::App& app, Options& o) {
+  CLI::App* c = AddCommand(app, o, "encode", "Run one arm and write its features (safetensors)");
+  AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm, AddPrecision});
   AddText(*c, "--pixels", o.pixels, "FILE", "pixel_values F32 [B, 3, H, W] instead of --images");
   AddText(*c, "--embeds", o.embeds, "FILE",
           "inputs_embeds [B, S, D], what enters block 0, and optionally attention_mask [B, S] "
           "(1 = attend) instead of --images");
   c->add_flag("--attentions", o.attentions, "Attention probabilities of every block");
-  AddValue(*c, "--precision", "The arm", "fp16|fake|emulated|int8",
-           [&o](const std::string& text) { o.precision = ParsePrecision("--precision", text); });
   AddText(*c, "--layers", o.layers, "all|none|i,j", "Hidden states to write (default all)");
   AddValue(*c, "--taps", "Sites whose input, codes, accumulators and output to write", "SITE,…",
            [&o](const std::string& text) { o.taps = ParseList("--taps", text); });
   AddOut(*c, o, "FILE", "A safetensors file");
+}
 
-  c = AddCommand(app, o, "linear", "One quantized linear layer on given tensors (safetensors)");
-  AddGroups(*c, o, {AddRun, AddDevice, AddArm});
+void AddLinear(CLI::App& app, Options& o) {
+  CLI::App* c =
+      AddCommand(app, o, "linear", "One quantized linear layer on given tensors (safetensors)");
+  AddGroups(*c, o, {AddRun, AddDevice, AddArm, AddPrecision});
   AddText(*c, "--in", o.in, "FILE", "x F16 [M, K]; weight [N, K]; weight_scale with I8; bias");
-  AddValue(*c, "--precision", "The arm", "fp16|fake|emulated|int8",
-           [&o](const std::string& text) { o.precision = ParsePrecision("--precision", text); });
   AddValue(*c, "--input-scale", "Static input scale; implies per-tensor", "S",
            [&o](const std::string& text) { o.input_scale = ParseFloat("--input-scale", text); });
   AddOut(*c, o, "FILE", "A safetensors file");
+}
 
-  c = AddCommand(app, o, "calibrate", "Activation statistics of all of --images (stats.h5)");
+// The stages of the whole job that come before any comparison, and quantize.
+void AddStages(CLI::App& app, Options& o) {
+  CLI::App* c =
+      AddCommand(app, o, "calibrate", "Activation statistics of all of --images (stats.h5)");
   AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddResidual});
   AddOut(*c, o, "FILE", "stats.h5");
 
@@ -73,28 +88,31 @@ void AddCommands(CLI::App& app, Options& o) {
   AddOut(*c, o, "FILE", "stats.h5");
 
   c = AddCommand(app, o, "plan", "Statistics to a plan (plan.json)");
-  AddGroups(*c, o, {AddModel, AddRun, AddDevice, AddArm});
-  AddText(*c, "--stats", o.stats, "FILE", "stats.h5 of calibrate");
+  AddGroups(*c, o, {AddModel, AddRun, AddDevice, AddArm, AddStats});
   AddOut(*c, o, "FILE", "plan.json");
+}
 
-  c = AddCommand(app, o, "sweep", "Every clip range and granularity, fake and int8, on --images");
+void AddComparisons(CLI::App& app, Options& o) {
+  constexpr const char* kOut = "A folder for the report (default ./w8a8-<model name>)";
+  CLI::App* c =
+      AddCommand(app, o, "sweep", "Every clip range and granularity, fake and int8, on --images");
   AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddResidual, AddSweep});
-  AddGroups(*c, o, {AddEvaluation});
-  AddText(*c, "--stats", o.stats, "FILE", "stats.h5 of calibrate");
-  AddOut(*c, o, "DIR", "A folder for the report (default ./w8a8-<model name>)");
+  AddGroups(*c, o, {AddEvaluation, AddStats});
+  AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "compare", "fp16, fake, emulated and int8 under one plan, on --images");
-  AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm});
-  AddGroups(*c, o, {AddEvaluation});
-  AddText(*c, "--stats", o.stats, "FILE", "stats.h5 of calibrate");
-  AddOut(*c, o, "DIR", "A folder for the report (default ./w8a8-<model name>)");
+  AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm, AddEvaluation, AddStats});
+  AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "quantize", "Write the quantized/ folder of a model under a plan");
   AddGroups(*c, o, {AddModel, AddArm});
   AddOut(*c, o, "DIR", "A folder");
+}
 
-  c = AddCommand(app, o, "report",
-                 "Write the report's page and HDF5 file anew from its JSON files");
+// Commands on files that are there already, and the demo's.
+void AddFileCommands(CLI::App& app, Options& o) {
+  CLI::App* c = AddCommand(app, o, "report",
+                           "Write the report's page and HDF5 file anew from its JSON files");
   c->add_option("folder", o.inputs, "A folder with report.json, run.json and report.h5")
       ->type_name("DIR");
   AddOut(*c, o, "DIR", "Where to write (default: the same folder)");
@@ -119,8 +137,10 @@ void AddCommands(CLI::App& app, Options& o) {
                  "What differs between two reports, stats files, plans or quantized folders");
   c->add_option("paths", o.inputs, "Two of a kind")->type_name("A B");
   c->add_flag("--ignore-run", o.ignore_run, "Without what depends on the run: times, host, memory");
+}
 
-  c = app.add_subcommand("bench")->group("");
+void AddLaterCommands(CLI::App& app, Options& /*o*/) {
+  CLI::App* c = app.add_subcommand("bench")->group("");
   c->allow_extras();
   c->callback([] { FailUsage("bench: this command is not in this version."); });
 }
@@ -149,6 +169,21 @@ std::string Suggestion(const CLI::App& app) {
       error.what(), Suggestion(app));
 }
 
+// The whole job's flags, every command's, and the help around them.
+void AddAllFlags(CLI::App& app, Options& o) {
+  app.require_subcommand(0, 1);
+  app.footer(
+      "Exit: 0 done, 1 error, 2 bad command line, 3 below a threshold asked for (diff: "
+      "different),\n"
+      "130 interrupted.\n"
+      "Results go to stdout, progress and errors to stderr.");
+  AddGroups(app, o, {AddCommon, AddModel, AddImages, AddEvaluation});
+  AddOut(app, o, "DIR", "Output folder (default ./w8a8-<model name>)");
+  AddGroups(app, o, {AddRun, AddDevice, AddArm, AddSweep});
+  AddGroups(app, o, {AddPreprocess, AddEncode, AddLinear, AddStages, AddComparisons});
+  AddGroups(app, o, {AddFileCommands, AddLaterCommands});
+}
+
 }  // namespace
 
 std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
@@ -164,19 +199,9 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
       "quantized/.\n"
       "The stages are commands of their own.",
       "w8a8-calib");
-  app.require_subcommand(0, 1);
-  app.footer(
-      "Exit: 0 done, 1 error, 2 bad command line, 3 below a threshold asked for (diff: "
-      "different),\n"
-      "130 interrupted.\n"
-      "Results go to stdout, progress and errors to stderr.");
   bool version = false;
   app.add_flag("--version", version, "Version, kernel sets built and usable, device");
-  AddCommon(app, options);
-  AddGroups(app, options, {AddModel, AddImages, AddEvaluation});
-  AddOut(app, options, "DIR", "Output folder (default ./w8a8-<model name>)");
-  AddGroups(app, options, {AddRun, AddDevice, AddArm, AddSweep});
-  AddCommands(app, options);
+  AddAllFlags(app, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

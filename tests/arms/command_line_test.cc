@@ -154,6 +154,32 @@ TEST(CommandLine, SaysWhatComesLater) {
   }
 }
 
+TEST(Settings, TellWhatGoesIntoTheEncoder) {
+  const auto input = [](const std::vector<const char*>& arguments) {
+    return ModelOf(Parse(arguments)).input;
+  };
+  EXPECT_EQ(std::get<PixelFile>(input({"encode", "--pixels", "p"})).path, "p");
+  EXPECT_EQ(std::get<EmbedFile>(input({"encode", "--embeds", "e"})).path, "e");
+  EXPECT_EQ(std::get<PreparedImages>(
+                input({"compare", "--eval-images", "i", "--resampler", "torchvision"}))
+                .resampler,
+            Resampler::kTorchvision);
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(input({"quantize", "--model", "m"})));
+}
+
+TEST(Settings, RefuseAPlanThatFlagsContradictAndScalesThatNothingTells) {
+  const auto says = [](const std::vector<const char*>& arguments) {
+    return ErrorOf([&] { PlanOf(Parse(arguments), Statistics::kNone); });
+  };
+  EXPECT_TRUE(Contains(says({"--plan", "p.json", "--clip-range", "5"}), "leave --granularity and"));
+  EXPECT_TRUE(Contains(says({"--granularity", "per-tensor"}), "give --plan FILE"));
+  EXPECT_EQ(says({"--plan", "p.json"}), "no error was thrown");
+  const PlanSettings asked =
+      PlanOf(Parse({"--granularity", "per-tensor", "--clip-range", "5"}), Statistics::kGiven);
+  EXPECT_EQ(asked.granularity, Granularity::kTensor);
+  EXPECT_EQ(asked.clip_range, 5.0f);
+}
+
 TEST(ErrorText, NamesTheFlagThatGaveTheValueAndTheOneThatMendsIt) {
   const auto overflow = [] { FailWith({Setting::kResidual, "fp32"}, "m: overflows."); };
   try {
