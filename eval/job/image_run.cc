@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "eval/job/session.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 

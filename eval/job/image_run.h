@@ -9,10 +9,11 @@
 #include "datasets/image_set.h"
 #include "datasets/loader.h"
 #include "datasets/preprocess.h"
-#include "eval/job/session.h"
 #include "eval/run/image_source.h"
 
 namespace w8a8 {
+
+struct Session;
 
 struct Preprocessing {
   Preprocessor preprocessor;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "datasets/labels.h"
+#include "eval/job/session.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {

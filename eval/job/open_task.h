@@ -2,13 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "datasets/image_set.h"
-#include "eval/job/session.h"
 #include "eval/measure/task.h"
 
 namespace w8a8 {
+
+struct Session;
 
 // The embeddings in `file`, which must be as wide as the session's pooled output; none without one.
 std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,

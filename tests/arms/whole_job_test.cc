@@ -194,6 +194,18 @@ TEST_F(WholeJob, RefusesAFolderThatItDidNotWriteAndLeavesItAlone) {
   EXPECT_EQ(std::distance(fs::directory_iterator(foreign), {}), 1);
 }
 
+TEST_F(WholeJob, PrintsAPathForMachinesWhateverItsLetters) {
+  Options demo;
+  demo.command = "demo";
+  demo.out = (folder_ / "a \"quote\" and a \\").string();
+  demo.random = true;
+  demo.json = true;
+  testing::internal::CaptureStdout();
+  RunDemo(demo);
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(nlohmann::json::parse(said)["out"], demo.out);
+}
+
 TEST_F(WholeJob, NamesTheFlagThatGaveAPathWithoutImages) {
   const std::string none = (folder_ / "none").string();
   Options job = JobOptions("unread");

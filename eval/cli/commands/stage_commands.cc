@@ -40,7 +40,8 @@ EncoderConfig DemoConfig() {
   return config;
 }
 
-void Say(const Options& options, const std::string& path, const std::string& what) {
+// What a command says at its end on stdout: where it wrote, and what for people.
+void PrintWritten(const Options& options, const std::string& path, const std::string& what) {
   if (options.json) {
     const nlohmann::ordered_json said{{"out", path}};
     fmt::print("{}\n", said.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -65,9 +66,9 @@ int RunCalibrate(const Options& options) {
   WarnOfReference(session, preprocessing, options, images.files);
   PrintSkipped(images.unreadable);
   PrintSkipped(source.skipped());
-  Say(options, options.out,
-      fmt::format("statistics of {} sites over {} images", stats.sites.size(),
-                  stats.header.images.size()));
+  PrintWritten(options, options.out,
+               fmt::format("statistics of {} sites over {} images", stats.sites.size(),
+                           stats.header.images.size()));
   return 0;
 }
 
@@ -83,7 +84,7 @@ int RunPlan(const Options& options) {
       ChoosePlan(session, PlanOf(options, stats ? Statistics::kGiven : Statistics::kNone),
                  RunOf(options), stats ? &stats->sites : nullptr);
   WritePlan(options.out, ToPlanFile(session, chosen.plan), KnownSites(session.graph));
-  Say(options, options.out, fmt::format("a plan of {} sites", chosen.plan.sites.size()));
+  PrintWritten(options, options.out, fmt::format("a plan of {} sites", chosen.plan.sites.size()));
   return 0;
 }
 
@@ -96,7 +97,7 @@ int RunQuantize(const Options& options) {
            *session.weights, session.graph, chosen.plan, session.folder, options.out)) {
     fmt::print(stderr, "warning    {}\n", warning);
   }
-  Say(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
+  PrintWritten(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
   return 0;
 }
 
@@ -112,7 +113,7 @@ int RunReport(const Options& options) {
   const RunInfo run = ReadRunJson(from / "run.json");
   From("--out ", [&] { PrepareOutputFolder(to); });
   WriteReportFiles(to, report, run);
-  Say(options, to.string(), "report.html, report.h5, report.json and run.json");
+  PrintWritten(options, to.string(), "report.html, report.h5, report.json and run.json");
   return 0;
 }
 
@@ -122,13 +123,14 @@ int RunDemo(const Options& options) {
   From("--out ", [&] { PrepareOutputFolder(folder); });
   if (!options.random) {
     CopyDemo(folder);
-    Say(options, options.out,
-        "the demo's model/, class_embeddings.safetensors, images/calib and images/eval");
+    PrintWritten(options, options.out,
+                 "the demo's model/, class_embeddings.safetensors, images/calib and images/eval");
     return 0;
   }
   WriteHashCheckpoint(folder / "model", DemoConfig(), Dtype::kF16, options.seed, kDemoOutliers);
   WriteDrawnImages(folder / "images", kDemoImages, options.seed);
-  Say(options, options.out,
+  PrintWritten(
+      options, options.out,
       fmt::format("model/ with random weights (not trained) and {} drawn images in images/",
                   kDemoImages));
   return 0;
