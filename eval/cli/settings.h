@@ -8,7 +8,6 @@
 #include "eval/cli/options.h"
 #include "eval/job/calibration.h"
 #include "eval/job/comparison.h"
-#include "eval/job/run_settings.h"
 #include "eval/job/session.h"
 #include "eval/job/verdict.h"
 

@@ -9,13 +9,23 @@
 #include <variant>
 
 #include "datasets/resample.h"
-#include "eval/job/run_settings.h"
+#include "eval/job/progress.h"
 #include "eval/run/runner.h"
 #include "runtime/encoder/config.h"
 #include "runtime/encoder/graph.h"
 #include "runtime/encoder/weights.h"
 
 namespace w8a8 {
+
+// How a run uses the machine, and what it shows meanwhile. No result depends on any of it but the
+// seed.
+struct RunSettings {
+  int threads = 1;
+  int64_t batch = 1;                          // images a worker runs at once
+  uint64_t memory_bytes = uint64_t{2} << 30;  // of the residual streams of all arms
+  uint64_t seed = 0;                          // of samples and bootstraps
+  ProgressLines progress = ProgressLines::kShown;
+};
 
 // What goes into the encoder, as far as its size decides the graph.
 struct PreparedImages {

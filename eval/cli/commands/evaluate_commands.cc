@@ -1,20 +1,24 @@
 #include "eval/cli/commands/evaluate_commands.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <exception>
+#include <string>
 #include <utility>
 
 #include <fmt/core.h>
 
 #include "eval/cli/error_text.h"
 #include "eval/cli/inputs.h"
-#include "eval/cli/print_comparison.h"
 #include "eval/cli/settings.h"
 #include "eval/cli/thresholds.h"
 #include "eval/export/export_target.h"
 #include "eval/job/comparison.h"
 #include "eval/job/output_folder.h"
 #include "eval/job/outputs.h"
+#include "eval/job/progress.h"
 #include "eval/job/resume.h"
 #include "eval/job/summary.h"
 #include "eval/job/verdict.h"
@@ -67,6 +71,22 @@ ComparisonInput StartInput(const Options& options) {
 // What judges comes first among what is wrong.
 void AddReferenceNotes(const std::vector<HealthNote>& notes, Report& report) {
   report.health.insert(report.health.begin(), notes.begin(), notes.end());
+}
+
+// The summary on stdout, or with --json the same as JSON; nothing with --quiet.
+void PrintComparison(const Comparison& comparison, const Options& options,
+                     const std::filesystem::path& folder) {
+  if (options.json) {
+    std::fputs(SummaryJson(comparison.report, comparison.run, folder).c_str(), stdout);
+  } else if (!options.quiet) {
+    const std::string text = SummaryText(comparison.report, comparison.run, folder);
+    const size_t verdict = text.find("\n\n");
+    const std::string& ship = comparison.report.verdict.ship;
+    const char* colour = ship == "yes" ? "\033[1;32m" : ship == "no" ? "\033[1;31m" : "\033[1;33m";
+    const bool coloured = MayColour(STDOUT_FILENO);
+    fmt::print("{}{}{}{}", coloured ? colour : "", text.substr(0, verdict),
+               coloured ? "\033[0m" : "", text.substr(verdict));
+  }
 }
 
 // Writes and prints the report; the exit code. A run that misses a threshold says so in its
