@@ -7,11 +7,10 @@
 namespace w8a8 {
 namespace {
 
-constexpr int16_t kInfinity = 0x7c00;
-
 // Magnitudes are patterns without the sign bit: they order like the values and fit int16, whose
 // maximum every SIMD set has.
 int16_t KeepFinite(std::span<const Half> row, Half* finite, Half* absmax) {
+  constexpr int16_t kInfinity = kHalfInfinityBits;
   int16_t row_max = 0;
   for (size_t i = 0; i < row.size(); ++i) {
     const auto magnitude = static_cast<int16_t>(row[i].bits & 0x7fffu);

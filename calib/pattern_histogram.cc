@@ -9,9 +9,6 @@
 namespace w8a8 {
 namespace {
 
-constexpr uint32_t kSign = 0x8000u;
-constexpr uint32_t kInfinity = 0x7c00u;  // magnitudes below it are finite, above it NaN
-
 float MagnitudeOf(uint32_t pattern) { return ToFloat(Half{static_cast<uint16_t>(pattern)}); }
 
 }  // namespace
@@ -38,14 +35,16 @@ uint64_t PatternHistogram::Total() const {
 
 NonFiniteCounts PatternHistogram::NonFinite() const {
   NonFiniteCounts result;
-  result.inf = counts_[kInfinity] + counts_[kInfinity | kSign];
-  for (uint32_t m = kInfinity + 1; m < kSign; ++m) result.nan += counts_[m] + counts_[m | kSign];
+  result.inf = counts_[kHalfInfinityBits] + counts_[kHalfInfinityBits | kHalfSignBit];
+  for (uint32_t m = kHalfInfinityBits + 1; m < kHalfSignBit; ++m) {
+    result.nan += counts_[m] + counts_[m | kHalfSignBit];
+  }
   return result;
 }
 
 float PatternHistogram::AbsMax() const {
-  for (uint32_t m = kInfinity; m-- > 0;) {
-    if (counts_[m] + counts_[m | kSign] > 0) return MagnitudeOf(m);
+  for (uint32_t m = kHalfInfinityBits; m-- > 0;) {
+    if (counts_[m] + counts_[m | kHalfSignBit] > 0) return MagnitudeOf(m);
   }
   return 0.0f;
 }
@@ -70,8 +69,8 @@ double PatternHistogram::MeanSquaredError(float clip) const {
 
 std::vector<MagnitudeCount> PatternHistogram::Magnitudes() const {
   std::vector<MagnitudeCount> result;
-  for (uint32_t m = 0; m < kInfinity; ++m) {
-    const uint64_t count = counts_[m] + counts_[m | kSign];
+  for (uint32_t m = 0; m < kHalfInfinityBits; ++m) {
+    const uint64_t count = counts_[m] + counts_[m | kHalfSignBit];
     if (count > 0) result.push_back({MagnitudeOf(m), count});
   }
   return result;

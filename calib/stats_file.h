@@ -24,6 +24,9 @@
 
 namespace w8a8 {
 
+// Of the layout above; another one is refused.
+constexpr uint64_t kStatsVersion = 1;
+
 struct ImageEntry {
   std::string sha256;  // of the file's bytes, 64 lower-case hex digits
   std::string name;    // relative path; no zero byte

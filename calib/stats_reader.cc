@@ -6,7 +6,6 @@
 namespace w8a8 {
 namespace {
 
-constexpr uint64_t kVersion = 1;
 constexpr int64_t kMostSampledRows = int64_t{1} << 20;
 constexpr const char* kWayOut = "The file is damaged or was changed; calibrate again.";
 
@@ -51,9 +50,9 @@ StatsHeader ReadHeader(const Hdf5InputFile& file) {
          path);
   }
   const uint64_t version = file.UnsignedAttribute("/", "version");
-  if (version != kVersion) {
+  if (version != kStatsVersion) {
     Fail("{}: is a stats file of version {}; this build reads version {}. Calibrate again.", path,
-         version, kVersion);
+         version, kStatsVersion);
   }
   StatsHeader header;
   header.model_sha256 = file.TextAttribute("/", "model_sha256");

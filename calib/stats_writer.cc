@@ -8,8 +8,6 @@
 namespace w8a8 {
 namespace {
 
-constexpr uint64_t kVersion = 1;
-
 std::vector<uint64_t> Words(std::span<const Int128> values) {
   std::vector<uint64_t> words;
   words.reserve(values.size() * 2);
@@ -53,7 +51,7 @@ StatsWriter::StatsWriter(const std::filesystem::path& path, StatsHeader header)
   std::sort(header_.images.begin(), header_.images.end());
   CheckImagesDiffer(header_.images, path.string());
   WriteImages(header_.images, &file_);
-  file_.Attribute("/", "version", kVersion);
+  file_.Attribute("/", "version", kStatsVersion);
   file_.Attribute("/", "model_sha256", header_.model_sha256);
   file_.Attribute("/", "preprocessing_sha256", header_.preprocessing_sha256);
   file_.Attribute("/", "residual", header_.residual);

@@ -24,8 +24,6 @@ struct Observation {
   std::map<std::string, std::map<int64_t, std::vector<Half>>> rows;  // by site and image
 };
 
-bool IsFinite(float value) { return std::isfinite(value); }
-
 template <class T>
 uint64_t CountNonFinite(MatView<const T> values) {
   uint64_t count = 0;

@@ -17,8 +17,6 @@ std::span<const T> RowsOfImage(MatView<const T> view, size_t image, int64_t rows
   return {view.row(static_cast<int64_t>(image) * rows), static_cast<size_t>(rows * view.cols)};
 }
 
-bool IsFinite(float value) { return std::isfinite(value); }
-
 std::vector<float> Widened(std::span<const Half> values) {
   std::vector<float> floats(values.size());
   ToFloat(values, floats);

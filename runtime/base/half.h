@@ -23,14 +23,21 @@ constexpr float kMaxHalf = 65504.0f;
 // The least magnitude that rounds to infinity.
 constexpr float kRoundsToHalfInfinity = 65520.0f;
 
-constexpr bool IsNan(Half h) { return (h.bits & 0x7fffu) > 0x7c00u; }
-constexpr bool IsFinite(Half h) { return (h.bits & 0x7c00u) != 0x7c00u; }
+// Bits of an FP16: without the sign they order like the magnitudes, finite ones below infinity's,
+// NaN above.
+constexpr uint16_t kHalfSignBit = 0x8000;
+constexpr uint16_t kHalfInfinityBits = 0x7c00;
+constexpr bool IsNan(Half h) { return (h.bits & 0x7fffu) > kHalfInfinityBits; }
+constexpr bool IsFinite(Half h) { return (h.bits & 0x7fffu) < kHalfInfinityBits; }
+constexpr bool IsFinite(float value) {
+  return (std::bit_cast<uint32_t>(value) & 0x7fffffffu) < 0x7f800000u;
+}
 
 constexpr float ToFloat(Half h) {
-  const uint32_t sign = uint32_t{h.bits & 0x8000u} << 16;
+  const uint32_t sign = static_cast<uint32_t>(h.bits & kHalfSignBit) << 16;
   const uint32_t magnitude = h.bits & 0x7fffu;
-  if (magnitude >= 0x7c00u) {  // infinity; a NaN keeps its payload and is quieted
-    const uint32_t quiet = magnitude > 0x7c00u ? 0x00400000u : 0u;
+  if (magnitude >= kHalfInfinityBits) {  // infinity; a NaN keeps its payload and is quieted
+    const uint32_t quiet = magnitude > kHalfInfinityBits ? 0x00400000u : 0u;
     return std::bit_cast<float>(sign | 0x7f800000u | quiet | ((magnitude & 0x3ffu) << 13));
   }
   if (magnitude < 0x0400u) {  // zero and subnormals: magnitude * 2^-24 is exact
@@ -47,8 +54,8 @@ constexpr Half ToHalf(float value) {
   const uint32_t magnitude = bits & 0x7fffffffu;
   const auto pack = [sign](uint32_t m) { return Half{static_cast<uint16_t>(sign | m)}; };
   if (magnitude > 0x7f800000u) return pack(0x7e00u | ((magnitude >> 13) & 0x3ffu));
-  if (magnitude >= 0x477ff000u) return pack(0x7c00u);  // 65,520 and above
-  if (magnitude < 0x38800000u) {                       // below 2^-14: a multiple of 2^-24
+  if (magnitude >= 0x477ff000u) return pack(kHalfInfinityBits);  // 65,520 and above
+  if (magnitude < 0x38800000u) {                                 // below 2^-14: a multiple of 2^-24
     // Adding 0.5 leaves exactly the bits above 2^-24 in the mantissa, rounded to even.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return pack(std::bit_cast<uint32_t>(shifted) - 0x3f000000u);

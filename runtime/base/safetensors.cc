@@ -1,20 +1,18 @@
 #include "runtime/base/safetensors.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include <fmt/ranges.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/mapped_file.h"
 #include "runtime/base/names.h"
 #include "runtime/base/safetensors_header.h"
 
@@ -22,57 +20,6 @@ namespace w8a8 {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
-
-// A read-only private mapping of a whole regular file. A file that is cut short while it is mapped
-// raises SIGBUS, as with every mapping; writers here replace files and never truncate them.
-class MappedFile {
- public:
-  explicit MappedFile(const std::string& file);
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  ~MappedFile() { ::munmap(address_, size_); }
-
-  std::span<const std::byte> bytes() const {
-    return {static_cast<const std::byte*>(address_), size_};
-  }
-
- private:
-  void* address_ = nullptr;
-  size_t size_ = 0;
-};
-
-// What stands in the way of mapping `info`'s file; empty if nothing does.
-std::string_view NotMappable(const struct stat& info) {
-  if (S_ISDIR(info.st_mode)) return "is a folder, not a safetensors file";
-  if (!S_ISREG(info.st_mode)) return "is a pipe, socket or device; a regular file is needed";
-  if (info.st_size == 0) return "is empty (0 bytes); fetch or convert it again";
-  return {};
-}
-
-MappedFile::MappedFile(const std::string& file) {
-  // O_NONBLOCK: opening a pipe without a writer must not wait for one.
-  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) {
-    struct stat link {};
-    const bool dangling =
-        errno == ENOENT && ::lstat(file.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
-    if (dangling) Fail("{}: is a symbolic link to a file that does not exist.", file);
-    Fail("{}: cannot be opened: {}.", file, std::strerror(errno));
-  }
-  struct stat info {};
-  const bool known = ::fstat(descriptor, &info) == 0;
-  const std::string_view obstacle = known ? NotMappable(info) : "cannot be examined";
-  if (obstacle.empty()) {
-    size_ = static_cast<size_t>(info.st_size);
-    address_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  }
-  const int error = errno;
-  ::close(descriptor);
-  if (!obstacle.empty()) Fail("{}: {}.", file, obstacle);
-  if (address_ == MAP_FAILED) {
-    Fail("{}: cannot be mapped into memory ({} bytes): {}.", file, size_, std::strerror(error));
-  }
-}
 
 // What the first bytes of a file that is no safetensors file look like, and the way out.
 std::string_view OtherFormat(std::string_view start) {
@@ -135,7 +82,7 @@ void ReleasePages(std::span<const std::byte> mapped) {
 }
 
 struct SafetensorsFile::Impl {
-  explicit Impl(const std::filesystem::path& from) : path(from), mapping(from.string()) {
+  explicit Impl(const std::filesystem::path& from) : path(from), mapping(from) {
     const std::span<const std::byte> bytes = mapping.bytes();
     const std::string_view contents(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     SafetensorsHeader header = ReadHeader(contents, path.string());
