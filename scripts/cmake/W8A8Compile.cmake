@@ -17,16 +17,23 @@ if(W8A8_SANITIZE)
   target_link_options(w8a8_compile INTERFACE -fsanitize=${W8A8_SANITIZE})
 endif()
 
-# w8a8_library(NAME [UNITY] SOURCES file... [DEPENDS target...] [PRIVATE_DEPENDS target...])
-# One static library per folder. UNITY: with W8A8_UNITY, a first build without ccache, seven files
-# are compiled as one, which halves the time; builds that check (tests, CI) compile every file by
-# itself, so that none can lean on another's includes. DEPENDS is the only way to reach another folder's headers in the
+# In files that are compiled as one, a local name that hides a neighbour's is no fault, nor is a type
+# without linkage in what has become an included file; scripts/lint compiles every file by itself.
+# A library, so that its options stand behind those that it takes back.
+add_library(w8a8_compile_as_one INTERFACE)
+target_compile_options(w8a8_compile_as_one INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wno-shadow -Wno-subobject-linkage>)
+
+# w8a8_library(NAME SOURCES file... [DEPENDS target...] [PRIVATE_DEPENDS target...])
+# One static library per folder. DEPENDS is the only way to reach another folder's headers in the
 # build; tests/project/include_rule checks the sources against the same graph.
+# With W8A8_UNITY several files are compiled as one, which halves the time of a first build.
 function(w8a8_library name)
-  cmake_parse_arguments(ARG "UNITY" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC w8a8_compile ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE_DEPENDS})
-  if(W8A8_UNITY AND ARG_UNITY)
-    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 7)
+  if(W8A8_UNITY)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON)
+    target_link_libraries(${name} PRIVATE w8a8_compile_as_one)
   endif()
 endfunction()
