@@ -8,11 +8,14 @@
 #include "eval/measure/evaluate.h"
 #include "runtime/base/parallel.h"
 #include "tests/support/environment.h"
+#include "tests/support/tolerance.h"
 
 namespace w8a8::test {
 namespace {
 
-// A published figure and how far ours may be from it.
+constexpr double kOneImage = 1.0 / 220;
+
+// A published SQNR (against binary32) and how far ours (against FP16) may be from it.
 struct Published {
   const char* arm;
   double sqnr_db, sqnr_tolerance_db;
@@ -58,10 +61,10 @@ TEST_F(FiguresOfTheRealModel, AreReproducedByTheFakeAndTheInt8Arm) {
   const auto top1 = [&](const std::string& arm) {
     return evaluation.outputs.tasks.at(evaluation.experiment.RunOf(arm)).Result().top1->value;
   };
-  // One image of slack on 75.5 %; 2.5 points on CLIP_RANGE's 68 %.
-  EXPECT_NEAR(top1("fp16"), 0.755, 1.0 / 220 + 0.0005);
-  EXPECT_NEAR(top1("fake/per-token/5"), 0.68, 0.025);
-  EXPECT_NEAR(top1("int8/per-token/5"), 0.68, 0.025);
+  // FP16 may turn one image that binary32 decides narrowly; CLIP_RANGE's noise some more.
+  EXPECT_NEAR(top1("fp16"), 0.755, kOneImage + PrintedBound(3));
+  EXPECT_NEAR(top1("fake/per-token/5"), 0.68, 4 * kOneImage + PrintedBound(2));
+  EXPECT_NEAR(top1("int8/per-token/5"), 0.68, 4 * kOneImage + PrintedBound(2));
   for (const Published& published :
        {Published{"per-token/inf", 27.6, 0.7}, Published{"per-tensor/inf", 9.3, 1.0},
         Published{"per-token/5", 7.2, 0.3}}) {

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -6,6 +7,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/sha256.h"
 #include "tests/support/environment.h"
+#include "tests/support/tolerance.h"
 
 namespace w8a8 {
 namespace {
@@ -59,9 +61,9 @@ TEST(CounterHash, UniformFillsItsRangeEvenly) {
     sum += value;
     squares += value * value;
   }
-  // Five standard deviations of a mean of 1e5 uniform values, and of a mean of their squares.
-  EXPECT_NEAR(sum / kCount, 0, 5 * 0.577 / 316);
-  EXPECT_NEAR(squares / kCount, 1.0 / 3, 5 * 0.298 / 316);
+  // The variance of a uniform value in [-1, 1) is 1/3, that of its square 1/5 - 1/9.
+  EXPECT_NEAR(sum / kCount, 0, test::MeanBound(std::sqrt(1.0 / 3), kCount));
+  EXPECT_NEAR(squares / kCount, 1.0 / 3, test::MeanBound(std::sqrt(1.0 / 5 - 1.0 / 9), kCount));
 }
 
 }  // namespace

@@ -36,6 +36,25 @@ TEST(TwiceNaive, AllowsTwiceTheErrorAndNoMore) {
   EXPECT_EQ(TwiceNaive(exact, Floats{0, 0}, Floats{0, 0}), "");
 }
 
+TEST(TwiceNaive, OfTwoErrorsNamesTheShare) {
+  EXPECT_EQ(TwiceNaive(1.5, 3.0), "");
+  EXPECT_EQ(TwiceNaive(1.5, 6.0), "error 6.000e+00 is 2.00 of the 3.000e+00 allowed (twice naive)");
+  EXPECT_NE(TwiceNaive(1.5, NAN), "");
+}
+
+TEST(HalfUlp, IsTheDistanceOfNeighboursAndHalfOfASubnormalsMultiple) {
+  EXPECT_EQ(HalfUlp(1.0), 0x1p-10);
+  EXPECT_EQ(HalfUlp(-1.999), 0x1p-10);
+  EXPECT_EQ(HalfUlp(2.0), 0x1p-9);
+  EXPECT_EQ(HalfUlp(0.0), 0x1p-15);
+}
+
+TEST(BoundsOfFigures, AreTheirDefinitions) {
+  EXPECT_EQ(RoundingBound(3, -2), 6 * 0x1p-53);
+  EXPECT_EQ(PrintedBound(0), 0.5);
+  EXPECT_EQ(MeanBound(2, 25), 2);
+}
+
 TEST(Midpoint, AllowsOneApartAtAMidpointOnly) {
   EXPECT_EQ(Midpoint(Doubles{2.5}, Codes{2}, Codes{3}), "");
   EXPECT_NE(Midpoint(Doubles{2.4}, Codes{2}, Codes{3}), "");

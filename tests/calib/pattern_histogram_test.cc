@@ -9,6 +9,7 @@
 
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/error.h"
+#include "tests/support/tolerance.h"
 
 namespace w8a8 {
 namespace {
@@ -87,7 +88,8 @@ TEST(PatternHistogram, MeanSquaredErrorIsThatOfEveryValueQuantized) {
   for (const float clip : {0x1p-24f, 0.01f, 1.0f, 5.0f, 77.7f, histogram.AbsMax(), 70000.0f}) {
     // A binary64 sum of n terms >= 0 is within n * 2^-53 of the exact one.
     const double expected = BruteForceMse(values, clip);
-    EXPECT_NEAR(histogram.MeanSquaredError(clip), expected, expected * 30000 * 0x1p-53) << clip;
+    EXPECT_NEAR(histogram.MeanSquaredError(clip), expected, test::RoundingBound(30'000, expected))
+        << clip;
   }
 }
 

@@ -55,7 +55,8 @@ TEST(SiteStatistics, SumsAreThoseOfWholeNumbers) {
       EXPECT_TRUE(statistics.channel_sum[c] == sum[c]) << site.site << ", channel " << c;
       // Each of the 11 additions of an image rounds to binary64; the images are added exactly.
       const double exact = static_cast<double>(sum_sq[c]);
-      EXPECT_NEAR(static_cast<double>(statistics.channel_sum_sq[c]), exact, exact * 11 * 0x1p-53);
+      EXPECT_NEAR(static_cast<double>(statistics.channel_sum_sq[c]), exact,
+                  test::RoundingBound(11, exact));
     }
   }
 }

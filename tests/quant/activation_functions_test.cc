@@ -6,6 +6,7 @@
 
 #include "quant/numerics.h"
 #include "runtime/base/half.h"
+#include "tests/support/tolerance.h"
 
 namespace w8a8 {
 namespace {
@@ -29,12 +30,6 @@ constexpr Function kFunctions[] = {{"gelu_erf", GeluErf, ExactGeluErf},
                                    {"quick_gelu", QuickGelu, ExactQuickGelu},
                                    {"silu", Silu, ExactSilu}};
 
-// One FP16 ulp in the binade of the exact value, or 2^-15, whichever is larger.
-double AllowedError(double exact) {
-  const int exponent = std::ilogb(std::max(std::fabs(exact), 0x1p-14));
-  return std::max(std::ldexp(1.0, exponent - 10), 0x1p-15);
-}
-
 Half Pattern(uint32_t bits) { return Half{static_cast<uint16_t>(bits)}; }
 
 TEST(ActivationFunctions, AreWithinOneUlpOfBinary64OnEveryFiniteInput) {
@@ -46,7 +41,7 @@ TEST(ActivationFunctions, AreWithinOneUlpOfBinary64OnEveryFiniteInput) {
       const float x = ToFloat(Pattern(bits));
       const double exact = f.exact(static_cast<double>(x));
       const double actual = static_cast<double>(ToFloat(ToHalf(f.actual(x))));
-      const double used = std::fabs(actual - exact) / AllowedError(exact);
+      const double used = std::fabs(actual - exact) / test::HalfUlp(exact);
       if (!(used <= worst)) {
         worst = used;
         worst_x = static_cast<double>(x);
@@ -83,7 +78,7 @@ TEST(ActivationFunctions, AreFourFunctions) {
         const float x = -ToFloat(Pattern(bits));
         const double exact = other.exact(static_cast<double>(x));
         const double actual = static_cast<double>(ToFloat(ToHalf(f.actual(x))));
-        worst = std::max(worst, std::fabs(actual - exact) / AllowedError(exact));
+        worst = std::max(worst, std::fabs(actual - exact) / test::HalfUlp(exact));
       }
       EXPECT_GT(worst, 1.0) << f.name << " passes for " << other.name;
     }

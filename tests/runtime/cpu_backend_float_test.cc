@@ -234,9 +234,11 @@ TEST(RowSteps, AGateIsTheActivationOfTheFirstHalfTimesTheSecond) {
   for (size_t row = 0; row < 10; ++row) {
     for (size_t col = 0; col < 9; ++col) {
       const double gate = in[row * 18 + col];
-      const double exact = gate / (1.0 + std::exp(-gate)) * double{in[row * 18 + 9 + col]};
+      const double silu = gate / (1.0 + std::exp(-gate));
+      const double value = in[row * 18 + 9 + col];
       // Two roundings to FP16: the silu's, which may be an ulp off, and the product's.
-      EXPECT_NEAR(out[row * 9 + col], exact, std::abs(exact) * 0x1p-9 + 0x1p-13)
+      EXPECT_NEAR(out[row * 9 + col], silu * value,
+                  HalfUlp(silu) * std::abs(value) + HalfUlp(silu * value))
           << row << " " << col;
     }
   }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/base/counter_hash.h"
+#include "runtime/base/half.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/encoder/small_models.h"
 #include "tests/runtime/encode_support.h"
@@ -19,33 +20,37 @@ constexpr int64_t kWidth = 64;
 constexpr int64_t kLoudChannel = 3;
 constexpr float kLoud = 100000.0f;  // FP16 ends at 65,504
 
-// A little SigLIP whose position table puts `kLoud` into one channel of every token.
+// A little SigLIP whose position table puts `kLoud` into one channel of every token, and its twin
+// with nothing there.
 struct LoudModel {
   std::filesystem::path folder = ScratchFolder("float_residual");
   std::filesystem::path model = folder / "model";
+  std::filesystem::path silent = folder / "silent";
   std::filesystem::path pixels = folder / "pixels.safetensors";
 
   LoudModel() {
     WriteHashCheckpoint(folder / "quiet", TinySiglip(), Dtype::kF32, /*seed=*/5, /*outliers=*/0);
-    std::filesystem::create_directories(model);
-    std::filesystem::copy_file(folder / "quiet/config.json", model / "config.json");
-    MakeLoud(folder / "quiet/model.safetensors", model / "model.safetensors");
+    WritePositions(kLoud, model);
+    WritePositions(0.0f, silent);
     std::vector<float> values(kImages * 3 * 32 * 32);
     for (size_t i = 0; i < values.size(); ++i) values[i] = HashUniform(99, i);
     WritePixels(pixels, {kImages, 3, 32, 32}, values);
   }
 
-  static void MakeLoud(const std::filesystem::path& from, const std::filesystem::path& to) {
+  // The quiet model with `value` as every token's position in the channel.
+  void WritePositions(float value, const std::filesystem::path& to) const {
+    std::filesystem::create_directories(to);
+    std::filesystem::copy_file(folder / "quiet/config.json", to / "config.json");
     const std::string key = "vision_model.embeddings.position_embedding.weight";
-    const SafetensorsFile original(from);
+    const SafetensorsFile original(folder / "quiet/model.safetensors");
     std::vector<float> positions = FloatValues(original.Get(key));
-    for (size_t i = kLoudChannel; i < positions.size(); i += kWidth) positions[i] = kLoud;
+    for (size_t i = kLoudChannel; i < positions.size(); i += kWidth) positions[i] = value;
     SafetensorsWriter writer;
     for (const auto& [name, tensor] : original.tensors()) {
       writer.Add(name, tensor.dtype, tensor.shape,
                  name == key ? std::as_bytes(std::span<const float>(positions)) : tensor.bytes);
     }
-    writer.Write(to);
+    writer.Write(to / "model.safetensors");
   }
 
   SafetensorsFile Run(Precision precision, SlotStorage residual, const std::string& out,
@@ -77,13 +82,23 @@ TEST(FloatResidual, KeepsAStreamThatOverflowsHalf) {
     EXPECT_EQ(stream.dtype, Dtype::kF32) << name;
     const std::vector<float> values = FloatValues(stream);
     EXPECT_TRUE(AllFinite(values)) << name;
-    // Branches of this model are a few units large.
     for (size_t i = kLoudChannel; i < values.size(); i += kWidth) {
-      EXPECT_NEAR(values[i], kLoud, 100.0f) << name << " element " << i;
+      EXPECT_GT(values[i], kMaxHalf) << name << " element " << i;
     }
   }
   EXPECT_EQ(wide.Get("last_hidden_state").dtype, Dtype::kF16);
   EXPECT_TRUE(AllFinite(FloatValues(wide.Get("pooler_output"))));
+}
+
+TEST(FloatResidual, AddsAPositionInBinary32) {
+  const SafetensorsFile loud = Loud().Run(Precision::kFp16, SlotStorage::kFloat, "loud");
+  Options options = EncodeOptions(Loud().silent, Loud().pixels, Precision::kFp16,
+                                  Loud().folder / "silent.safetensors");
+  options.residual = SlotStorage::kFloat;
+  const SafetensorsFile silent = Encode(options);
+  std::vector<float> expected = FloatValues(silent.Get("hidden_states.0"));
+  for (size_t i = kLoudChannel; i < expected.size(); i += kWidth) expected[i] += kLoud;
+  EXPECT_EQ(Equal(expected, FloatValues(loud.Get("hidden_states.0"))), "");
 }
 
 TEST(FloatResidual, LeavesEmulatedAndInt8EqualInEveryBit) {

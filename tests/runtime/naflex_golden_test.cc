@@ -128,7 +128,7 @@ TEST_P(NaflexGolden, Fp16IsAtMostTwiceAsFarFromTorchFp32AsTorchFp16AndInt8Equals
   const NaflexCase made(GetParam());
   const fs::path pixels = made.Pixels(made.All(), made.max_patches, "pixels.safetensors");
   const SafetensorsFile fp16 = made.Run(pixels, Precision::kFp16, "fp16.safetensors");
-  EXPECT_LE(WorstShareOfTorch(made, fp16), 2.0);
+  EXPECT_LE(WorstShareOfTorch(made, fp16), kTwiceNaive);
   const SafetensorsFile emulated = made.Run(pixels, Precision::kEmulated, "emulated.safetensors");
   const SafetensorsFile int8 = made.Run(pixels, Precision::kInt8, "int8.safetensors");
   ASSERT_EQ(Names(emulated), Names(int8));
@@ -156,6 +156,9 @@ TEST_P(NaflexGolden, AnImageAloneHasTheBitsThatItHasAmongOthers) {
   }
 }
 
+// Ten times what FP16 costs the pooled output of this encoder.
+constexpr double kAnotherImage = 0.01;
+
 TEST(Naflex, SwappedSidesAreAnotherImage) {
   const NaflexCase made("small");
   const auto straight = made.Run(made.Pixels({1}, 40, "a.safetensors"), Precision::kFp16, "a_out");
@@ -163,7 +166,7 @@ TEST(Naflex, SwappedSidesAreAnotherImage) {
       made.Run(made.Pixels({1}, 40, "b.safetensors", true), Precision::kFp16, "b_out");
   EXPECT_GT(RelativeL2(Doubles(FloatValues(straight.Get("pooler_output"))),
                        FloatValues(swapped.Get("pooler_output"))),
-            0.01);
+            kAnotherImage);
 }
 
 TEST(Naflex, EncodeHandsItsInputOnWithZerosForPadding) {

@@ -1,5 +1,6 @@
 #include "tests/support/tolerance.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -80,8 +81,11 @@ double DotBound(int64_t k, double max_a, double max_b) {
 std::string TwiceNaive(std::span<const double> exact, std::span<const float> naive,
                        std::span<const float> actual) {
   if (exact.size() != naive.size() || exact.size() != actual.size()) return "sizes differ";
-  const double allowed = 2 * RootMeanSquareError(exact, naive);
-  const double error = RootMeanSquareError(exact, actual);
+  return TwiceNaive(RootMeanSquareError(exact, naive), RootMeanSquareError(exact, actual));
+}
+
+std::string TwiceNaive(double naive_error, double error) {
+  const double allowed = kTwiceNaive * naive_error;
   if (error <= allowed) return "";
   return fmt::format("error {:.3e} is {:.2f} of the {:.3e} allowed (twice naive)", error,
                      error / allowed, allowed);
@@ -103,6 +107,20 @@ std::string Midpoint(std::span<const double> real_codes, std::span<const int8_t>
   }
   return "";
 }
+
+double HalfUlp(double exact) {
+  // Below 2^-14 FP16 is subnormal.
+  const int exponent = std::ilogb(std::max(std::abs(exact), 0x1p-14));
+  return std::max(std::ldexp(1.0, exponent - 10), 0x1p-15);
+}
+
+double RoundingBound(double operations, double magnitude) {
+  return operations * 0x1p-53 * std::abs(magnitude);
+}
+
+double PrintedBound(int decimals) { return 0.5 * std::pow(10.0, -decimals); }
+
+double MeanBound(double deviation, double draws) { return 5 * deviation / std::sqrt(draws); }
 
 double RelativeL2(std::span<const double> expected, std::span<const float> actual) {
   double difference = 0;
