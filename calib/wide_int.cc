@@ -14,8 +14,4 @@ Int128 ToFixedPoint(double value, int fraction_bits) {
   return fixed;
 }
 
-double FromFixedPoint(Int128 value, int fraction_bits) {
-  return std::ldexp(static_cast<double>(value), -fraction_bits);
-}
-
 }  // namespace w8a8

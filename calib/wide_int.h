@@ -13,8 +13,6 @@ constexpr int kSumOfSquaresFractionBits = 48;  // and its square of 2^-48
 
 // value * 2^fraction_bits for a value that is a multiple of 2^-fraction_bits and below 2^78.
 Int128 ToFixedPoint(double value, int fraction_bits);
-// Rounded to nearest binary64 (the conversion is the compiler's; one rounding).
-double FromFixedPoint(Int128 value, int fraction_bits);
 
 constexpr uint64_t HighWord(Int128 value) {
   return static_cast<uint64_t>(static_cast<UInt128>(value) >> 64);

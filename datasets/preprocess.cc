@@ -32,26 +32,25 @@ ImageSize ResizedSize(const PreprocessConfig& config, const RgbImage& image) {
 
 constexpr int kMaxIdeficsSide = 4096;
 
-// Python's int() of binary64 products: towards zero.
-ImageSize WithLongerSide(ImageSize image, int longer, bool even) {
+// The other side is Python's int() of a binary64 product, towards zero, then rounded up to a
+// multiple.
+ImageSize WithLongerSide(ImageSize image, int longer, int multiple) {
   const double aspect = static_cast<double>(image.width) / image.height;
   const bool wide = image.width >= image.height;
   int other = static_cast<int>(wide ? longer / aspect : longer * aspect);
-  if (even) other += other % 2;
-  other = std::max(other, 1);
+  other = std::max((other + multiple - 1) / multiple * multiple, 1);
   return wide ? ImageSize{longer, other} : ImageSize{other, longer};
 }
 
 ImageSize LongestEdgeSize(ImageSize image, int longest_edge) {
-  const ImageSize size = WithLongerSide(image, longest_edge, /*even=*/true);
+  const ImageSize size = WithLongerSide(image, longest_edge, 2);
   if (longest_edge <= kMaxIdeficsSide) return size;
-  return WithLongerSide(size, kMaxIdeficsSide, /*even=*/false);
+  return WithLongerSide(size, kMaxIdeficsSide, 1);
 }
 
 ImageSize MultiplesOf(ImageSize image, int multiple) {
   const auto up = [&](int side) { return (side + multiple - 1) / multiple * multiple; };
-  const ImageSize size =
-      WithLongerSide(image, up(std::max(image.width, image.height)), /*even=*/false);
+  const ImageSize size = WithLongerSide(image, up(std::max(image.width, image.height)), 1);
   return {up(size.width), up(size.height)};
 }
 
@@ -86,15 +85,6 @@ RgbImage PasteOnBlack(const RgbImage& part, const AxisCrop& x, const AxisCrop& y
   for (int row = 0; row < part.height; ++row) {
     std::memcpy(out.row(y.target + row) + static_cast<size_t>(x.target) * 3, part.row(row),
                 static_cast<size_t>(part.width) * 3);
-  }
-  return out;
-}
-
-RgbImage CopyWindow(const RgbImage& image, const Window& window) {
-  RgbImage out(window.width, window.height);
-  for (int row = 0; row < window.height; ++row) {
-    std::memcpy(out.row(row), image.row(window.y + row) + static_cast<size_t>(window.x) * 3,
-                static_cast<size_t>(window.width) * 3);
   }
   return out;
 }
@@ -158,7 +148,7 @@ std::vector<RgbImage> Preprocessor::Views(const RgbImage& image) const {
     const RgbImage resized = Resize(image, canvas, config_.filter, config_.resampler);
     for (int i = 0; i < tiles; ++i) {
       const int x = i % grid.columns * tile.width, y = i / grid.columns * tile.height;
-      views.push_back(CopyWindow(resized, {x, y, tile.width, tile.height}));
+      views.push_back(Crop(resized, {x, y, tile.width, tile.height}));
     }
     if (!config_.tiling->thumbnail) return views;
   }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numbers>
 
+#include "runtime/base/keys_cubic.h"
 #include "runtime/base/setting.h"
 
 namespace w8a8 {
@@ -16,14 +17,7 @@ double BilinearWeight(double x) {
   return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-// Keys' cubic with a = -0.5, in the form Pillow evaluates.
-double BicubicWeight(double x) {
-  constexpr double a = -0.5;
-  x = std::fabs(x);
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0.0;
-}
+double BicubicWeight(double x) { return KeysCubic(x, -0.5); }
 
 double Sinc(double x) {
   if (x == 0.0) return 1.0;
@@ -190,15 +184,6 @@ RgbImage VerticalPass(const RgbImage& image, const AxisTaps& taps, int column_be
   return out;
 }
 
-RgbImage Crop(const RgbImage& image, const Window& window) {
-  RgbImage out(window.width, window.height);
-  for (int y = 0; y < window.height; ++y) {
-    std::memcpy(out.row(y), image.row(window.y + y) + static_cast<size_t>(window.x) * 3,
-                static_cast<size_t>(window.width) * 3);
-  }
-  return out;
-}
-
 // The rule of Pillow 13.0, fitted and verified against it: 5,531 of 5,531 random sizes.
 bool VerticalFirst(const RgbImage& image, ImageSize size, Resampler resampler) {
   return resampler == Resampler::kPillow13 && size.height < image.height &&
@@ -247,6 +232,15 @@ Resampler ResamplerFromName(std::string_view name) {
     if (name == ResamplerName(r)) return r;
   }
   throw BadSetting(fmt::format("'{}': takes pillow13|pillow12|torchvision.", name));
+}
+
+RgbImage Crop(const RgbImage& image, const Window& window) {
+  RgbImage out(window.width, window.height);
+  for (int y = 0; y < window.height; ++y) {
+    std::memcpy(out.row(y), image.row(window.y + y) + static_cast<size_t>(window.x) * 3,
+                static_cast<size_t>(window.width) * 3);
+  }
+  return out;
 }
 
 RgbImage ResizeWindow(const RgbImage& image, ImageSize size, const Window& window, Filter filter,

@@ -33,6 +33,8 @@ struct Window {
   int x = 0, y = 0, width = 0, height = 0;
 };
 
+RgbImage Crop(const RgbImage& image, const Window& window);
+
 // The part `window` of `image` resized to `size`: the bytes of resizing everything and cropping
 // then, but time and memory depend on the window alone. The window lies inside `size`. Nearest with
 // kTorchvision throws BadSetting (PyTorch's nearest is another rule, which nothing here needs).

@@ -119,6 +119,12 @@ class SafetensorsWriter {
     uint64_t bytes;
     Source source;
   };
+
+  // By alignment of the dtype, which is how Dtype is ordered, then by name: as the reference does.
+  std::vector<const Entry*> InOrder() const;
+  // The JSON text of the entries in `order`, padded with blanks to a multiple of 8 bytes.
+  std::string Header(const std::vector<const Entry*>& order) const;
+
   std::vector<Entry> entries_;
   std::map<std::string, std::string> metadata_;
 };

@@ -24,6 +24,14 @@ std::string Quoted(const std::string& text) {
   }
 }
 
+std::string MetadataItem(const std::map<std::string, std::string>& metadata) {
+  std::string pairs;
+  for (const auto& [key, value] : metadata) {
+    pairs += fmt::format("{}{}:{}", pairs.empty() ? "" : ",", Quoted(key), Quoted(value));
+  }
+  return fmt::format("\"__metadata__\":{{{}}}", pairs);
+}
+
 }  // namespace
 
 void SafetensorsWriter::Add(std::string name, Dtype dtype, std::vector<int64_t> shape,
@@ -48,22 +56,19 @@ void SafetensorsWriter::SetMetadata(std::string key, std::string value) {
   metadata_.insert_or_assign(std::move(key), std::move(value));
 }
 
-void SafetensorsWriter::Write(const std::filesystem::path& path) const {
+std::vector<const SafetensorsWriter::Entry*> SafetensorsWriter::InOrder() const {
   std::vector<const Entry*> order;
   for (const Entry& entry : entries_) order.push_back(&entry);
-  // Dtype is ordered by alignment, as in the reference, which sorts by it.
   std::ranges::sort(order, [](const Entry* a, const Entry* b) {
     return std::pair(b->dtype, std::string_view(a->name)) <
            std::pair(a->dtype, std::string_view(b->name));
   });
+  return order;
+}
+
+std::string SafetensorsWriter::Header(const std::vector<const Entry*>& order) const {
   std::vector<std::string> items;
-  if (!metadata_.empty()) {
-    std::string pairs;
-    for (const auto& [key, value] : metadata_) {
-      pairs += fmt::format("{}{}:{}", pairs.empty() ? "" : ",", Quoted(key), Quoted(value));
-    }
-    items.push_back(fmt::format("\"__metadata__\":{{{}}}", pairs));
-  }
+  if (!metadata_.empty()) items.push_back(MetadataItem(metadata_));
   uint64_t place = 0;
   for (const Entry* entry : order) {
     const uint64_t end = place + entry->bytes;
@@ -74,6 +79,12 @@ void SafetensorsWriter::Write(const std::filesystem::path& path) const {
   }
   std::string header = fmt::format("{{{}}}", fmt::join(items, ","));
   header.resize((header.size() + 7) / 8 * 8, ' ');
+  return header;
+}
+
+void SafetensorsWriter::Write(const std::filesystem::path& path) const {
+  const std::vector<const Entry*> order = InOrder();
+  const std::string header = Header(order);
   if (header.size() > kMaxSafetensorsHeaderBytes) {
     Fail("{}: a header of {} bytes is more than the {} that the format allows.", path.string(),
          header.size(), kMaxSafetensorsHeaderBytes);

@@ -3,53 +3,61 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/base/keys_cubic.h"
 
 namespace w8a8 {
 namespace {
 
-// Keys' cubic convolution; torch takes a = -0.75 without antialias and -0.5 with it.
-double Cubic(double x, double a) {
-  x = std::abs(x);
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-  if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
-  return 0.0;
-}
+// The inputs first, first + 1, ... that one output looks at.
+struct Taps {
+  int64_t first = 0;
+  std::vector<double> weight;
+};
 
 // Four taps around the centre; those beyond the border fold onto it.
-void AddPlainTaps(int64_t inputs, double center, ResizeAxis* axis) {
+Taps PlainTaps(int64_t inputs, double center) {
   const auto below = static_cast<int64_t>(std::floor(center));
   const int64_t first = std::clamp<int64_t>(below - 1, 0, inputs - 1);
   const int64_t last = std::clamp<int64_t>(below + 2, 0, inputs - 1);
   std::vector<double> weight(static_cast<size_t>(last - first + 1), 0.0);
   for (int64_t tap = below - 1; tap <= below + 2; ++tap) {
     const int64_t input = std::clamp<int64_t>(tap, 0, inputs - 1);
-    weight[static_cast<size_t>(input - first)] += Cubic(center - static_cast<double>(tap), -0.75);
+    weight[static_cast<size_t>(input - first)] +=
+        KeysCubic(center - static_cast<double>(tap), -0.75);
   }
-  axis->first.push_back(first);
-  axis->weight.push_back(std::move(weight));
+  return {first, std::move(weight)};
 }
 
-double Triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
+struct Filter {
+  double (*weight)(double distance);
+  double support;  // inputs on either side
+};
+constexpr Filter kTriangle = {[](double x) { return std::max(0.0, 1.0 - std::abs(x)); }, 1.0};
+constexpr Filter kCubic = {[](double x) { return KeysCubic(x, -0.5); }, 2.0};
 
 // The filter is as wide as an output where that covers several inputs; its weights sum to 1.
-void AddAntialiasTaps(int64_t inputs, double center, double scale, bool bilinear,
-                      ResizeAxis* axis) {
+Taps AntialiasTaps(int64_t inputs, double center, double scale, const Filter& filter) {
   const double stretch = std::max(scale, 1.0);
-  const double support = (bilinear ? 1.0 : 2.0) * stretch;
+  const double support = filter.support * stretch;
   const auto first = std::max<int64_t>(static_cast<int64_t>(center - support + 1.0), 0);
   const auto end = std::min<int64_t>(static_cast<int64_t>(center + support + 1.0), inputs);
   std::vector<double> weight;
   double sum = 0.0;
   for (int64_t tap = first; tap < end; ++tap) {
-    const double distance = (static_cast<double>(tap) - center) / stretch;
-    weight.push_back(bilinear ? Triangle(distance) : Cubic(distance, -0.5));
+    weight.push_back(filter.weight((static_cast<double>(tap) - center) / stretch));
     sum += weight.back();
   }
   for (double& value : weight) value /= sum;
-  axis->first.push_back(first);
-  axis->weight.push_back(std::move(weight));
+  return {first, std::move(weight)};
+}
+
+Taps TapsOf(int64_t inputs, double center, double scale, PositionResize kind) {
+  if (kind == PositionResize::kBicubic) return PlainTaps(inputs, center);
+  return AntialiasTaps(inputs, center, scale,
+                       kind == PositionResize::kBilinearAntialias ? kTriangle : kCubic);
 }
 
 // `from` holds rows * cols cells of `width` values; `to` grid_rows * grid_cols.
@@ -86,11 +94,9 @@ ResizeAxis MakeResizeAxis(int64_t inputs, int64_t outputs, PositionResize kind) 
   ResizeAxis axis;
   for (int64_t i = 0; i < outputs; ++i) {
     const double center = (static_cast<double>(i) + 0.5) * scale - 0.5;
-    if (kind == PositionResize::kBicubic) {
-      AddPlainTaps(inputs, center, &axis);
-    } else {
-      AddAntialiasTaps(inputs, center, scale, kind == PositionResize::kBilinearAntialias, &axis);
-    }
+    Taps taps = TapsOf(inputs, center, scale, kind);
+    axis.first.push_back(taps.first);
+    axis.weight.push_back(std::move(taps.weight));
   }
   return axis;
 }
