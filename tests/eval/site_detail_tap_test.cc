@@ -1,7 +1,9 @@
 // Code use is counted over all of int8: a code of -128 is legal when it is read.
 #include "eval/measure/site_detail_tap.h"
 
+#include <algorithm>
 #include <array>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <vector>
@@ -14,7 +16,7 @@ namespace {
 
 class MadeEvent final : public LinearEvent {
  public:
-  LinearResult RunAs(int /*arm*/) override { return {}; }
+  LinearResult RunAs(int /*arm*/, const Wanted& /*wanted*/) override { return {}; }
 };
 
 TEST(SiteDetailTap, CountsEveryInt8CodeInItsOwnPlace) {
@@ -26,12 +28,13 @@ TEST(SiteDetailTap, CountsEveryInt8CodeInItsOwnPlace) {
 
   const std::string site = "site";
   const std::vector<int8_t> codes = {-128, -128, -127, 0, 127};
-  LinearTrace trace;
-  trace.codes = {codes.data(), 1, 5, 5};
+  const auto trace = std::make_shared<LinearTrace>();
+  trace->codes = Matrix<int8_t>(1, 5);
+  std::ranges::copy(codes, trace->codes.view().data);
   MadeEvent event;
   event.arm = static_cast<int>(*experiment.ChosenInt8Run());
   event.site = &site;
-  event.trace = &trace;
+  event.trace = trace;
   tap.OnLinear(event);
 
   const std::vector<uint64_t> counts = tap.Take().at(site).code_count;
