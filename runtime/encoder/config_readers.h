@@ -43,10 +43,11 @@ EncoderConfig ReadDeitConfig(const JsonFields& fields);
 EncoderConfig ReadDinov2Config(const JsonFields& fields);
 EncoderConfig ReadDinov2WithRegistersConfig(const JsonFields& fields);
 
-// config.json of a timm hub folder (`architecture`, `pretrained_cfg`, ...). Depth, widths and patch
-// are read from the weights' shapes: the config does not state them.
 // SigLIP 2 NaFlex; fixed-resolution SigLIP 2 has SigLIP's own config.
 EncoderConfig ReadSiglip2Config(const JsonFields& vision);
+
+// config.json of a timm hub folder (`architecture`, `pretrained_cfg`, ...). Depth, widths and patch
+// are read from the weights' shapes: the config does not state them.
 EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder);
 
 // Makes the projected class token the pooled output, and says so.

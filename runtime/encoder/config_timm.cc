@@ -106,14 +106,14 @@ void ReadImageSize(const JsonFields& config, const PlainVitName& name, EncoderCo
   const std::optional<JsonFields> pretrained = config.Object("pretrained_cfg");
   const std::optional<JsonFields> arguments = config.Object("model_args");
   if (arguments && arguments->Has("img_size") && !arguments->raw().at("img_size").is_array()) {
-    encoder.image_height = arguments->Int("img_size", 0, 1, 16'384);
+    encoder.image_height = arguments->Int("img_size", 0, 1, kMaxImageSide);
     encoder.image_width = encoder.image_height;
   } else if (pretrained && pretrained->Has("input_size")) {
     const nlohmann::json& size = pretrained->raw().at("input_size");
     const bool right = size.is_array() && size.size() == 3 &&
                        std::all_of(size.begin(), size.end(), [](const nlohmann::json& side) {
                          return side.is_number_unsigned() && side.get<uint64_t>() >= 1 &&
-                                side.get<uint64_t>() <= 16'384;
+                                side.get<uint64_t>() <= uint64_t{kMaxImageSide};
                        });
     if (!right) {
       Fail("{}: 'pretrained_cfg.input_size' is {}; expected [channels, height, width].",
@@ -130,7 +130,7 @@ void ReadImageSize(const JsonFields& config, const PlainVitName& name, EncoderCo
 
 int64_t ReadHeads(const JsonFields& config, const PlainVitName& name, EncoderConfig& encoder) {
   if (const std::optional<JsonFields> arguments = config.Object("model_args")) {
-    if (arguments->Has("num_heads")) return arguments->Int("num_heads", 0, 1, 4'096);
+    if (arguments->Has("num_heads")) return arguments->Int("num_heads", 0, 1, kMaxWidth);
   }
   for (const NamedSize& named : kHeadsBySize) {
     if (name.size == named.size) return named.heads;
