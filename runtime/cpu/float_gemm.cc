@@ -19,7 +19,7 @@ namespace w8a8 {
 namespace {
 
 // The number of threads is the calling thread's own setting in OpenMP and part of oneDNN's choice
-// of blocks; worker threads come and go, so it is set before every call (it writes one variable).
+// of blocks, so whichever thread makes a call sets it before (it writes one variable).
 void UseOneThread() {
 #if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
   omp_set_num_threads(1);
@@ -50,7 +50,7 @@ Primitive MakePrimitive(const Shape& shape, const dnnl::engine& engine) {
   dnnl::primitive_attr attributes;
   // Set explicitly, so that ONEDNN_DEFAULT_FPMATH_MODE has no say.
   attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);
-  // Library scratchpads belong to the thread that made the primitive; workers change threads.
+  // Library scratchpads belong to the thread that made the primitive, which need not run it.
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   const dnnl::matmul::primitive_desc chosen({a, b, out}, attributes, engine);
   return {dnnl::matmul(chosen), dnnl::memory(a, engine, DNNL_MEMORY_NONE),
