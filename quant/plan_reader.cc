@@ -23,8 +23,6 @@ using Json =
 
 constexpr size_t kMaxPlanBytes = size_t{256} << 20;  // smoothing vectors for 1,000 wide sites
 constexpr size_t kMaxDepth = 8;
-constexpr int kMinBits = 2;
-constexpr int kMaxBits = 8;
 
 // One object of the file, with its place for messages: "plan.json: site 'x', input".
 class Fields {
@@ -158,9 +156,9 @@ WeightSpec ParseWeight(const Json& value, const std::string& place) {
   if (const Json* bits = fields.Find("num_bits")) {
     const bool whole = bits->is_number_integer();
     spec.num_bits = whole ? static_cast<int>(std::clamp<int64_t>(bits->get<int64_t>(), 0, 99)) : 0;
-    if (spec.num_bits < kMinBits || spec.num_bits > kMaxBits) {
+    if (spec.num_bits < kMinWeightBits || spec.num_bits > kMaxWeightBits) {
       fields.Refuse(fmt::format("'num_bits' is {}; {} to {} are possible", Fields::Shown(*bits),
-                                kMinBits, kMaxBits));
+                                kMinWeightBits, kMaxWeightBits));
     }
   }
   return spec;

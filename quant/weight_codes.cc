@@ -12,9 +12,6 @@
 namespace w8a8 {
 namespace {
 
-constexpr int kMinBits = 2;
-constexpr int kMaxBits = 8;
-
 void CheckShape(const std::string& name, int64_t n, int64_t k) {
   if (n < 1 || k < 1) Fail("{}: the weight is [{}, {}]; both must be at least 1.", name, n, k);
   if (k > kMaxInputs) {
@@ -53,8 +50,9 @@ void CheckPerChannel(const std::string& name, Granularity granularity) {
 }
 
 void CheckBits(const std::string& name, int bits) {
-  if (bits >= kMinBits && bits <= kMaxBits) return;
-  Fail("{}: weights of {} bits; {} to {} are possible.", name, bits, kMinBits, kMaxBits);
+  if (bits >= kMinWeightBits && bits <= kMaxWeightBits) return;
+  Fail("{}: weights of {} bits; {} to {} are possible.", name, bits, kMinWeightBits,
+       kMaxWeightBits);
 }
 
 float RowAmax(std::span<const float> row) {

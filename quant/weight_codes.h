@@ -60,6 +60,9 @@ void FinishCodes(const std::string& name, WeightCodes& weight);
 // The same checks of real weights alone.
 void CheckWeights(const std::string& name, MatView<const float> weight, const WeightSpec& spec);
 
+constexpr int kMinWeightBits = 2;
+constexpr int kMaxWeightBits = 8;
+
 // 2^(bits - 1) - 1: the largest code that a symmetric quantizer of `bits` bits makes.
 constexpr int32_t MaxCode(int bits) { return (1 << (bits - 1)) - 1; }
 
