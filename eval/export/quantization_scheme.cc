@@ -31,7 +31,7 @@ ordered_json EightBitSymmetric(const char* strategy) {
           {"observer_kwargs", ordered_json::object()}};
 }
 
-ordered_json Inputs(Granularity granularity) {
+ordered_json InputScheme(Granularity granularity) {
   ordered_json inputs = EightBitSymmetric(granularity == Granularity::kToken ? "token" : "tensor");
   if (granularity == Granularity::kToken) {
     inputs["dynamic"] = true;
@@ -41,7 +41,7 @@ ordered_json Inputs(Granularity granularity) {
   return inputs;
 }
 
-ordered_json Weights() {
+ordered_json WeightScheme() {
   ordered_json weights = EightBitSymmetric("channel");
   weights["observer"] = "memoryless_minmax";
   return weights;
@@ -54,10 +54,11 @@ ordered_json QuantizationConfig(const QuantizedStems& stems) {
   for (const auto& [granularity, names] : stems.by_input) {
     ordered_json targets = ordered_json::array();
     for (const std::string& name : names) targets.push_back(Target(name, stems.optional_prefix));
-    groups["group_" + std::to_string(groups.size())] = {{"targets", targets},
-                                                        {"weights", Weights()},
-                                                        {"input_activations", Inputs(granularity)},
-                                                        {"output_activations", nullptr}};
+    groups["group_" + std::to_string(groups.size())] = {
+        {"targets", targets},
+        {"weights", WeightScheme()},
+        {"input_activations", InputScheme(granularity)},
+        {"output_activations", nullptr}};
   }
   return {{"quant_method", "compressed-tensors"},
           {"version", "0.17.0"},
