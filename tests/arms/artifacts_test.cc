@@ -40,7 +40,7 @@ class Artifacts : public testing::Test {
       job.images = folder_ / "demo/images";
       job.out = folder_ / (threads == 1 ? "one" : "two");
       job.device = "cpu";
-      job.quiet = true;
+      job.quiet = threads == 1;
       job.clip_ranges = {kNoClip};
       job.max_images = 12;
       job.threads = threads;
