@@ -19,6 +19,7 @@ struct OutlierMap {
   int64_t channels_per_column = 1;
   int64_t rows = 0, columns = 0;
   std::vector<Half> absmax;  // [rows, columns]; empty: no map
+  friend bool operator==(const OutlierMap&, const OutlierMap&) = default;
 };
 
 struct SiteCard {

@@ -76,8 +76,8 @@ std::optional<InputImage> EmbedSource::Next() {
                        .shape = {embeds_.shape.begin() + 1, embeds_.shape.end()},
                        .bytes = embeds_.bytes.subspan(index * bytes, bytes)};
   InputImage image;
-  image.id.index = image.id.image = next_++;
-  image.id.name = one.name;
+  ++next_;
+  image.key.image.name = one.name;
   image.pixels = FloatValues(one);
   if (mask_.empty()) return image;
   const auto tokens = embeds_.shape[1];

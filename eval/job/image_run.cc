@@ -62,9 +62,21 @@ void FailNoneRead(const char* images, const std::vector<SkippedImage>& skipped) 
        skipped.front().file, skipped.front().reason);
 }
 
+namespace {
+
+std::vector<std::string> NamesOf(const std::vector<ImageFile>& files) {
+  std::vector<std::string> names;
+  names.reserve(files.size());
+  for (const ImageFile& file : files) names.push_back(file.name);
+  return names;
+}
+
+}  // namespace
+
 LoaderSource::LoaderSource(std::vector<ImageFile> files, const Preprocessing& preprocessing,
                            LoaderOptions loading)
     : files_(std::move(files)),
+      copies_(CountCopies(NamesOf(files_))),
       expected_(static_cast<double>(
           std::min<int64_t>(static_cast<int64_t>(files_.size()),
                             loading.max_images.value_or(static_cast<int64_t>(files_.size()))))),
@@ -82,14 +94,13 @@ std::optional<InputImage> LoaderSource::Next() {
   ImageView& view = image_->views[next_view_++];
   PatchGrid grid;
   if (patch_ > 0) grid = {view.resized.height / patch_, view.resized.width / patch_};
-  return InputImage{{.index = samples_++,
-                     .name = image_->name,
-                     .sha256 = image_->sha256,
-                     .image = static_cast<int64_t>(used_.size()) - 1,
-                     .view = static_cast<int64_t>(next_view_) - 1,
-                     .whole = next_view_ == image_->views.size()},
-                    std::move(view.pixels),
-                    grid};
+  ++samples_;
+  const int64_t copy = copies_[static_cast<size_t>(image_->index)];
+  return InputImage{.key = {.image = {.sha256 = image_->sha256, .name = image_->name, .copy = copy},
+                            .view = static_cast<int64_t>(next_view_) - 1},
+                    .whole = next_view_ == image_->views.size(),
+                    .pixels = std::move(view.pixels),
+                    .grid = grid};
 }
 
 std::vector<ImageFile> ReadableImages(const std::vector<ImageFile>& files,

@@ -42,6 +42,7 @@ class LoaderSource final : public ImageSource {
 
  private:
   const std::vector<ImageFile> files_;
+  const std::vector<int64_t> copies_;  // of each file, as ImageKey counts them
   const double expected_;
   const int patch_;  // pixels, where every image has a grid of its own; else 0
   ImageLoader loader_;

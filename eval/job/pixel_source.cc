@@ -121,9 +121,13 @@ PixelSource::PixelSource(const std::filesystem::path& path, const EncoderConfig&
   }
   image_index_ = ImageIndex(file_, static_cast<size_t>(pixels.shape[0]));
   const auto images = static_cast<size_t>(image_index_.back()) + 1;
-  names_ = NamesFromMetadata(Metadata("images"), images);
-  for (size_t i = names_.size(); i < images; ++i) {
-    names_.push_back(fmt::format("{}[{}]", kTensorName, i));
+  std::vector<std::string> names = NamesFromMetadata(Metadata("images"), images);
+  for (size_t i = names.size(); i < images; ++i) {
+    names.push_back(fmt::format("{}[{}]", kTensorName, i));
+  }
+  const std::vector<int64_t> copies = CountCopies(names);
+  for (size_t i = 0; i < images; ++i) {
+    images_.push_back({.sha256 = "", .name = std::move(names[i]), .copy = copies[i]});
   }
 }
 
@@ -133,22 +137,21 @@ std::optional<InputImage> PixelSource::Next() {
   const size_t index = next_++;
   const int64_t image = image_index_[index];
   view_ = index > 0 && image_index_[index - 1] == image ? view_ + 1 : 0;
-  InputImage sample = Sample(index, names_[static_cast<size_t>(image)]);
-  sample.id.image = image;
-  sample.id.view = view_;
-  sample.id.whole = index + 1 == samples || image_index_[index + 1] != image;
+  InputImage sample = ReadSample(index);
+  sample.key = {.image = images_[static_cast<size_t>(image)], .view = view_};
+  sample.whole = index + 1 == samples || image_index_[index + 1] != image;
   return sample;
 }
 
-InputImage PixelSource::Sample(size_t index, const std::string& name) {
+InputImage PixelSource::ReadSample(size_t index) const {
   const TensorView& all = file_.Get(kTensorName);
   const size_t bytes = all.bytes.size() / image_index_.size();
-  const TensorView one{.name = name,
+  const TensorView one{.name = all.name,
                        .dtype = all.dtype,
                        .shape = {all.shape.begin() + 1, all.shape.end()},
                        .bytes = all.bytes.subspan(index * bytes, bytes)};
-  InputImage image{{.index = static_cast<int64_t>(index), .name = name, .sha256 = ""},
-                   FloatValues(one)};
+  InputImage image;
+  image.pixels = FloatValues(one);
   if (!config_.variable_grid) return image;
   image.grid = grids_[index];
   image.pixels.resize(static_cast<size_t>(image.grid.patches() * one.shape[1]));

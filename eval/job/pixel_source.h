@@ -29,13 +29,13 @@ class PixelSource final : public ImageSource {
   std::string Metadata(const std::string& key) const;
 
  private:
-  InputImage Sample(size_t index, const std::string& name);
+  InputImage ReadSample(size_t index) const;
 
   const SafetensorsFile file_;
   const EncoderConfig config_;
   std::vector<PatchGrid> grids_;      // of each sample of a variable grid
   std::vector<int64_t> image_index_;  // of each sample
-  std::vector<std::string> names_;    // of each image
+  std::vector<ImageKey> images_;
   size_t next_ = 0;
   int64_t view_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "eval/measure/feature_tap.h"
@@ -30,6 +31,7 @@ class RecordingSource final : public ImageSource {
   const std::vector<std::string>& names() const { return names_; }  // of the images
 
  private:
+  void PutImageIndex() const;
   void PutPixels(const InputImage& image) const;
   void PutPatches(const InputImage& image) const;
 
@@ -38,7 +40,7 @@ class RecordingSource final : public ImageSource {
   const bool keep_pixels_;
   FeatureStore* const store_;
   std::vector<std::string> names_;
-  std::vector<int64_t> image_of_sample_;
+  std::vector<std::pair<SampleKey, int64_t>> image_of_sample_;
 };
 
 }  // namespace w8a8

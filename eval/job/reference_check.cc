@@ -19,9 +19,9 @@ constexpr size_t kSitesNamedAtMost = 8;
 
 // What one pass of the reference showed.
 struct Observation {
-  std::map<std::string, uint64_t> nonfinite_outputs;                 // by site
-  std::map<int, uint64_t> nonfinite_stream;                          // by stage
-  std::map<std::string, std::map<int64_t, std::vector<Half>>> rows;  // by site and image
+  std::map<std::string, uint64_t> nonfinite_outputs;                   // by site
+  std::map<int, uint64_t> nonfinite_stream;                            // by stage
+  std::map<std::string, std::map<SampleKey, std::vector<Half>>> rows;  // by site and sample
 };
 
 template <class T>
@@ -41,14 +41,14 @@ class ReferenceTap final : public Tap {
 
   void OnLinear(LinearEvent& event) override {
     const uint64_t nonfinite = CountNonFinite(event.output);
-    const int64_t sampled = std::min(kReferenceRows, event.rows_per_image);
     const std::lock_guard lock(mutex_);
     if (nonfinite > 0) seen_.nonfinite_outputs[*event.site] += nonfinite;
-    for (size_t i = 0; i < event.images->size(); ++i) {
-      const int64_t first = static_cast<int64_t>(i) * event.rows_per_image;
-      std::vector<Half>& rows = seen_.rows[*event.site][(*event.images)[i].index];
+    for (size_t i = 0; i < event.samples.size(); ++i) {
+      const SampleRows own = RowsOf(event, i);
+      const int64_t sampled = std::min(kReferenceRows, own.count);
+      std::vector<Half>& rows = seen_.rows[*event.site][*event.samples[i].key];
       for (int64_t j = 0; j < sampled; ++j) {
-        const Half* row = event.input.row(first + j * event.rows_per_image / sampled);
+        const Half* row = event.input.row(own.first + j * own.count / sampled);
         rows.insert(rows.end(), row, row + event.input.cols);
       }
     }
@@ -130,12 +130,12 @@ std::vector<ReferenceNote> Overflows(const Graph& graph, const Observation& seen
 }
 
 // Relative L2 of the sampled rows; elements that are not finite in either are left out.
-double Disagreement(const std::map<int64_t, std::vector<Half>>& half,
-                    const std::map<int64_t, std::vector<Half>>& wide) {
+double Disagreement(const std::map<SampleKey, std::vector<Half>>& half,
+                    const std::map<SampleKey, std::vector<Half>>& wide) {
   double error = 0;
   double size = 0;
-  for (const auto& [image, expected] : wide) {
-    const std::vector<Half>& actual = half.at(image);
+  for (const auto& [sample, expected] : wide) {
+    const std::vector<Half>& actual = half.at(sample);
     for (size_t i = 0; i < expected.size(); ++i) {
       if (!IsFinite(expected[i]) || !IsFinite(actual[i])) continue;
       const double a = ToFloat(actual[i]);

@@ -24,7 +24,7 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t see
   for (const char* output : kOutputNames) {
     const auto meter = evaluation.outputs.meters.find({row.run, output});
     if (meter == evaluation.outputs.meters.end()) continue;
-    report.outputs[output] = meter->second.Estimates(evaluation.outputs.images, seed);
+    report.outputs[output] = meter->second.Estimates(seed);
   }
   const auto task = evaluation.outputs.tasks.find(row.run);
   if (task != evaluation.outputs.tasks.end()) {
@@ -45,8 +45,8 @@ std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& eva
       for (const std::string& site : session.graph.Sites()) {
         const auto meters = evaluation.sites.find({row.run, view, site});
         if (meters == evaluation.sites.end()) continue;
-        const ErrorSummary summary = meters->second.output.Summarize(evaluation.outputs.images);
-        const ErrorSummary input = meters->second.input.Summarize(evaluation.outputs.images);
+        const ErrorSummary summary = meters->second.output.Summarize();
+        const ErrorSummary input = meters->second.input.Summarize();
         sites.push_back({.site = site,
                          .arm = row.name,
                          .view = view == View::kPropagated ? "propagated" : "teacher_forced",
@@ -89,7 +89,7 @@ ChecksReport BuildChecks(const Session& session, const Evaluation& evaluation) {
                    .images = static_cast<uint64_t>(evaluation.run.images),
                    .counts = {}};
     for (const auto& [key, checks] : evaluation.checks) {
-      if (key.first != twin.emulated) continue;
+      if (key.run != twin.emulated) continue;
       AddCounts(checks, pass.counts);
       AddCounts(checks, report.total);
     }
@@ -98,7 +98,7 @@ ChecksReport BuildChecks(const Session& session, const Evaluation& evaluation) {
   for (const std::string& site : session.graph.Sites()) {
     CheckCounts counts;
     for (const auto& [key, checks] : evaluation.checks) {
-      if (key.second == site) AddCounts(checks, counts);
+      if (key.place == site) AddCounts(checks, counts);
     }
     report.sites.emplace_back(site, counts);
   }

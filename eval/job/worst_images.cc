@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
-#include <tuple>
 
 #include <fmt/format.h>
 
 #include "datasets/decode.h"
 #include "datasets/resample.h"
+#include "runtime/base/error.h"
 #include "runtime/base/sha256.h"
 
 namespace w8a8 {
@@ -19,19 +19,21 @@ double ErrorShare(const ImageError& record) {
   return record.sum_error_sq == 0 ? 0 : record.sum_error_sq / record.sum_expected_sq;
 }
 
-std::vector<ImageError> WorstFirst(std::vector<ImageError> records,
-                                   const std::vector<ImageFile>& files) {
+// Of equal shares the order of the keys is kept.
+std::vector<ImageError> WorstFirst(std::vector<ImageError> records) {
   std::erase_if(records, [](const ImageError& record) { return !(ErrorShare(record) > 0); });
-  const auto key = [&](const ImageError& record) {
-    const ImageFile& file = files[static_cast<size_t>(record.image)];
-    return std::tie(file.sha256, file.name);
-  };
-  std::sort(records.begin(), records.end(), [&](const ImageError& a, const ImageError& b) {
-    if (ErrorShare(a) != ErrorShare(b)) return ErrorShare(a) > ErrorShare(b);
-    return key(a) < key(b);
+  std::stable_sort(records.begin(), records.end(), [](const ImageError& a, const ImageError& b) {
+    return ErrorShare(a) > ErrorShare(b);
   });
   records.resize(std::min(records.size(), kWorstImages));
   return records;
+}
+
+const ImageFile& FileOf(const ImageKey& image, const std::vector<ImageFile>& files) {
+  const auto file = std::find_if(files.begin(), files.end(),
+                                 [&](const ImageFile& f) { return f.name == image.name; });
+  W8A8_CHECK(file != files.end());
+  return *file;
 }
 
 // Throws UnreadableImage unless the file still holds the bytes that were judged.
@@ -58,8 +60,9 @@ std::string ClassName(const Task& task, int64_t index) {
   return task.classes->names[static_cast<size_t>(index)];
 }
 
-void AddAnswers(const Evaluation& evaluation, const Task& task, int64_t index, WorstImage& image) {
-  const auto answer = evaluation.answers.find(index);
+void AddAnswers(const Evaluation& evaluation, const Task& task, const ImageKey& key,
+                WorstImage& image) {
+  const auto answer = evaluation.answers.find(key);
   if (answer == evaluation.answers.end()) return;
   image.reference_answer = ClassName(task, answer->second.reference);
   image.answer = ClassName(task, answer->second.arm);
@@ -78,22 +81,21 @@ void AddWorstImages(const Evaluation& evaluation, const Task& task,
   if (!run) return;
   const auto meter = evaluation.outputs.meters.find({*run, MainOutput(report)});
   if (meter == evaluation.outputs.meters.end()) return;
-  for (const ImageError& record :
-       WorstFirst(meter->second.ByImage(evaluation.outputs.images), files)) {
-    const ImageFile& file = files[static_cast<size_t>(record.image)];
+  for (const ImageError& record : WorstFirst(meter->second.ByImage())) {
+    const ImageKey& key = record.sample->image;
     WorstImage image;
-    image.file = file.name;
+    image.file = key.name;
     image.sqnr_db = -10 * std::log10(ErrorShare(record));
     image.cosine = Cosine(record);
-    AddAnswers(evaluation, task, record.image, image);
+    AddAnswers(evaluation, task, key, image);
     try {
-      AddThumbnail(file, image);
+      AddThumbnail(FileOf(key, files), image);
     } catch (const UnreadableImage& changed) {
       report.health.push_back(
           {.level = "note",
            .site = "",
            .text = fmt::format("'{}' was judged, but has no picture among the worst images: {}.",
-                               file.name, changed.what())});
+                               key.name, changed.what())});
     }
     report.worst_images.push_back(std::move(image));
   }

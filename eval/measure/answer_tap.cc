@@ -27,23 +27,24 @@ void AnswerTap::OnOutputs(const OutputEvent& event) {
   if (event.arm != 0 && event.arm != run_) return;
   const MatView<const Half> output = classes_ == nullptr ? event.logits : event.pooled;
   if (output.rows == 0) return;
-  for (size_t i = 0; i < event.images->size(); ++i) {
-    const ImageId& image = (*event.images)[i];
-    if (!image.whole) continue;
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    const Sample& sample = event.samples[i];
+    if (!sample.whole) continue;
     const int64_t best = BestClass(output.row_span(static_cast<int64_t>(i)), classes_);
-    Answer& answer = workers_[static_cast<size_t>(event.worker)][image.image];
+    Answer& answer = workers_[static_cast<size_t>(event.worker)][sample.key->image];
     (event.arm == 0 ? answer.reference : answer.arm) = best;
   }
 }
 
-std::map<int64_t, AnswerTap::Answer> AnswerTap::Take() {
-  std::map<int64_t, Answer> merged;
-  for (auto& worker : workers_) {
-    for (const auto& [image, answer] : worker) {
-      Answer& into = merged[image];
-      into.reference = std::max(into.reference, answer.reference);
-      into.arm = std::max(into.arm, answer.arm);
-    }
+void Answer::Merge(const Answer& other) {
+  reference = std::max(reference, other.reference);
+  arm = std::max(arm, other.arm);
+}
+
+Answers AnswerTap::Take() {
+  Answers merged;
+  for (Answers& worker : workers_) {
+    MergeResult(merged, worker);
     worker.clear();
   }
   return merged;

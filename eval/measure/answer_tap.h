@@ -6,9 +6,22 @@
 #include <vector>
 
 #include "eval/measure/class_embeddings.h"
+#include "eval/measure/result_table.h"
 #include "eval/run/tap.h"
 
 namespace w8a8 {
+
+struct Answer {
+  int64_t reference = -1, arm = -1;  // classes; -1: none yet
+
+  void Merge(const Answer& other);
+  friend bool operator==(const Answer&, const Answer&) = default;
+  friend constexpr auto ColumnsOf(const Answer*) {
+    return std::tuple(Column("reference", &Answer::reference), Column("arm", &Answer::arm));
+  }
+};
+
+using Answers = std::map<ImageKey, Answer>;
 
 class AnswerTap final : public Tap {
  public:
@@ -19,16 +32,13 @@ class AnswerTap final : public Tap {
   bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return false; }
   void OnOutputs(const OutputEvent& event) override;
 
-  struct Answer {
-    int64_t reference = -1, arm = -1;  // classes
-  };
-  // By the image's number (ImageId::image); empty for a model without a task.
-  std::map<int64_t, Answer> Take();
+  // Empty for a model without a task.
+  Answers Take();
 
  private:
   const int run_;
   const ClassEmbeddings* const classes_;
-  std::vector<std::map<int64_t, Answer>> workers_;
+  std::vector<Answers> workers_;
 };
 
 }  // namespace w8a8

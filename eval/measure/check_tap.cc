@@ -79,22 +79,6 @@ void CompareOutputs(std::span<const Half> int8, std::span<const Half> emulated,
 
 }  // namespace
 
-void SiteChecks::Add(const SiteChecks& other) {
-  codes_compared += other.codes_compared;
-  for (size_t i = 0; i < code_differences.size(); ++i) {
-    code_differences[i] += other.code_differences[i];
-  }
-  code_sums_compared += other.code_sums_compared;
-  code_sum_mismatches += other.code_sum_mismatches;
-  scales_compared += other.scales_compared;
-  scale_mismatches += other.scale_mismatches;
-  int32_compared += other.int32_compared;
-  int32_mismatches += other.int32_mismatches;
-  outputs_compared += other.outputs_compared;
-  output_mismatches += other.output_mismatches;
-  nonfinite += other.nonfinite;
-}
-
 CheckTap::CheckTap(const Experiment& experiment, int workers)
     : experiment_(experiment), workers_(static_cast<size_t>(std::max(1, workers))) {}
 
@@ -154,9 +138,7 @@ void CheckTap::OnOutputs(const OutputEvent& event) {
 
 Checks CheckTap::Take() const {
   Checks checks;
-  for (const Worker& worker : workers_) {
-    for (const auto& [key, counts] : worker.checks) checks[key].Add(counts);
-  }
+  for (const Worker& worker : workers_) MergeResult(checks, worker.checks);
   return checks;
 }
 

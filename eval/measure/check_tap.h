@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "eval/measure/experiment.h"
+#include "eval/measure/result_table.h"
 #include "eval/run/tap.h"
 
 namespace w8a8 {
@@ -29,11 +30,26 @@ struct SiteChecks {
     return code_mismatches() + code_sum_mismatches + scale_mismatches + int32_mismatches +
            output_mismatches;
   }
-  void Add(const SiteChecks& other);
+
+  friend bool operator==(const SiteChecks&, const SiteChecks&) = default;
+  friend constexpr auto ColumnsOf(const SiteChecks*) {
+    using C = SiteChecks;
+    return std::tuple(Column("codes_compared", &C::codes_compared),
+                      Column("code_differences", &C::code_differences),
+                      Column("code_sums_compared", &C::code_sums_compared),
+                      Column("code_sum_mismatches", &C::code_sum_mismatches),
+                      Column("scales_compared", &C::scales_compared),
+                      Column("scale_mismatches", &C::scale_mismatches),
+                      Column("int32_compared", &C::int32_compared),
+                      Column("int32_mismatches", &C::int32_mismatches),
+                      Column("outputs_compared", &C::outputs_compared),
+                      Column("output_mismatches", &C::output_mismatches),
+                      Column("nonfinite", &C::nonfinite));
+  }
 };
 
 // By emulated run and site; "outputs" stands for the encoder's own outputs.
-using Checks = std::map<std::pair<size_t, std::string>, SiteChecks>;
+using Checks = std::map<RunPlace, SiteChecks>;
 
 // Sites are compared on equal inputs: where the emulated arm's input differs from what int8 had (a
 // fault further up), int8's layer is run again on the emulated arm's input. So a fault is counted

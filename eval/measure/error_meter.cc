@@ -4,8 +4,9 @@
 #include <cmath>
 #include <limits>
 #include <span>
-#include <tuple>
-#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "eval/measure/intervals.h"
 #include "runtime/base/error.h"
@@ -59,9 +60,9 @@ void AddRow(ImageSums& sums, RowPair& row) {
                                        .sums = &sums.finite});
 }
 
-ImageError MakeRecord(int64_t image, const ImageSums& sums, int64_t pairs) {
+ImageError MakeRecord(SamplePtr sample, const ImageSums& sums, int64_t pairs) {
   ImageError record;
-  record.image = image;
+  record.sample = std::move(sample);
   record.sum_expected_sq = Total(sums.finite.expected_sq);
   record.sum_actual_sq = Total(sums.finite.actual_sq);
   record.sum_product = Total(sums.finite.product);
@@ -71,6 +72,16 @@ ImageError MakeRecord(int64_t image, const ImageSums& sums, int64_t pairs) {
   record.compared = static_cast<uint64_t>(pairs) - sums.nonfinite;
   record.nonfinite = sums.nonfinite;
   return record;
+}
+
+bool ComesBefore(const ImageError& first, const ImageError& second) {
+  return *first.sample < *second.sample;
+}
+
+void Sort(std::vector<ImageError>& records) {
+  if (!std::is_sorted(records.begin(), records.end(), ComesBefore)) {
+    std::sort(records.begin(), records.end(), ComesBefore);
+  }
 }
 
 void AddView(const ImageError& view, ImageError& image) {
@@ -119,21 +130,6 @@ double FirstPercentile(std::vector<double> values) {
 
 }  // namespace
 
-void ImageOrder::AddView(int64_t sample, int64_t image, const std::string& sha256,
-                         const std::string& file) {
-  const auto [at, added] = keys_.try_emplace(sample, sha256, file, image);
-  W8A8_CHECK(added || at->second == std::make_tuple(sha256, file, image));
-}
-
-std::vector<ImageOrder::Entry> ImageOrder::Sorted() const {
-  std::vector<std::pair<std::tuple<std::string, std::string, int64_t>, int64_t>> keyed;
-  for (const auto& [sample, key] : keys_) keyed.emplace_back(key, sample);
-  std::sort(keyed.begin(), keyed.end());
-  std::vector<Entry> sorted;
-  for (const auto& [key, sample] : keyed) sorted.push_back({sample, std::get<2>(key)});
-  return sorted;
-}
-
 double Cosine(const ImageError& record) {
   if (record.compared == 0) return kUndefined;
   if (record.sum_expected_sq == 0 && record.sum_actual_sq == 0) return 1.0;
@@ -144,7 +140,7 @@ double Cosine(const ImageError& record) {
   return std::clamp(cosine, -1.0, 1.0);
 }
 
-void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const Half> actual) {
+void ErrorMeter::Add(SamplePtr sample, MatView<const Half> expected, MatView<const Half> actual) {
   W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
   ImageSums sums;
   RowPair row(expected.cols);
@@ -153,10 +149,10 @@ void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const 
     ToFloat(actual.row_span(r), std::span(row.actual).first(row.cols));
     AddRow(sums, row);
   }
-  records_.push_back(MakeRecord(image, sums, expected.rows * expected.cols));
+  records_.push_back(MakeRecord(std::move(sample), sums, expected.rows * expected.cols));
 }
 
-void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const float> actual) {
+void ErrorMeter::Add(SamplePtr sample, MatView<const Half> expected, MatView<const float> actual) {
   W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
   ImageSums sums;
   RowPair row(expected.cols);
@@ -165,49 +161,73 @@ void ErrorMeter::Add(int64_t image, MatView<const Half> expected, MatView<const 
     std::ranges::copy(actual.row_span(r), row.actual.begin());
     AddRow(sums, row);
   }
-  records_.push_back(MakeRecord(image, sums, expected.rows * expected.cols));
+  records_.push_back(MakeRecord(std::move(sample), sums, expected.rows * expected.cols));
 }
 
-void ErrorMeter::AddSaturation(int64_t image, uint64_t saturated, uint64_t elements) {
-  // The image was added a moment ago: the search ends at once.
-  const auto at = std::find_if(records_.rbegin(), records_.rend(),
-                               [&](const ImageError& record) { return record.image == image; });
-  W8A8_CHECK(at != records_.rend() && saturated <= elements);
-  at->saturated += saturated;
-  at->elements += elements;
+void ErrorMeter::AddSaturation(uint64_t saturated, uint64_t elements) {
+  W8A8_CHECK(!records_.empty() && saturated <= elements);
+  records_.back().saturated += saturated;
+  records_.back().elements += elements;
 }
 
 void ErrorMeter::Merge(const ErrorMeter& other) {
+  Sort(records_);
+  const auto own = static_cast<std::ptrdiff_t>(records_.size());
   records_.insert(records_.end(), other.records_.begin(), other.records_.end());
+  std::sort(records_.begin() + own, records_.end(), ComesBefore);
+  std::inplace_merge(records_.begin(), records_.begin() + own, records_.end(), ComesBefore);
+  const auto twice =
+      std::adjacent_find(records_.begin(), records_.end(),
+                         [](const auto& a, const auto& b) { return *a.sample == *b.sample; });
+  if (twice == records_.end()) return;
+  const SampleKey& sample = *twice->sample;
+  Fail(
+      "image '{}' (view {}, sha256 {}) was measured in two of the runs to merge and would count "
+      "twice. Split the images so that each is in one run.",
+      sample.image.name, sample.view, sample.image.sha256);
 }
 
-std::vector<ImageError> ErrorMeter::ByImage(const ImageOrder& order) const {
-  std::unordered_map<int64_t, size_t> at;
-  for (size_t i = 0; i < records_.size(); ++i) {
-    W8A8_CHECK(at.try_emplace(records_[i].image, i).second);
+bool operator==(const ImageError& first, const ImageError& second) {
+  bool same = *first.sample == *second.sample;
+  ForEachColumn<ImageError>([&](const char*, auto member) {
+    if constexpr (!std::is_same_v<decltype(member), SamplePtr ImageError::*>) {
+      same = same && first.*member == second.*member;
+    }
+  });
+  return same;
+}
+
+std::string ProblemOf(const ErrorMeter& meter) {
+  for (size_t i = 0; i < meter.records_.size(); ++i) {
+    const ImageError& record = meter.records_[i];
+    if (i > 0 && !ComesBefore(meter.records_[i - 1], record)) return "has samples out of order";
+    for (const double sum : {record.sum_expected_sq, record.sum_actual_sq, record.sum_product,
+                             record.sum_error_sq, record.sum_error, record.max_abs}) {
+      if (!std::isfinite(sum)) return fmt::format("has a sum of {}", sum);
+    }
+    if (record.saturated > record.elements) return "has more saturated values than values";
   }
+  return "";
+}
+
+std::vector<ImageError> ErrorMeter::ByImage() const {
+  std::vector<ImageError> samples = records_;
+  Sort(samples);
   std::vector<ImageError> images;
-  images.reserve(records_.size());
-  size_t found_samples = 0;
-  for (const ImageOrder::Entry& entry : order.Sorted()) {
-    const auto found = at.find(entry.sample);
-    if (found == at.end()) continue;
-    ++found_samples;
-    ImageError record = records_[found->second];
-    record.image = entry.image;
-    if (!images.empty() && images.back().image == entry.image) {
+  for (ImageError& record : samples) {
+    W8A8_CHECK(images.empty() || *images.back().sample != *record.sample);
+    if (!images.empty() && images.back().sample->image == record.sample->image) {
       AddView(record, images.back());
     } else {
-      images.push_back(record);
+      images.push_back(std::move(record));
     }
   }
-  W8A8_CHECK(found_samples == records_.size());
   return images;
 }
 
-ErrorSummary ErrorMeter::Summarize(const ImageOrder& order) const {
+ErrorSummary ErrorMeter::Summarize() const {
   ErrorSummary summary;
-  std::vector<ImageError> records = ByImage(order);
+  std::vector<ImageError> records = ByImage();
   summary.images = records.size();
   uint64_t saturated = 0, elements = 0;
   for (const ImageError& record : records) {
@@ -239,9 +259,9 @@ ErrorSummary ErrorMeter::Summarize(const ImageOrder& order) const {
   return summary;
 }
 
-OutputErrors ErrorMeter::Estimates(const ImageOrder& order, uint64_t seed) const {
-  const ErrorSummary summary = Summarize(order);
-  std::vector<ImageError> records = ByImage(order);
+OutputErrors ErrorMeter::Estimates(uint64_t seed) const {
+  const ErrorSummary summary = Summarize();
+  std::vector<ImageError> records = ByImage();
   std::erase_if(records, [](const ImageError& record) { return record.compared == 0; });
   OutputErrors errors;
   errors.exact = summary.exact;

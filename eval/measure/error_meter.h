@@ -1,54 +1,45 @@
 // The error of one tensor (a layer's output, an encoder's output) in one arm against the reference,
-// over many images. Holds one record per image and reduces them in an order of the images' own, so
-// the result does not depend on the order of arrival, on batches or on threads.
+// over many images. Holds one record per sample and reduces them in the order of their keys, so the
+// result does not depend on the order of arrival, on batches, threads or processes.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "eval/measure/result_table.h"
+#include "eval/run/sample.h"
 #include "reports/estimate.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
 
 namespace w8a8 {
 
-// The samples of a run and the order in which meters are reduced: (sha256, file name), the views of
-// one image in their own order.
-class ImageOrder {
- public:
-  // `image` is the caller's number for it; adding it again with the same key does nothing.
-  void Add(int64_t image, const std::string& sha256, const std::string& file) {
-    AddView(image, image, sha256, file);
-  }
-  // `sample` is a view of `image`; both are the caller's numbers.
-  void AddView(int64_t sample, int64_t image, const std::string& sha256, const std::string& file);
-  void Merge(const ImageOrder& other) { keys_.insert(other.keys_.begin(), other.keys_.end()); }
-
-  struct Entry {
-    int64_t sample = 0, image = 0;
-  };
-  // All samples in the order of reduction.
-  std::vector<Entry> Sorted() const;
-
- private:
-  std::map<int64_t, std::tuple<std::string, std::string, int64_t>> keys_;  // by sample
-};
-
-// 88 bytes: what a meter keeps of an image. Sums are binary64 over the pairs whose expected and
-// actual value are both finite.
+// 96 bytes: what a meter keeps of a sample, or of all views of an image. Sums are binary64 over the
+// pairs whose expected and actual value are both finite.
 struct ImageError {
-  int64_t image = 0;
+  SamplePtr sample;  // of an image: its first view
   double sum_expected_sq = 0, sum_actual_sq = 0, sum_product = 0;
   double sum_error_sq = 0, sum_error = 0;  // error = actual - expected
   double max_abs = 0;
   uint64_t compared = 0;   // pairs in the sums
   uint64_t nonfinite = 0;  // pairs left out because either is NaN or infinite
   uint64_t saturated = 0, elements = 0;
+
+  friend bool operator==(const ImageError& first, const ImageError& second);
+  friend constexpr auto ColumnsOf(const ImageError*) {
+    using R = ImageError;
+    return std::tuple(Column("sample", &R::sample), Column("sum_expected_sq", &R::sum_expected_sq),
+                      Column("sum_actual_sq", &R::sum_actual_sq),
+                      Column("sum_product", &R::sum_product),
+                      Column("sum_error_sq", &R::sum_error_sq), Column("sum_error", &R::sum_error),
+                      Column("max_abs", &R::max_abs), Column("compared", &R::compared),
+                      Column("nonfinite", &R::nonfinite), Column("saturated", &R::saturated),
+                      Column("elements", &R::elements));
+  }
 };
-static_assert(sizeof(ImageError) == 88);
+static_assert(sizeof(ImageError) == 96);
 
 // The whole of a meter, reduced. Everything is undefined (NaN) where nothing was compared.
 struct ErrorSummary {
@@ -65,25 +56,32 @@ struct ErrorSummary {
 class ErrorMeter {
  public:
   // All rows of one sample, without padding; equal shapes. One call per sample.
-  void Add(int64_t image, MatView<const Half> expected, MatView<const Half> actual);
+  void Add(SamplePtr sample, MatView<const Half> expected, MatView<const Half> actual);
   // Where the arm's values are no FP16 values: an input as quantized, code times scale.
-  void Add(int64_t image, MatView<const Half> expected, MatView<const float> actual);
-  // Of the codes that the arm made for the image; after Add().
-  void AddSaturation(int64_t image, uint64_t saturated, uint64_t elements);
+  void Add(SamplePtr sample, MatView<const Half> expected, MatView<const float> actual);
+  // Of the codes that the arm made for the sample that was added last.
+  void AddSaturation(uint64_t saturated, uint64_t elements);
 
-  // The records of a worker that saw other images.
+  // The records of a worker or a run that saw other samples; all are in the order of their keys
+  // then. Throws Error naming a sample that both saw.
   void Merge(const ErrorMeter& other);
 
-  // `order` knows every sample that was added; a sample added twice is a bug. The views of an image
-  // are one image here, its rows their rows.
-  ErrorSummary Summarize(const ImageOrder& order) const;
+  // A sample added twice is a bug. The views of an image are one image here, its rows their rows.
+  ErrorSummary Summarize() const;
   // With bootstrap intervals over the images.
-  OutputErrors Estimates(const ImageOrder& order, uint64_t seed) const;
+  OutputErrors Estimates(uint64_t seed) const;
 
-  // One record per image, in the order of reduction.
-  std::vector<ImageError> ByImage(const ImageOrder& order) const;
+  // One record per image, in the order of the keys.
+  std::vector<ImageError> ByImage() const;
   // One record per sample, as they came.
   const std::vector<ImageError>& records() const { return records_; }
+
+  friend bool operator==(const ErrorMeter&, const ErrorMeter&) = default;
+  friend constexpr auto ColumnsOf(const ErrorMeter*) {
+    return std::tuple(Column("records", &ErrorMeter::records_));
+  }
+  // What no meter can hold; "" for one that can.
+  friend std::string ProblemOf(const ErrorMeter& meter);
 
  private:
   std::vector<ImageError> records_;

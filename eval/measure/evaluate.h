@@ -19,10 +19,10 @@ namespace w8a8 {
 struct Evaluation {
   Experiment experiment;
   OutputTap::Result outputs;
-  std::map<SiteKey, SiteMeters> sites;  // of the chosen rows' runs
+  SiteErrors sites;  // of the chosen rows' runs
   Checks checks;
-  std::map<std::string, SiteDetail> details;     // by site
-  std::map<int64_t, AnswerTap::Answer> answers;  // by the image's index
+  SiteDetails details;
+  Answers answers;
   RunnerResult run;
 };
 

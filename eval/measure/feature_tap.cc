@@ -25,15 +25,20 @@ std::vector<float> Widened(std::span<const Half> values) {
 
 }  // namespace
 
+void FeatureStore::AddSample(const SampleKey& sample) {
+  const std::lock_guard lock(mutex_);
+  W8A8_CHECK(elements_.try_emplace(sample, elements_.size()).second);
+}
+
 void FeatureStore::PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
-                            int64_t image, std::span<const std::byte> bytes) {
+                            const SampleKey& sample, std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
   Tensor& tensor = tensors_.try_emplace(name, Tensor{dtype, shape, {}}).first->second;
   W8A8_CHECK(tensor.dtype == dtype && tensor.shape == shape);
   size_t whole = static_cast<size_t>(DtypeBits(dtype)) / 8;
   for (const int64_t side : shape) whole *= static_cast<size_t>(side);
   W8A8_CHECK(bytes.size() <= whole);
-  const size_t offset = static_cast<size_t>(image) * whole;
+  const size_t offset = elements_.at(sample) * whole;
   if (tensor.bytes.size() < offset + whole) tensor.bytes.resize(offset + whole);
   std::copy(bytes.begin(), bytes.end(), tensor.bytes.data() + offset);
 }
@@ -67,17 +72,16 @@ void FeatureTap::OnStream(const StreamEvent& event) {
 
 template <class T>
 void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype) {
-  const std::vector<ImageId>& images = *event.images;
   const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
-  const int64_t rows = stream.rows / static_cast<int64_t>(images.size());
+  const int64_t rows = stream.rows / static_cast<int64_t>(event.samples.size());
   uint64_t nonfinite = 0;
-  for (size_t i = 0; i < images.size(); ++i) {
+  for (size_t i = 0; i < event.samples.size(); ++i) {
     const std::span<const T> values = RowsOfImage(stream, i, rows);
     nonfinite += static_cast<uint64_t>(
         std::count_if(values.begin(), values.end(), [](T value) { return !IsFinite(value); }));
     if (selection_.layers.contains(event.stage)) {
       store_->Put(fmt::format("hidden_states.{}", event.stage), dtype, {most_rows, stream.cols},
-                  images[i].index, values);
+                  *event.samples[i].key, values);
     }
   }
   if (nonfinite == 0) return;
@@ -89,31 +93,31 @@ void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dt
 void FeatureTap::OnAttention(const AttentionEvent& event) {
   const int64_t heads = graph_.config.heads, keys = event.probabilities.cols;
   const int64_t most = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
-  const int64_t rows = event.probabilities.rows / static_cast<int64_t>(event.images->size());
+  const int64_t rows = event.probabilities.rows / static_cast<int64_t>(event.samples.size());
   const int64_t queries = rows / heads;
   std::vector<float> padded(static_cast<size_t>(heads * most * most), 0.0f);
-  for (size_t i = 0; i < event.images->size(); ++i) {
+  for (size_t i = 0; i < event.samples.size(); ++i) {
     for (int64_t row = 0; row < rows; ++row) {
       const float* from = event.probabilities.row(static_cast<int64_t>(i) * rows + row);
       const int64_t to = (row / queries * most + row % queries) * most;
       std::copy_n(from, keys, padded.data() + to);
     }
     store_->Put(fmt::format("attentions.{}", event.block), Dtype::kF32, {heads, most, most},
-                (*event.images)[i].index, std::span<const float>(padded));
+                *event.samples[i].key, std::span<const float>(padded));
   }
 }
 
 void FeatureTap::OnOutputs(const OutputEvent& event) {
   const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
-  const int64_t rows = event.tokens.rows / static_cast<int64_t>(event.images->size());
+  const int64_t rows = event.tokens.rows / static_cast<int64_t>(event.samples.size());
   const auto put_row = [&](const char* name, MatView<const Half> view, size_t i) {
     if (view.rows == 0) return;
-    store_->Put(name, Dtype::kF32, {view.cols}, (*event.images)[i].index,
+    store_->Put(name, Dtype::kF32, {view.cols}, *event.samples[i].key,
                 std::span<const float>(Widened(RowsOfImage(view, i, 1))));
   };
-  for (size_t i = 0; i < event.images->size(); ++i) {
+  for (size_t i = 0; i < event.samples.size(); ++i) {
     store_->Put("last_hidden_state", Dtype::kF16, {most_rows, event.tokens.cols},
-                (*event.images)[i].index, RowsOfImage(event.tokens, i, rows));
+                *event.samples[i].key, RowsOfImage(event.tokens, i, rows));
     put_row("pooler_output", event.pooled, i);
     put_row("logits", event.logits, i);
   }
@@ -121,39 +125,40 @@ void FeatureTap::OnOutputs(const OutputEvent& event) {
 
 void FeatureTap::OnLinear(LinearEvent& event) {
   const std::string prefix = fmt::format("taps.{}.", *event.site);
-  const int64_t rows = event.rows_per_image;
-  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
-  for (size_t i = 0; i < event.images->size(); ++i) {
-    const int64_t image = (*event.images)[i].index;
-    store_->Put(prefix + "input", Dtype::kF16, {most_rows, event.input.cols}, image,
-                RowsOfImage(event.input, i, rows));
-    store_->Put(prefix + "output", Dtype::kF16, {most_rows, event.output.cols}, image,
-                RowsOfImage(event.output, i, rows));
-  }
-  if (event.trace) PutTrace(event, prefix);
+  PutRows(event, prefix + "input", Dtype::kF16, event.input, {event.input.cols});
+  PutRows(event, prefix + "output", Dtype::kF16, event.output, {event.output.cols});
+  if (!event.trace) return;
+  const MatView<const int8_t> codes = event.trace->codes.view();
+  const MatView<const int32_t> acc = event.trace->acc.view();
+  PutRows(event, prefix + "codes", Dtype::kI8, codes, {codes.cols});
+  if (acc.rows > 0) PutRows(event, prefix + "acc", Dtype::kI32, acc, {acc.cols});
+  const RowScales& scales = event.trace->input_scale;
+  if (scales.shared) return store_->PutShared(prefix + "input_scale", scales[0]);
+  PutRows(event, prefix + "input_scale", Dtype::kF32,
+          MatView<const float>{scales.values.data(), std::ssize(scales.values), 1, 1}, {});
 }
 
-void FeatureTap::PutTrace(const LinearEvent& event, const std::string& prefix) {
-  const LinearTrace& trace = *event.trace;
-  const MatView<const int8_t> codes = trace.codes.view();
-  const MatView<const int32_t> acc = trace.acc.view();
-  const int64_t rows = event.rows_per_image;
+template <class T>
+void FeatureTap::PutRows(const LinearEvent& event, const std::string& name, Dtype dtype,
+                         MatView<const T> view, std::vector<int64_t> row_shape) {
+  W8A8_CHECK(view.stride == view.cols);
   const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
-  const RowScales& scales = trace.input_scale;
-  if (scales.shared) store_->PutShared(prefix + "input_scale", scales[0]);
-  for (size_t i = 0; i < event.images->size(); ++i) {
-    const int64_t image = (*event.images)[i].index;
-    store_->Put(prefix + "codes", Dtype::kI8, {most_rows, codes.cols}, image,
-                RowsOfImage(codes, i, rows));
-    if (acc.rows > 0) {
-      store_->Put(prefix + "acc", Dtype::kI32, {most_rows, acc.cols}, image,
-                  RowsOfImage(acc, i, rows));
+  std::vector<int64_t> shape = {most_rows};
+  shape.insert(shape.end(), row_shape.begin(), row_shape.end());
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    const SampleRows rows = RowsOf(event, i);
+    const auto size = [&](int64_t count) { return static_cast<size_t>(count * view.cols); };
+    if (rows.tokens.empty()) {
+      store_->Put(name, dtype, shape, *event.samples[i].key,
+                  std::span<const T>(view.row(rows.first), size(rows.count)));
+      continue;
     }
-    if (!scales.shared) {
-      store_->Put(prefix + "input_scale", Dtype::kF32, {most_rows}, image,
-                  std::span(scales.values)
-                      .subspan(i * static_cast<size_t>(rows), static_cast<size_t>(rows)));
+    std::vector<T> placed(size(most_rows));
+    for (size_t r = 0; r < rows.tokens.size(); ++r) {
+      std::copy_n(view.row(rows.first + static_cast<int64_t>(r)), view.cols,
+                  placed.data() + size(rows.tokens[r]));
     }
+    store_->Put(name, dtype, shape, *event.samples[i].key, std::span<const T>(placed));
   }
 }
 

@@ -17,15 +17,18 @@
 
 namespace w8a8 {
 
-// Tensors that grow by image: image i fills element i of the first dimension. Thread-safe.
+// Tensors that grow by sample: the i-th of them fills element i of the first dimension.
+// Thread-safe.
 class FeatureStore {
  public:
-  // `shape` is one image's; `values` has as many elements, or fewer and zeros follow (an image of
-  // fewer tokens than others).
+  // Gives the sample its element, in the order of the calls.
+  void AddSample(const SampleKey& sample);
+  // `shape` is one sample's; `values` has as many elements, or fewer and zeros follow (an image of
+  // fewer tokens than others). The sample was added.
   template <class T>
-  void Put(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape, int64_t image,
-           std::span<const T> values) {
-    PutBytes(name, dtype, shape, image, std::as_bytes(values));
+  void Put(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
+           const SampleKey& sample, std::span<const T> values) {
+    PutBytes(name, dtype, shape, sample, std::as_bytes(values));
   }
   // A value that all images share, as a tensor of one element.
   void PutShared(const std::string& name, float value);
@@ -41,9 +44,10 @@ class FeatureStore {
     std::vector<std::byte> bytes;
   };
   void PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
-                int64_t image, std::span<const std::byte> bytes);
+                const SampleKey& sample, std::span<const std::byte> bytes);
 
   std::mutex mutex_;
+  std::map<SampleKey, size_t> elements_;
   std::map<std::string, Tensor> tensors_;
   std::map<std::string, float> shared_;
 };
@@ -77,7 +81,10 @@ class FeatureTap final : public Tap {
  private:
   template <class T>
   void PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype);
-  void PutTrace(const LinearEvent& event, const std::string& prefix);
+  // Each row at the place of its token, zeros where there is none.
+  template <class T>
+  void PutRows(const LinearEvent& event, const std::string& name, Dtype dtype,
+               MatView<const T> view, std::vector<int64_t> row_shape);
 
   const Graph& graph_;
   const FeatureSelection selection_;

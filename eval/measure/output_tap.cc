@@ -18,10 +18,6 @@ void OutputTap::OnOutputs(const OutputEvent& event) {
   for (size_t o = 0; o < outputs.size(); ++o) {
     if (outputs[o].rows > 0) AddOutput(event, o, outputs[o], worker);
   }
-  if (event.arm != 0) return;
-  for (const ImageId& image : *event.images) {
-    worker.result.images.AddView(image.index, image.image, image.sha256, image.name);
-  }
 }
 
 void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
@@ -34,21 +30,22 @@ void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const
     for (const Half value : kept) result.nonfinite_reference += IsFinite(value) ? 0 : 1;
   }
   const MatView<const Half> expected{kept.data(), actual.rows, actual.cols, actual.cols};
-  const int64_t rows = actual.rows / static_cast<int64_t>(event.images->size());
-  for (size_t i = 0; i < event.images->size(); ++i) {
-    const ImageId& image = (*event.images)[i];
+  const int64_t rows = actual.rows / static_cast<int64_t>(event.samples.size());
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    const Sample& sample = event.samples[i];
     const int64_t first = static_cast<int64_t>(i) * rows;
     if (run != 0) {
-      result.meters[{run, kOutputNames[output]}].Add(image.index, expected.RowRange(first, rows),
+      result.meters[{run, kOutputNames[output]}].Add(sample.key, expected.RowRange(first, rows),
                                                      actual.RowRange(first, rows));
     }
-    if (image.whole && output == (classes_ == nullptr ? kLogits : kPooled)) {
-      AddTask(image, expected.row_span(first), actual.row_span(first), result.tasks[run]);
+    if (sample.whole && output == (classes_ == nullptr ? kLogits : kPooled)) {
+      AddTask(sample.key->image, expected.row_span(first), actual.row_span(first),
+              result.tasks[run]);
     }
   }
 }
 
-void OutputTap::AddTask(const ImageId& image, std::span<const Half> expected,
+void OutputTap::AddTask(const ImageKey& image, std::span<const Half> expected,
                         std::span<const Half> actual, TaskMeter& task) const {
   const auto found = accepted_.find(image.name);
   const std::vector<int64_t> accepted =
@@ -65,11 +62,7 @@ void OutputTap::AddTask(const ImageId& image, std::span<const Half> expected,
 OutputTap::Result OutputTap::Take() {
   Result merged;
   for (Worker& worker : workers_) {
-    Result& result = worker.result;
-    merged.images.Merge(result.images);
-    for (auto& [key, meter] : result.meters) merged.meters[key].Merge(meter);
-    for (auto& [run, task] : result.tasks) merged.tasks[run].Merge(task);
-    merged.nonfinite_reference += result.nonfinite_reference;
+    MergeResult(merged, worker.result);
     worker = {};
   }
   return merged;

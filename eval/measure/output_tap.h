@@ -29,10 +29,15 @@ class OutputTap final : public Tap {
   void OnOutputs(const OutputEvent& event) override;
 
   struct Result {
-    ImageOrder images;
-    std::map<std::pair<size_t, std::string>, ErrorMeter> meters;  // by run and output name
-    std::map<size_t, TaskMeter> tasks;                            // by run; empty without classes
-    uint64_t nonfinite_reference = 0;  // values of the reference's outputs that are not finite
+    std::map<RunPlace, ErrorMeter> meters;  // by run and output name
+    std::map<size_t, TaskMeter> tasks;      // by run; empty without classes
+    uint64_t nonfinite_reference = 0;       // values of the reference's outputs that are not finite
+
+    friend bool operator==(const Result&, const Result&) = default;
+    friend constexpr auto ColumnsOf(const Result*) {
+      return std::tuple(Column("meters", &Result::meters), Column("tasks", &Result::tasks),
+                        Column("nonfinite_reference", &Result::nonfinite_reference));
+    }
   };
   Result Take();
 
@@ -43,7 +48,7 @@ class OutputTap final : public Tap {
   };
   void AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
                  Worker& worker) const;
-  void AddTask(const ImageId& image, std::span<const Half> expected, std::span<const Half> actual,
+  void AddTask(const ImageKey& image, std::span<const Half> expected, std::span<const Half> actual,
                TaskMeter& task) const;
 
   const AcceptedClasses& accepted_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "quant/numerics.h"
 
 namespace w8a8 {
@@ -10,12 +12,6 @@ namespace {
 constexpr uint16_t kMagnitude = 0x7fff;  // the pattern without its sign; larger means larger
 
 int64_t CellsOf(int64_t extent, int64_t per_cell) { return (extent + per_cell - 1) / per_cell; }
-
-void AddCounts(const std::vector<uint64_t>& from, std::vector<uint64_t>& to) {
-  if (from.empty()) return;
-  to.resize(kInt8Values);
-  for (size_t i = 0; i < kInt8Values; ++i) to[i] += from[i];
-}
 
 }  // namespace
 
@@ -51,12 +47,12 @@ bool SiteDetailTap::WantsLinear(int arm, const std::string& site) const {
 }
 
 void SiteDetailTap::OnLinear(LinearEvent& event) {
-  Seen& seen = workers_[static_cast<size_t>(event.worker)][*event.site];
+  SiteDetail& detail = workers_[static_cast<size_t>(event.worker)][*event.site];
   if (event.arm == 0) {
-    OfferMap(event, seen);
+    OfferMap(event, detail);
     return;
   }
-  std::vector<uint64_t>& counts = seen.detail.code_count;
+  std::vector<uint64_t>& counts = detail.code_count;
   counts.resize(kInt8Values);
   const MatView<const int8_t> codes = event.trace->codes.view();
   for (int64_t r = 0; r < codes.rows; ++r) {
@@ -64,34 +60,44 @@ void SiteDetailTap::OnLinear(LinearEvent& event) {
   }
 }
 
-void SiteDetailTap::OfferMap(const LinearEvent& event, Seen& seen) const {
-  for (size_t i = 0; i < event.images->size(); ++i) {
-    const ImageId& image = (*event.images)[i];
-    if (!image.whole) continue;
-    std::pair<std::string, std::string> key(image.sha256, image.name);
-    if (!seen.detail.map.absmax.empty() && seen.image <= key) continue;
-    const int64_t first = static_cast<int64_t>(i) * event.rows_per_image;
-    seen.detail.map = MapOf(event.input.RowRange(first, event.rows_per_image), image.name);
-    seen.image = std::move(key);
+void SiteDetailTap::OfferMap(const LinearEvent& event, SiteDetail& detail) const {
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    if (!event.samples[i].whole) continue;
+    const ImageKey& image = event.samples[i].key->image;
+    if (!detail.map.absmax.empty() && detail.image <= image) continue;
+    const SampleRows rows = RowsOf(event, i);
+    detail.map = MapOf(event.input.RowRange(rows.first, rows.count), image.name);
+    detail.image = image;
   }
 }
 
-std::map<std::string, SiteDetail> SiteDetailTap::Take() {
-  Worker merged;
-  for (Worker& worker : workers_) {
-    for (auto& [site, seen] : worker) {
-      Seen& into = merged[site];
-      AddCounts(seen.detail.code_count, into.detail.code_count);
-      const bool first = into.detail.map.absmax.empty() || seen.image < into.image;
-      if (!first || seen.detail.map.absmax.empty()) continue;
-      into.image = seen.image;
-      into.detail.map = std::move(seen.detail.map);
-    }
+void SiteDetail::Merge(const SiteDetail& other) {
+  code_count.resize(std::max(code_count.size(), other.code_count.size()));
+  for (size_t i = 0; i < other.code_count.size(); ++i) code_count[i] += other.code_count[i];
+  if (other.map.absmax.empty()) return;
+  if (!map.absmax.empty() && image <= other.image) return;
+  image = other.image;
+  map = other.map;
+}
+
+std::string ProblemOf(const SiteDetail& detail) {
+  if (!detail.code_count.empty() && detail.code_count.size() != kInt8Values) {
+    return fmt::format("counts {} codes, not {}", detail.code_count.size(), kInt8Values);
+  }
+  const OutlierMap& map = detail.map;
+  const bool fits = map.rows >= 0 && map.rows <= kMapRows && map.columns >= 0 &&
+                    map.columns <= kMapColumns && map.tokens_per_row > 0 &&
+                    map.channels_per_column > 0 && std::ssize(map.absmax) == map.rows * map.columns;
+  return fits ? "" : "has a map that is not its own size";
+}
+
+SiteDetails SiteDetailTap::Take() {
+  SiteDetails merged;
+  for (SiteDetails& worker : workers_) {
+    MergeResult(merged, worker);
     worker.clear();
   }
-  std::map<std::string, SiteDetail> details;
-  for (auto& [site, seen] : merged) details[site] = std::move(seen.detail);
-  return details;
+  return merged;
 }
 
 }  // namespace w8a8

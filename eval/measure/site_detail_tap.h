@@ -6,10 +6,10 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "eval/measure/experiment.h"
+#include "eval/measure/result_table.h"
 #include "eval/run/tap.h"
 #include "reports/site_card.h"
 
@@ -19,14 +19,33 @@ namespace w8a8 {
 constexpr int64_t kMapRows = 96;
 constexpr int64_t kMapColumns = 192;
 
+constexpr auto ColumnsOf(const OutlierMap*) {
+  using M = OutlierMap;
+  return std::tuple(Column("image", &M::image), Column("tokens_per_row", &M::tokens_per_row),
+                    Column("channels_per_column", &M::channels_per_column),
+                    Column("rows", &M::rows), Column("columns", &M::columns),
+                    Column("absmax", &M::absmax));
+}
+
 struct SiteDetail {
   std::vector<uint64_t> code_count;  // [256] from code -128 on; empty where FP16
+  ImageKey image;                    // whose map it is
   OutlierMap map;
+
+  void Merge(const SiteDetail& other);
+  friend bool operator==(const SiteDetail&, const SiteDetail&) = default;
+  friend constexpr auto ColumnsOf(const SiteDetail*) {
+    return std::tuple(Column("code_count", &SiteDetail::code_count),
+                      Column("image", &SiteDetail::image), Column("map", &SiteDetail::map));
+  }
+  friend std::string ProblemOf(const SiteDetail& detail);
 };
+
+using SiteDetails = std::map<std::string, SiteDetail>;  // by site
 
 class SiteDetailTap final : public Tap {
  public:
-  // Maps are of run 0, for the image of smallest (sha256, name): the same for any order of images.
+  // Maps are of run 0, for the image of smallest key: the same for any order of images.
   // Codes are of the chosen int8 run, if the experiment has one.
   SiteDetailTap(const Experiment& experiment, int workers);
 
@@ -34,20 +53,14 @@ class SiteDetailTap final : public Tap {
   bool WantsTrace(int arm) const override { return int8_run_ == arm; }
   void OnLinear(LinearEvent& event) override;
 
-  std::map<std::string, SiteDetail> Take();
+  SiteDetails Take();
 
  private:
-  struct Seen {
-    std::pair<std::string, std::string> image;  // sha256, name
-    SiteDetail detail;
-  };
-  using Worker = std::map<std::string, Seen>;
-
-  void OfferMap(const LinearEvent& event, Seen& seen) const;
+  void OfferMap(const LinearEvent& event, SiteDetail& detail) const;
 
   const Experiment& experiment_;
   std::optional<int> int8_run_;
-  std::vector<Worker> workers_;
+  std::vector<SiteDetails> workers_;
 };
 
 // The largest magnitude of each cell; at most kMapRows x kMapColumns cells. A value that is not

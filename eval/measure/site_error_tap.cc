@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "quant/reference_quantizer.h"
+#include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
@@ -46,7 +47,10 @@ void SiteErrorTap::OnReference(LinearEvent& event, Worker& worker) {
   // Of all stages these would be the activations of the whole encoder, 9 GB for InternViT-6B.
   if (worker.stage != event.stage) worker.reference.clear();
   worker.stage = event.stage;
-  worker.reference[*event.site] = {Flat(event.input), Flat(event.output), event.input.rows};
+  worker.reference[*event.site] = {Flat(event.input),
+                                   Flat(event.output),
+                                   {event.owners.begin(), event.owners.end()},
+                                   event.input.rows};
   for (const size_t run : watched_) {
     const LinearResult forced = event.RunAs(static_cast<int>(run), {});
     Measure(event, {run, View::kTeacherForced, *event.site}, event.input, forced.output, worker);
@@ -56,6 +60,7 @@ void SiteErrorTap::OnReference(LinearEvent& event, Worker& worker) {
 void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView<const Half> input,
                            MatView<const Half> actual, Worker& worker) {
   const Seen& reference = worker.reference.at(key.site);
+  W8A8_CHECK(std::ranges::equal(reference.owners, event.owners));
   const MatView<const Half> expected{reference.output.data(), reference.rows, actual.cols,
                                      actual.cols};
   const MatView<const Half> expected_input{reference.input.data(), reference.rows, input.cols,
@@ -63,23 +68,21 @@ void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView
   SiteMeters& meters = worker.meters[key];
   const Arm& arm = runs_[key.run];
   const auto planned = arm.plan.sites.find(key.site);
-  for (size_t i = 0; i < event.images->size(); ++i) {
-    const int64_t image = (*event.images)[i].index;
-    const int64_t first = static_cast<int64_t>(i) * event.rows_per_image;
-    const auto rows = [&](MatView<const Half> view) {
-      return view.RowRange(first, event.rows_per_image);
-    };
-    meters.output.Add(image, rows(expected), rows(actual));
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    const SamplePtr& sample = event.samples[i].key;
+    const SampleRows own = RowsOf(event, i);
+    const auto rows = [&](MatView<const Half> view) { return view.RowRange(own.first, own.count); };
+    meters.output.Add(sample, rows(expected), rows(actual));
     if (running_ != nullptr && key.view == View::kPropagated) {
       running_->Add(key.run, key.site, meters.output.records().back());
     }
     const bool quantized = planned != arm.plan.sites.end() && planned->second.input;
     if (!quantized || !HasOurCodes(arm)) continue;
-    MeasureInput(image, *planned->second.input, rows(expected_input), rows(input), meters, worker);
+    MeasureInput(sample, *planned->second.input, rows(expected_input), rows(input), meters, worker);
   }
 }
 
-void SiteErrorTap::MeasureInput(int64_t image, const Quantizer& quantizer,
+void SiteErrorTap::MeasureInput(const SamplePtr& sample, const Quantizer& quantizer,
                                 MatView<const Half> expected, MatView<const Half> input,
                                 SiteMeters& meters, Worker& worker) {
   const auto elements = static_cast<size_t>(input.rows * input.cols);
@@ -95,18 +98,15 @@ void SiteErrorTap::MeasureInput(int64_t image, const Quantizer& quantizer,
       worker.values[c] = quantizer.RealOf(worker.codes[c], scale);
     }
   }
-  meters.input.Add(image, expected,
+  meters.input.Add(sample, expected,
                    MatView<const float>{worker.values.data(), input.rows, input.cols, input.cols});
-  meters.output.AddSaturation(image, counts.saturated, elements);
+  meters.output.AddSaturation(counts.saturated, elements);
 }
 
-std::map<SiteKey, SiteMeters> SiteErrorTap::Take() {
-  std::map<SiteKey, SiteMeters> merged;
+SiteErrors SiteErrorTap::Take() {
+  SiteErrors merged;
   for (Worker& worker : workers_) {
-    for (auto& [key, meters] : worker.meters) {
-      merged[key].output.Merge(meters.output);
-      merged[key].input.Merge(meters.input);
-    }
+    MergeResult(merged, worker.meters);
     worker = {};
   }
   return merged;

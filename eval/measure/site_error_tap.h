@@ -20,12 +20,26 @@ struct SiteKey {
   View view = View::kPropagated;
   std::string site;
   friend auto operator<=>(const SiteKey&, const SiteKey&) = default;
+  friend constexpr auto ColumnsOf(const SiteKey*) {
+    return std::tuple(Column("run", &SiteKey::run), Column("view", &SiteKey::view),
+                      Column("site", &SiteKey::site));
+  }
+  friend std::string ProblemOf(const SiteKey& key) {
+    return key.view <= View::kPropagated ? "" : "has a view that there is not";
+  }
 };
 
 struct SiteMeters {
   ErrorMeter output;  // the layer's FP16 output against the reference's; saturation of its input
   ErrorMeter input;   // the input as quantized against the reference's input
+
+  friend bool operator==(const SiteMeters&, const SiteMeters&) = default;
+  friend constexpr auto ColumnsOf(const SiteMeters*) {
+    return std::tuple(Column("output", &SiteMeters::output), Column("input", &SiteMeters::input));
+  }
 };
+
+using SiteErrors = std::map<SiteKey, SiteMeters>;
 
 class SiteErrorTap final : public Tap {
  public:
@@ -37,17 +51,18 @@ class SiteErrorTap final : public Tap {
   bool WantsLinear(int arm, const std::string& site) const override;
   void OnLinear(LinearEvent& event) override;
 
-  std::map<SiteKey, SiteMeters> Take();
+  SiteErrors Take();
 
  private:
   struct Seen {
     std::vector<Half> input, output;
+    std::vector<RowOwner> owners;
     int64_t rows = 0;
   };
   struct Worker {
     int stage = 0;
     std::map<std::string, Seen> reference;  // of the batch and stage at hand
-    std::map<SiteKey, SiteMeters> meters;
+    SiteErrors meters;
     std::vector<int8_t> codes;
     std::vector<float> scale, values;
   };
@@ -56,8 +71,9 @@ class SiteErrorTap final : public Tap {
   // `actual` and `input` are the arm's, of all images of the event.
   void Measure(const LinearEvent& event, const SiteKey& key, MatView<const Half> input,
                MatView<const Half> actual, Worker& worker);
-  void MeasureInput(int64_t image, const Quantizer& quantizer, MatView<const Half> expected,
-                    MatView<const Half> input, SiteMeters& meters, Worker& worker);
+  void MeasureInput(const SamplePtr& sample, const Quantizer& quantizer,
+                    MatView<const Half> expected, MatView<const Half> input, SiteMeters& meters,
+                    Worker& worker);
 
   const std::span<const Arm> runs_;
   const std::vector<size_t> watched_;

@@ -23,11 +23,11 @@ void StatisticsTap::OnLinear(LinearEvent& event) {
   const Extent& extent = extents_.at(*event.site);
   SiteStatistics& statistics =
       worker.sites.try_emplace(*event.site, extent.channels, extent.tokens).first->second;
-  for (size_t i = 0; i < event.images->size(); ++i) {
-    const ImageId& image = (*event.images)[i];
-    const RowKeys keys(seed_, image.sha256, image.view * event.rows_per_image);
-    statistics.Observe(keys, event.input.RowRange(static_cast<int64_t>(i) * event.rows_per_image,
-                                                  event.rows_per_image));
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    const SampleKey& sample = *event.samples[i].key;
+    const SampleRows rows = RowsOf(event, i);
+    const RowKeys keys(seed_, sample.image.sha256, sample.view * extent.tokens);
+    statistics.Observe(keys, event.input.RowRange(rows.first, rows.count), rows.tokens);
   }
   NoteLargest(*event.site, statistics);
 }

@@ -73,14 +73,6 @@ void TaskMeter::Add(std::span<const Half> scores, std::span<const Half> referenc
   Add(std::span<const float>(scores_float), std::span<const float>(reference_float), accepted);
 }
 
-void TaskMeter::Merge(const TaskMeter& other) {
-  images_ += other.images_;
-  labelled_ += other.labelled_;
-  top1_ += other.top1_;
-  top5_ += other.top5_;
-  agree_ += other.agree_;
-}
-
 TaskAccuracy TaskMeter::Result() const {
   TaskAccuracy result;
   result.images = images_;

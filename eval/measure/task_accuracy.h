@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <vector>
 
+#include "eval/measure/result_table.h"
 #include "reports/estimate.h"
 #include "runtime/base/half.h"
 
@@ -23,7 +25,7 @@ struct TaskAccuracy {
   uint64_t images = 0, labelled = 0;
 };
 
-// Counts of one arm. Integers only: merging is addition, in any order.
+// Counts of one arm. Integers only: merging is addition.
 class TaskMeter {
  public:
   // Scores of one image (logits, or similarities to class embeddings), as the arm and as the
@@ -34,9 +36,16 @@ class TaskMeter {
            std::span<const int64_t> accepted);
   void Add(std::span<const Half> scores, std::span<const Half> reference,
            std::span<const int64_t> accepted);
-  void Merge(const TaskMeter& other);
   // Fractions with Wilson intervals.
   TaskAccuracy Result() const;
+
+  friend bool operator==(const TaskMeter&, const TaskMeter&) = default;
+  friend constexpr auto ColumnsOf(const TaskMeter*) {
+    using M = TaskMeter;
+    return std::tuple(Column("images", &M::images_), Column("labelled", &M::labelled_),
+                      Column("top1", &M::top1_), Column("top5", &M::top5_),
+                      Column("agree", &M::agree_));
+  }
 
  private:
   // `best`: the arm's five best classes, best first.

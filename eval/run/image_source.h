@@ -5,13 +5,14 @@
 #include <optional>
 #include <vector>
 
-#include "eval/run/tap.h"
+#include "eval/run/sample.h"
 #include "runtime/encoder/config.h"
 
 namespace w8a8 {
 
 struct InputImage {
-  ImageId id;
+  SampleKey key;
+  bool whole = true;          // as Sample has it
   std::vector<float> pixels;  // [channels, height, width], or [tokens, width] behind the embedding
   PatchGrid grid = {};        // of a NaFlex image, whose size follows from it
   std::vector<uint8_t> key_mask = {};  // [tokens]: 0 for padding; empty: there is none
@@ -20,7 +21,8 @@ struct InputImage {
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
-  virtual std::optional<InputImage> Next() = 0;  // in order; nullopt at the end
+  // In order, the views of an image behind each other, no key twice; nullopt at the end.
+  virtual std::optional<InputImage> Next() = 0;
 };
 
 }  // namespace w8a8

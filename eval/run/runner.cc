@@ -68,7 +68,7 @@ class Runner {
         RunStage(static_cast<int>(stage));
       }
       result_.images += ImagesInChunk();
-      result_.samples += static_cast<int64_t>(chunk_.images.size());
+      result_.samples += static_cast<int64_t>(chunk_.samples.size());
       ++result_.chunks;
     }
     for (const auto& worker : workers_) {
@@ -89,21 +89,22 @@ class Runner {
   }
 
   bool LoadChunk(ImageSource& source) {
-    chunk_.images.clear();
+    chunk_.samples.clear();
     chunk_.pixels.clear();
     chunk_.grids.clear();
     chunk_.key_masks.clear();
     chunk_.streams.assign(arms_.size(), {});
     const int64_t limit = ImagesPerChunk();
-    while (static_cast<int64_t>(chunk_.images.size()) < limit) {
+    while (static_cast<int64_t>(chunk_.samples.size()) < limit) {
       std::optional<InputImage> image = source.Next();
       if (!image) break;
-      chunk_.images.push_back(std::move(image->id));
+      chunk_.samples.push_back(
+          {std::make_shared<const SampleKey>(std::move(image->key)), image->whole});
       chunk_.pixels.push_back(std::move(image->pixels));
       chunk_.grids.push_back(image->grid);
       chunk_.key_masks.push_back(std::move(image->key_mask));
     }
-    return !chunk_.images.empty();
+    return !chunk_.samples.empty();
   }
 
   StagePrograms LowerStage(int stage) {
@@ -159,30 +160,30 @@ class Runner {
   }
 
   int64_t ImagesInChunk() const {
-    return std::count_if(chunk_.images.begin(), chunk_.images.end(),
-                         [](const ImageId& id) { return id.whole; });
+    return std::count_if(chunk_.samples.begin(), chunk_.samples.end(),
+                         [](const Sample& sample) { return sample.whole; });
   }
 
   // The first sample of each batch, and the end: neighbours of one grid, so that nothing is padded.
   std::vector<int64_t> BatchStarts() const {
     const int64_t most = std::max<int64_t>(1, options_.batch);
     std::vector<int64_t> starts;
-    for (size_t i = 0; i < chunk_.images.size(); ++i) {
+    for (size_t i = 0; i < chunk_.samples.size(); ++i) {
       const auto sample = static_cast<int64_t>(i);
       const bool full = starts.empty() || sample - starts.back() == most;
       if (full || chunk_.grids[i] != chunk_.grids[i - 1]) starts.push_back(sample);
     }
-    starts.push_back(static_cast<int64_t>(chunk_.images.size()));
+    starts.push_back(static_cast<int64_t>(chunk_.samples.size()));
     return starts;
   }
 
   void RunStage(int stage) {
     const StagePrograms lowered = LowerStage(stage);
     for (size_t a = 0; a < arms_.size(); ++a) {
-      if (lowered.Leads(a)) chunk_.streams[a].resize(chunk_.images.size());
+      if (lowered.Leads(a)) chunk_.streams[a].resize(chunk_.samples.size());
     }
     result_.stages_run +=
-        static_cast<int64_t>(CountLeaders(lowered.leaders) * chunk_.images.size());
+        static_cast<int64_t>(CountLeaders(lowered.leaders) * chunk_.samples.size());
     const std::vector<int64_t> starts = BatchStarts();
     const auto batches = static_cast<int64_t>(starts.size()) - 1;
     std::atomic<int64_t> finished{0};

@@ -55,16 +55,14 @@ StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::spa
       arm_seconds_(arms.size(), 0.0) {}
 
 void StageWorker::RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count) {
-  const auto image = static_cast<size_t>(first);
-  const auto begin = chunk.images.begin() + first;
-  const Batch batch{
-      stage,
-      chunk,
-      first,
-      {begin, begin + count},
-      {.images = count,
-       .grid = chunk.grids[image],
-       .key_mask = Joined(std::span(chunk.key_masks).subspan(image, static_cast<size_t>(count)))}};
+  const auto begin = static_cast<size_t>(first), samples = static_cast<size_t>(count);
+  const Batch batch{stage,
+                    chunk,
+                    first,
+                    std::span(chunk.samples).subspan(begin, samples),
+                    {.images = count,
+                     .grid = chunk.grids[begin],
+                     .key_mask = Joined(std::span(chunk.key_masks).subspan(begin, samples))}};
   if (stage.stage > 0) Diverge(batch);
   for (size_t arm = 0; arm < arms_.size(); ++arm) {
     ThrowIfInterrupted();
@@ -84,9 +82,9 @@ void StageWorker::Diverge(const Batch& batch) {
   for (size_t arm = 1; arm < arms_.size(); ++arm) {
     const size_t followed = batch.stage.before[arm];
     if (!batch.stage.Leads(arm) || followed == arm) continue;
-    for (size_t i = 0; i < batch.images.size(); ++i) {
-      const size_t image = static_cast<size_t>(batch.first) + i;
-      batch.chunk.streams[arm][image] = batch.chunk.streams[followed][image];
+    for (size_t i = 0; i < batch.samples.size(); ++i) {
+      const size_t sample = static_cast<size_t>(batch.first) + i;
+      batch.chunk.streams[arm][sample] = batch.chunk.streams[followed][sample];
     }
   }
 }
@@ -135,7 +133,7 @@ void StageWorker::LoadInput(const Batch& batch, int arm) {
   const bool embeds = batch.stage.stage == 0;
   const SlotId slot = embeds ? graph_.pixels : graph_.stream;
   const int64_t rows = arena_->slot(slot).rows;
-  for (size_t i = 0; i < batch.images.size(); ++i) {
+  for (size_t i = 0; i < batch.samples.size(); ++i) {
     const size_t image = static_cast<size_t>(batch.first) + i;
     const std::span<const std::byte> input =
         embeds ? std::as_bytes(std::span(batch.chunk.pixels[image]))
@@ -147,8 +145,8 @@ void StageWorker::LoadInput(const Batch& batch, int arm) {
 
 void StageWorker::StoreStream(const Batch& batch, int arm) {
   const std::span<const std::byte> all = arena_->HostView(graph_.stream);
-  const size_t size = all.size() / batch.images.size();
-  for (size_t i = 0; i < batch.images.size(); ++i) {
+  const size_t size = all.size() / batch.samples.size();
+  for (size_t i = 0; i < batch.samples.size(); ++i) {
     const std::span<const std::byte> stream = all.subspan(i * size, size);
     batch.chunk.streams[static_cast<size_t>(arm)][static_cast<size_t>(batch.first) + i].assign(
         stream.begin(), stream.end());
@@ -157,7 +155,7 @@ void StageWorker::StoreStream(const Batch& batch, int arm) {
 
 void StageWorker::ShowStream(const Batch& batch, int arm) {
   StreamEvent event{
-      .arm = arm, .stage = batch.stage.stage, .images = &batch.images, .half = {}, .floats = {}};
+      .arm = arm, .stage = batch.stage.stage, .samples = batch.samples, .half = {}, .floats = {}};
   if (arena_->slot(graph_.stream).storage == SlotStorage::kFloat) {
     event.floats = arena_->HostFloats(graph_.stream);
   } else {
@@ -172,7 +170,7 @@ void StageWorker::ShowStream(const Batch& batch, int arm) {
 void StageWorker::ShowAttention(const Batch& batch, int arm, MatView<const float> probabilities) {
   AttentionEvent event{.arm = arm,
                        .block = batch.stage.stage - 1,
-                       .images = &batch.images,
+                       .samples = batch.samples,
                        .probabilities = probabilities};
   ForEachFollower(batch, arm, [&](int follower) {
     event.arm = follower;
@@ -195,8 +193,7 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index,
         event->worker = worker_;
         event->stage = batch.stage.stage;
         event->site = &node.site;
-        event->images = &batch.images;
-        event->rows_per_image = arena_->slot(node.in).rows;
+        event->samples = batch.samples;
         event->input = arena_->HostHalf(node.in);
         event->output = arena_->HostHalf(node.out);
         event->trace = result.trace;
@@ -223,7 +220,7 @@ LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node,
 void StageWorker::ShowOutputs(const Batch& batch, int arm) {
   OutputEvent event{.worker = worker_,
                     .arm = arm,
-                    .images = &batch.images,
+                    .samples = batch.samples,
                     .tokens = arena_->HostHalf(graph_.tokens),
                     .pooled = {},
                     .logits = {}};

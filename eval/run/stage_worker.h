@@ -16,10 +16,11 @@
 
 namespace w8a8 {
 
-// The images that are alive together. streams[arm][image] is that arm's residual stream, the bytes
-// of [tokens x width] in the storage of the graph's stream; empty while the arm follows another.
+// The samples that are alive together. streams[arm][sample] is that arm's residual stream, the
+// bytes of [tokens x width] in the storage of the graph's stream; empty while the arm follows
+// another.
 struct Chunk {
-  std::vector<ImageId> images;
+  std::vector<Sample> samples;
   std::vector<std::vector<float>> pixels;
   std::vector<PatchGrid> grids;                 // as InputImage has them
   std::vector<std::vector<uint8_t>> key_masks;  // as InputImage has them
@@ -48,7 +49,7 @@ class StageWorker {
   StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps, int worker,
               Backend& backend);
 
-  // Images [first, first + count) of the chunk, which have equal grids.
+  // Samples [first, first + count) of the chunk, which have equal grids.
   void RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count);
 
   // In the steps of each arm; those of a shared stage count for every arm that shares it.
@@ -61,7 +62,7 @@ class StageWorker {
     const StagePrograms& stage;
     Chunk& chunk;
     int64_t first;
-    std::vector<ImageId> images;
+    std::span<const Sample> samples;
     BatchInputs inputs;
   };
 

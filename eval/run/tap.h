@@ -2,26 +2,17 @@
 // are taps. A tap never changes a result.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "eval/run/sample.h"
 #include "runtime/arena.h"
 
 namespace w8a8 {
-
-// A sample as the runner knows it: an image, or one of the views (tiles and thumbnail) that a tiled
-// image becomes. All views of an image follow each other.
-struct ImageId {
-  int64_t index = 0;  // counts the samples of the run in source order
-  std::string name;   // the image's, which its views share
-  std::string sha256;
-  int64_t image = index;  // counts the images
-  int64_t view = 0;       // of this image
-  // The view that answers for its image in the task: the whole image, which comes last.
-  bool whole = true;
-};
 
 // Output of one linear layer, as an arm computed it.
 struct LinearResult {
@@ -29,8 +20,15 @@ struct LinearResult {
   std::shared_ptr<const LinearTrace> trace;  // of quantized arms, where wanted
 };
 
-// A linear layer that an arm has just run. Views live until OnLinear() returns. All images of a
-// batch at once: image i has rows [i * rows_per_image, (i + 1) * rows_per_image).
+// Whose a row of a linear layer is.
+struct RowOwner {
+  int32_t sample = 0;  // index into the event's samples
+  int32_t token = 0;   // of the sample
+  friend auto operator<=>(const RowOwner&, const RowOwner&) = default;
+};
+
+// A linear layer that an arm has just run, on all samples of a batch at once. Views live until
+// OnLinear() returns.
 class LinearEvent {
  public:
   virtual ~LinearEvent() = default;
@@ -43,38 +41,47 @@ class LinearEvent {
   int arm = 0;
   int stage = 0;
   const std::string* site = nullptr;
-  const std::vector<ImageId>* images = nullptr;
-  int64_t rows_per_image = 0;
+  std::span<const Sample> samples = {};
+  // Of every row, ascending, where only some tokens come here (experts). Empty: all do, and row r
+  // is token r % tokens of sample r / tokens.
+  std::span<const RowOwner> owners = {};
   MatView<const Half> input;
   MatView<const Half> output;
   std::shared_ptr<const LinearTrace> trace;  // of quantized arms, where WantsTrace(arm)
 };
 
-// The residual stream that enters stage `stage + 1`; stage 0 embeds. [images * tokens, width] in
+// The rows of one sample, which lie together.
+struct SampleRows {
+  int64_t first = 0, count = 0;
+  std::vector<int32_t> tokens = {};  // of each, ascending; empty: row first + t is token t
+};
+SampleRows RowsOf(const LinearEvent& event, size_t sample);
+
+// The residual stream that enters stage `stage + 1`; stage 0 embeds. [samples * tokens, width] in
 // the storage of the graph's stream; the other view is empty.
 struct StreamEvent {
   int arm = 0;
   int stage = 0;
-  const std::vector<ImageId>* images = nullptr;
+  std::span<const Sample> samples = {};
   MatView<const Half> half;
   MatView<const float> floats;
 };
 
-// Attention probabilities of a block: [images * heads * queries, keys].
+// Attention probabilities of a block: [samples * heads * queries, keys].
 struct AttentionEvent {
   int arm = 0;
   int block = 0;
-  const std::vector<ImageId>* images = nullptr;
+  std::span<const Sample> samples = {};
   MatView<const float> probabilities;
 };
 
 struct OutputEvent {
   int worker = 0;
   int arm = 0;
-  const std::vector<ImageId>* images = nullptr;
-  MatView<const Half> tokens;  // [images * tokens, width], after the final norm
-  MatView<const Half> pooled;  // [images, width] or empty
-  MatView<const Half> logits;  // [images, classes] or empty
+  std::span<const Sample> samples = {};
+  MatView<const Half> tokens;  // [samples * tokens, width], after the final norm
+  MatView<const Half> pooled;  // [samples, width] or empty
+  MatView<const Half> logits;  // [samples, classes] or empty
 };
 
 // Events of one batch and stage come from one worker. Arms that share the stage (shared_stages.h)

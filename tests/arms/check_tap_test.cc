@@ -67,11 +67,11 @@ class CheckEveryKernelSet : public testing::TestWithParam<Kernels> {
   void ExpectFoundAtItsSiteOnly(const Checks& checks) {
     uint64_t found = 0;
     for (const auto& [key, counts] : checks) {
-      if (key.second == "outputs") continue;
-      if (key.second == kFaultySite) {
+      if (key.place == "outputs") continue;
+      if (key.place == kFaultySite) {
         found += counts.mismatches();
       } else {
-        EXPECT_EQ(counts.mismatches(), 0u) << "counted at " << key.second;
+        EXPECT_EQ(counts.mismatches(), 0u) << "counted at " << key.place;
       }
     }
     EXPECT_GT(found, 0u);
@@ -82,14 +82,14 @@ TEST_P(CheckEveryKernelSet, EmulatedEqualsInt8InEveryNumberOfEverySiteAndOutput)
   const Checks checks = RunChecks(GetParam(), Fault::kNone);
   ASSERT_EQ(checks.size(), 8u + 1u);  // 2 blocks x 4 sites, and the outputs
   for (const auto& [key, counts] : checks) {
-    EXPECT_EQ(counts.mismatches(), 0u) << key.second;
-    EXPECT_GT(counts.outputs_compared, 0u) << key.second;
-    if (key.second == "outputs") continue;
+    EXPECT_EQ(counts.mismatches(), 0u) << key.place;
+    EXPECT_GT(counts.outputs_compared, 0u) << key.place;
+    if (key.place == "outputs") continue;
     // 16 tokens of 6 images, one scale each; all codes 0 apart.
-    EXPECT_EQ(counts.scales_compared, 16u * kImages) << key.second;
-    EXPECT_EQ(counts.int32_compared, counts.outputs_compared) << key.second;
-    EXPECT_GT(counts.codes_compared, 0u) << key.second;
-    EXPECT_EQ(counts.code_differences[0], counts.codes_compared) << key.second;
+    EXPECT_EQ(counts.scales_compared, 16u * kImages) << key.place;
+    EXPECT_EQ(counts.int32_compared, counts.outputs_compared) << key.place;
+    EXPECT_GT(counts.codes_compared, 0u) << key.place;
+    EXPECT_EQ(counts.code_differences[0], counts.codes_compared) << key.place;
   }
 }
 
@@ -109,7 +109,7 @@ TEST_P(CheckEveryKernelSet, ShowsTheDamageOfAFaultInTheOutputs) {
   const Checks checks = RunChecks(GetParam(), Fault::kWeight);
   uint64_t damaged = 0;
   for (const auto& [key, counts] : checks) {
-    if (key.second == "outputs") damaged += counts.output_mismatches;
+    if (key.place == "outputs") damaged += counts.output_mismatches;
   }
   EXPECT_GT(damaged, 0u);
 }

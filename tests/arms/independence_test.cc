@@ -61,7 +61,7 @@ std::string StatsBytes(const Session& session, const Way& way, std::vector<int64
                   .images = {}};
   MadeImages listed(session.config, kImages, order);
   while (const auto image = listed.Next()) {
-    stats.header.images.push_back({image->id.sha256, image->id.name});
+    stats.header.images.push_back({image->key.image.sha256, image->key.image.name});
   }
   stats.sites = tap.Take();
   const std::filesystem::path path = ScratchFolder("independence") / file;
@@ -106,13 +106,13 @@ std::string Figures(const Session& session, const Way& way, bool tiled = false) 
   EXPECT_EQ(evaluation.run.images, kImages);
   EXPECT_EQ(evaluation.run.samples, tiled ? 2 * kImages : kImages);
   for (const auto& [key, meter] : evaluation.outputs.meters) {
-    EXPECT_EQ(meter.ByImage(evaluation.outputs.images).size(), size_t{kImages});
-    const OutputErrors errors = meter.Estimates(evaluation.outputs.images, 1);
-    text += fmt::format("{} {} {} {} {} {}\n", key.first, key.second, errors.sqnr_db.value,
+    EXPECT_EQ(meter.ByImage().size(), size_t{kImages});
+    const OutputErrors errors = meter.Estimates(1);
+    text += fmt::format("{} {} {} {} {} {}\n", key.run, key.place, errors.sqnr_db.value,
                         errors.sqnr_db.low, errors.cosine_mean.value, errors.max_abs.value);
   }
   for (const auto& [key, meters] : evaluation.sites) {
-    const ErrorSummary summary = meters.output.Summarize(evaluation.outputs.images);
+    const ErrorSummary summary = meters.output.Summarize();
     text += fmt::format("{} {} {} {} {}\n", key.run, key.site, summary.sqnr_db, summary.mean_error,
                         summary.saturation);
   }

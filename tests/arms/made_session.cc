@@ -39,12 +39,10 @@ std::optional<InputImage> MadeImages::Next() {
   const int64_t image = order_[next_];
   const bool whole = !tiled_ || next_view_ == image % 3;
   InputImage input;
-  input.id = {.index = next_sample_++,
-              .name = fmt::format("a{:02}.png", image),
-              .sha256 = Sha256Hex(fmt::format("made image {}", image)),
-              .image = static_cast<int64_t>(next_),
-              .view = next_view_,
-              .whole = whole};
+  input.key = {.image = {.sha256 = Sha256Hex(fmt::format("made image {}", image)),
+                         .name = fmt::format("a{:02}.png", image)},
+               .view = next_view_};
+  input.whole = whole;
   const auto seed = static_cast<uint64_t>(image + 1 + 100 * next_view_);
   for (int64_t i = 0; i < pixels_; ++i) {
     input.pixels.push_back(HashUniform(seed, static_cast<uint64_t>(i)));

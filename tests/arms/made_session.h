@@ -31,7 +31,6 @@ class MadeImages final : public ImageSource {
   std::vector<int64_t> order_;
   const bool tiled_;
   size_t next_ = 0;
-  int64_t next_sample_ = 0;
   int64_t next_view_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "datasets/draw.h"
@@ -33,8 +34,9 @@ Report ReportWith(const std::vector<ImageFile>& files) {
 TEST(WorstImages, AreListedWithTheReasonWhereTheFileIsNotTheOneThatWasJudged) {
   const std::filesystem::path folder = ScratchFolder("worst_images_files");
   WriteDrawnImages(folder, 3, /*seed=*/1);
-  const std::vector<ImageFile> files = ListImages(folder).files;
+  std::vector<ImageFile> files = ListImages(folder).files;
   ASSERT_EQ(files.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) files[i].name = fmt::format("a{:02}.png", i);  // as MadeImages'
   std::filesystem::remove(files[1].path);
   WriteFileAtomically(files[2].path, ReadFile(files[0].path));
 

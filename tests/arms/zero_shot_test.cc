@@ -19,7 +19,7 @@ class KeepPooled final : public Tap {
   bool WantsLinear(int, const std::string&) const override { return false; }
   void OnOutputs(const OutputEvent& event) override {
     const std::span<const Half> row = event.pooled.row_span(0);
-    pooled[event.arm][event.images->front().name].assign(row.begin(), row.end());
+    pooled[event.arm][event.samples.front().key->image.name].assign(row.begin(), row.end());
   }
   std::map<int, std::map<std::string, std::vector<Half>>> pooled;  // by arm and image
 };

@@ -48,19 +48,20 @@ std::vector<Image> MakeImages(int count) {
 
 std::string FileOf(int64_t image) { return "photo " + std::to_string(image) + ".jpg"; }
 
-ImageOrder OrderOf(size_t count) {
-  ImageOrder order;
-  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) {
-    order.Add(i, Sha256Hex(FileOf(i)), FileOf(i));
-  }
-  return order;
+SamplePtr KeyOf(int64_t image, int64_t view = 0) {
+  const std::string file = FileOf(image);
+  return std::make_shared<const SampleKey>(
+      SampleKey{.image = {.sha256 = Sha256Hex(file), .name = file}, .view = view});
+}
+
+void AddTo(ErrorMeter& meter, SamplePtr sample, const Image& image) {
+  meter.Add(std::move(sample), image.View(image.expected), image.View(image.actual));
 }
 
 ErrorMeter MeterOf(const std::vector<Image>& images) {
   ErrorMeter meter;
   for (size_t i = 0; i < images.size(); ++i) {
-    meter.Add(static_cast<int64_t>(i), images[i].View(images[i].expected),
-              images[i].View(images[i].actual));
+    AddTo(meter, KeyOf(static_cast<int64_t>(i)), images[i]);
   }
   return meter;
 }
@@ -103,14 +104,11 @@ Oracle Measure(const std::vector<Image>& images) {
 constexpr double kSumTolerance = 1e-11;
 
 TEST(ErrorMeter, TheViewsOfAnImageAreOneImage) {
-  // Images 0 and 1 with two and three views: samples 0 1 | 2 3 4.
+  // Images 0 and 1 with two and three views.
   const std::vector<Image> views = MakeImages(5);
-  const std::vector<int64_t> image_of = {0, 0, 1, 1, 1};
-  ImageOrder order;
-  for (size_t i = 0; i < views.size(); ++i) {
-    const std::string file = FileOf(image_of[i]);
-    order.AddView(static_cast<int64_t>(i), image_of[i], Sha256Hex(file), file);
-  }
+  const std::vector<int64_t> image_of = {0, 0, 1, 1, 1}, view_of = {0, 1, 0, 1, 2};
+  ErrorMeter viewed;
+  for (size_t i = 0; i < views.size(); ++i) AddTo(viewed, KeyOf(image_of[i], view_of[i]), views[i]);
   std::vector<Image> whole(2);
   for (size_t i = 0; i < views.size(); ++i) {
     Image& image = whole[static_cast<size_t>(image_of[i])];
@@ -119,8 +117,8 @@ TEST(ErrorMeter, TheViewsOfAnImageAreOneImage) {
     image.expected.insert(image.expected.end(), views[i].expected.begin(), views[i].expected.end());
     image.actual.insert(image.actual.end(), views[i].actual.begin(), views[i].actual.end());
   }
-  const ErrorSummary by_view = MeterOf(views).Summarize(order);
-  const ErrorSummary by_image = MeterOf(whole).Summarize(OrderOf(2));
+  const ErrorSummary by_view = viewed.Summarize();
+  const ErrorSummary by_image = MeterOf(whole).Summarize();
   EXPECT_EQ(by_view.images, 2u);
   EXPECT_EQ(by_view.compared, by_image.compared);
   EXPECT_EQ(by_view.max_abs, by_image.max_abs);
@@ -128,14 +126,13 @@ TEST(ErrorMeter, TheViewsOfAnImageAreOneImage) {
   EXPECT_NEAR(by_view.cosine_mean, by_image.cosine_mean, 1e-11);
   EXPECT_NEAR(by_view.mean_error, by_image.mean_error, 1e-11);
   // Intervals draw images: two of them have few distinct resamples, five views would have many.
-  EXPECT_NEAR(MeterOf(views).Estimates(order, 1).sqnr_db.low,
-              MeterOf(whole).Estimates(OrderOf(2), 1).sqnr_db.low, 1e-9);
+  EXPECT_NEAR(viewed.Estimates(1).sqnr_db.low, MeterOf(whole).Estimates(1).sqnr_db.low, 1e-9);
 }
 
 TEST(ErrorMeter, EqualsTheDefinitionsInLongDouble) {
   const std::vector<Image> images = MakeImages(40);
   const Oracle oracle = Measure(images);
-  const ErrorSummary summary = MeterOf(images).Summarize(OrderOf(images.size()));
+  const ErrorSummary summary = MeterOf(images).Summarize();
   EXPECT_NEAR(summary.sqnr_db, oracle.sqnr_db, kSumTolerance * 100);
   EXPECT_NEAR(summary.relative_l2, oracle.relative_l2, kSumTolerance);
   EXPECT_NEAR(summary.cosine_mean, oracle.cosine_mean, kSumTolerance);
@@ -154,8 +151,7 @@ bool SameBits(const Estimate& a, const Estimate& b) {
 
 TEST(ErrorMeter, DoesNotDependOnTheOrderOfImagesNorOnMerging) {
   const std::vector<Image> images = MakeImages(23);
-  const ImageOrder order = OrderOf(images.size());
-  const OutputErrors expected = MeterOf(images).Estimates(order, 7);
+  const OutputErrors expected = MeterOf(images).Estimates(7);
 
   // Two workers, images dealt out in a scrambled order.
   std::vector<size_t> scrambled(images.size());
@@ -164,12 +160,10 @@ TEST(ErrorMeter, DoesNotDependOnTheOrderOfImagesNorOnMerging) {
             [](size_t a, size_t b) { return MixBits(a) < MixBits(b); });
   ErrorMeter first, second;
   for (const size_t i : scrambled) {
-    (MixBits(i) % 3 == 0 ? first : second)
-        .Add(static_cast<int64_t>(i), images[i].View(images[i].expected),
-             images[i].View(images[i].actual));
+    AddTo(MixBits(i) % 3 == 0 ? first : second, KeyOf(static_cast<int64_t>(i)), images[i]);
   }
   second.Merge(first);
-  const OutputErrors actual = second.Estimates(order, 7);
+  const OutputErrors actual = second.Estimates(7);
   EXPECT_TRUE(SameBits(expected.sqnr_db, actual.sqnr_db));
   EXPECT_TRUE(SameBits(expected.relative_l2, actual.relative_l2));
   EXPECT_TRUE(SameBits(expected.cosine_mean, actual.cosine_mean));
@@ -177,33 +171,18 @@ TEST(ErrorMeter, DoesNotDependOnTheOrderOfImagesNorOnMerging) {
   EXPECT_TRUE(SameBits(expected.max_abs, actual.max_abs));
 }
 
-TEST(ErrorMeter, ANumberingInAnotherOrderGivesTheSameBits) {
-  const std::vector<Image> images = MakeImages(9);
-  const auto last = static_cast<int64_t>(images.size()) - 1;
-  ErrorMeter reversed;
-  ImageOrder order;
-  for (int64_t i = 0; i <= last; ++i) {  // the run met the images from the last to the first
-    const Image& image = images[static_cast<size_t>(last - i)];
-    reversed.Add(i, image.View(image.expected), image.View(image.actual));
-    order.Add(i, Sha256Hex(FileOf(last - i)), FileOf(last - i));
-  }
-  EXPECT_TRUE(SameBits(MeterOf(images).Estimates(OrderOf(images.size()), 1).sqnr_db,
-                       reversed.Estimates(order, 1).sqnr_db));
-}
-
 TEST(ErrorMeter, BootstrapIsTheSameForASeedAndHoldsTheValue) {
   const std::vector<Image> images = MakeImages(30);
   const ErrorMeter meter = MeterOf(images);
-  const ImageOrder order = OrderOf(images.size());
-  const OutputErrors errors = meter.Estimates(order, 5);
-  EXPECT_TRUE(SameBits(errors.sqnr_db, meter.Estimates(order, 5).sqnr_db));
-  EXPECT_FALSE(SameBits(errors.sqnr_db, meter.Estimates(order, 6).sqnr_db));
+  const OutputErrors errors = meter.Estimates(5);
+  EXPECT_TRUE(SameBits(errors.sqnr_db, meter.Estimates(5).sqnr_db));
+  EXPECT_FALSE(SameBits(errors.sqnr_db, meter.Estimates(6).sqnr_db));
   for (const Estimate& e : {errors.sqnr_db, errors.relative_l2, errors.cosine_mean}) {
     EXPECT_LT(e.low, e.value);
     EXPECT_GT(e.high, e.value);
   }
   EXPECT_EQ(errors.max_abs.value, errors.max_abs.high);  // no resample can exceed it
-  const ErrorSummary summary = meter.Summarize(order);
+  const ErrorSummary summary = meter.Summarize();
   EXPECT_EQ(errors.sqnr_db.value, summary.sqnr_db);
   EXPECT_EQ(errors.cosine_p1.value, summary.cosine_p1);
 }
@@ -211,12 +190,12 @@ TEST(ErrorMeter, BootstrapIsTheSameForASeedAndHoldsTheValue) {
 TEST(ErrorMeter, NoErrorIsExact) {
   std::vector<Image> images = MakeImages(4);
   for (Image& image : images) image.actual = image.expected;
-  const ErrorSummary summary = MeterOf(images).Summarize(OrderOf(4));
+  const ErrorSummary summary = MeterOf(images).Summarize();
   EXPECT_TRUE(summary.exact);
   EXPECT_TRUE(std::isinf(summary.sqnr_db));
   EXPECT_EQ(summary.relative_l2, 0);
   EXPECT_EQ(summary.cosine_mean, 1);
-  const OutputErrors errors = MeterOf(images).Estimates(OrderOf(4), 0);
+  const OutputErrors errors = MeterOf(images).Estimates(0);
   EXPECT_TRUE(errors.exact);
   EXPECT_TRUE(std::isnan(errors.sqnr_db.value));
   EXPECT_EQ(errors.cosine_p1.low, 1);
@@ -238,8 +217,8 @@ TEST(ErrorMeter, LeavesOutAndCountsPairsThatAreNotFinite) {
   blank(dirty, 0, 0, nan, Half{0x3c00});
   blank(dirty, 0, 383, Half{0x3c00}, inf);
   blank(dirty, 2, 78, Half{0xfc00}, Half{0xfc00});
-  const ErrorSummary expected = MeterOf(zeroed).Summarize(OrderOf(3));
-  const ErrorSummary actual = MeterOf(dirty).Summarize(OrderOf(3));
+  const ErrorSummary expected = MeterOf(zeroed).Summarize();
+  const ErrorSummary actual = MeterOf(dirty).Summarize();
   EXPECT_EQ(actual.nonfinite, 3u);
   EXPECT_EQ(actual.compared + 3, expected.compared);
   EXPECT_EQ(actual.sqnr_db, expected.sqnr_db);
@@ -251,19 +230,19 @@ TEST(ErrorMeter, EqualButForNonfiniteValuesIsNotExact) {
   std::vector<Image> images = MakeImages(2);
   for (Image& image : images) image.actual = image.expected;
   images[1].actual[5] = Half{0x7e00};
-  EXPECT_FALSE(MeterOf(images).Summarize(OrderOf(2)).exact);
+  EXPECT_FALSE(MeterOf(images).Summarize().exact);
 }
 
 TEST(ErrorMeter, AnImageWithNothingFiniteIsInNoFigure) {
   std::vector<Image> images = MakeImages(3);
-  const ErrorSummary without = MeterOf({images[0], images[1]}).Summarize(OrderOf(2));
+  const ErrorSummary without = MeterOf({images[0], images[1]}).Summarize();
   std::fill(images[2].expected.begin(), images[2].expected.end(), Half{0x7e00});
-  const ErrorSummary with = MeterOf(images).Summarize(OrderOf(3));
+  const ErrorSummary with = MeterOf(images).Summarize();
   EXPECT_EQ(with.sqnr_db, without.sqnr_db);
   EXPECT_EQ(with.cosine_mean, without.cosine_mean);
   EXPECT_EQ(with.nonfinite, images[2].expected.size());
 
-  const ErrorSummary nothing = ErrorMeter().Summarize(ImageOrder());
+  const ErrorSummary nothing = ErrorMeter().Summarize();
   EXPECT_TRUE(std::isnan(nothing.sqnr_db));
   EXPECT_FALSE(nothing.exact);
 }
@@ -279,8 +258,8 @@ TEST(ErrorMeter, SkipsWhatStandsBetweenStrideAndWidth) {
       actual.push_back(image.actual[k]);
     }
   }
-  whole.Add(0, {expected.data(), 6, 50, 50}, MatView<const Half>{actual.data(), 6, 50, 50});
-  parts.Add(0, image.View(image.expected).ColRange(0, 50),
+  whole.Add(KeyOf(0), {expected.data(), 6, 50, 50}, MatView<const Half>{actual.data(), 6, 50, 50});
+  parts.Add(KeyOf(0), image.View(image.expected).ColRange(0, 50),
             image.View(image.actual).ColRange(0, 50));
   EXPECT_EQ(whole.records()[0].sum_error_sq, parts.records()[0].sum_error_sq);
   EXPECT_EQ(whole.records()[0].compared, 300u);
@@ -291,14 +270,12 @@ TEST(ErrorMeter, TakesFloatValuesAndSaturation) {
   std::vector<float> actual(image.actual.size());
   ToFloat(image.actual, actual);
   ErrorMeter halves, floats;
-  halves.Add(4, image.View(image.expected), image.View(image.actual));
-  floats.Add(4, image.View(image.expected), MatView<const float>{actual.data(), 4, 32, 32});
+  halves.Add(KeyOf(4), image.View(image.expected), image.View(image.actual));
+  floats.Add(KeyOf(4), image.View(image.expected), MatView<const float>{actual.data(), 4, 32, 32});
   EXPECT_EQ(halves.records()[0].sum_product, floats.records()[0].sum_product);
-  floats.AddSaturation(4, 32, 128);
-  ImageOrder order;
-  order.Add(4, "ab", "x.png");
-  EXPECT_EQ(floats.Summarize(order).saturation, 0.25);
-  EXPECT_TRUE(std::isnan(halves.Summarize(order).saturation));
+  floats.AddSaturation(32, 128);
+  EXPECT_EQ(floats.Summarize().saturation, 0.25);
+  EXPECT_TRUE(std::isnan(halves.Summarize().saturation));
 }
 
 TEST(ErrorMeter, ZeroTensorsHaveACosine) {
@@ -307,9 +284,9 @@ TEST(ErrorMeter, ZeroTensorsHaveACosine) {
   const auto view = [](const std::vector<Half>& v) {
     return MatView<const Half>{v.data(), 1, 8, 8};
   };
-  meter.Add(0, view(zeros), view(zeros));
-  meter.Add(1, view(zeros), view(ones));
-  meter.Add(2, view(ones), view(zeros));
+  meter.Add(KeyOf(0), view(zeros), view(zeros));
+  meter.Add(KeyOf(1), view(zeros), view(ones));
+  meter.Add(KeyOf(2), view(ones), view(zeros));
   EXPECT_EQ(Cosine(meter.records()[0]), 1);
   EXPECT_EQ(Cosine(meter.records()[1]), 0);
   EXPECT_EQ(Cosine(meter.records()[2]), 0);

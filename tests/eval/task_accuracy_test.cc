@@ -50,7 +50,7 @@ TEST(TaskMeter, MergesByAddition) {
     AddFloats(part, scores, {2, 1, 0}, {0});
     AddFloats(both, scores, {2, 1, 0}, {0});
   }
-  first.Merge(second);
+  MergeResult(first, second);
   EXPECT_EQ(first.Result().top1->value, both.Result().top1->value);
   EXPECT_EQ(first.Result().agreement->low, both.Result().agreement->low);
 }
