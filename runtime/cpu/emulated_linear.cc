@@ -12,12 +12,6 @@ namespace {
 
 constexpr int64_t kChunk = 1024;  // 1,024 * 127 * 128 < 2^24: every partial sum is exact
 
-struct PlainWeights final : PackedWeights {
-  std::vector<float> values;
-  int64_t n = 0;
-  int64_t k = 0;
-};
-
 void WidenCodes(const int8_t* codes, int64_t rows, int64_t stride, int64_t cols, float* values) {
   for (int64_t r = 0; r < rows; ++r) std::copy_n(codes + r * stride, cols, values + r * cols);
 }
@@ -39,31 +33,6 @@ void Store(OutputView y, int64_t row, int64_t col, float value) {
 
 }  // namespace
 
-PackedPtr PackFloatPlain(MatView<const float> weight) {
-  auto packed = std::make_shared<PlainWeights>();
-  packed->n = weight.rows;
-  packed->k = weight.cols;
-  for (int64_t r = 0; r < weight.rows; ++r) {
-    const std::span<const float> row = weight.row_span(r);
-    packed->values.insert(packed->values.end(), row.begin(), row.end());
-  }
-  return packed;
-}
-
-void MultiplyFloatPlain(MatView<const float> a, const PackedWeights& weight, MatView<float> c) {
-  const auto& w = static_cast<const PlainWeights&>(weight);
-  W8A8_CHECK(a.cols == w.k && c.cols == w.n && a.rows == c.rows);
-  for (int64_t r = 0; r < a.rows; ++r) {
-    for (int64_t n = 0; n < w.n; ++n) {
-      float sum = 0.0f;
-      for (int64_t k = 0; k < w.k; ++k) {
-        sum += a.row(r)[k] * w.values[static_cast<size_t>(n * w.k + k)];
-      }
-      c.row(r)[n] = sum;
-    }
-  }
-}
-
 EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn& pack)
     : n_(linear.weight.n),
       k_(linear.weight.k),
@@ -83,16 +52,15 @@ EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn&
 }
 
 void EmulatedLinear::Run(MatView<const Half> x, const Quantizer& spec,
-                         const MultiplyFloatFn& multiply, OutputView y,
-                         EmulatedScratch* scratch) const {
+                         const MultiplyFloatFn& multiply, OutputView y, EmulatedScratch* scratch,
+                         QuantizeCounts* counts) const {
   W8A8_CHECK(x.cols == k_ && y.rows == x.rows && y.cols == n_);
   int8_t* codes = scratch->codes.Reserve(x.rows * k_);
   float* scale_x = scratch->scale.Reserve(x.rows);
   int32_t* acc = scratch->acc.Reserve(x.rows * n_);
   float* chunk_codes = scratch->chunk_codes.Reserve(x.rows * std::min(kChunk, k_));
   float* product = scratch->chunk_product.Reserve(x.rows * n_);
-  scratch->counts = {};
-  QuantizeRowsReference(x, spec, codes, scale_x, &scratch->counts);
+  QuantizeRowsReference(x, spec, codes, scale_x, counts);
   std::fill_n(acc, x.rows * n_, 0);
   for (size_t i = 0; i < chunks_.size(); ++i) {
     const int64_t begin = static_cast<int64_t>(i) * kChunk;

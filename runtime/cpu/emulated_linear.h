@@ -26,10 +26,6 @@ using PackFloatFn = std::function<PackedPtr(MatView<const float> weight)>;
 using MultiplyFloatFn =
     std::function<void(MatView<const float> a, const PackedWeights& weight, MatView<float> c)>;
 
-// The plain loops, for tests and the `linear` command.
-PackedPtr PackFloatPlain(MatView<const float> weight);
-void MultiplyFloatPlain(MatView<const float> a, const PackedWeights& weight, MatView<float> c);
-
 // The scratch of one worker; grows and never shrinks.
 struct EmulatedScratch {
   AlignedBuffer<int8_t> codes;  // [rows, k] of the last Run
@@ -37,7 +33,6 @@ struct EmulatedScratch {
   AlignedBuffer<int32_t> acc;   // [rows, n]
   AlignedBuffer<float> chunk_codes;
   AlignedBuffer<float> chunk_product;
-  QuantizeCounts counts;
 };
 
 class EmulatedLinear final : public PackedWeights {
@@ -49,9 +44,10 @@ class EmulatedLinear final : public PackedWeights {
   // [n]: summed from the codes, not taken from the layer.
   std::span<const int32_t> weight_code_sum() const { return weight_code_sum_; }
 
-  // y [rows, n]; the scratch keeps codes, scales and accumulators of this call.
+  // y [rows, n]; the scratch keeps codes, scales and accumulators of this call. `counts` are added
+  // to; nullptr: not wanted.
   void Run(MatView<const Half> x, const Quantizer& spec, const MultiplyFloatFn& multiply,
-           OutputView y, EmulatedScratch* scratch) const;
+           OutputView y, EmulatedScratch* scratch, QuantizeCounts* counts = nullptr) const;
 
  private:
   int64_t n_, k_;

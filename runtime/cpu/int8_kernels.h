@@ -68,8 +68,8 @@ struct Int8Kernels {
   int64_t n_multiple;     // per-column vectors are padded to a multiple of this
   bool uses_column_sums;  // gemm_s8 reads code_sum_w
 
-  // What a thread must do before and after its calls of gemm_s8, as a tile configuration that the
-  // CPU holds per thread; nullptr: nothing.
+  // What a thread must do before and after calls of gemm_s8, as a tile configuration that the CPU
+  // holds per thread; nullptr: nothing. Int8Linear::Multiply calls them.
   void (*begin_worker)();
   void (*end_worker)();
 

@@ -26,6 +26,23 @@ AlignedBuffer<T> PaddedCopy(const std::vector<T>& values, int64_t padded) {
   return copy;
 }
 
+// What the calling thread must do around products. At each of them, because nobody else knows on
+// which threads they run; a product takes some 10 us at least.
+class ThreadSetUp {
+ public:
+  explicit ThreadSetUp(const Int8Kernels& kernels) : kernels_(kernels) {
+    if (kernels_.begin_worker != nullptr) kernels_.begin_worker();
+  }
+  ~ThreadSetUp() {
+    if (kernels_.end_worker != nullptr) kernels_.end_worker();
+  }
+  ThreadSetUp(const ThreadSetUp&) = delete;
+  ThreadSetUp& operator=(const ThreadSetUp&) = delete;
+
+ private:
+  const Int8Kernels& kernels_;
+};
+
 }  // namespace
 
 void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes) {
@@ -73,38 +90,33 @@ Int8Linear::Int8Linear(const QuantizedLinear& linear, const Int8Kernels& kernels
     : kernels_(&kernels), n_(linear.weight.n), k_(linear.weight.k) {
   W8A8_CHECK(static_cast<int64_t>(linear.weight.code_sum.size()) == n_);  // Finish() was called
   const int64_t padded = RoundUp(n_, kernels.n_multiple);
-  packed_.scale = PaddedCopy(linear.weight.scale.values, padded);
-  packed_.bias = PaddedCopy(linear.bias, padded);
-  packed_.code_sum = PaddedCopy(linear.weight.code_sum, padded);
-  packed_.weight.Reserve(kernels.packed_bytes(n_, k_));
+  scale_ = PaddedCopy(linear.weight.scale.values, padded);
+  bias_ = PaddedCopy(linear.bias, padded);
+  code_sum_ = PaddedCopy(linear.weight.code_sum, padded);
+  weight_.Reserve(kernels.packed_bytes(n_, k_));
   kernels.pack_weights(
-      {.codes = linear.weight.codes.data(), .n = n_, .k = k_, .packed = packed_.weight.data()});
+      {.codes = linear.weight.codes.data(), .n = n_, .k = k_, .packed = weight_.data()});
 }
 
 void Int8Linear::Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc) const {
   W8A8_CHECK(x.cols == k_ && y.rows == x.rows && y.cols == n_);
   W8A8_CHECK(acc.data == nullptr || (acc.rows == x.rows && acc.cols == n_));
+  const ThreadSetUp set_up(*kernels_);
   kernels_->gemm_s8({.m = x.rows,
                      .n = n_,
                      .k = k_,
                      .x_codes = x.codes.data(),
                      .x_stride = x.stride,
-                     .packed_weight = packed_.weight.data(),
+                     .packed_weight = weight_.data(),
                      .scale_x = x.scale.data(),
-                     .scale_w = packed_.scale.data(),
-                     .bias = packed_.bias.data(),
-                     .code_sum_w = packed_.code_sum.data(),
+                     .scale_w = scale_.data(),
+                     .bias = bias_.data(),
+                     .code_sum_w = code_sum_.data(),
                      .output_type = y.type,
                      .y = y.data,
                      .y_stride = y.stride,
                      .acc = acc.data,
                      .acc_stride = acc.stride});
-}
-
-void Int8Linear::Run(MatView<const Half> x, const Quantizer& spec, OutputView y,
-                     CodeRows* scratch) const {
-  QuantizeRows(*kernels_, x, spec, scratch);
-  Multiply(*scratch, y);
 }
 
 }  // namespace w8a8

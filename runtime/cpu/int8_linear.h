@@ -53,14 +53,6 @@ void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Quant
 // The codes as int8 [rows, cols].
 void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked);
 
-// What gemm_s8 reads; plain data, so that a test can flip a bit of it.
-struct PackedInt8 {
-  AlignedBuffer<std::byte> weight;
-  AlignedBuffer<float> scale;       // [n padded]
-  AlignedBuffer<float> bias;        // [n padded], zeros where the layer has none
-  AlignedBuffer<int32_t> code_sum;  // [n padded]
-};
-
 class Int8Linear final : public PackedWeights {
  public:
   // Packs once; `linear` need not outlive the call.
@@ -68,21 +60,20 @@ class Int8Linear final : public PackedWeights {
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
-  const Int8Kernels& kernels() const { return *kernels_; }
-  PackedInt8& packed() { return packed_; }
   std::span<const int32_t> weight_code_sum() const {
-    return {packed_.code_sum.data(), static_cast<size_t>(n_)};
+    return {code_sum_.data(), static_cast<size_t>(n_)};
   }
 
   // y [rows, n] from rows quantized with the same set; `acc` [rows, n] or an empty view.
   void Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc = {}) const;
-  // Quantizes and multiplies. `spec` as QuantizeRows takes it.
-  void Run(MatView<const Half> x, const Quantizer& spec, OutputView y, CodeRows* scratch) const;
 
  private:
   const Int8Kernels* kernels_;
   int64_t n_, k_;
-  PackedInt8 packed_;
+  AlignedBuffer<std::byte> weight_;
+  AlignedBuffer<float> scale_;       // [n padded]
+  AlignedBuffer<float> bias_;        // [n padded], zeros where the layer has none
+  AlignedBuffer<int32_t> code_sum_;  // [n padded]
 };
 
 }  // namespace w8a8

@@ -1,5 +1,6 @@
 #include "runtime/base/half.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -122,6 +123,22 @@ TEST(Half, WholeRowsEqualSingleValuesForEveryLength) {
   std::vector<Half> actual(floats.size());
   ToHalf(floats, actual);
   EXPECT_EQ(test::Equal(expected, actual), "");
+}
+
+// Conversions that a test can tell apart from all others.
+constexpr HalfConversions kMarked = {
+    .to_float = [](const Half*, float* to, int64_t count) { std::fill_n(to, count, 42.0f); },
+    .to_half = [](const float*, Half* to, int64_t count) { std::fill_n(to, count, Half{7}); }};
+
+TEST(Half, WholeRowsRunOnTheConversionsInUse) {
+  const HalfConversions* before = UseHalfConversions(&kMarked);
+  std::vector<float> floats(3);
+  std::vector<Half> halves(3);
+  ToFloat(halves, floats);
+  ToHalf(floats, halves);
+  UseHalfConversions(before);
+  EXPECT_EQ(floats, std::vector<float>(3, 42.0f));
+  EXPECT_EQ(halves, std::vector<Half>(3, Half{7}));
 }
 
 TEST(BFloat16, EveryPatternSurvivesTheRoundTrip) {

@@ -49,8 +49,9 @@ std::vector<Half> Product(const QuantizedLinear& layer, const Int8Kernels& kerne
                           MatView<const Half> x) {
   std::vector<Half> y(static_cast<size_t>(x.rows * layer.weight.n));
   CodeRows rows;
+  QuantizeRows(kernels, x, {}, &rows);
   Int8Linear(layer, kernels)
-      .Run(x, {}, MatView<Half>{y.data(), x.rows, layer.weight.n, layer.weight.n}, &rows);
+      .Multiply(rows, MatView<Half>{y.data(), x.rows, layer.weight.n, layer.weight.n});
   return y;
 }
 

@@ -91,6 +91,17 @@ TEST(QuantizeRows, EqualsTheReferenceOnEveryPattern) {
   }
 }
 
+TEST(QuantizeRows, TheCodesDoNotDependOnWhatElseIsWanted) {
+  const std::vector<Half> x = RandomHalves(5 * 100, 4, Values::kAny);
+  for (const Kernels& set : SetsUnderTest()) {
+    CodeRows rows;
+    QuantizeRows(*set.int8, test::View(x, 5), {}, &rows);
+    std::vector<int8_t> codes(x.size());
+    UnpackCodes(*set.int8, rows, {codes.data(), 5, 100, 100});
+    EXPECT_EQ(Equal(QuantizeWith(*set.int8, x, 5, {}).codes, codes), "") << set.name;
+  }
+}
+
 TEST(QuantizeRows, GivesAZeroRowScaleZero) {
   for (const Kernels& set : SetsUnderTest()) {
     const std::vector<Half> x = {Half{0x8000}, Half{0}, ToHalf(kInfinity), ToHalf(std::nanf(""))};

@@ -7,6 +7,7 @@
 
 #include "runtime/base/setting.h"
 #include "runtime/cpu/kernels.h"
+#include "tests/cpu/kernel_sets.h"
 
 namespace w8a8 {
 namespace {
@@ -61,6 +62,16 @@ TEST_F(SelectKernels, TheFlagWinsOverTheVariable) {
   setenv("W8A8_CPU_ISA", "no-such-set", 1);
   EXPECT_THROW(Select(""), BadSetting);
   EXPECT_EQ(Select("scalar").name, "scalar");
+}
+
+TEST(KernelsInUse, DoTheBulkConversions) {
+  const Kernels& before = KernelsInUse();
+  for (const Kernels& set : test::SetsUnderTest()) {
+    UseKernels(set);
+    EXPECT_EQ(&KernelsInUse(), &set);
+    EXPECT_EQ(UseHalfConversions(&set.rows->half), &set.rows->half) << set.name;
+  }
+  UseKernels(before);
 }
 
 TEST_F(SelectKernels, UnknownNamesAndThoseOfLaterVersionsAreBadSettings) {

@@ -57,6 +57,21 @@ void CheckText(const std::string& file, const std::string& text,
   }
 }
 
+// One file asks what the CPU can do, and instruction sets are chosen by table, never per function.
+void CheckInstructionSets(const std::string& file, const std::string& text,
+                          std::vector<std::string>& breaches) {
+  if (file == "runtime/cpu/kernel_list.cc") return;
+  for (const char* choice : {"__builtin_cpu_"
+                             "supports(",
+                             "gnu::"
+                             "target(",
+                             "(("
+                             "target("}) {
+    if (text.find(choice) == std::string::npos) continue;
+    breaches.push_back(fmt::format("{}: chooses an instruction set by {}...)", file, choice));
+  }
+}
+
 // What a line of C++ says to people: its string literals and its comment.
 std::string SaidIn(const std::string& line) {
   std::string said;
@@ -139,6 +154,7 @@ std::vector<std::string> SourceRuleBreaches(const fs::path& root) {
     const std::string text = ReadFile(root / file);
     CheckSource(root, file, text, breaches);
     CheckFlags(file, text, breaches);
+    CheckInstructionSets(file, text, breaches);
   }
   return breaches;
 }

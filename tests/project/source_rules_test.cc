@@ -49,6 +49,19 @@ TEST(SourceRules, UnlistedSourcesAreFound) {
                                                        "quant/b.cc: no CMakeLists.txt lists it"}));
 }
 
+TEST(SourceRules, ChoicesOfAnInstructionSetOutsideItsListAreFound) {
+  const PlantedTree tree;
+  const std::string choice =
+      std::string("#pragma once\nif (__builtin_cpu_") + "supports(\"avx2\"))\n";
+  tree.Plant("runtime/cpu/CMakeLists.txt", "w8a8_library(w8a8_cpu SOURCES kernel_list.cc)\n");
+  tree.Plant("runtime/cpu/kernel_list.cc", choice);
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches());
+  tree.Plant("quant/spec.h", choice);
+  EXPECT_EQ(SourceRuleBreaches(tree.root()),
+            Breaches{std::string("quant/spec.h: chooses an instruction set by __builtin_cpu_") +
+                     "supports(...)"});
+}
+
 TEST(SourceRules, FlagsBelowTheCommandLineAreFound) {
   const PlantedTree tree;
   const std::string header = "#pragma once\n";

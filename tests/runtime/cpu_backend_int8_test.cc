@@ -194,8 +194,8 @@ TEST(QuantizedSteps, TakeOnlyTheRowsThatTheRunTells) {
 TEST(QuantizedSteps, OneDifferentWeightCodeIsSeen) {
   const Layer layer{9, 21, 130, true};
   QuantizedLinear linear = RandomLayer(layer);
-  CpuBackend backend(ScalarSet());
-  CpuArena arena(ScalarSet());
+  CpuBackend backend(SetsUnderTest().front());
+  CpuArena arena(SetsUnderTest().front());
   Prepare(layer, 1, arena);
   RunInt8(backend, linear, kSpecs[0], arena);
   linear.weight.codes[5 * 130 + 7] = static_cast<int8_t>(linear.weight.codes[5 * 130 + 7] ^ 1);

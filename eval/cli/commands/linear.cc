@@ -200,11 +200,10 @@ LayerOutput RunEmulated(const LayerInput& in, const QuantizedLinear& layer,
       [&gemm](MatView<const float> a, const PackedWeights& weight, MatView<float> c) {
         gemm.MultiplyTransposed(a, PackedAs<FloatWeights>(weight).view(), c);
       },
-      MatView<Half>{out.y.data(), in.m, n, n}, &scratch);
+      MatView<Half>{out.y.data(), in.m, n, n}, &scratch, &out.counts.emplace());
   std::copy_n(scratch.codes.data(), out.codes.size(), out.codes.begin());
   std::copy_n(scratch.scale.data(), in.m, out.input_scale.begin());
   out.acc.assign(scratch.acc.data(), scratch.acc.data() + in.m * n);
-  out.counts = scratch.counts;
   out.SumCodes();
   return out;
 }
