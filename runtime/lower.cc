@@ -68,8 +68,7 @@ Program Lowering::LowerLayer(int32_t node, Precision precision, const Plan& plan
   Node layer = graph_.nodes[static_cast<size_t>(node)];
   W8A8_CHECK(layer.kind == NodeKind::kLinear);
   Program program;
-  program.slots = {graph_.slots[static_cast<size_t>(layer.in)],
-                   graph_.slots[static_cast<size_t>(layer.out)]};
+  program.slots = {graph_.slot(layer.in), graph_.slot(layer.out)};
   layer.in = kLayerIn;
   layer.out = kLayerOut;
   LowerLinear(layer, precision, plan, flavour, program);

@@ -32,8 +32,7 @@ std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
   if (file.empty()) return std::nullopt;
   ClassEmbeddings classes = ReadClassEmbeddings(file);
   const SlotId pooled = session.graph.pooled;
-  CheckEmbeddingWidth(
-      classes, pooled == kNoSlot ? 0 : session.graph.slots[static_cast<size_t>(pooled)].cols);
+  CheckEmbeddingWidth(classes, pooled == kNoSlot ? 0 : session.graph.slot(pooled).cols);
   return classes;
 }
 

@@ -94,7 +94,7 @@ Observation Observe(const Session& session, const Graph& graph,
 const Remedy kWiderResidual{Setting::kResidual, "fp32"};
 
 ReferenceNote StreamOverflow(const Graph& graph, int stage, uint64_t count) {
-  const bool half = graph.slots[static_cast<size_t>(graph.stream)].storage == SlotStorage::kHalf;
+  const bool half = graph.slot(graph.stream).storage == SlotStorage::kHalf;
   const bool read = stage < graph.config.blocks;
   ReferenceNote overflow;
   overflow.note = {
@@ -176,7 +176,7 @@ std::vector<ReferenceNote> NotesOf(const Session& session, const std::vector<Inp
   const Graph& graph = session.graph;
   const Observation seen = Observe(session, graph, images, runner);
   std::vector<ReferenceNote> notes = Overflows(graph, seen);
-  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
+  const Slot& stream = graph.slot(graph.stream);
   if (stream.storage == SlotStorage::kFloat || !notes.empty()) return notes;
   const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
   return LostDigits(graph, seen, Observe(session, wide, images, runner));

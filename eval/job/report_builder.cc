@@ -207,9 +207,7 @@ void AddPartlyLabelled(const Evaluation& evaluation, Report& report) {
 }  // namespace
 
 uint64_t WeightBytes(const Graph& graph, const Plan& plan) {
-  const auto cols = [&](SlotId slot) {
-    return static_cast<uint64_t>(graph.slots[static_cast<size_t>(slot)].cols);
-  };
+  const auto cols = [&](SlotId slot) { return static_cast<uint64_t>(graph.slot(slot).cols); };
   const EncoderConfig& config = graph.config;
   uint64_t bytes = 0;
   for (const Node& node : graph.nodes) {

@@ -87,7 +87,7 @@ Session OpenSession(const ModelSettings& model, const DeviceSettings& device) {
 }
 
 const char* ResidualName(const Graph& graph) {
-  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
+  const Slot& stream = graph.slot(graph.stream);
   return stream.storage == SlotStorage::kFloat ? "fp32" : "fp16";
 }
 

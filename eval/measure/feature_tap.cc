@@ -72,7 +72,7 @@ void FeatureTap::OnStream(const StreamEvent& event) {
 
 template <class T>
 void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype) {
-  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t most_rows = graph_.slot(graph_.stream).rows;
   const int64_t rows = stream.rows / static_cast<int64_t>(event.samples.size());
   uint64_t nonfinite = 0;
   for (size_t i = 0; i < event.samples.size(); ++i) {
@@ -92,7 +92,7 @@ void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dt
 // Of images on grids of their own the rest is zeros: nobody attends there.
 void FeatureTap::OnAttention(const AttentionEvent& event) {
   const int64_t heads = graph_.config.heads, keys = event.probabilities.cols;
-  const int64_t most = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t most = graph_.slot(graph_.stream).rows;
   const int64_t rows = event.probabilities.rows / static_cast<int64_t>(event.samples.size());
   const int64_t queries = rows / heads;
   std::vector<float> padded(static_cast<size_t>(heads * most * most), 0.0f);
@@ -108,7 +108,7 @@ void FeatureTap::OnAttention(const AttentionEvent& event) {
 }
 
 void FeatureTap::OnOutputs(const OutputEvent& event) {
-  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
+  const int64_t most_rows = graph_.slot(graph_.tokens).rows;
   const int64_t rows = event.tokens.rows / static_cast<int64_t>(event.samples.size());
   const auto put_row = [&](const char* name, MatView<const Half> view, size_t i) {
     if (view.rows == 0) return;
@@ -142,7 +142,7 @@ template <class T>
 void FeatureTap::PutRows(const LinearEvent& event, const std::string& name, Dtype dtype,
                          MatView<const T> view, std::vector<int64_t> row_shape) {
   W8A8_CHECK(view.stride == view.cols);
-  const int64_t most_rows = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+  const int64_t most_rows = graph_.slot(graph_.stream).rows;
   std::vector<int64_t> shape = {most_rows};
   shape.insert(shape.end(), row_shape.begin(), row_shape.end());
   for (size_t i = 0; i < event.samples.size(); ++i) {

@@ -11,7 +11,7 @@ StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed)
     : seed_(seed), workers_(static_cast<size_t>(std::max(1, workers))) {
   for (const Node& node : graph.nodes) {
     if (node.site.empty()) continue;
-    const Slot& input = graph.slots[static_cast<size_t>(node.in)];
+    const Slot& input = graph.slot(node.in);
     extents_[node.site] = {input.cols, input.rows};
   }
 }

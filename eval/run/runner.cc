@@ -80,8 +80,8 @@ class Runner {
 
  private:
   int64_t ImagesPerChunk() const {
-    const Slot& stream = graph_.slots[static_cast<size_t>(graph_.stream)];
-    const Slot& pixels = graph_.slots[static_cast<size_t>(graph_.pixels)];
+    const Slot& stream = graph_.slot(graph_.stream);
+    const Slot& pixels = graph_.slot(graph_.pixels);
     const uint64_t per_image = static_cast<uint64_t>(stream.rows * stream.cols) *
                                    StorageBytes(stream) * CountLeaders(leaders_.back()) +
                                static_cast<uint64_t>(pixels.rows * pixels.cols) * sizeof(float);
@@ -142,8 +142,8 @@ class Runner {
     for (int32_t n = graph_.stages[stage].first_node; n < graph_.stages[stage].last_node; ++n) {
       const Node& node = graph_.nodes[static_cast<size_t>(n)];
       if (node.kind != NodeKind::kLinear && node.kind != NodeKind::kEmbed) continue;
-      const Slot& in = graph_.slots[static_cast<size_t>(node.in)];
-      const Slot& out = graph_.slots[static_cast<size_t>(node.out)];
+      const Slot& in = graph_.slot(node.in);
+      const Slot& out = graph_.slot(node.out);
       const bool embeds = node.kind == NodeKind::kEmbed;
       work += static_cast<double>(embeds ? in.rows * in.cols : out.rows * in.cols) *
               static_cast<double>(out.cols);

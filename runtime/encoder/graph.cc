@@ -49,12 +49,12 @@ class GraphBuilder {
   // Pooled rows are one for each image, whatever the number of its tokens; where no image has more
   // than one token, the two are the same.
   void MarkTokenSlots() {
-    const int64_t tokens = graph_.slots[static_cast<size_t>(graph_.stream)].rows;
+    const int64_t tokens = graph_.slot(graph_.stream).rows;
     for (Slot& slot : graph_.slots) {
       slot.follows = slot.rows == tokens ? GridExtent::kTokenRows : GridExtent::kNone;
     }
     if (from_embeds_) return;
-    graph_.slots[static_cast<size_t>(graph_.pixels)].follows = GridExtent::kPixelCols;
+    graph_.slot(graph_.pixels).follows = GridExtent::kPixelCols;
   }
 
   Node& Add(NodeKind kind, std::string weight, SlotId in, SlotId out) {
@@ -171,7 +171,7 @@ class GraphBuilder {
     const EncoderConfig& config = graph_.config;
     const SlotId probe = AddSlot("probe", 1, config.width);
     const SlotId query = AddSlot("pool_query", 1, config.width);
-    const int64_t tokens = graph_.slots[static_cast<size_t>(graph_.tokens)].rows;
+    const int64_t tokens = graph_.slot(graph_.tokens).rows;
     const SlotId keys_values = AddSlot("pool_kv", tokens, 2 * config.width);
     const SlotId attended = AddSlot("pool_attended", 1, config.width);
     const SlotId normed = AddSlot("pool_normed", 1, config.width);

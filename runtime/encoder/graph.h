@@ -79,6 +79,9 @@ struct Graph {
   SlotId pooled = kNoSlot;  // [1, width or projection] or kNoSlot
   SlotId logits = kNoSlot;  // [1, classes] or kNoSlot
 
+  Slot& slot(SlotId id) { return slots[static_cast<size_t>(id)]; }
+  const Slot& slot(SlotId id) const { return slots[static_cast<size_t>(id)]; }
+
   std::vector<std::string> Sites() const;            // in node order
   std::map<std::string, int> StagesOfSites() const;  // the stage of each site: its block's, from 1
 };

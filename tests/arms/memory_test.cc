@@ -102,7 +102,7 @@ int64_t ActivationBytesOfBlock(const Session& session) {
   for (const Node& node : session.graph.nodes) {
     if (node.site.rfind("blocks.0.", 0) != 0) continue;
     for (const SlotId id : {node.in, node.out}) {
-      const Slot& slot = session.graph.slots[static_cast<size_t>(id)];
+      const Slot& slot = session.graph.slot(id);
       bytes += slot.rows * slot.cols * static_cast<int64_t>(sizeof(Half));
     }
   }

@@ -51,12 +51,11 @@ TEST(Graph, StagesAreTheEmbeddingEachBlockAndTheOutputs) {
 
 TEST(Graph, OutputSlotsHaveTheShapesOfTheModel) {
   const Graph graph = BuildGraph(TinyVit());
-  const auto slot = [&graph](SlotId id) { return graph.slots[static_cast<size_t>(id)]; };
-  EXPECT_EQ(slot(graph.tokens).rows, 17);  // 4 x 4 patches and the class token
-  EXPECT_EQ(slot(graph.tokens).cols, 64);
-  EXPECT_EQ(slot(graph.pooled).rows, 1);
-  EXPECT_EQ(slot(graph.logits).cols, 10);
-  EXPECT_EQ(slot(graph.pixels).cols, 32 * 32);
+  EXPECT_EQ(graph.slot(graph.tokens).rows, 17);  // 4 x 4 patches and the class token
+  EXPECT_EQ(graph.slot(graph.tokens).cols, 64);
+  EXPECT_EQ(graph.slot(graph.pooled).rows, 1);
+  EXPECT_EQ(graph.slot(graph.logits).cols, 10);
+  EXPECT_EQ(graph.slot(graph.pixels).cols, 32 * 32);
 }
 
 TEST(Graph, AttentionProbeReadsOneQueryAndTheTokensKeysAndValues) {
@@ -68,9 +67,9 @@ TEST(Graph, AttentionProbeReadsOneQueryAndTheTokensKeysAndValues) {
     if (node.kind == NodeKind::kAttention) attention = &node;
   }
   ASSERT_NE(attention, nullptr);
-  EXPECT_EQ(graph.slots[static_cast<size_t>(attention->in)].rows, 1);
-  EXPECT_EQ(graph.slots[static_cast<size_t>(attention->in2)].rows, 16);
-  EXPECT_EQ(graph.slots[static_cast<size_t>(attention->in2)].cols, 128);
+  EXPECT_EQ(graph.slot(attention->in).rows, 1);
+  EXPECT_EQ(graph.slot(attention->in2).rows, 16);
+  EXPECT_EQ(graph.slot(attention->in2).cols, 128);
   EXPECT_EQ(attention->q_col, 0);
   EXPECT_EQ(attention->k_col, 0);
   EXPECT_EQ(attention->v_col, 64);
@@ -84,9 +83,7 @@ TEST(Graph, LinearNodesNeverWriteTheirOwnInputAndShapesAgree) {
     for (const Node& node : graph.nodes) {
       if (node.kind != NodeKind::kLinear) continue;
       EXPECT_NE(node.in, node.out) << node.weight;
-      EXPECT_EQ(graph.slots[static_cast<size_t>(node.in)].rows,
-                graph.slots[static_cast<size_t>(node.out)].rows)
-          << node.weight;
+      EXPECT_EQ(graph.slot(node.in).rows, graph.slot(node.out).rows) << node.weight;
     }
   }
 }
@@ -143,9 +140,9 @@ TEST(Graph, AGatedMlpIsTwiceAsWideBeforeItsGate) {
   const Node& fc1 = graph.nodes[static_cast<size_t>(graph.stages[1].first_node + 6)];
   const Node& gate = graph.nodes[static_cast<size_t>(graph.stages[1].first_node + 7)];
   EXPECT_EQ(fc1.site, "blocks.0.mlp.fc1");
-  EXPECT_EQ(graph.slots[static_cast<size_t>(fc1.out)].cols, 2 * config.mlp_width);
+  EXPECT_EQ(graph.slot(fc1.out).cols, 2 * config.mlp_width);
   EXPECT_EQ(gate.kind, NodeKind::kGate);
-  EXPECT_EQ(graph.slots[static_cast<size_t>(gate.out)].cols, config.mlp_width);
+  EXPECT_EQ(graph.slot(gate.out).cols, config.mlp_width);
 }
 
 TEST(Graph, TheLogitsOfADistilledModelAreTheMeanOfTwoClassifiers) {
@@ -158,7 +155,7 @@ TEST(Graph, TheLogitsOfADistilledModelAreTheMeanOfTwoClassifiers) {
                                          NodeKind::kLinear, NodeKind::kAverage};
   EXPECT_EQ(KindsOf(graph, graph.stages.back()), outputs);
   EXPECT_EQ(graph.nodes.back().out, graph.logits);
-  EXPECT_EQ(graph.slots[static_cast<size_t>(graph.logits)].cols, config.classes);
+  EXPECT_EQ(graph.slot(graph.logits).cols, config.classes);
 }
 
 TEST(Graph, AProjectionMakesThePooledOutput) {
@@ -167,7 +164,7 @@ TEST(Graph, AProjectionMakesThePooledOutput) {
   config.projection = 24;
   const Graph graph = BuildGraph(config);
   EXPECT_EQ(graph.nodes.back().weight, "projection");
-  EXPECT_EQ(graph.slots[static_cast<size_t>(graph.pooled)].cols, 24);
+  EXPECT_EQ(graph.slot(graph.pooled).cols, 24);
 }
 
 TEST(Graph, OnlyTheStreamIsWideWithABinary32Residual) {
@@ -176,10 +173,9 @@ TEST(Graph, OnlyTheStreamIsWideWithABinary32Residual) {
     config.pre_norm = true;
     config.final_norm = final_norm;
     const Graph graph = BuildGraph(config, SlotStorage::kFloat);
-    for (size_t slot = 0; slot < graph.slots.size(); ++slot) {
-      const auto id = static_cast<SlotId>(slot);
-      const bool wide = graph.slots[slot].storage == SlotStorage::kFloat;
-      EXPECT_EQ(wide, id == graph.pixels || id == graph.stream) << graph.slots[slot].name;
+    for (SlotId id = 0; id < static_cast<SlotId>(graph.slots.size()); ++id) {
+      const bool wide = graph.slot(id).storage == SlotStorage::kFloat;
+      EXPECT_EQ(wide, id == graph.pixels || id == graph.stream) << graph.slot(id).name;
     }
     EXPECT_EQ(KindsOf(graph, graph.stages[0]),
               (std::vector<NodeKind>{NodeKind::kEmbed, NodeKind::kNorm, NodeKind::kConvert}));
@@ -202,12 +198,10 @@ TEST(Graph, OfAVariableGridKnowsItsTokenSlotsForAnyNumberOfTokens) {
     SetMaxPatches(tokens, &config);
     ASSERT_EQ(config.tokens(), tokens);
     const Graph pixels = BuildGraph(config);
-    EXPECT_EQ(pixels.slots[static_cast<size_t>(pixels.stream)].follows, GridExtent::kTokenRows)
-        << tokens;
-    EXPECT_EQ(pixels.slots[static_cast<size_t>(pixels.pixels)].follows, GridExtent::kPixelCols)
-        << tokens;
+    EXPECT_EQ(pixels.slot(pixels.stream).follows, GridExtent::kTokenRows) << tokens;
+    EXPECT_EQ(pixels.slot(pixels.pixels).follows, GridExtent::kPixelCols) << tokens;
     if (tokens > 1) {
-      EXPECT_EQ(pixels.slots[static_cast<size_t>(pixels.pooled)].follows, GridExtent::kNone);
+      EXPECT_EQ(pixels.slot(pixels.pooled).follows, GridExtent::kNone);
     }
   }
 }

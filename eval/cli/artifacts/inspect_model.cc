@@ -46,11 +46,9 @@ struct MultiplyAdds {
   int64_t sites = 0, attention = 0, other = 0;
 };
 
-const Slot& SlotOf(const Graph& graph, SlotId id) { return graph.slots[static_cast<size_t>(id)]; }
-
 int64_t MacsOfLinear(const Graph& graph, const Node& node) {
-  const Slot& in = SlotOf(graph, node.in);
-  return in.rows * in.cols * SlotOf(graph, node.out).cols;
+  const Slot& in = graph.slot(node.in);
+  return in.rows * in.cols * graph.slot(node.out).cols;
 }
 
 // Of one image. Norms, activations and additions are not counted.
@@ -61,8 +59,7 @@ MultiplyAdds CountMacs(const Graph& graph) {
     if (node.kind == NodeKind::kLinear) {
       (node.site.empty() ? macs.other : macs.sites) += MacsOfLinear(graph, node);
     } else if (node.kind == NodeKind::kAttention) {
-      macs.attention +=
-          2 * SlotOf(graph, node.in).rows * SlotOf(graph, node.in2).rows * config.width;
+      macs.attention += 2 * graph.slot(node.in).rows * graph.slot(node.in2).rows * config.width;
     } else if (node.kind == NodeKind::kEmbed) {
       macs.other += config.patches() * config.channels * config.patch * config.patch * config.width;
     }
@@ -88,10 +85,10 @@ ordered_json SiteRows(const Graph& graph, const Plan& stored) {
   ordered_json rows = ordered_json::array();
   for (const Node& node : graph.nodes) {
     if (node.site.empty()) continue;
-    const Slot& in = SlotOf(graph, node.in);
+    const Slot& in = graph.slot(node.in);
     rows.push_back({{"site", node.site},
                     {"in", in.cols},
-                    {"out", SlotOf(graph, node.out).cols},
+                    {"out", graph.slot(node.out).cols},
                     {"rows", in.rows},
                     {"macs", MacsOfLinear(graph, node)},
                     {"stored", StoredAs(stored, node.site)}});
@@ -122,8 +119,8 @@ ordered_json MemoryFacts(const Graph& graph, int64_t parameters) {
   int64_t site_weights = 0, site_rows = 0;
   for (const Node& node : graph.nodes) {
     if (node.site.empty()) continue;
-    site_weights += SlotOf(graph, node.in).cols * SlotOf(graph, node.out).cols;
-    site_rows += SlotOf(graph, node.out).cols;
+    site_weights += graph.slot(node.in).cols * graph.slot(node.out).cols;
+    site_rows += graph.slot(node.out).cols;
   }
   return {{"weights_fp16_bytes", 2 * parameters},
           {"weights_int8_bytes", 2 * (parameters - site_weights) + site_weights + 4 * site_rows},

@@ -150,7 +150,7 @@ class Input {
 void WarnOfOverflow(const std::map<int64_t, uint64_t>& nonfinite, const Graph& graph) {
   if (nonfinite.empty()) return;
   const auto& [layer, count] = *nonfinite.begin();
-  const Slot& stream = graph.slots[static_cast<size_t>(graph.stream)];
+  const Slot& stream = graph.slot(graph.stream);
   fmt::print(stderr,
              "warning: hidden_states.{} holds {} values that are not finite; everything after it "
              "is affected.{}\n",
