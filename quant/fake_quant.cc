@@ -170,7 +170,7 @@ void CheckFakeQuantizer(const Quantizer& input, FakeFlavour flavour, const std::
     FailWith({Setting::kFakeFlavour, "ideal"},
              "{}: the static input scale {} becomes {} in FP16, in which the fake flavour {} "
              "computes.",
-             site, input.scale, scale, FakeFlavourName(flavour));
+             site, input.scale, scale, NameOf(flavour));
   }
 }
 

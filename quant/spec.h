@@ -11,6 +11,7 @@
 
 #include "quant/quantizer.h"
 #include "quant/weight_codes.h"
+#include "runtime/base/precision.h"
 
 namespace w8a8 {
 
@@ -51,12 +52,14 @@ struct Plan {
 // The plan with weights of `num_bits` at every site that has none of its own (other than 8).
 Plan WithWeightBits(Plan plan, int num_bits);
 
-enum class Precision : uint8_t { kFp16, kFake, kEmulated, kInt8 };
 // Whose convention makes codes and computes with them: numerics.md's own (ideal), or a peer's.
 enum class FakeFlavour : uint8_t { kIdeal, kLlmAwq, kVllmStatic };
 
-std::string_view GranularityName(Granularity granularity);  // "per-tensor", "per-token", ...
-std::string_view PrecisionName(Precision precision);        // "fp16", "fake", "emulated", "int8"
-std::string_view FakeFlavourName(FakeFlavour flavour);      // "ideal", "llm-awq", "vllm-static"
+template <>
+inline constexpr auto kNamesOf<Granularity> =
+    std::to_array<std::string_view>({"per-tensor", "per-token", "per-channel", "per-group"});
+template <>
+inline constexpr auto kNamesOf<FakeFlavour> = std::to_array<std::string_view>({"ideal", "llm-awq",
+                                                                               "vllm-static"});
 
 }  // namespace w8a8

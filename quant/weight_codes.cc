@@ -46,7 +46,7 @@ void CheckScale(const std::string& name, std::span<const float> scale, int64_t n
 void CheckPerChannel(const std::string& name, Granularity granularity) {
   if (granularity == Granularity::kChannel) return;
   Fail("{}: weights are {}; this version has one scale per output row (per-channel).", name,
-       GranularityName(granularity));
+       NameOf(granularity));
 }
 
 void CheckBits(const std::string& name, int bits) {

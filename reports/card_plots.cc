@@ -56,7 +56,7 @@ std::vector<PlotMark> ClipMarks(const SiteCard& card, const PlanChoice* choice) 
   std::vector<PlotMark> marks;
   if (choice != nullptr && choice->clip_range) {
     marks.push_back({*choice->clip_range, fmt::format("clip {:.3g}", *choice->clip_range), 2});
-  } else if (choice != nullptr && choice->granularity != "fp16") {
+  } else if (choice != nullptr && choice->granularity != InputScaling::kFp16) {
     marks.push_back({card.absmax, fmt::format("largest {:.3g}, no clip", card.absmax), 2});
   }
   if (card.absmax > kCommonClip) marks.push_back({kCommonClip, "CLIP_RANGE 5", 3});
@@ -85,9 +85,9 @@ std::vector<double> CodeShare(const SiteCard& card) {
   return shares;
 }
 
-Plot DistributionPlot(const SiteCard& card, const PlanChoice* choice) {
+Plot DistributionPlot(const SiteCard& card, const std::string& site, const PlanChoice* choice) {
   Plot plot;
-  plot.title = fmt::format("Distribution of the input of {}", card.site);
+  plot.title = fmt::format("Distribution of the input of {}", site);
   plot.x = {.label = "|input|", .logarithmic = true, .ticks = {}};
   plot.y = {.label = "share per octave", .logarithmic = true, .ticks = {}};
   plot.series = {Dense("above zero", 0, SharesOf(card, card.positive_count)),
@@ -97,13 +97,13 @@ Plot DistributionPlot(const SiteCard& card, const PlanChoice* choice) {
   return plot;
 }
 
-Plot ClipErrorPlot(const SiteCard& card, const PlanChoice* choice) {
+Plot ClipErrorPlot(const SiteCard& card, const std::string& site, const PlanChoice* choice) {
   std::vector<PlotPoint> points;
   for (size_t i = 0; i < card.clip.size(); ++i) {
     points.push_back({.x = card.clip[i], .y = card.clip_mse[i], .title = ""});
   }
   Plot plot;
-  plot.title = fmt::format("Error of the input of {} over the clip", card.site);
+  plot.title = fmt::format("Error of the input of {} over the clip", site);
   plot.x = {.label = "clip of one static scale", .logarithmic = true, .ticks = {}};
   plot.y = {.label = "mean squared error", .logarithmic = true, .ticks = {}};
   plot.marks = ClipMarks(card, choice);
@@ -117,9 +117,9 @@ Plot ClipErrorPlot(const SiteCard& card, const PlanChoice* choice) {
   return plot;
 }
 
-Plot ChannelPlot(const SiteCard& card) {
+Plot ChannelPlot(const SiteCard& card, const std::string& site) {
   Plot plot;
-  plot.title = fmt::format("Largest input of {} by channel", card.site);
+  plot.title = fmt::format("Largest input of {} by channel", site);
   plot.x.label = Numbered("channel", card.channels_per_point);
   plot.y = {.label = "abs-max", .logarithmic = true, .ticks = {}};
   plot.series = {Dense("abs-max", 0, Grouped(card.channel_absmax, card.channels_per_point))};
@@ -128,9 +128,9 @@ Plot ChannelPlot(const SiteCard& card) {
   return plot;
 }
 
-Plot PositionPlot(const SiteCard& card) {
+Plot PositionPlot(const SiteCard& card, const std::string& site) {
   Plot plot;
-  plot.title = fmt::format("Per-token scale of the input of {} by token position", card.site);
+  plot.title = fmt::format("Per-token scale of the input of {} by token position", site);
   plot.x.label = Numbered("token position", card.tokens_per_point);
   plot.y = {.label = "scale", .logarithmic = true, .ticks = {}};
   plot.series = {Dense("largest", 0, Grouped(card.position_scale, card.tokens_per_point)),
@@ -139,14 +139,14 @@ Plot PositionPlot(const SiteCard& card) {
   return plot;
 }
 
-Plot CodePlot(const SiteCard& card) {
+Plot CodePlot(const SiteCard& card, const std::string& site) {
   const std::vector<double> shares = CodeShare(card);
   std::vector<PlotPoint> points;
   for (size_t i = 0; i < shares.size(); ++i) {
     points.push_back({.x = static_cast<double>(i) - 127, .y = shares[i], .title = ""});
   }
   Plot plot;
-  plot.title = fmt::format("Codes that the input of {} becomes", card.site);
+  plot.title = fmt::format("Codes that the input of {} becomes", site);
   plot.x.label = "code";
   plot.y = {.label = "share of values", .logarithmic = true, .ticks = {}};
   plot.series = {Dense("int8", 0, std::move(points))};

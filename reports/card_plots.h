@@ -15,12 +15,12 @@ std::vector<double> CodeShare(const SiteCard& card);
 
 // Share of the inputs by magnitude, both axes logarithmic, each sign a line; the clip is marked.
 // Magnitudes more than 2^-14 below the largest are not drawn: they are code 0 at every clip.
-Plot DistributionPlot(const SiteCard& card, const PlanChoice* choice);
+Plot DistributionPlot(const SiteCard& card, const std::string& site, const PlanChoice* choice);
 // Mean squared error of the input under one static scale over the clip.
-Plot ClipErrorPlot(const SiteCard& card, const PlanChoice* choice);
-Plot ChannelPlot(const SiteCard& card);
-Plot PositionPlot(const SiteCard& card);
-Plot CodePlot(const SiteCard& card);
+Plot ClipErrorPlot(const SiteCard& card, const std::string& site, const PlanChoice* choice);
+Plot ChannelPlot(const SiteCard& card, const std::string& site);
+Plot PositionPlot(const SiteCard& card, const std::string& site);
+Plot CodePlot(const SiteCard& card, const std::string& site);
 
 // What CodePlot() amounts to.
 struct CodeUse {

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "reports/card_plots.h"
 #include "reports/png_image.h"
@@ -19,14 +20,14 @@ using List = kainjow::mustache::list;
 constexpr size_t kGalleryMaps = 4;
 constexpr size_t kLoudestSites = 5;
 
-const SiteCard* CardOf(const Report& report, const std::string& site) {
+const SiteCard* CardOf(const Report& report, SiteRef site) {
   for (const SiteCard& card : report.cards) {
     if (card.site == site) return &card;
   }
   return nullptr;
 }
 
-const PlanChoice* ChoiceOf(const Report& report, const std::string& site) {
+const PlanChoice* ChoiceOf(const Report& report, SiteRef site) {
   for (const PlanChoice& choice : report.plan_choices) {
     if (choice.site == site) return &choice;
   }
@@ -34,11 +35,11 @@ const PlanChoice* ChoiceOf(const Report& report, const std::string& site) {
 }
 
 // Guiltiest first, on the reference's input.
-std::vector<std::string> SitesByGuilt(const Report& report) {
-  std::vector<std::string> sites;
-  const ArmReport* arm = ChosenArm(report, "int8");
-  if (arm == nullptr) return sites;
-  for (const size_t i : WorstSites(report, arm->name, "teacher_forced", report.sites.size())) {
+std::vector<SiteRef> SitesByGuilt(const Report& report) {
+  std::vector<SiteRef> sites;
+  const std::optional<ArmRef> arm = ChosenArm(report, Precision::kInt8);
+  if (!arm) return sites;
+  for (const size_t i : WorstSites(report, *arm, View::kTeacherForced, report.sites.size())) {
     sites.push_back(report.sites[i].site);
   }
   return sites;
@@ -67,7 +68,7 @@ std::string LoudestChannels(const SiteCard& card) {
 void AddFigures(const Report& report, const SiteCard& card, Data& row) {
   const PlanChoice* choice = ChoiceOf(report, card.site);
   if (choice != nullptr) {
-    row.set("granularity", Shown(choice->granularity));
+    row.set("granularity", std::string(NameOf(choice->granularity)));
     row.set("rule", Shown(choice->rule));
   }
   row.set("calibrated", !card.bin_edge.empty());
@@ -83,25 +84,25 @@ void AddFigures(const Report& report, const SiteCard& card, Data& row) {
   row.set("codes_zero", FormatShare(use.zeros));
   row.set("codes_end", FormatShort(100 * use.ends));
   row.set("codes_bits", FormatDb(use.entropy_bits));
-  const ArmReport* arm = ChosenArm(report, "int8");
+  const std::optional<ArmRef> arm = ChosenArm(report, Precision::kInt8);
   for (const SiteReport& site : report.sites) {
-    if (arm == nullptr || site.site != card.site || site.arm != arm->name) continue;
-    if (site.view != "propagated") continue;
+    if (site.arm != arm || site.site != card.site || site.view != View::kPropagated) continue;
     row.set("saturation", FormatShort(100 * site.saturation));
   }
 }
 
-Data CardRow(const Report& report, const SiteCard& card, size_t place) {
+Data CardRow(const Report& report, const SiteCard& card) {
+  const std::string& site = report[card.site];
   const PlanChoice* choice = ChoiceOf(report, card.site);
   Data row;
-  row.set("site", Shown(card.site));
-  row.set("place", fmt::format("{}", place));
+  row.set("site", Shown(site));
+  row.set("place", fmt::format("{}", card.site.index));
   AddFigures(report, card, row);
-  row.set("distribution", PlotData(DistributionPlot(card, choice)));
-  row.set("clip_error", PlotData(ClipErrorPlot(card, choice)));
-  row.set("channel_strip", PlotData(ChannelPlot(card)));
-  row.set("position_strip", PlotData(PositionPlot(card)));
-  row.set("code_use", PlotData(CodePlot(card)));
+  row.set("distribution", PlotData(DistributionPlot(card, site, choice)));
+  row.set("clip_error", PlotData(ClipErrorPlot(card, site, choice)));
+  row.set("channel_strip", PlotData(ChannelPlot(card, site)));
+  row.set("position_strip", PlotData(PositionPlot(card, site)));
+  row.set("code_use", PlotData(CodePlot(card, site)));
   row.set("map", MapData(card.map));
   return row;
 }
@@ -109,51 +110,26 @@ Data CardRow(const Report& report, const SiteCard& card, size_t place) {
 }  // namespace
 
 Data CardRows(const Report& report) {
-  const SiteOrder order = OrderOfSites(report);
+  std::set<SiteRef> shown;  // a card is reached from its site's row
+  for (const SiteReport& row : report.sites) shown.insert(row.site);
   List rows;
   for (const SiteCard& card : report.cards) {
-    const auto place = order.place.find(card.site);
-    if (place != order.place.end()) rows.push_back(CardRow(report, card, place->second));
+    if (shown.contains(card.site)) rows.push_back(CardRow(report, card));
   }
   return Data(rows);
 }
 
 Data MapRows(const Report& report) {
-  const SiteOrder order = OrderOfSites(report);
   List rows;
-  for (const std::string& site : SitesByGuilt(report)) {
+  for (const SiteRef site : SitesByGuilt(report)) {
     const SiteCard* card = CardOf(report, site);
     if (card == nullptr || card->map.absmax.empty()) continue;
     Data row;
-    row.set("site", Shown(site));
-    row.set("place", fmt::format("{}", order.place.at(site)));
+    row.set("site", Shown(report[site]));
+    row.set("place", fmt::format("{}", site.index));
     row.set("map", MapData(card->map));
     rows.push_back(row);
     if (rows.size() == kGalleryMaps) break;
-  }
-  return Data(rows);
-}
-
-Data WorstImageRows(const Report& report) {
-  List rows;
-  for (const WorstImage& image : report.worst_images) {
-    Data row;
-    row.set("file", Shown(image.file));
-    row.set("sqnr_db", FormatDb(image.sqnr_db));
-    row.set("cosine", FormatFraction(image.cosine));
-    row.set("has_answer", !image.answer.empty());
-    row.set("reference_answer", Shown(image.reference_answer));
-    row.set("answer", Shown(image.answer));
-    row.set("differs", image.answer != image.reference_answer);
-    row.set("has_accepted", !image.accepted.empty());
-    row.set("accepted", Shown(image.accepted));
-    row.set("has_thumbnail", !image.thumbnail.empty());
-    if (!image.thumbnail.empty()) {
-      row.set("png", PngDataUri(image.thumbnail, image.height, image.width));
-      row.set("width", fmt::format("{}", image.width));
-      row.set("height", fmt::format("{}", image.height));
-    }
-    rows.push_back(row);
   }
   return Data(rows);
 }
@@ -169,7 +145,7 @@ Data ReferenceRows(const Report& report) {
   List rows;
   for (const SiteCard* card : loudest) {
     Data row;
-    row.set("site", Shown(card->site));
+    row.set("site", Shown(report[card->site]));
     row.set("absmax", FormatShort(card->absmax));
     row.set("headroom", fmt::format("{:.0f}", static_cast<double>(kMaxHalf) / card->absmax));
     row.set("channel", card->top_channel.empty() ? "–" : fmt::format("{}", card->top_channel[0]));
@@ -181,10 +157,10 @@ Data ReferenceRows(const Report& report) {
 
 Data KeepRows(const Report& report) {
   List rows;
-  for (const std::string& site : SitesByGuilt(report)) {
+  for (const SiteRef site : SitesByGuilt(report)) {
     Data row;
     // As plan.json spells it; the names of real sites need no escapes.
-    row.set("line", Shown(nlohmann::ordered_json(ValidUtf8(site)).dump() + ": null"));
+    row.set("line", Shown(nlohmann::ordered_json(ValidUtf8(report[site])).dump() + ": null"));
     row.set("beyond", rows.size() >= kLoudestSites);
     rows.push_back(row);
   }

@@ -1,11 +1,14 @@
 #include "reports/html_tables.h"
 
-#include <array>
 #include <cmath>
+#include <concepts>
+#include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
-#include "reports/text.h"
+#include "reports/describe.h"
+#include "reports/png_image.h"
 
 namespace w8a8::html {
 namespace {
@@ -43,48 +46,100 @@ Data Word(const std::string& word) {
   return cell;
 }
 
-Data Cell(const std::optional<Estimate>& estimate, Format format) {
-  return Cell(estimate.value_or(Estimate{}), format);
+// Sets the members of a row of the page's data from those of a record: words as they are, numbers
+// as cells in the form of their description.
+template <class Record>
+class RowMembers {
+ public:
+  RowMembers(const Report& report, const Record& record, Data& row)
+      : report_(report), record_(record), row_(row) {}
+
+  template <class T>
+  void operator()(const char* name, T Record::*member, const FieldTraits<Record>& traits = {}) {
+    Set(name, record_.*member, traits.shown);
+  }
+  template <class T>
+  void Inline(const char* /*name*/, T Record::*member) {
+    Describe<T>(RowMembers<T>(report_, record_.*member, row_));
+  }
+
+ private:
+  void Set(const char* name, const std::string& text, Format) { row_.set(name, Shown(text)); }
+  void Set(const char* name, NamedEnum auto value, Format) {
+    row_.set(name, std::string(NameOf(value)));
+  }
+  void Set(const char* name, ArmRef arm, Format) { row_.set(name, Shown(report_[arm].name)); }
+  void Set(const char* name, SiteRef site, Format) { row_.set(name, Shown(report_[site])); }
+  void Set(const char* name, bool value, Format) { row_.set(name, value); }
+  void Set(const char* name, std::signed_integral auto value, Format) {
+    row_.set(name, fmt::format("{}", value));
+  }
+  void Set(const char* name, uint64_t value, Format) {
+    row_.set(name, Cell(FormatCount(value), static_cast<double>(value)));
+  }
+  void Set(const char* name, double value, Format shown) { row_.set(name, Cell(value, shown)); }
+  void Set(const char* name, const Estimate& value, Format shown) {
+    row_.set(name, Cell(value, shown));
+  }
+  template <class T>
+  void Set(const char* name, const std::optional<T>& value, Format shown) {
+    if constexpr (std::is_same_v<T, double>) return Set(name, value.value_or(kUndefined), shown);
+    if constexpr (std::is_same_v<T, Estimate>) return Set(name, value.value_or(T{}), shown);
+    if (value) Set(name, *value, shown);
+  }
+  template <class T>
+  requires(Described<T> || kIsList<T> || kIsMap<T>) void Set(const char* /*name*/,
+                                                             const T& /*no cell*/, Format) {}
+
+  const Report& report_;
+  const Record& record_;
+  Data& row_;
+};
+
+template <class Record>
+Data RowOf(const Report& report, const Record& record) {
+  Data row;
+  Describe<Record>(RowMembers<Record>(report, record, row));
+  return row;
 }
 
-Data Count(uint64_t value) { return Cell(FormatCount(value), static_cast<double>(value)); }
+// The rows of all records; `complete(record, row)` adds what is not a member.
+template <class Record, class Complete>
+Data RowsOf(const Report& report, const std::vector<Record>& records, Complete complete) {
+  List rows;
+  for (const Record& record : records) {
+    Data row = RowOf(report, record);
+    complete(record, row);
+    rows.push_back(row);
+  }
+  return Data(rows);
+}
 
-Data SqnrCell(const OutputErrors& errors) {
+template <class Record>
+Data RowsOf(const Report& report, const std::vector<Record>& records) {
+  return RowsOf(report, records, [](const Record&, Data&) {});
+}
+
+// Of errors or of a site.
+template <class Errors>
+Data SqnrCell(const Errors& errors) {
   return errors.exact ? Word("exact") : Cell(errors.sqnr_db, FormatDb);
-}
-
-Data SqnrCell(const SiteReport& site) {
-  return site.exact ? Word("exact") : Cell(site.sqnr_db, FormatDb);
-}
-
-const OutputErrors* ErrorsOf(const ArmReport& arm, const std::string& output) {
-  const auto at = arm.outputs.find(output);
-  return at == arm.outputs.end() ? nullptr : &at->second;
 }
 
 std::string ClipText(const ArmReport& arm) {
   if (arm.clip_range) return fmt::format("{:g}", *arm.clip_range);
-  return arm.granularity && arm.granularity != "plan" ? "no clip" : "";
+  return IsSweepPoint(arm) ? "no clip" : "";
 }
 
-Data ArmRow(const ArmReport& arm, const std::string& output) {
-  const bool reference = arm.precision == "fp16";
-  Data row;
-  row.set("name", Shown(arm.name));
-  row.set("has_label", !arm.label.empty());
-  row.set("label", Shown(arm.label));
-  row.set("chosen", arm.chosen);
-  row.set("precision", Shown(arm.precision));
-  row.set("timed", arm.chosen || reference);
-  row.set("granularity", Shown(arm.granularity.value_or("")));
-  row.set("clip_range", Cell(ClipText(arm), arm.clip_range.value_or(HUGE_VAL)));
-  const OutputErrors* errors = ErrorsOf(arm, output);
+Data ArmRow(const Report& report, const ArmReport& arm) {
+  const bool reference = arm.precision == Precision::kFp16;
+  const OutputErrors* errors = ErrorsOf(arm, MainOutput(report));
+  Data row = RowOf(report, errors == nullptr ? OutputErrors{} : *errors);
+  Describe<ArmReport>(RowMembers<ArmReport>(report, arm, row));
   row.set("sqnr_db", reference || errors == nullptr ? Word("reference") : SqnrCell(*errors));
-  row.set("cosine_mean", Cell(errors ? errors->cosine_mean : Estimate{}, FormatFraction));
-  row.set("cosine_p1", Cell(errors ? errors->cosine_p1 : Estimate{}, FormatFraction));
-  row.set("top1", Cell(arm.top1, FormatShare));
-  row.set("top5", Cell(arm.top5, FormatShare));
-  row.set("agreement", Cell(arm.agreement, FormatShare));
+  row.set("has_label", !arm.label.empty());
+  row.set("timed", arm.chosen || reference);
+  row.set("clip_range", Cell(ClipText(arm), arm.clip_range.value_or(HUGE_VAL)));
   row.set("weights", arm.weight_bytes ? FormatBytes(*arm.weight_bytes) : "–");
   return row;
 }
@@ -92,37 +147,30 @@ Data ArmRow(const ArmReport& arm, const std::string& output) {
 // A site's errors by "<fake|int8>_<view>" of the chosen arms.
 using SiteViews = std::map<std::string, const SiteReport*>;
 
-std::vector<SiteViews> ViewsBySite(const Report& report, const SiteOrder& order) {
-  std::vector<SiteViews> views(order.rows.size());
-  for (const char* precision : {"fake", "int8"}) {
-    const ArmReport* arm = ChosenArm(report, precision);
-    if (arm == nullptr) continue;
+std::vector<SiteViews> ViewsBySite(const Report& report) {
+  std::vector<SiteViews> views(report.site_names.size());
+  for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
+    const std::optional<ArmRef> arm = ChosenArm(report, precision);
     for (const SiteReport& site : report.sites) {
-      if (site.arm != arm->name) continue;
-      views[order.place.at(site.site)][fmt::format("{}_{}", precision, site.view)] = &site;
+      if (site.arm != arm) continue;
+      views[site.site.index][fmt::format("{}_{}", NameOf(precision), NameOf(site.view))] = &site;
     }
   }
   return views;
 }
 
-Data SiteRow(const std::string& name, size_t place, const SiteViews& views) {
-  Data row;
-  row.set("site", Shown(name));
-  row.set("place", fmt::format("{}", place));
+Data SiteRow(const Report& report, SiteRef ref, const SiteViews& views) {
+  const auto forced = views.find("int8_teacher_forced");
+  const SiteReport site = forced == views.end() ? SiteReport{} : *forced->second;
+  Data row = RowOf(report, site);
+  row.set("site", Shown(report[ref]));
+  row.set("place", fmt::format("{}", ref.index));
   for (const char* view :
        {"fake_teacher_forced", "int8_teacher_forced", "fake_propagated", "int8_propagated"}) {
     const auto at = views.find(view);
     row.set(view, at == views.end() ? Cell(kUndefined, FormatDb) : SqnrCell(*at->second));
   }
-  const auto at = views.find("int8_teacher_forced");
-  const SiteReport site = at == views.end() ? SiteReport{} : *at->second;
-  row.set("input_sqnr_db", Cell(site.input_sqnr_db, FormatDb));
-  row.set("relative_l2", Cell(site.relative_l2, FormatShort));
-  row.set("cosine", Cell(site.cosine, FormatFraction));
-  row.set("max_abs", Cell(site.max_abs, FormatShort));
-  row.set("mean_error", Cell(site.mean_error, FormatShort));
   row.set("saturation", Cell(100 * site.saturation, FormatShort));
-  row.set("nonfinite", Count(site.nonfinite));
   return row;
 }
 
@@ -161,10 +209,10 @@ Data ArmRows(const Report& report) {
   List rows;
   const auto add = [&](const auto& wanted) {
     for (const ArmReport& arm : report.arms) {
-      if (wanted(arm)) rows.push_back(ArmRow(arm, MainOutput(report)));
+      if (wanted(arm)) rows.push_back(ArmRow(report, arm));
     }
   };
-  add([](const ArmReport& arm) { return arm.precision == "fp16"; });
+  add([](const ArmReport& arm) { return arm.precision == Precision::kFp16; });
   add([](const ArmReport& arm) { return arm.chosen; });
   add([](const ArmReport& arm) { return !arm.chosen && !arm.label.empty(); });
   return Data(rows);
@@ -173,9 +221,7 @@ Data ArmRows(const Report& report) {
 Data SweepRows(const Report& report) {
   List rows;
   for (const SweepCurve& curve : SweepCurves(report)) {
-    for (const size_t arm : curve.arms) {
-      rows.push_back(ArmRow(report.arms[arm], MainOutput(report)));
-    }
+    for (const ArmRef arm : curve.arms) rows.push_back(ArmRow(report, report[arm]));
   }
   return Data(rows);
 }
@@ -184,15 +230,10 @@ Data OutputRows(const Report& report) {
   List rows;
   for (const ArmReport& arm : report.arms) {
     for (const auto& [output, errors] : arm.outputs) {
-      Data row;
+      Data row = RowOf(report, errors);
       row.set("name", Shown(arm.name));
       row.set("output", Shown(output));
       row.set("sqnr_db", SqnrCell(errors));
-      row.set("relative_l2", Cell(errors.relative_l2, FormatShort));
-      row.set("cosine_mean", Cell(errors.cosine_mean, FormatFraction));
-      row.set("cosine_p1", Cell(errors.cosine_p1, FormatFraction));
-      row.set("max_abs", Cell(errors.max_abs, FormatShort));
-      row.set("nonfinite", Count(errors.nonfinite));
       rows.push_back(row);
     }
   }
@@ -201,134 +242,84 @@ Data OutputRows(const Report& report) {
 
 Data GuiltyRows(const Report& report) {
   List rows;
-  const ArmReport* arm = ChosenArm(report, "int8");
-  if (arm == nullptr) return Data(rows);
-  const SiteOrder order = OrderOfSites(report);
-  const std::vector<SiteViews> views = ViewsBySite(report, order);
-  for (const size_t worst : WorstSites(report, arm->name, "teacher_forced", kGuiltySites)) {
-    const size_t place = order.place.at(report.sites[worst].site);
-    rows.push_back(SiteRow(report.sites[worst].site, place, views[place]));
+  const std::optional<ArmRef> arm = ChosenArm(report, Precision::kInt8);
+  if (!arm) return Data(rows);
+  const std::vector<SiteViews> views = ViewsBySite(report);
+  for (const size_t worst : WorstSites(report, *arm, View::kTeacherForced, kGuiltySites)) {
+    const SiteRef site = report.sites[worst].site;
+    rows.push_back(SiteRow(report, site, views[site.index]));
   }
   return Data(rows);
 }
 
 Data SiteRows(const Report& report) {
-  const SiteOrder order = OrderOfSites(report);
-  const std::vector<SiteViews> views = ViewsBySite(report, order);
+  const std::vector<SiteViews> views = ViewsBySite(report);
+  std::set<SiteRef> sites;
+  for (const SiteReport& row : report.sites) sites.insert(row.site);
   List rows;
-  for (size_t place = 0; place < order.rows.size(); ++place) {
-    rows.push_back(SiteRow(report.sites[order.rows[place]].site, place, views[place]));
-  }
+  for (const SiteRef site : sites) rows.push_back(SiteRow(report, site, views[site.index]));
   return Data(rows);
 }
 
-Data CountsRow(const CheckCounts& counts) {
-  Data row;
-  row.set("passed", counts.Passed());
-  row.set("int32_compared", Count(counts.int32_compared));
-  row.set("int32_mismatches", Count(counts.int32_mismatches));
-  row.set("codes_compared", Count(counts.codes_compared));
-  row.set("code_mismatches", Count(counts.code_mismatches));
-  row.set("one_apart", Count(counts.code_differences[1]));
-  row.set("more_apart", Count(counts.code_differences[2]));
-  row.set("outputs_compared", Count(counts.outputs_compared));
-  row.set("output_mismatches", Count(counts.output_mismatches));
-  row.set("nonfinite", Count(counts.nonfinite));
+Data CountsRow(const Report& report) {
+  Data row = RowOf(report, report.checks.total);
+  row.set("passed", report.checks.total.Passed());
+  row.set("code_differences", RowOf(report, report.checks.total.code_differences));
   return row;
 }
 
-Data CheckRows(const Report& report) {
-  List rows;
-  for (const auto& [site, counts] : report.checks.sites) {
-    Data row = CountsRow(counts);
-    row.set("site", Shown(site));
-    rows.push_back(row);
-  }
-  return Data(rows);
-}
+Data CheckRows(const Report& report) { return RowsOf(report, report.checks.sites); }
 
-Data PassRows(const Report& report) {
-  List rows;
-  for (const CheckPass& pass : report.checks.passes) {
-    Data row = CountsRow(pass.counts);
-    row.set("name", Shown(pass.name));
-    row.set("images", FormatCount(pass.images));
-    rows.push_back(row);
-  }
-  return Data(rows);
-}
+Data PassRows(const Report& report) { return RowsOf(report, report.checks.passes); }
 
 Data PlanRows(const Report& report) {
-  List rows;
-  for (const PlanChoice& choice : report.plan_choices) {
-    Data row;
-    row.set("site", Shown(choice.site));
-    row.set("granularity", Shown(choice.granularity));
-    row.set("rule", Shown(choice.rule));
-    row.set("clip_range", Cell(choice.clip_range.value_or(kUndefined), FormatShort));
-    row.set("scale", Cell(choice.scale.value_or(kUndefined), FormatShort));
+  return RowsOf(report, report.plan_choices, [](const PlanChoice& choice, Data& row) {
     row.set("candidates", Shown(CandidateText(choice)));
-    rows.push_back(row);
-  }
-  return Data(rows);
+  });
 }
 
 Data HealthRows(const Report& report) {
-  List rows;
-  for (const HealthNote& note : report.health) {
-    Data row;
-    row.set("level", Shown(note.level));
-    row.set("has_site", !note.site.empty());
-    row.set("site", Shown(note.site));
-    row.set("text", Shown(note.text));
-    rows.push_back(row);
-  }
-  return Data(rows);
+  return RowsOf(report, report.health,
+                [](const HealthNote& note, Data& row) { row.set("has_site", !note.site.empty()); });
 }
 
-Data SkippedRows(const Report& report) {
-  List rows;
-  for (const SkippedFile& skipped : report.skipped_images) {
-    Data row;
-    row.set("file", Shown(skipped.file));
-    row.set("reason", Shown(skipped.reason));
-    rows.push_back(row);
-  }
-  return Data(rows);
-}
+Data SkippedRows(const Report& report) { return RowsOf(report, report.skipped_images); }
 
 Data FactRows(const Report& report) {
   List rows;
-  if (report.facts.is_object()) AddFacts(rows, "", report.facts);
+  AddFacts(rows, "", report.facts.json());
   return Data(rows);
 }
 
-Data StageRows(const RunInfo& run) {
-  List rows;
-  for (const StageTime& stage : run.stages) {
-    Data row;
-    row.set("name", Shown(stage.name));
-    row.set("seconds", Cell(stage.seconds, FormatDb));
-    row.set("reference_forwards", Cell(stage.reference_forwards, FormatDb));
-    rows.push_back(row);
-  }
-  return Data(rows);
-}
+Data VerdictData(const Report& report) { return RowOf(report, report.verdict); }
 
-Data LatencyRows(const RunInfo& run) {
-  List rows;
+Data RunData(const RunInfo& run) {
+  const Report none;
+  Data data = RowOf(none, run);
+  data.set("peak_memory", FormatBytes(run.peak_memory_bytes));
+  data.set("stages", RowsOf(none, run.stages));
+  List latency;
   for (const auto& [precision, figures] : run.latency) {
-    std::string more;
-    for (const auto& [name, value] : figures.more) {
-      more += fmt::format("{}{} {}", more.empty() ? "" : ", ", name, FormatShort(value));
-    }
-    Data row;
+    Data row = RowOf(none, figures);
     row.set("precision", Shown(precision));
-    row.set("ms_per_image", Cell(figures.ms_per_image, FormatDb));
-    row.set("more", Shown(more));
-    rows.push_back(row);
+    latency.push_back(row);
   }
-  return Data(rows);
+  data.set("has_latency", !latency.empty());
+  data.set("latency", Data(latency));
+  return data;
+}
+
+Data WorstImageRows(const Report& report) {
+  return RowsOf(report, report.worst_images, [](const WorstImage& image, Data& row) {
+    row.set("has_answer", !image.answer.empty());
+    row.set("differs", image.answer != image.reference_answer);
+    row.set("has_accepted", !image.accepted.empty());
+    row.set("has_thumbnail", !image.thumbnail.empty());
+    if (image.thumbnail.empty()) return;
+    row.set("png", PngDataUri(image.thumbnail, image.height, image.width));
+    row.set("width", fmt::format("{}", image.width));
+    row.set("height", fmt::format("{}", image.height));
+  });
 }
 
 }  // namespace w8a8::html

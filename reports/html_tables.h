@@ -10,20 +10,21 @@ namespace w8a8::html {
 
 using Data = kainjow::mustache::data;
 
+Data VerdictData(const Report& report);
+Data RunData(const RunInfo& run);
 Data ArmRows(const Report& report);     // fp16, the chosen arms and named arms
 Data SweepRows(const Report& report);   // the points of the sweep
 Data OutputRows(const Report& report);  // every arm and output
 Data GuiltyRows(const Report& report);  // the worst sites of the chosen INT8 arm
 Data SiteRows(const Report& report);    // one row a site, both chosen arms, both views
+Data CountsRow(const Report& report);   // the totals of the checks
 Data CheckRows(const Report& report);   // one row a site
 Data PassRows(const Report& report);    // one row a check pass
 Data PlanRows(const Report& report);
 Data HealthRows(const Report& report);
 Data SkippedRows(const Report& report);
 Data FactRows(const Report& report);
-Data StageRows(const RunInfo& run);
-Data LatencyRows(const RunInfo& run);
-Data CountsRow(const CheckCounts& counts);
+Data WorstImageRows(const Report& report);
 
 // A plot and its legend for plot.mustache; false where there is nothing to draw.
 Data PlotData(const Plot& plot);

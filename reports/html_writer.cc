@@ -20,31 +20,6 @@ namespace {
 using html::Data;
 using kainjow::mustache::partial;
 
-Data VerdictData(const Verdict& verdict) {
-  Data data;
-  data.set("ship", html::Shown(verdict.ship));
-  data.set("arm", html::Shown(verdict.arm));
-  data.set("text", html::Shown(verdict.text));
-  data.set("yes", verdict.ship == "yes");
-  data.set("no", verdict.ship == "no");
-  return data;
-}
-
-Data RunData(const RunInfo& run) {
-  Data data;
-  data.set("command", html::Shown(run.command));
-  data.set("host", html::Shown(run.host));
-  data.set("device", html::Shown(run.device));
-  data.set("kernels", html::Shown(run.kernels));
-  data.set("threads", fmt::format("{}", run.threads));
-  data.set("started", html::Shown(run.started));
-  data.set("peak_memory", FormatBytes(run.peak_memory_bytes));
-  data.set("stages", html::StageRows(run));
-  data.set("has_latency", !run.latency.empty());
-  data.set("latency", html::LatencyRows(run));
-  return data;
-}
-
 bool HasTask(const Report& report) {
   for (const ArmReport& arm : report.arms) {
     if (arm.top1 || arm.agreement) return true;
@@ -89,16 +64,16 @@ std::string ReportHtml(const Report& report, const RunInfo& run) {
   Data page;
   AddParts(page);
   page.set("title", html::Shown(report.title));
-  page.set("verdict", VerdictData(report.verdict));
+  page.set("verdict", html::VerdictData(report));
   page.set("main_output", html::Shown(MainOutput(report)));
   page.set("has_task", HasTask(report));
   page.set("skipped_count", FormatCount(report.skipped_images.size()));
-  page.set("checks", html::CountsRow(report.checks.total));
+  page.set("checks", html::CountsRow(report));
   AddSections(page, report);
   page.set("depth_plot", html::PlotData(ErrorByDepthPlot(report)));
   page.set("sweep_plot", html::PlotData(SweepErrorPlot(report)));
   page.set("agreement_plot", html::PlotData(SweepAgreementPlot(report)));
-  page.set("run", RunData(run));
+  page.set("run", html::RunData(run));
 
   kainjow::mustache::mustache page_template{std::string(kReportTemplate)};
   W8A8_CHECK(page_template.is_valid());

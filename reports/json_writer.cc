@@ -2,141 +2,94 @@
 
 #include <cmath>
 
-#include "reports/text.h"
+#include <nlohmann/json.hpp>
+
+#include "reports/describe.h"
 
 namespace w8a8 {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+// Values of a report as JSON.
+class Writer {
+ public:
+  explicit Writer(const Report& report) : report_(report) {}
 
-Json Number(const std::optional<double>& value) { return Number(value.value_or(kUndefined)); }
+  template <class Record>
+  void AddMembers(const Record& record, Json& object) const;
 
-Json Text(const std::string& text) { return ValidUtf8(text); }
+  Json Value(bool value) const { return value; }
+  Json Value(int value) const { return value; }
+  Json Value(int64_t value) const { return value; }
+  Json Value(uint64_t value) const { return value; }
+  Json Value(double value) const { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+  Json Value(const std::string& text) const { return ValidUtf8(text); }
+  Json Value(NamedEnum auto value) const { return NameOf(value); }
+  Json Value(ArmRef arm) const { return Value(report_[arm].name); }
+  Json Value(SiteRef site) const { return Value(report_[site]); }
+  Json Value(const Facts& facts) const { return facts.json(); }
 
-Json Text(const std::optional<std::string>& text) { return text ? Text(*text) : Json(nullptr); }
-
-Json ToJson(const Estimate& estimate) {
-  if (std::isnan(estimate.value)) return nullptr;
-  return {{"value", Number(estimate.value)},
-          {"low", Number(estimate.low)},
-          {"high", Number(estimate.high)}};
-}
-
-Json ToJson(const std::optional<Estimate>& estimate) {
-  return estimate ? ToJson(*estimate) : Json(nullptr);
-}
-
-Json ToJson(const OutputErrors& errors) {
-  Json json = {{"sqnr_db", ToJson(errors.sqnr_db)},
-               {"relative_l2", ToJson(errors.relative_l2)},
-               {"cosine_mean", ToJson(errors.cosine_mean)},
-               {"cosine_p1", ToJson(errors.cosine_p1)},
-               {"max_abs", ToJson(errors.max_abs)}};
-  if (errors.exact) json["exact"] = true;
-  if (errors.nonfinite > 0) json["nonfinite"] = errors.nonfinite;
-  return json;
-}
-
-Json ToJson(const ArmReport& arm) {
-  Json outputs = Json::object();
-  for (const auto& [name, errors] : arm.outputs) outputs[name] = ToJson(errors);
-  Json json = {{"name", Text(arm.name)},
-               {"precision", Text(arm.precision)},
-               {"flavour", Text(arm.flavour)},
-               {"granularity", Text(arm.granularity)},
-               {"clip_range", Number(arm.clip_range)},
-               {"chosen", arm.chosen},
-               {"outputs", std::move(outputs)},
-               {"top1", ToJson(arm.top1)},
-               {"top5", ToJson(arm.top5)},
-               {"agreement", ToJson(arm.agreement)}};
-  if (!arm.label.empty()) json["label"] = Text(arm.label);
-  if (arm.weight_bytes) json["weight_bytes"] = *arm.weight_bytes;
-  return json;
-}
-
-Json ToJson(const SiteReport& site) {
-  Json json = {{"site", Text(site.site)}, {"arm", Text(site.arm)}, {"view", Text(site.view)}};
-  if (site.block) json["block"] = *site.block;
-  json["sqnr_db"] = Number(site.sqnr_db);
-  if (site.exact) json["exact"] = true;
-  json["relative_l2"] = Number(site.relative_l2);
-  json["cosine"] = Number(site.cosine);
-  json["max_abs"] = Number(site.max_abs);
-  json["mean_error"] = Number(site.mean_error);
-  json["saturation"] = Number(site.saturation);
-  json["input_sqnr_db"] = Number(site.input_sqnr_db);
-  json["nonfinite"] = site.nonfinite;
-  return json;
-}
-
-Json ToJson(const CheckCounts& counts) {
-  return {{"int32_compared", counts.int32_compared},
-          {"int32_mismatches", counts.int32_mismatches},
-          {"codes_compared", counts.codes_compared},
-          {"code_mismatches", counts.code_mismatches},
-          {"code_differences",
-           {{"0", counts.code_differences[0]},
-            {"1", counts.code_differences[1]},
-            {"2+", counts.code_differences[2]}}},
-          {"outputs_compared", counts.outputs_compared},
-          {"output_mismatches", counts.output_mismatches},
-          {"nonfinite", counts.nonfinite}};
-}
-
-// The members of `head`, then the counts.
-Json Labelled(Json head, const CheckCounts& counts) {
-  head.update(ToJson(counts));
-  return head;
-}
-
-Json ToJson(const ChecksReport& checks) {
-  Json json = ToJson(checks.total);
-  json["sites"] = Json::array();
-  for (const auto& [site, counts] : checks.sites) {
-    json["sites"].push_back(Labelled(Json::object({{"site", Text(site)}}), counts));
+  Json Value(const Estimate& estimate) const {
+    return std::isnan(estimate.value) ? Json(nullptr) : Object(estimate);
   }
-  json["passes"] = Json::array();
-  for (const CheckPass& pass : checks.passes) {
-    json["passes"].push_back(
-        Labelled(Json::object({{"name", Text(pass.name)}, {"images", pass.images}}), pass.counts));
+  Json Value(const Described auto& record) const { return Object(record); }
+
+  template <class T>
+  Json Value(const std::optional<T>& value) const {
+    return value ? Value(*value) : Json(nullptr);
   }
-  return json;
-}
-
-Json ToJson(const PlanChoice& choice) {
-  Json candidates = Json::array();
-  for (const PlanCandidate& candidate : choice.candidates) {
-    candidates.push_back({{"rule", Text(candidate.rule)},
-                          {"clip_range", Number(candidate.clip_range)},
-                          {"sqnr_db", Number(candidate.sqnr_db)}});
+  template <class T>
+  Json Value(const std::vector<T>& values) const {
+    Json list = Json::array();
+    for (const T& value : values) list.push_back(Value(value));
+    return list;
   }
-  return {{"site", Text(choice.site)},     {"granularity", Text(choice.granularity)},
-          {"rule", Text(choice.rule)},     {"clip_range", Number(choice.clip_range)},
-          {"scale", Number(choice.scale)}, {"candidates", std::move(candidates)}};
-}
+  template <class T>
+  Json Value(const std::map<std::string, T>& values) const {
+    Json object = Json::object();
+    for (const auto& [name, value] : values) object[name] = Value(value);
+    return object;
+  }
 
-Json ToJson(const SkippedFile& skipped) {
-  return {{"file", Text(skipped.file)}, {"reason", Text(skipped.reason)}};
-}
+ private:
+  Json Object(const auto& record) const {
+    Json object = Json::object();
+    AddMembers(record, object);
+    return object;
+  }
 
-Json ToJson(const HealthNote& note) {
-  return {{"level", Text(note.level)}, {"site", Text(note.site)}, {"text", Text(note.text)}};
-}
-
-Json ToJson(const StageTime& stage) {
-  return {{"name", Text(stage.name)},
-          {"seconds", Number(stage.seconds)},
-          {"reference_forwards", Number(stage.reference_forwards)}};
-}
+  const Report& report_;
+};
 
 template <class T>
-Json Array(const std::vector<T>& items) {
-  Json json = Json::array();
-  for (const T& item : items) json.push_back(ToJson(item));
-  return json;
+bool IsDefault(const T& value) {
+  if constexpr (kIsOptional<T>) return !value;
+  if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) return value == T{};
+  return false;
+}
+
+template <class Record>
+struct Members {
+  const Writer& writer;
+  const Record& record;
+  Json& object;
+
+  template <class T>
+  void operator()(const char* name, T Record::*member, const FieldTraits<Record>& traits = {}) {
+    const T& value = record.*member;
+    if (traits.presence == Presence::kUnlessDefault && IsDefault(value)) return;
+    object[name] = writer.Value(value);
+  }
+  template <class T>
+  void Inline(const char* /*name*/, T Record::*member) {
+    writer.AddMembers(record.*member, object);
+  }
+};
+
+template <class Record>
+void Writer::AddMembers(const Record& record, Json& object) const {
+  Describe<Record>(Members<Record>{*this, record, object});
 }
 
 // Facts come from anywhere; a text in them that is not UTF-8 must not stop the report.
@@ -147,32 +100,14 @@ std::string Dump(const Json& json) {
 }  // namespace
 
 Json ReportToJson(const Report& report) {
-  return {{"schema", kReportSchema},
-          {"title", Text(report.title)},
-          {"verdict",
-           {{"ship", Text(report.verdict.ship)},
-            {"arm", Text(report.verdict.arm)},
-            {"text", Text(report.verdict.text)}}},
-          {"facts", report.facts.is_null() ? Json::object() : report.facts},
-          {"arms", Array(report.arms)},
-          {"sites", Array(report.sites)},
-          {"checks", ToJson(report.checks)},
-          {"skipped_images", Array(report.skipped_images)},
-          {"plan_choices", Array(report.plan_choices)},
-          {"health", Array(report.health)}};
+  Json json = {{"schema", kReportSchema}};
+  Writer(report).AddMembers(report, json);
+  return json;
 }
 
 Json RunToJson(const RunInfo& run) {
-  Json latency = Json::object();
-  for (const auto& [precision, figures] : run.latency) {
-    latency[precision] = Json::object({{"ms_per_image", Number(figures.ms_per_image)}});
-    for (const auto& [name, value] : figures.more) latency[precision][name] = Number(value);
-  }
-  return {{"command", Text(run.command)}, {"host", Text(run.host)},
-          {"device", Text(run.device)},   {"kernels", Text(run.kernels)},
-          {"threads", run.threads},       {"started", Text(run.started)},
-          {"stages", Array(run.stages)},  {"peak_memory_bytes", run.peak_memory_bytes},
-          {"latency", std::move(latency)}};
+  const Report no_report;  // a run speaks of no arm and no site
+  return Writer(no_report).Value(run);
 }
 
 std::string ReportJsonText(const Report& report) { return Dump(ReportToJson(report)); }

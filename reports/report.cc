@@ -6,17 +6,17 @@
 namespace w8a8 {
 
 std::vector<SweepCurve> SweepCurves(const Report& report) {
-  const auto place = [&](size_t arm) { return report.arms[arm].clip_range.value_or(HUGE_VAL); };
+  const auto place = [&](ArmRef arm) { return report[arm].clip_range.value_or(HUGE_VAL); };
   std::vector<SweepCurve> curves;
-  for (const char* precision : {"int8", "fake"}) {
-    for (const char* granularity : {"per-token", "per-tensor"}) {
+  for (const Precision precision : {Precision::kInt8, Precision::kFake}) {
+    for (const InputScaling granularity : {InputScaling::kPerToken, InputScaling::kPerTensor}) {
       SweepCurve curve{.precision = precision, .granularity = granularity, .arms = {}};
       for (size_t i = 0; i < report.arms.size(); ++i) {
         const ArmReport& arm = report.arms[i];
-        if (arm.precision == precision && arm.granularity == granularity) curve.arms.push_back(i);
+        if (arm.precision == precision && arm.granularity == granularity) curve.arms.push_back({i});
       }
       std::stable_sort(curve.arms.begin(), curve.arms.end(),
-                       [&](size_t a, size_t b) { return place(a) < place(b); });
+                       [&](ArmRef a, ArmRef b) { return place(a) < place(b); });
       if (!curve.arms.empty()) curves.push_back(std::move(curve));
     }
   }
@@ -32,24 +32,23 @@ std::string MainOutput(const Report& report) {
   return "";
 }
 
-SiteOrder OrderOfSites(const Report& report) {
-  SiteOrder order;
-  for (size_t i = 0; i < report.sites.size(); ++i) {
-    const bool is_new = order.place.try_emplace(report.sites[i].site, order.rows.size()).second;
-    if (is_new) order.rows.push_back(i);
-  }
-  return order;
+const OutputErrors* ErrorsOf(const ArmReport& arm, const std::string& output) {
+  const auto at = arm.outputs.find(output);
+  return at == arm.outputs.end() ? nullptr : &at->second;
 }
 
-const ArmReport* ChosenArm(const Report& report, const std::string& precision) {
-  for (const ArmReport& arm : report.arms) {
-    if (arm.chosen && arm.precision == precision) return &arm;
-  }
-  return nullptr;
+bool IsSweepPoint(const ArmReport& arm) {
+  return arm.granularity && arm.granularity != InputScaling::kPlan;
 }
 
-std::vector<size_t> WorstSites(const Report& report, const std::string& arm,
-                               const std::string& view, size_t count) {
+std::optional<ArmRef> ChosenArm(const Report& report, Precision precision) {
+  for (size_t i = 0; i < report.arms.size(); ++i) {
+    if (report.arms[i].chosen && report.arms[i].precision == precision) return ArmRef{i};
+  }
+  return std::nullopt;
+}
+
+std::vector<size_t> WorstSites(const Report& report, ArmRef arm, View view, size_t count) {
   std::vector<size_t> worst;
   for (size_t i = 0; i < report.sites.size(); ++i) {
     const SiteReport& site = report.sites[i];

@@ -1,48 +1,45 @@
 // One value with everything that a comparison found out. Three writers (json_writer.h,
-// hdf5_writer.h, html_writer.h) show the same numbers; none computes any. Nothing here knows what
-// quantization is: arms, sites and plans are names and numbers.
+// hdf5_writer.h, html_writer.h) show the same numbers; none computes any. What the fields of a
+// record are called and how they are shown is said once, in describe.h.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "reports/estimate.h"
+#include "reports/facts.h"
 #include "reports/site_card.h"
+#include "reports/words.h"
 
 namespace w8a8 {
 
 struct Verdict {
-  std::string ship = "undecided";  // "yes", "no", "undecided"
-  std::string arm;                 // the arm it is about
-  std::string text;                // one sentence with the threshold and the interval
+  Ship ship = Ship::kUndecided;
+  std::optional<ArmRef> arm;  // the arm it is about
+  std::string text;           // one sentence with the threshold and the interval
 };
 
 struct ArmReport {
-  std::string name;                        // "int8/per-token/inf", "fake/plan"
-  std::string precision;                   // "fp16", "fake", "emulated", "int8"
-  std::optional<std::string> flavour;      // of a fake arm
-  std::optional<std::string> granularity;  // "per-token", "per-tensor", "plan"; none for fp16
-  std::optional<double> clip_range;        // none: no clip, or not one number for all sites
-  bool chosen = false;
+  std::string name;  // "int8/per-token/inf", "fake/plan"
+  Precision precision = Precision::kFp16;
+  std::optional<std::string> flavour;       // of a fake arm
+  std::optional<InputScaling> granularity;  // none for fp16
+  std::optional<double> clip_range;         // none: no clip, or not one number for all sites
+  bool chosen = false;                      // computes the plan that the report is about
   std::string label;  // what people call this arm, "CLIP_RANGE = 5"; named arms head the page
   std::map<std::string, OutputErrors> outputs;
   std::optional<Estimate> top1, top5, agreement;  // fractions
   std::optional<uint64_t> weight_bytes;           // what the encoder's weights take on disk
 };
 
-// The error of one linear layer's output in one arm. `view`: "teacher_forced" (the layer got the
-// reference's input) or "propagated" (the arm's own).
+// The error of one linear layer's output in one arm.
 struct SiteReport {
-  std::string site;
-  std::string arm;
-  std::string view;
+  SiteRef site;
+  ArmRef arm;
+  View view = View::kTeacherForced;
   std::optional<int64_t> block;  // for the axis of the plot; sites without one stand in order
   double sqnr_db = kUndefined;
   bool exact = false;
@@ -55,12 +52,17 @@ struct SiteReport {
   uint64_t nonfinite = 0;             // elements left out because they are NaN or infinite
 };
 
+// How many codes are 0, 1, and 2 or more apart.
+struct CodeDifferences {
+  uint64_t none = 0, one = 0, more = 0;
+};
+
 // Numbers compared between the runtime and its emulation. The mismatches must be 0 and the numbers
 // compared must not be.
 struct CheckCounts {
   uint64_t int32_compared = 0, int32_mismatches = 0;
   uint64_t codes_compared = 0, code_mismatches = 0;
-  std::array<uint64_t, 3> code_differences = {};  // codes that are 0, 1, and 2 or more apart
+  CodeDifferences code_differences;
   uint64_t outputs_compared = 0, output_mismatches = 0;
   uint64_t nonfinite = 0;
 
@@ -68,6 +70,11 @@ struct CheckCounts {
     return int32_compared > 0 && codes_compared > 0 && outputs_compared > 0 &&
            int32_mismatches == 0 && code_mismatches == 0 && output_mismatches == 0;
   }
+};
+
+struct CheckedSite {
+  SiteRef site;
+  CheckCounts counts;
 };
 
 // What one check ran over; the totals and sites of ChecksReport are the sums over the passes.
@@ -79,7 +86,7 @@ struct CheckPass {
 
 struct ChecksReport {
   CheckCounts total;
-  std::vector<std::pair<std::string, CheckCounts>> sites;
+  std::vector<CheckedSite> sites;
   std::vector<CheckPass> passes;
 };
 
@@ -96,9 +103,9 @@ struct PlanCandidate {
 };
 
 struct PlanChoice {
-  std::string site;
-  std::string granularity;  // "per-token", "per-tensor", "fp16" where the site is not quantized
-  std::string rule;         // one of the candidates, or "no clip"
+  SiteRef site;
+  InputScaling granularity = InputScaling::kFp16;
+  std::string rule;  // one of the candidates, or "no clip"
   std::optional<double> clip_range;
   std::optional<double> scale;  // static scales only
   std::vector<PlanCandidate> candidates;
@@ -114,7 +121,8 @@ struct HealthNote {
 struct Report {
   std::string title;  // the model's name
   Verdict verdict;
-  nlohmann::ordered_json facts;  // an object: tool, model, images, preprocessing, plan_sha256, ...
+  Facts facts;           // tool, model, images, preprocessing, plan_sha256, ...
+  SiteNames site_names;  // those of `sites` first, so that a SiteRef is a row of the page's table
   std::vector<ArmReport> arms;
   std::vector<SiteReport> sites;
   ChecksReport checks;
@@ -123,6 +131,9 @@ struct Report {
   std::vector<HealthNote> health;
   std::vector<SiteCard> cards;           // in the order of the encoder
   std::vector<WorstImage> worst_images;  // worst first
+
+  const ArmReport& operator[](ArmRef arm) const { return arms.at(arm.index); }
+  const std::string& operator[](SiteRef site) const { return site_names[site]; }
 };
 
 struct StageTime {
@@ -133,7 +144,6 @@ struct StageTime {
 
 struct LatencyFigures {
   double ms_per_image = 0;
-  std::map<std::string, double> more;  // "ms_low", "batch", ...
 };
 
 // What depends on the run. It stands in run.json, report.h5:/run and one marked section of the
@@ -149,30 +159,29 @@ struct RunInfo {
 
 // Arms of one precision and granularity that differ in the clip range: one curve of the sweep.
 struct SweepCurve {
-  std::string precision, granularity;
-  std::vector<size_t> arms;  // indices into Report::arms, by clip range, "no clip" last
+  Precision precision;
+  InputScaling granularity;
+  std::vector<ArmRef> arms;  // by clip range, "no clip" last
 };
 
 // Those that have points, in a fixed order: int8 before fake, per-token before per-tensor.
 std::vector<SweepCurve> SweepCurves(const Report& report);
 
+// Whether an arm is one clip range, or none, for all its sites.
+bool IsSweepPoint(const ArmReport& arm);
+
 // The output that figures about "the" error are read from: logits, else pooled, else tokens; empty
 // if no arm has any.
 std::string MainOutput(const Report& report);
 
-// The distinct sites in the order in which they first appear, with a row of each.
-struct SiteOrder {
-  std::vector<size_t> rows;             // indices into Report::sites
-  std::map<std::string, size_t> place;  // site -> index into `rows`
-};
-SiteOrder OrderOfSites(const Report& report);
+// The errors of an output of an arm; null where it has none, as the reference.
+const OutputErrors* ErrorsOf(const ArmReport& arm, const std::string& output);
 
-// The arm that is marked as chosen and has this precision; null if there is none.
-const ArmReport* ChosenArm(const Report& report, const std::string& precision);
+// The arm that is marked as chosen and has this precision.
+std::optional<ArmRef> ChosenArm(const Report& report, Precision precision);
 
-// Indices of the sites of `arm` and `view`, least SQNR first, at most `count`. Exact ones are no
-// culprits.
-std::vector<size_t> WorstSites(const Report& report, const std::string& arm,
-                               const std::string& view, size_t count);
+// Indices of the rows of `arm` and `view` in Report::sites, least SQNR first, at most `count`.
+// Exact ones are no culprits.
+std::vector<size_t> WorstSites(const Report& report, ArmRef arm, View view, size_t count);
 
 }  // namespace w8a8

@@ -11,23 +11,17 @@
 namespace w8a8 {
 namespace {
 
-int ColourOf(const std::string& precision) { return precision == "int8" ? 0 : 1; }
-
-std::string PrecisionOf(const Report& report, const std::string& arm_name) {
-  for (const ArmReport& arm : report.arms) {
-    if (arm.name == arm_name) return arm.precision;
-  }
-  return arm_name.substr(0, arm_name.find('/'));
-}
+int ColourOf(Precision precision) { return precision == Precision::kInt8 ? 0 : 1; }
 
 // One tick where a block begins; every second, third, ... one if there are many blocks.
-std::vector<PlotTick> BlockTicks(const Report& report, const SiteOrder& order) {
+std::vector<PlotTick> BlockTicks(const Report& report) {
+  std::map<SiteRef, std::optional<int64_t>> blocks;
+  for (const SiteReport& row : report.sites) blocks.try_emplace(row.site, row.block);
   std::vector<PlotTick> ticks;
   std::optional<int64_t> block_before;
-  for (size_t i = 0; i < order.rows.size(); ++i) {
-    const std::optional<int64_t> block = report.sites[order.rows[i]].block;
+  for (const auto& [site, block] : blocks) {
     if (block && block != block_before) {
-      ticks.push_back({static_cast<double>(i), fmt::format("{}", *block)});
+      ticks.push_back({static_cast<double>(site.index), fmt::format("{}", *block)});
     }
     block_before = block;
   }
@@ -37,18 +31,18 @@ std::vector<PlotTick> BlockTicks(const Report& report, const SiteOrder& order) {
   return kept;
 }
 
-PlotSeries DepthSeries(const Report& report, const SiteOrder& order, const std::string& arm,
-                       const std::string& view) {
+PlotSeries DepthSeries(const Report& report, ArmRef arm, View view) {
+  const bool forced = view == View::kTeacherForced;
   PlotSeries series;
-  series.label = fmt::format("{}, {}", arm, view == "teacher_forced" ? "teacher-forced" : view);
-  series.colour = ColourOf(PrecisionOf(report, arm));
-  series.dashed = view != "teacher_forced";
+  series.label = fmt::format("{}, {}", report[arm].name, forced ? "teacher-forced" : NameOf(view));
+  series.colour = ColourOf(report[arm].precision);
+  series.dashed = !forced;
   for (const SiteReport& site : report.sites) {
     if (site.arm != arm || site.view != view) continue;
-    series.points.push_back(
-        {.x = static_cast<double>(order.place.at(site.site)),
-         .y = site.sqnr_db,
-         .title = fmt::format("{}\n{}: {} dB", site.site, series.label, FormatDb(site.sqnr_db))});
+    series.points.push_back({.x = static_cast<double>(site.site.index),
+                             .y = site.sqnr_db,
+                             .title = fmt::format("{}\n{}: {} dB", report[site.site], series.label,
+                                                  FormatDb(site.sqnr_db))});
   }
   std::stable_sort(series.points.begin(), series.points.end(),
                    [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; });
@@ -62,8 +56,8 @@ using Format = std::string (*)(double);
 double PlaceOfNoClip(const Report& report) {
   double largest = 1;
   for (const SweepCurve& curve : SweepCurves(report)) {
-    for (const size_t arm : curve.arms) {
-      largest = std::max(largest, report.arms[arm].clip_range.value_or(1));
+    for (const ArmRef arm : curve.arms) {
+      largest = std::max(largest, report[arm].clip_range.value_or(1));
     }
   }
   return 2 * largest;
@@ -72,8 +66,8 @@ double PlaceOfNoClip(const Report& report) {
 std::vector<PlotTick> ClipTicks(const Report& report) {
   std::vector<PlotTick> ticks;
   for (const SweepCurve& curve : SweepCurves(report)) {
-    for (const size_t arm : curve.arms) {
-      const std::optional<double> clip = report.arms[arm].clip_range;
+    for (const ArmRef arm : curve.arms) {
+      const std::optional<double> clip = report[arm].clip_range;
       ticks.push_back({clip.value_or(PlaceOfNoClip(report)),
                        clip ? fmt::format("{:g}", *clip) : std::string("no clip")});
     }
@@ -88,15 +82,15 @@ std::vector<PlotTick> ClipTicks(const Report& report) {
 PlotSeries SweepSeries(const Report& report, const SweepCurve& curve, const Figure& figure,
                        Format format, const char* unit) {
   PlotSeries series;
-  series.label = fmt::format("{}, {}", curve.precision, curve.granularity);
+  series.label = fmt::format("{}, {}", NameOf(curve.precision), NameOf(curve.granularity));
   series.colour = ColourOf(curve.precision);
-  series.dashed = curve.granularity != "per-token";
-  const ArmReport* chosen = ChosenArm(report, curve.precision);
-  for (const size_t index : curve.arms) {
-    const ArmReport& arm = report.arms[index];
+  series.dashed = curve.granularity != InputScaling::kPerToken;
+  const std::optional<ArmRef> chosen = ChosenArm(report, curve.precision);
+  for (const ArmRef ref : curve.arms) {
+    const ArmReport& arm = report[ref];
     const Estimate estimate = figure(arm);
-    const bool marked = arm.chosen || (chosen != nullptr && curve.precision == "int8" &&
-                                       figure(*chosen).value == estimate.value);
+    const bool marked = arm.chosen || (chosen && curve.precision == Precision::kInt8 &&
+                                       figure(report[*chosen]).value == estimate.value);
     series.points.push_back(
         {.x = arm.clip_range.value_or(PlaceOfNoClip(report)),
          .y = estimate.value,
@@ -108,10 +102,11 @@ PlotSeries SweepSeries(const Report& report, const SweepCurve& curve, const Figu
 
 // The chosen plan need not be a point of the sweep: a bare line across at its figure.
 void AddChosenLine(Plot& plot, const Report& report, const Figure& figure) {
-  const ArmReport* chosen = ChosenArm(report, "int8");
-  if (chosen == nullptr || plot.x.ticks.empty()) return;
-  const double y = figure(*chosen).value;
-  PlotSeries line{.label = fmt::format("chosen: {}", chosen->name), .colour = 2, .points = {}};
+  const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8);
+  if (!chosen || plot.x.ticks.empty()) return;
+  const double y = figure(report[*chosen]).value;
+  PlotSeries line{
+      .label = fmt::format("chosen: {}", report[*chosen].name), .colour = 2, .points = {}};
   line.markers = false;
   line.points = {{.x = plot.x.ticks.front().at, .y = y, .title = ""},
                  {.x = plot.x.ticks.back().at, .y = y, .title = ""}};
@@ -120,10 +115,10 @@ void AddChosenLine(Plot& plot, const Report& report, const Figure& figure) {
 
 // The broad lines of fake go under the narrow ones of int8.
 void DrawFakeFirst(Plot& plot) {
-  std::stable_sort(plot.series.begin(), plot.series.end(),
-                   [](const PlotSeries& a, const PlotSeries& b) {
-                     return (a.colour == ColourOf("fake")) > (b.colour == ColourOf("fake"));
-                   });
+  std::stable_sort(
+      plot.series.begin(), plot.series.end(), [](const PlotSeries& a, const PlotSeries& b) {
+        return (a.colour == ColourOf(Precision::kFake)) > (b.colour == ColourOf(Precision::kFake));
+      });
 }
 
 Plot SweepPlot(const Report& report, const Figure& figure, Format format, const char* unit) {
@@ -140,18 +135,17 @@ Plot SweepPlot(const Report& report, const Figure& figure, Format format, const 
 }  // namespace
 
 Plot ErrorByDepthPlot(const Report& report) {
-  const SiteOrder order = OrderOfSites(report);
   Plot plot;
   plot.title = "Error of every linear layer, in the order of the encoder";
-  plot.x = {.label = "block", .logarithmic = false, .ticks = BlockTicks(report, order)};
+  plot.x = {.label = "block", .logarithmic = false, .ticks = BlockTicks(report)};
   if (plot.x.ticks.empty()) plot.x.label = "site";
   plot.y.label = "SQNR, dB (higher is better)";
-  std::vector<std::pair<std::string, std::string>> drawn;
+  std::vector<std::pair<ArmRef, View>> drawn;
   for (const SiteReport& site : report.sites) {
     const std::pair key(site.arm, site.view);
     if (std::find(drawn.begin(), drawn.end(), key) != drawn.end()) continue;
     drawn.push_back(key);
-    plot.series.push_back(DepthSeries(report, order, site.arm, site.view));
+    plot.series.push_back(DepthSeries(report, site.arm, site.view));
   }
   DrawFakeFirst(plot);
   return plot;
@@ -160,8 +154,8 @@ Plot ErrorByDepthPlot(const Report& report) {
 Plot SweepErrorPlot(const Report& report) {
   const std::string output = MainOutput(report);
   const auto sqnr_db = [output](const ArmReport& arm) {
-    const auto at = arm.outputs.find(output);
-    return at == arm.outputs.end() ? Estimate{} : at->second.sqnr_db;
+    const OutputErrors* errors = ErrorsOf(arm, output);
+    return errors == nullptr ? Estimate{} : errors->sqnr_db;
   };
   Plot plot = SweepPlot(report, sqnr_db, FormatDb, "dB");
   plot.title = fmt::format("SQNR of the {} over the clip range", output);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reports/estimate.h"
+#include "reports/words.h"
 #include "runtime/base/half.h"
 
 namespace w8a8 {
@@ -23,7 +24,7 @@ struct OutlierMap {
 };
 
 struct SiteCard {
-  std::string site;
+  SiteRef site;
 
   // Of the calibration images; empty without calibration. Bin b holds the magnitudes in
   // [bin_edge[b], bin_edge[b + 1]) by sign, zeros left out.

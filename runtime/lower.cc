@@ -31,7 +31,7 @@ void CheckSitePlan(const std::string& site, Precision precision, const SitePlan&
     Fail(
         "site '{}': the {} arm runs 8-bit weights; the plan asks for {} bits. Only the fake arm "
         "can simulate those.",
-        site, PrecisionName(precision), plan.weight.num_bits);
+        site, NameOf(precision), plan.weight.num_bits);
   }
 }
 

@@ -37,8 +37,8 @@ std::optional<WeightCodes> ReadyCodes(const std::string& name, const LinearParam
     Fail(
         "{}: the plan asks for weights of {} bits ({}), but they are codes of {} bits ({}) "
         "already. Take the original model, or plan what they are.",
-        name, plan.weight.num_bits, GranularityName(plan.weight.granularity), stored.num_bits,
-        GranularityName(stored.granularity));
+        name, plan.weight.num_bits, NameOf(plan.weight.granularity), stored.num_bits,
+        NameOf(stored.granularity));
   }
   return weight;
 }

@@ -21,12 +21,11 @@ bool ParseWhole(const std::string& text, Number& number) {
 
 // The one of `values` whose name is `text`.
 template <class Enum>
-Enum ParseName(std::string_view flag, const std::string& text, std::initializer_list<Enum> values,
-               std::string_view (*name_of)(Enum)) {
+Enum ParseName(std::string_view flag, const std::string& text, std::initializer_list<Enum> values) {
   std::vector<std::string_view> names;
   for (const Enum value : values) {
-    if (text == name_of(value)) return value;
-    names.push_back(name_of(value));
+    if (text == NameOf(value)) return value;
+    names.push_back(NameOf(value));
   }
   FailUsage("{} '{}': takes {}.", flag, text, fmt::join(names, "|"));
 }
@@ -95,19 +94,16 @@ void RequireOneOf(std::string_view flag, const std::string& text,
 }
 
 Granularity ParseGranularity(std::string_view flag, const std::string& text) {
-  return ParseName(flag, text, {Granularity::kToken, Granularity::kTensor}, GranularityName);
+  return ParseName(flag, text, {Granularity::kToken, Granularity::kTensor});
 }
 
 FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text) {
-  return ParseName(flag, text,
-                   {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic},
-                   FakeFlavourName);
+  return ParseName(flag, text, {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic});
 }
 
 Precision ParsePrecision(std::string_view flag, const std::string& text) {
   return ParseName(flag, text,
-                   {Precision::kFp16, Precision::kFake, Precision::kEmulated, Precision::kInt8},
-                   PrecisionName);
+                   {Precision::kFp16, Precision::kFake, Precision::kEmulated, Precision::kInt8});
 }
 
 std::vector<std::string> ParseList(std::string_view flag, const std::string& text) {

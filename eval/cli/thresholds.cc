@@ -42,7 +42,8 @@ std::string MissedDrop(const Thresholds& thresholds, const Report& report, const
   constexpr const char* kFlag = "--max-drop";
   double reference = kUndefined;
   for (const ArmReport& other : report.arms) {
-    if (other.precision == "fp16") reference = ValueOf(other.top1, "top-1", other.name, kFlag);
+    if (other.precision == Precision::kFp16)
+      reference = ValueOf(other.top1, "top-1", other.name, kFlag);
   }
   const double value = ValueOf(arm.top1, "top-1", arm.name, kFlag);
   const double drop = Defined(reference - value, "top-1 drop", arm.name, kFlag);
@@ -78,12 +79,14 @@ void CheckThresholds(const Thresholds& thresholds, const Task& task, const Encod
 }
 
 std::string MissedThresholds(const Thresholds& thresholds, const Report& report) {
-  const ArmReport* arm = ChosenArm(report, "int8");
-  W8A8_CHECK(arm != nullptr);
+  if (thresholds == Thresholds()) return "";
+  const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8);
+  if (!chosen) Fail("no INT8 arm of this report is chosen: there is nothing to judge.");
+  const ArmReport& arm = report[*chosen];
   std::vector<std::string> missed;
-  if (thresholds.min_sqnr_db) missed.push_back(MissedSqnr(thresholds, report, *arm));
-  if (thresholds.max_drop) missed.push_back(MissedDrop(thresholds, report, *arm));
-  if (thresholds.min_agreement) missed.push_back(MissedAgreement(thresholds, *arm));
+  if (thresholds.min_sqnr_db) missed.push_back(MissedSqnr(thresholds, report, arm));
+  if (thresholds.max_drop) missed.push_back(MissedDrop(thresholds, report, arm));
+  if (thresholds.min_agreement) missed.push_back(MissedAgreement(thresholds, arm));
   std::string line;
   for (const std::string& text : missed) {
     if (!text.empty()) line += (line.empty() ? "below threshold: " : "; ") + text;

@@ -14,6 +14,7 @@ struct Thresholds {
   std::optional<double> min_sqnr_db;    // of the main output
   std::optional<double> max_drop;       // of top-1 against fp16, 0 to 1
   std::optional<double> min_agreement;  // with fp16's top-1, 0 to 1
+  bool operator==(const Thresholds&) const = default;
 };
 
 // Before any work: throws UsageError for a threshold on a figure that this run cannot have

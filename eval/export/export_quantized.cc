@@ -34,7 +34,7 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
     file.Write(group + "/weight_scale", exported.weight_scale);
     file.Write(group + "/weight_code_sum", exported.weight_code_sum);
     if (input.is_static()) file.Write(group + "/input_scale", std::vector<float>{input.scale});
-    file.Attribute(group, "granularity", std::string(GranularityName(input.granularity)));
+    file.Attribute(group, "granularity", std::string(NameOf(input.granularity)));
     file.Attribute(group, "clip_range", input.clip_range);
     file.Attribute(group, "num_bits", int64_t{exported.plan.weight.num_bits});
   }

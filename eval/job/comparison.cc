@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 #include "eval/job/progress.h"
 #include "eval/job/report_builder.h"
@@ -69,12 +70,10 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
 // The int8 run to take the latency from: one that the checks do not watch, because reading codes
 // and accumulators back costs time of its own; of the chosen plan's granularity. Without a sweep it
 // is the chosen run, checks and all.
-size_t Int8RunForLatency(const Experiment& experiment) {
-  const size_t chosen = experiment.RunOf("int8/plan");
+size_t Int8RunForLatency(const Experiment& experiment, size_t chosen) {
   const Plan& plan = experiment.runs[chosen].plan;
   if (plan.sites.empty() || !plan.sites.begin()->second.input) return chosen;
-  const std::string_view granularity =
-      GranularityName(plan.sites.begin()->second.input->granularity);
+  const InputScaling granularity = ScalingOf(plan.sites.begin()->second.input->granularity);
   for (const ArmRow& row : experiment.rows) {
     const bool watched = std::any_of(experiment.twins.begin(), experiment.twins.end(),
                                      [&](const TwinRuns& twin) { return twin.int8 == row.run; });
@@ -87,40 +86,42 @@ size_t Int8RunForLatency(const Experiment& experiment) {
 // Of one image on one thread: the reference, the chosen fake and INT8 arms, and all arms together.
 void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   const std::vector<double>& seconds = evaluation.run.arm_seconds;
-  const auto add = [&](const char* name, double arm_seconds) {
-    run.latency[name].ms_per_image =
+  const Experiment& experiment = evaluation.experiment;
+  const auto add = [&](std::string_view name, double arm_seconds) {
+    run.latency[std::string(name)].ms_per_image =
         1000 * arm_seconds / static_cast<double>(evaluation.run.images);
   };
-  add("fp16", seconds[0]);
-  for (const ArmRow& row :
-       evaluation.experiment.rows) {  // vllm-static has none for per-token plans
-    if (row.name == "fake/plan") add("fake", seconds[row.run]);
+  add(NameOf(Precision::kFp16), seconds[0]);
+  if (const std::optional<size_t> fake = experiment.ChosenRun(Precision::kFake)) {
+    add(NameOf(Precision::kFake), seconds[*fake]);
   }
-  add("int8", seconds[Int8RunForLatency(evaluation.experiment)]);
+  if (const std::optional<size_t> int8 = experiment.ChosenRun(Precision::kInt8)) {
+    add(NameOf(Precision::kInt8), seconds[Int8RunForLatency(experiment, *int8)]);
+  }
   add("all_arms", evaluation.run.seconds);
 }
 
 void AddFacts(const ComparisonInput& input, const Preprocessing& preprocessing,
               const LoaderSource& images, Report& report) {
-  if (!input.demo.empty()) report.facts["demo"] = input.demo;
+  nlohmann::ordered_json& facts = report.facts.json();
+  if (!input.demo.empty()) facts["demo"] = input.demo;
   if (preprocessing.preprocessor.config().tiling) {
-    report.facts["views"] = {{"evaluation_images", images.used().size()},
-                             {"samples", images.samples()},
-                             {"text",
-                              "every tile and thumbnail is a sample; errors and intervals are over "
-                              "images, classes are ranked for the whole image"}};
+    facts["views"] = {{"evaluation_images", images.used().size()},
+                      {"samples", images.samples()},
+                      {"text",
+                       "every tile and thumbnail is a sample; errors and intervals are over "
+                       "images, classes are ranked for the whole image"}};
   }
   const std::optional<ClassEmbeddings>& classes = input.task.classes;
-  if (classes) {
-    report.facts["classes"] = {{"count", classes->classes()}, {"sha256", classes->sha256}};
-  }
+  if (classes) facts["classes"] = {{"count", classes->classes()}, {"sha256", classes->sha256}};
 }
 
 void AddDetails(const Session& session, const Evaluation& evaluation, const ComparisonInput& input,
                 const LoaderSource& images, Report& report) {
   const SiteStatisticsMap none;
   const SiteStatisticsMap& statistics = input.stats == nullptr ? none : input.stats->sites;
-  report.cards = BuildCards(session.graph.Sites(), statistics, evaluation.details);
+  report.cards =
+      BuildCards(session.graph.Sites(), statistics, evaluation.details, report.site_names);
   AddWorstImages(evaluation, input.task, images.used(), report);
 }
 
@@ -141,10 +142,13 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   {
     Progress progress("evaluate", "images", images.expected(), run.progress);
     Experiment experiment = BuildExperiment(session, input);
-    RunningSqnr running(experiment.RunOf("int8/plan"), "int8/plan");
-    runner.progress = [&](double done) { progress.Update(done, running.Text()); };
+    std::optional<RunningSqnr> running;
+    if (const ArmRow* chosen = experiment.ChosenRow(Precision::kInt8)) {
+      running.emplace(chosen->run, chosen->name);
+    }
+    runner.progress = [&](double done) { progress.Update(done, running ? running->Text() : ""); };
     evaluation = Evaluate(session.graph, *session.weights, std::move(experiment), images,
-                          input.task, runner, &running);
+                          input.task, runner, running ? &*running : nullptr);
   }
   if (evaluation.run.images == 0) {
     std::vector<SkippedImage> unread = input.skipped;

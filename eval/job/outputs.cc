@@ -3,6 +3,8 @@
 #include <string>
 #include <system_error>
 
+#include <nlohmann/json.hpp>
+
 #include "eval/export/export_target.h"
 #include "eval/job/calibration.h"
 #include "eval/job/summary.h"
@@ -36,7 +38,7 @@ void WriteQuantized(const Session& session, const Plan& plan, const fs::path& fo
            *session.weights, session.graph, plan, session.folder, folder / kQuantizedFolder)) {
     report.health.push_back({.level = "note", .site = "", .text = warning});
   }
-  report.facts["weights"] = kQuantizedFolder;
+  report.facts.json()["weights"] = kQuantizedFolder;
 }
 
 }  // namespace w8a8

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "eval/job/version.h"
 #include "runtime/base/error.h"
 
@@ -13,9 +15,9 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t see
   const Arm& arm = evaluation.experiment.runs[row.run];
   ArmReport report;
   report.name = row.name;
-  report.precision = PrecisionName(arm.precision);
-  if (arm.precision == Precision::kFake) report.flavour = FakeFlavourName(arm.flavour);
-  if (!row.granularity.empty()) report.granularity = row.granularity;
+  report.precision = arm.precision;
+  if (arm.precision == Precision::kFake) report.flavour = NameOf(arm.flavour);
+  report.granularity = row.granularity;
   if (row.clip_range) report.clip_range = static_cast<double>(*row.clip_range);
   report.chosen = row.chosen;
   if (arm.precision == Precision::kInt8 && row.clip_range == kClipRange) {
@@ -36,20 +38,23 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t see
   return report;
 }
 
-std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& evaluation) {
+// The rows of the report's arms are those of the experiment.
+std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& evaluation,
+                                   SiteNames& names) {
   const std::map<std::string, int> stages = session.graph.StagesOfSites();
+  const std::vector<ArmRow>& rows = evaluation.experiment.rows;
   std::vector<SiteReport> sites;
-  for (const ArmRow& row : evaluation.experiment.rows) {
-    if (!row.chosen) continue;
+  for (size_t arm = 0; arm < rows.size(); ++arm) {
+    if (!rows[arm].chosen) continue;
     for (const View view : {View::kTeacherForced, View::kPropagated}) {
       for (const std::string& site : session.graph.Sites()) {
-        const auto meters = evaluation.sites.find({row.run, view, site});
+        const auto meters = evaluation.sites.find({rows[arm].run, view, site});
         if (meters == evaluation.sites.end()) continue;
         const ErrorSummary summary = meters->second.output.Summarize();
         const ErrorSummary input = meters->second.input.Summarize();
-        sites.push_back({.site = site,
-                         .arm = row.name,
-                         .view = view == View::kPropagated ? "propagated" : "teacher_forced",
+        sites.push_back({.site = names.Add(site),
+                         .arm = {arm},
+                         .view = view,
                          .block = stages.at(site) - 1,
                          .sqnr_db = summary.sqnr_db,
                          .exact = summary.exact,
@@ -72,16 +77,16 @@ void AddCounts(const SiteChecks& from, CheckCounts& to) {
   to.int32_mismatches += from.int32_mismatches + from.code_sum_mismatches;
   to.codes_compared += from.codes_compared;
   to.code_mismatches += from.code_mismatches();
-  for (size_t i = 0; i < to.code_differences.size(); ++i) {
-    to.code_differences[i] += from.code_differences[i];
-  }
+  to.code_differences.none += from.code_differences[0];
+  to.code_differences.one += from.code_differences[1];
+  to.code_differences.more += from.code_differences[2];
   // An input scale is an output of the quantizer, and counts as one.
   to.outputs_compared += from.outputs_compared + from.scales_compared;
   to.output_mismatches += from.output_mismatches + from.scale_mismatches;
   to.nonfinite += from.nonfinite;
 }
 
-ChecksReport BuildChecks(const Session& session, const Evaluation& evaluation) {
+ChecksReport BuildChecks(const Session& session, const Evaluation& evaluation, SiteNames& names) {
   ChecksReport report;
   const Experiment& experiment = evaluation.experiment;
   for (const TwinRuns& twin : experiment.twins) {
@@ -100,22 +105,21 @@ ChecksReport BuildChecks(const Session& session, const Evaluation& evaluation) {
     for (const auto& [key, checks] : evaluation.checks) {
       if (key.place == site) AddCounts(checks, counts);
     }
-    report.sites.emplace_back(site, counts);
+    report.sites.push_back({names.Add(site), counts});
   }
   return report;
 }
 
 std::vector<PlanChoice> BuildChoices(const Session& session, const Plan& plan,
-                                     const std::vector<SiteChoice>& choices) {
+                                     const std::vector<SiteChoice>& choices, SiteNames& names) {
   std::vector<PlanChoice> report;
   for (const std::string& site : session.graph.Sites()) {
     PlanChoice choice;
-    choice.site = site;
-    choice.granularity = "fp16";
+    choice.site = names.Add(site);
     const auto planned = plan.sites.find(site);
     if (planned != plan.sites.end() && planned->second.input) {
       const Quantizer& input = *planned->second.input;
-      choice.granularity = GranularityName(input.granularity);
+      choice.granularity = ScalingOf(input.granularity);
       choice.rule = std::isinf(input.clip_range) ? "no clip" : "clip range";
       if (!std::isinf(input.clip_range)) choice.clip_range = static_cast<double>(input.clip_range);
       if (input.is_static()) choice.scale = static_cast<double>(input.scale);
@@ -167,9 +171,11 @@ nlohmann::ordered_json BuildFacts(const Session& session, const ReportContext& c
           {"seed", context.seed}};
 }
 
-const ArmReport* FindArm(const Report& report, const std::string& name) {
+const ArmReport* Int8Point(const Report& report, InputScaling granularity,
+                           std::optional<double> clip_range) {
   for (const ArmReport& arm : report.arms) {
-    if (arm.name == name) return &arm;
+    const bool int8 = arm.precision == Precision::kInt8;
+    if (int8 && arm.granularity == granularity && arm.clip_range == clip_range) return &arm;
   }
   return nullptr;
 }
@@ -177,13 +183,13 @@ const ArmReport* FindArm(const Report& report, const std::string& name) {
 // What the constant CLIP_RANGE = 5 costs this model, where the sweep has that point and no clip.
 void AddClipRangeCost(Report& report) {
   const std::string output = MainOutput(report);
-  for (const Granularity granularity : {Granularity::kToken, Granularity::kTensor}) {
-    const ArmReport* clipped = FindArm(report, ArmName(Precision::kInt8, granularity, kClipRange));
-    const ArmReport* whole = FindArm(report, ArmName(Precision::kInt8, granularity, kNoClip));
+  for (const InputScaling granularity : {InputScaling::kPerToken, InputScaling::kPerTensor}) {
+    const ArmReport* clipped = Int8Point(report, granularity, kClipRange);
+    const ArmReport* whole = Int8Point(report, granularity, std::nullopt);
     if (clipped == nullptr || whole == nullptr || !clipped->outputs.contains(output)) continue;
     std::string text =
         fmt::format("CLIP_RANGE = 5, {}: {} SQNR {:.1f} dB, against {:.1f} dB without a clip",
-                    GranularityName(granularity), output, clipped->outputs.at(output).sqnr_db.value,
+                    NameOf(granularity), output, clipped->outputs.at(output).sqnr_db.value,
                     whole->outputs.at(output).sqnr_db.value);
     if (clipped->top1 && whole->top1) {
       text += fmt::format("; top-1 {:.1f} % against {:.1f} %", 100 * clipped->top1->value,
@@ -228,7 +234,7 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
                    const ReportContext& context) {
   Report report;
   report.title = context.model_name;
-  report.facts = BuildFacts(session, context);
+  report.facts = Facts(BuildFacts(session, context));
   for (const ArmRow& row : evaluation.experiment.rows) {
     ArmReport arm = BuildArm(evaluation, row, context.seed);
     const Arm& run = evaluation.experiment.runs[row.run];
@@ -239,18 +245,19 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
     if (row.chosen && run.precision == Precision::kInt8) {
       report.verdict =
           JudgeArm(arm, context.thresholds, {context.evaluation_images, context.evaluated_on});
+      report.verdict.arm = ArmRef{report.arms.size()};
     }
     report.arms.push_back(std::move(arm));
   }
   if (plan.sites.empty()) {
-    report.verdict.ship = "undecided";
+    report.verdict.ship = Ship::kUndecided;
     report.verdict.text = "nothing to judge: the plan leaves every site in FP16.";
   }
   AddPartlyLabelled(evaluation, report);
-  report.sites = BuildSites(session, evaluation);
-  report.checks = BuildChecks(session, evaluation);
+  report.sites = BuildSites(session, evaluation, report.site_names);
+  report.checks = BuildChecks(session, evaluation, report.site_names);
   report.skipped_images = context.skipped;
-  report.plan_choices = BuildChoices(session, plan, context.choices);
+  report.plan_choices = BuildChoices(session, plan, context.choices, report.site_names);
   report.health = context.health;
   AddClipRangeCost(report);
   if (evaluation.outputs.nonfinite_reference > 0) {

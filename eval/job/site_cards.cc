@@ -115,11 +115,12 @@ std::vector<uint64_t> SymmetricCodes(const std::vector<uint64_t>& counts) {
 
 std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
                                  const SiteStatisticsMap& statistics,
-                                 const std::map<std::string, SiteDetail>& details) {
+                                 const std::map<std::string, SiteDetail>& details,
+                                 SiteNames& names) {
   std::vector<SiteCard> cards;
   for (const std::string& site : sites) {
     SiteCard card;
-    card.site = site;
+    card.site = names.Add(site);
     if (const auto seen = statistics.find(site); seen != statistics.end()) {
       AddDistribution(seen->second.histogram, card);
       AddClipCurve(seen->second.histogram, card);

@@ -12,10 +12,11 @@
 
 namespace w8a8 {
 
-// A card for each of `sites`. `statistics` may lack sites (none without calibration); those cards
-// have only what `details` knows.
+// A card for each of `sites`, which `names` gets to know. `statistics` may lack sites (none without
+// calibration); those cards have only what `details` knows.
 std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
                                  const SiteStatisticsMap& statistics,
-                                 const std::map<std::string, SiteDetail>& details);
+                                 const std::map<std::string, SiteDetail>& details,
+                                 SiteNames& names);
 
 }  // namespace w8a8

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "quant/spec.h"
 #include "reports/json_writer.h"
 
 namespace w8a8 {
@@ -37,35 +38,37 @@ std::string PercentInterval(const std::optional<Estimate>& estimate) {
                      100 * estimate->high);
 }
 
+bool IsHeadArm(const ArmReport& arm) { return arm.chosen || arm.precision == Precision::kFp16; }
+
 // One arm: name, SQNR, cosine, top-1, agreement, milliseconds of one image on one thread.
 std::string ArmLine(const ArmReport& arm, const std::string& output, const RunInfo& run) {
-  const auto errors = arm.outputs.find(output);
-  const bool compared = errors != arm.outputs.end();
-  const bool timed = arm.precision == "fp16" || arm.chosen;
-  const auto latency = run.latency.find(arm.precision);
+  const OutputErrors* errors = ErrorsOf(arm, output);
+  const bool compared = errors != nullptr;
+  const bool timed = IsHeadArm(arm);
+  const auto latency = run.latency.find(std::string(NameOf(arm.precision)));
   const std::string line = fmt::format(
-      "{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}", arm.name, compared ? Db(errors->second) : "reference",
-      compared ? Fixed(errors->second.cosine_mean.value, 4) : "-", Percent(arm.top1),
+      "{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}", arm.name, compared ? Db(*errors) : "reference",
+      compared ? Fixed(errors->cosine_mean.value, 4) : "-", Percent(arm.top1),
       compared ? PercentInterval(arm.agreement) : "-",
       timed && latency != run.latency.end() ? Fixed(latency->second.ms_per_image, 1) : "");
   return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
 
-bool IsHeadArm(const ArmReport& arm) { return arm.chosen || arm.precision == "fp16"; }
-
-bool IsSweepPoint(const ArmReport& arm) {
-  return arm.precision == "int8" && !arm.chosen && arm.granularity;
+bool IsInt8Point(const ArmReport& arm) {
+  return arm.precision == Precision::kInt8 && IsSweepPoint(arm);
 }
+
+bool IsClipRange5(const ArmReport& arm) { return IsInt8Point(arm) && arm.clip_range == kClipRange; }
 
 // The sweep's int8 arm of largest SQNR.
 const ArmReport* BestPoint(const Report& report, const std::string& output) {
   const ArmReport* best = nullptr;
   const auto sqnr = [&](const ArmReport& arm) {
-    const auto errors = arm.outputs.find(output);
-    return errors == arm.outputs.end() ? kUndefined : errors->second.sqnr_db.value;
+    const OutputErrors* errors = ErrorsOf(arm, output);
+    return errors == nullptr ? kUndefined : errors->sqnr_db.value;
   };
   for (const ArmReport& arm : report.arms) {
-    if (!IsSweepPoint(arm) || std::isnan(sqnr(arm))) continue;
+    if (!IsInt8Point(arm) || std::isnan(sqnr(arm))) continue;
     if (best == nullptr || sqnr(arm) > sqnr(*best)) best = &arm;
   }
   return best;
@@ -77,9 +80,9 @@ uint64_t Differing(const CheckCounts& checks) {
 
 // ", 4 of 108 sites in FP16", or nothing.
 std::string SitesInFp16(const Report& report) {
-  const auto count =
-      std::count_if(report.plan_choices.begin(), report.plan_choices.end(),
-                    [](const PlanChoice& choice) { return choice.granularity == "fp16"; });
+  const auto count = std::count_if(
+      report.plan_choices.begin(), report.plan_choices.end(),
+      [](const PlanChoice& choice) { return choice.granularity == InputScaling::kFp16; });
   if (count == 0) return "";
   return fmt::format(", {} of {} sites in FP16", count, report.plan_choices.size());
 }
@@ -116,19 +119,21 @@ std::string SummaryText(const Report& report, const RunInfo& run,
     if (IsHeadArm(arm)) text += ArmLine(arm, output, run);
   }
   const ArmReport* best = BestPoint(report, output);
-  const auto is_5 = [](const ArmReport& arm) { return IsSweepPoint(arm) && arm.clip_range == 5.0; };
   if (best != nullptr) {
-    const bool any_5 = std::any_of(report.arms.begin(), report.arms.end(), is_5);
+    const bool any_5 = std::any_of(report.arms.begin(), report.arms.end(), IsClipRange5);
     text += fmt::format("best of the sweep{}:\n", any_5 ? ", and CLIP_RANGE = 5" : "");
     text += ArmLine(*best, output, run);
   }
   for (const ArmReport& arm : report.arms) {
-    if (is_5(arm) && &arm != best) text += ArmLine(arm, output, run);
+    if (IsClipRange5(arm) && &arm != best) text += ArmLine(arm, output, run);
   }
-  text +=
-      fmt::format("\nworst sites (int8/plan{}, on the reference's input):\n", SitesInFp16(report));
-  for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
-    text += fmt::format("  {:<24} {:.1f} dB\n", report.sites[i].site, report.sites[i].sqnr_db);
+  if (const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8)) {
+    text += fmt::format("\nworst sites ({}{}, on the reference's input):\n", report[*chosen].name,
+                        SitesInFp16(report));
+    for (const size_t i : WorstSites(report, *chosen, View::kTeacherForced, kWorstSites)) {
+      const SiteReport& site = report.sites[i];
+      text += fmt::format("  {:<24} {:.1f} dB\n", report[site.site], site.sqnr_db);
+    }
   }
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(
@@ -142,7 +147,7 @@ std::string SummaryText(const Report& report, const RunInfo& run,
                 fmt::format("; {} images skipped, see the report", report.skipped_images.size()));
   }
   text += fmt::format("report     {}\n", (folder / "report.html").string());
-  if (report.facts.contains("weights")) {
+  if (report.facts.json().contains("weights")) {
     text += fmt::format("weights    {}\n", (folder / kQuantizedFolder).string());
   }
   return text;
@@ -162,11 +167,13 @@ std::string SummaryJson(const Report& report, const RunInfo& run,
     const ArmReport& arm = report.arms[i];
     if (IsHeadArm(arm)) json["arms"].push_back(all["arms"][i]);
     if (&arm == best) json["best_sweep_point"] = all["arms"][i];
-    if (IsSweepPoint(arm) && arm.clip_range == 5.0) json["clip_range_5"].push_back(all["arms"][i]);
+    if (IsClipRange5(arm)) json["clip_range_5"].push_back(all["arms"][i]);
   }
   json["worst_sites"] = Json::array();
-  for (const size_t i : WorstSites(report, "int8/plan", "teacher_forced", kWorstSites)) {
-    json["worst_sites"].push_back(all["sites"][i]);
+  if (const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8)) {
+    for (const size_t i : WorstSites(report, *chosen, View::kTeacherForced, kWorstSites)) {
+      json["worst_sites"].push_back(all["sites"][i]);
+    }
   }
   const CheckCounts& checks = report.checks.total;
   json["checks"] = {{"int32_compared", checks.int32_compared},

@@ -7,9 +7,9 @@
 namespace w8a8 {
 namespace {
 
-const char* Decide(const Estimate& estimate, double threshold) {
-  if (estimate.low >= threshold) return "yes";
-  return estimate.high < threshold ? "no" : "undecided";
+Ship Decide(const Estimate& estimate, double threshold) {
+  if (estimate.low >= threshold) return Ship::kYes;
+  return estimate.high < threshold ? Ship::kNo : Ship::kUndecided;
 }
 
 // The feature that a user of the encoder consumes: pooled where there is one, else the tokens.
@@ -23,9 +23,9 @@ const OutputErrors* Feature(const ArmReport& arm, std::string& name) {
   return nullptr;
 }
 
-std::string Answer(const std::string& ship) {
-  if (ship == "yes") return "INT8 can ship";
-  return ship == "no" ? "INT8 should not ship as it is" : "undecided: more images";
+const char* Answer(Ship ship) {
+  if (ship == Ship::kYes) return "INT8 can ship";
+  return ship == Ship::kNo ? "INT8 should not ship as it is" : "undecided: more images";
 }
 
 std::string FewImages(uint64_t images) {
@@ -39,7 +39,6 @@ std::string FewImages(uint64_t images) {
 
 Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, const Judged& judged) {
   Verdict verdict;
-  verdict.arm = arm.name;
   if (arm.agreement) {
     verdict.ship = Decide(*arm.agreement, thresholds.min_agreement);
     verdict.text = fmt::format(
@@ -65,7 +64,7 @@ Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, cons
 }
 
 void Overrule(const std::string& missed, Verdict& verdict) {
-  verdict.ship = "no";
+  verdict.ship = Ship::kNo;
   verdict.text = fmt::format("{}, {}.", Answer(verdict.ship), missed);
 }
 

@@ -77,7 +77,7 @@ void AddAnswers(const Evaluation& evaluation, const Task& task, const ImageKey& 
 
 void AddWorstImages(const Evaluation& evaluation, const Task& task,
                     const std::vector<ImageFile>& files, Report& report) {
-  const std::optional<size_t> run = evaluation.experiment.ChosenInt8Run();
+  const std::optional<size_t> run = evaluation.experiment.ChosenRun(Precision::kInt8);
   if (!run) return;
   const auto meter = evaluation.outputs.meters.find({*run, MainOutput(report)});
   if (meter == evaluation.outputs.meters.end()) return;

@@ -23,7 +23,7 @@ Evaluation Evaluate(const Graph& graph, const Weights& weights, Experiment exper
   SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads, running);
   CheckTap checks(experiment, options.threads);
   SiteDetailTap details(experiment, options.threads);
-  const int chosen = static_cast<int>(experiment.ChosenInt8Run().value_or(0));
+  const int chosen = static_cast<int>(experiment.ChosenRun(Precision::kInt8).value_or(0));
   AnswerTap answers(chosen, task.classes ? &*task.classes : nullptr, options.threads);
   const std::array<Tap*, 5> taps{&outputs, &sites, &checks, &details, &answers};
   const RunnerResult run = RunArms(graph, weights, experiment.runs, images, taps, options);

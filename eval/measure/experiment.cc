@@ -49,16 +49,24 @@ size_t Experiment::RunOf(const std::string& row_name) const {
   return row->run;
 }
 
-std::optional<size_t> Experiment::ChosenInt8Run() const {
+const ArmRow* Experiment::ChosenRow(Precision precision) const {
   for (const ArmRow& row : rows) {
-    if (row.chosen && runs[row.run].precision == Precision::kInt8) return row.run;
+    if (row.chosen && runs[row.run].precision == precision) return &row;
   }
-  return std::nullopt;
+  return nullptr;
+}
+
+std::optional<size_t> Experiment::ChosenRun(Precision precision) const {
+  const ArmRow* row = ChosenRow(precision);
+  return row == nullptr ? std::nullopt : std::optional(row->run);
+}
+
+InputScaling ScalingOf(Granularity input) {
+  return input == Granularity::kToken ? InputScaling::kPerToken : InputScaling::kPerTensor;
 }
 
 std::string ArmName(Precision precision, Granularity granularity, float clip_range) {
-  return fmt::format("{}/{}/{}", PrecisionName(precision), GranularityName(granularity),
-                     clip_range);
+  return fmt::format("{}/{}/{}", NameOf(precision), NameOf(ScalingOf(granularity)), clip_range);
 }
 
 Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& statistics,
@@ -78,7 +86,7 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
       const ArmRow row{
           .name = "",
           .run = 0,
-          .granularity = std::string(GranularityName(granularity)),
+          .granularity = ScalingOf(granularity),
           .clip_range = std::isinf(clip_range) ? std::nullopt : std::optional<float>(clip_range)};
       for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
         const bool fake = precision == Precision::kFake;
@@ -96,7 +104,8 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
 
 void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional<Plan>& per_tensor,
                    FakeFlavour flavour, int weight_bits) {
-  ArmRow row{.name = "", .run = 0, .granularity = "plan", .clip_range = {}, .chosen = true};
+  ArmRow row{
+      .name = "", .run = 0, .granularity = InputScaling::kPlan, .clip_range = {}, .chosen = true};
   if (flavour != FakeFlavour::kVllmStatic || !RunsPerToken(plan)) {
     experiment.AddRow(Arm{.name = "fake/plan",
                           .precision = Precision::kFake,
@@ -110,7 +119,7 @@ void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional
   row.chosen = false;
   experiment.AddTwin(run, row);
   if (!per_tensor) return;
-  row = {.name = "", .run = 0, .granularity = "per-tensor", .clip_range = {}};
+  row = {.name = "", .run = 0, .granularity = InputScaling::kPerTensor, .clip_range = {}};
   const size_t per_tensor_run =
       experiment.AddRow(Arm{.name = ArmName(Precision::kInt8, Granularity::kTensor, kNoClip),
                             .precision = Precision::kInt8,

@@ -9,16 +9,17 @@
 
 #include "calib/make_plan.h"
 #include "eval/run/arm.h"
+#include "reports/words.h"
 
 namespace w8a8 {
 
 // One row of the report. Rows that compute the same numbers share a run.
 struct ArmRow {
   std::string name;
-  size_t run = 0;                   // index into Experiment::runs
-  std::string granularity;          // "per-token", "per-tensor", "plan"; empty for fp16
-  std::optional<float> clip_range;  // of a sweep point; none: no clip, or a plan's own
-  bool chosen = false;
+  size_t run = 0;                           // index into Experiment::runs
+  std::optional<InputScaling> granularity;  // none for fp16
+  std::optional<float> clip_range;          // of a sweep point; none: no clip, or a plan's own
+  bool chosen = false;                      // computes the plan that the experiment is about
 };
 
 // An int8 run and its emulated twin.
@@ -37,7 +38,9 @@ struct Experiment {
   size_t AddRow(const Arm& arm, ArmRow row);
   // Adds the emulated twin of an int8 run under `row`, if the run has none yet.
   void AddTwin(size_t int8_run, ArmRow row);
-  std::optional<size_t> ChosenInt8Run() const;
+  // The chosen row of this precision, and its run; null, none: this experiment has no such arm.
+  const ArmRow* ChosenRow(Precision precision) const;
+  std::optional<size_t> ChosenRun(Precision precision) const;
   size_t RunOf(const std::string& row_name) const;  // W8A8_CHECKs that it exists
 };
 
@@ -48,6 +51,7 @@ struct SweepPoints {
 
 // An arm's name: "int8/per-token/5", "fake/per-tensor/inf".
 std::string ArmName(Precision precision, Granularity granularity, float clip_range);
+InputScaling ScalingOf(Granularity input);
 
 // Every site per-token with clip range R; or per-tensor with scale min(abs-max, R) / 127.
 Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& statistics,

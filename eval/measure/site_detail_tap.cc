@@ -36,7 +36,7 @@ OutlierMap MapOf(MatView<const Half> input, const std::string& image) {
 
 SiteDetailTap::SiteDetailTap(const Experiment& experiment, int workers)
     : experiment_(experiment), workers_(static_cast<size_t>(std::max(1, workers))) {
-  if (const std::optional<size_t> run = experiment.ChosenInt8Run()) {
+  if (const std::optional<size_t> run = experiment.ChosenRun(Precision::kInt8)) {
     int8_run_ = static_cast<int>(*run);
   }
 }

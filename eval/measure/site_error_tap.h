@@ -10,10 +10,9 @@
 #include "eval/measure/running_sqnr.h"
 #include "eval/run/arm.h"
 #include "eval/run/tap.h"
+#include "reports/words.h"
 
 namespace w8a8 {
-
-enum class View : uint8_t { kTeacherForced, kPropagated };
 
 struct SiteKey {
   size_t run = 0;

@@ -1,104 +1,214 @@
 #include "runtime/base/json_fields.h"
 
-#include <utility>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
-#include "runtime/base/json_depth.h"
 
 namespace w8a8 {
+namespace {
 
-using nlohmann::json;
+// Watches a text while it is parsed.
+template <class Json>
+class ParseGuard {
+ public:
+  ParseGuard(const std::string& name, DoubledKeys doubled) : name_(name), doubled_(doubled) {}
 
-json ReadJsonObject(const std::filesystem::path& path) {
-  const std::string text = ReadJsonText(path);
+  bool operator()(int depth, typename Json::parse_event_t event, const Json& parsed) {
+    constexpr int kDeepest = 64;
+    using Event = typename Json::parse_event_t;
+    const bool opens = event == Event::object_start || event == Event::array_start;
+    if (opens && depth >= kDeepest) {
+      Fail("{}: its JSON nests deeper than {} levels, which no file of this kind does.", name_,
+           kDeepest);
+    }
+    if (doubled_ == DoubledKeys::kLastCounts) return true;
+    if (event == Event::object_start) keys_.emplace_back();
+    if (event == Event::object_end) keys_.pop_back();
+    if (event == Event::key) {
+      const auto& key = parsed.template get_ref<const std::string&>();
+      if (!keys_.back().insert(key).second) {
+        Fail("{}: '{}' stands twice in one object. Keep one of them.", name_, key.substr(0, 64));
+      }
+    }
+    return true;
+  }
+
+ private:
+  const std::string& name_;
+  DoubledKeys doubled_;
+  std::vector<std::set<std::string>> keys_;  // of the objects that are open
+};
+
+template <class Json>
+bool FitsInt64(const Json& value) {
+  if (!value.is_number_integer()) return false;
+  return !value.is_number_unsigned() ||
+         value.template get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX);
+}
+
+}  // namespace
+
+template <class Json>
+Json ParseJson(std::string_view text, const std::string& name, DoubledKeys doubled) {
   try {
-    json parsed = json::parse(text);
-    if (!parsed.is_object()) Fail("{}: expected a JSON object at the top level.", path.string());
-    return parsed;
-  } catch (const json::exception& problem) {
-    Fail("{}: not valid JSON: {}", path.string(), problem.what());
+    return Json::parse(text.begin(), text.end(), ParseGuard<Json>(name, doubled));
+  } catch (const typename Json::exception& problem) {
+    // "[json.exception.parse_error.101] parse error at line 3, column 5: …" without its label.
+    const std::string_view what = problem.what();
+    const size_t label = what.find("] ");
+    Fail("{}: not valid JSON: {}", name, label == what.npos ? what : what.substr(label + 2));
   }
 }
 
-JsonFields::JsonFields(const json& object, std::filesystem::path file, std::string where)
-    : object_(&object), file_(std::move(file)), where_(std::move(where)) {
-  if (!object.is_object()) {
-    Fail("{}: '{}' is not an object.", file_.string(), where_.empty() ? "config" : where_);
-  }
+template <class Json>
+Json ReadJsonObject(const std::filesystem::path& path, size_t max_bytes) {
+  Json parsed = ParseJson<Json>(ReadFile(path, max_bytes), path.string());
+  if (!parsed.is_object()) Fail("{}: expected a JSON object at the top level.", path.string());
+  return parsed;
 }
 
-const json* JsonFields::Find(const char* key) const {
-  const auto found = object_->find(key);
-  return found == object_->end() || found->is_null() ? nullptr : &*found;
-}
-
-void JsonFields::WrongType(const char* key, const char* wanted) const {
-  std::string value = object_->at(key).dump(-1, ' ', false, json::error_handler_t::replace);
+template <class Json>
+void JsonView<Json>::Refuse(const std::string& wanted) const {
+  std::string value = value_->dump(-1, ' ', false, Json::error_handler_t::replace);
   if (value.size() > 60) value = value.substr(0, 60) + "...";
-  Fail("{}: '{}{}' is {}; expected {}.", file_.string(), where_, key, value, wanted);
+  Fail("{}: '{}' is {}; expected {}.", file_.string(), place_, value, wanted);
 }
 
-bool JsonFields::Has(const char* key) const { return Find(key) != nullptr; }
+template <class Json>
+JsonView<Json> JsonView<Json>::Member(const std::string& key, const Json& value) const {
+  return {value, file_, place_.empty() ? key : place_ + "." + key};
+}
 
-int64_t JsonFields::Int(const char* key, int64_t fallback, int64_t minimum, int64_t maximum) const {
-  const json* value = Find(key);
-  if (value == nullptr) return fallback;
-  const std::string wanted = fmt::format("a whole number from {} to {}", minimum, maximum);
-  if (!value->is_number_integer()) WrongType(key, wanted.c_str());
-  // An unsigned value above the signed range would wrap.
-  if (value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
-    WrongType(key, wanted.c_str());
+template <class Json>
+std::optional<JsonView<Json>> JsonView<Json>::Find(const char* key) const {
+  if (!value_->is_object()) Refuse("an object");
+  const auto found = value_->find(key);
+  if (found == value_->end() || found->is_null()) return std::nullopt;
+  return Member(key, *found);
+}
+
+template <class Json>
+JsonView<Json> JsonView<Json>::At(const char* key) const {
+  if (!value_->is_object()) Refuse("an object");
+  const auto found = value_->find(key);
+  if (found == value_->end()) {
+    Fail("{}: '{}' is missing.", file_.string(), Member(key, *value_).place());
   }
-  const int64_t number = value->get<int64_t>();
-  if (number < minimum || number > maximum) WrongType(key, wanted.c_str());
+  return Member(key, *found);
+}
+
+template <class Json>
+std::optional<JsonView<Json>> JsonView<Json>::Object(const char* key) const {
+  const std::optional<JsonView> member = Find(key);
+  if (member && !member->raw().is_object()) member->Refuse("an object");
+  return member;
+}
+
+template <class Json>
+std::vector<JsonView<Json>> JsonView<Json>::Elements() const {
+  if (!value_->is_array()) Refuse("a list");
+  std::vector<JsonView> elements;
+  for (size_t i = 0; i < value_->size(); ++i) {
+    elements.push_back({(*value_)[i], file_, fmt::format("{}[{}]", place_, i)});
+  }
+  return elements;
+}
+
+template <class Json>
+std::vector<std::pair<std::string, JsonView<Json>>> JsonView<Json>::Members() const {
+  if (!value_->is_object()) Refuse("an object");
+  std::vector<std::pair<std::string, JsonView>> members;
+  for (const auto& [key, value] : value_->items()) members.emplace_back(key, Member(key, value));
+  return members;
+}
+
+template <class Json>
+bool JsonView<Json>::Bool() const {
+  if (!value_->is_boolean()) Refuse("true or false");
+  return value_->template get<bool>();
+}
+
+template <class Json>
+std::string JsonView<Json>::Text() const {
+  if (!value_->is_string()) Refuse("a string");
+  return value_->template get<std::string>();
+}
+
+template <class Json>
+double JsonView<Json>::Number() const {
+  if (!value_->is_number()) Refuse("a number");
+  return value_->template get<double>();
+}
+
+template <class Json>
+int64_t JsonView<Json>::Int(int64_t minimum, int64_t maximum) const {
+  const int64_t number = FitsInt64(*value_) ? value_->template get<int64_t>() : minimum;
+  if (!FitsInt64(*value_) || number < minimum || number > maximum) {
+    Refuse(fmt::format("a whole number from {} to {}", minimum, maximum));
+  }
   return number;
 }
 
-std::pair<int64_t, int64_t> JsonFields::Sides(const char* key, int64_t fallback,
-                                              int64_t maximum) const {
-  const json* value = Find(key);
-  if (value == nullptr || !value->is_array()) {
+template <class Json>
+uint64_t JsonView<Json>::Count() const {
+  if (!value_->is_number_unsigned()) Refuse("a count");
+  return value_->template get<uint64_t>();
+}
+
+template <class Json>
+bool JsonView<Json>::Bool(const char* key, bool fallback) const {
+  const std::optional<JsonView> member = Find(key);
+  return member ? member->Bool() : fallback;
+}
+
+template <class Json>
+std::string JsonView<Json>::Text(const char* key, const std::string& fallback) const {
+  const std::optional<JsonView> member = Find(key);
+  return member ? member->Text() : fallback;
+}
+
+template <class Json>
+double JsonView<Json>::Number(const char* key, double fallback) const {
+  const std::optional<JsonView> member = Find(key);
+  return member ? member->Number() : fallback;
+}
+
+template <class Json>
+int64_t JsonView<Json>::Int(const char* key, int64_t fallback, int64_t minimum,
+                            int64_t maximum) const {
+  const std::optional<JsonView> member = Find(key);
+  return member ? member->Int(minimum, maximum) : fallback;
+}
+
+template <class Json>
+std::pair<int64_t, int64_t> JsonView<Json>::Sides(const char* key, int64_t fallback,
+                                                  int64_t maximum) const {
+  const std::optional<JsonView> member = Find(key);
+  if (!member || !member->raw().is_array()) {
     const int64_t side = Int(key, fallback, 1, maximum);
     return {side, side};
   }
-  const auto fits = [maximum](const json& side) {
-    return side.is_number_unsigned() && side.get<uint64_t>() >= 1 &&
-           side.get<uint64_t>() <= static_cast<uint64_t>(maximum);
+  const auto fits = [maximum](const Json& side) {
+    return FitsInt64(side) && side.template get<int64_t>() >= 1 &&
+           side.template get<int64_t>() <= maximum;
   };
-  if (value->size() != 2 || !fits((*value)[0]) || !fits((*value)[1])) {
-    WrongType(key, fmt::format("a number or [height, width], each from 1 to {}", maximum).c_str());
+  const Json& sides = member->raw();
+  if (sides.size() != 2 || !fits(sides[0]) || !fits(sides[1])) {
+    member->Refuse(fmt::format("a number or [height, width], each from 1 to {}", maximum));
   }
-  return {(*value)[0].get<int64_t>(), (*value)[1].get<int64_t>()};
+  return {sides[0].template get<int64_t>(), sides[1].template get<int64_t>()};
 }
 
-double JsonFields::Number(const char* key, double fallback) const {
-  const json* value = Find(key);
-  if (value == nullptr) return fallback;
-  if (!value->is_number()) WrongType(key, "a number");
-  return value->get<double>();
-}
-
-bool JsonFields::Bool(const char* key, bool fallback) const {
-  const json* value = Find(key);
-  if (value == nullptr) return fallback;
-  if (!value->is_boolean()) WrongType(key, "true or false");
-  return value->get<bool>();
-}
-
-std::string JsonFields::Text(const char* key, const std::string& fallback) const {
-  const json* value = Find(key);
-  if (value == nullptr) return fallback;
-  if (!value->is_string()) WrongType(key, "a string");
-  return value->get<std::string>();
-}
-
-std::optional<JsonFields> JsonFields::Object(const char* key) const {
-  const json* value = Find(key);
-  if (value == nullptr) return std::nullopt;
-  if (!value->is_object()) WrongType(key, "an object");
-  return JsonFields(*value, file_, where_ + key + ".");
-}
+#define W8A8_JSON(Json)                                                             \
+  template Json ParseJson<Json>(std::string_view, const std::string&, DoubledKeys); \
+  template Json ReadJsonObject<Json>(const std::filesystem::path&, size_t);         \
+  template class JsonView<Json>;
+W8A8_JSON(nlohmann::json)
+W8A8_JSON(nlohmann::ordered_json)
+W8A8_JSON(FloatJson)
+#undef W8A8_JSON
 
 }  // namespace w8a8

@@ -110,7 +110,7 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
     Fail("{}: a '{}' checkpoint whose 'vision_config' is missing.", config.file().string(), type);
   }
   const nlohmann::json defaults = nlohmann::json::object();
-  const JsonFields fields = vision.value_or(JsonFields(defaults, config.file(), "vision_config."));
+  const JsonFields fields = vision.value_or(JsonFields(defaults, config.file(), "vision_config"));
   RefuseExperts(fields);
   const std::string vision_type = fields.Text("model_type", default_type);
   EncoderConfig encoder = ReadVision(vision_type.empty() ? type : vision_type, fields);

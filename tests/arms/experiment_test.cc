@@ -38,6 +38,15 @@ TEST(Experiment, RunsAPlanOnceThatIsAlsoASweepPoint) {
   EXPECT_EQ(experiment.runs[experiment.twins[0].emulated].precision, Precision::kEmulated);
 }
 
+TEST(Experiment, NeedsNoChosenPlan) {
+  Experiment experiment =
+      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal, 8);
+  EXPECT_EQ(experiment.ChosenRow(Precision::kInt8), nullptr);
+  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal, 8);
+  EXPECT_EQ(experiment.ChosenRow(Precision::kInt8)->name, "int8/plan");
+  EXPECT_EQ(experiment.ChosenRun(Precision::kFake), experiment.RunOf("fake/plan"));
+}
+
 TEST(Experiment, LeavesOutFakePointsThatTheFlavourRefuses) {
   const Experiment experiment =
       SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kVllmStatic, 8);

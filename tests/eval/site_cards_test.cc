@@ -25,7 +25,8 @@ SiteCard MadeCard() {
   detail.map = MapOf({rows.data(), 3, 400, 400}, "a.png");
   SiteStatisticsMap map;
   map.emplace("site", statistics);
-  return BuildCards({"site"}, map, {{"site", detail}}).front();
+  SiteNames names;
+  return BuildCards({"site"}, map, {{"site", detail}}, names).front();
 }
 
 uint64_t Sum(const std::vector<uint64_t>& counts) {
@@ -74,8 +75,9 @@ TEST(SiteCards, OutliersKeepTheirPlaceInStripAndMap) {
 }
 
 TEST(SiteCards, ASiteWithoutStatisticsHasAnEmptyCard) {
-  const SiteCard card = BuildCards({"site"}, {}, {}).front();
-  EXPECT_EQ(card.site, "site");
+  SiteNames names;
+  const SiteCard card = BuildCards({"site"}, {}, {}, names).front();
+  EXPECT_EQ(names[card.site], "site");
   EXPECT_TRUE(card.bin_edge.empty() && card.clip.empty() && card.map.absmax.empty());
 }
 

@@ -32,7 +32,7 @@ TEST(SiteDetailTap, CountsEveryInt8CodeInItsOwnPlace) {
   trace->codes = Matrix<int8_t>(1, 5);
   std::ranges::copy(codes, trace->codes.view().data);
   MadeEvent event;
-  event.arm = static_cast<int>(*experiment.ChosenInt8Run());
+  event.arm = static_cast<int>(*experiment.ChosenRun(Precision::kInt8));
   event.site = &site;
   event.trace = trace;
   tap.OnLinear(event);

@@ -9,12 +9,12 @@
 namespace w8a8::test {
 namespace {
 
-ArmReport MadeArm(const std::string& name, const std::string& precision) {
+ArmReport MadeArm(const std::string& name, Precision precision) {
   ArmReport arm;
   arm.name = name;
   arm.precision = precision;
   arm.top1 = Estimate{1, 0.9841, 1};
-  if (precision == "fp16") return arm;
+  if (precision == Precision::kFp16) return arm;
   arm.agreement = Estimate{1, 0.9841, 1};
   arm.outputs["pooled"].sqnr_db = {-10.61, -11.12, -10.04};  // the widest of its kind
   arm.outputs["pooled"].cosine_mean = {0.99894, 0.9, 1};
@@ -22,8 +22,8 @@ ArmReport MadeArm(const std::string& name, const std::string& precision) {
 }
 
 ArmReport Point(double clip_range, const std::string& name) {
-  ArmReport arm = MadeArm(name, "int8");
-  arm.granularity = "per-tensor";
+  ArmReport arm = MadeArm(name, Precision::kInt8);
+  arm.granularity = InputScaling::kPerTensor;
   arm.clip_range = clip_range;
   return arm;
 }
@@ -31,11 +31,12 @@ ArmReport Point(double clip_range, const std::string& name) {
 // Everything that the summary can show, at its widest.
 Report FullReport() {
   Report report;
-  report.verdict.ship = "undecided";
+  report.verdict.ship = Ship::kUndecided;
   for (int i = 0; i < 42; ++i) report.verdict.text += "agrees ";
-  ArmReport fake = MadeArm("fake/plan", "fake"), int8 = MadeArm("int8/plan", "int8");
+  ArmReport fake = MadeArm("fake/plan", Precision::kFake),
+            int8 = MadeArm("int8/plan", Precision::kInt8);
   fake.chosen = int8.chosen = true;
-  report.arms = {MadeArm("fp16", "fp16"),
+  report.arms = {MadeArm("fp16", Precision::kFp16),
                  fake,
                  int8,
                  Point(5, "int8/per-token/5"),
@@ -45,9 +46,8 @@ Report FullReport() {
   for (const char* site :
        {"blocks.26.attn.qkv", "blocks.26.attn.proj", "blocks.26.mlp.fc1", "blocks.26.mlp.fc2"}) {
     SiteReport row;
-    row.site = site;
-    row.arm = "int8/plan";
-    row.view = "teacher_forced";
+    row.site = report.site_names.Add(site);
+    row.arm = ArmRef{2};
     row.sqnr_db = 20;
     report.sites.push_back(row);
   }
@@ -56,7 +56,7 @@ Report FullReport() {
   report.checks.total.outputs_compared = 999'999'999'999;
   report.skipped_images = {{"a", "b"}};
   report.plan_choices.resize(108);
-  for (PlanChoice& choice : report.plan_choices) choice.granularity = "fp16";
+  for (PlanChoice& choice : report.plan_choices) choice.granularity = InputScaling::kFp16;
   return report;
 }
 
@@ -104,10 +104,20 @@ TEST(Summary, SaysHowManySitesStayFp16AndWhereItsOwnWeightsAre) {
             std::string::npos);
   EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("weights "), std::string::npos);
   report.plan_choices.clear();
-  report.facts["weights"] = kQuantizedFolder;
+  report.facts.json()["weights"] = kQuantizedFolder;
   const std::string text = SummaryText(report, MadeRun(), "out");
   EXPECT_EQ(text.find("in FP16"), std::string::npos);
   EXPECT_NE(text.find("out/quantized"), std::string::npos);
+}
+
+TEST(Summary, NamesTheChosenArmAndDoesWithoutOne) {
+  Report report = FullReport();
+  report.arms[2].name = "int8/mixed";
+  EXPECT_NE(SummaryText(report, MadeRun(), "out").find("worst sites (int8/mixed, "),
+            std::string::npos);
+  report.arms[2].chosen = false;
+  EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("worst sites"), std::string::npos);
+  EXPECT_TRUE(nlohmann::json::parse(SummaryJson(report, MadeRun(), "out"))["worst_sites"].empty());
 }
 
 TEST(Summary, IsTheSameForMachines) {

@@ -10,7 +10,7 @@ namespace w8a8::test {
 namespace {
 
 // fp16 with a top-1 of 90 %, the chosen int8 arm with 87.5 %, 96 % agreement and 20 dB.
-ArmReport MadeArm(const char* name, const char* precision) {
+ArmReport MadeArm(const char* name, Precision precision) {
   ArmReport arm;
   arm.name = name;
   arm.precision = precision;
@@ -18,14 +18,14 @@ ArmReport MadeArm(const char* name, const char* precision) {
 }
 
 Report MadeReport() {
-  ArmReport reference = MadeArm("fp16", "fp16");
+  ArmReport reference = MadeArm("fp16", Precision::kFp16);
   reference.top1 = Estimate{0.9, 0.8, 0.95};
-  ArmReport chosen = MadeArm("int8/plan", "int8");
+  ArmReport chosen = MadeArm("int8/plan", Precision::kInt8);
   chosen.chosen = true;
   chosen.top1 = Estimate{0.875, 0.8, 0.9};
   chosen.agreement = Estimate{0.96, 0.5, 0.99};
   chosen.outputs["pooled"].sqnr_db = {20, 18, 22};
-  ArmReport point = MadeArm("int8/per-token/2", "int8");  // not the one that is judged
+  ArmReport point = MadeArm("int8/per-token/2", Precision::kInt8);  // not the one that is judged
   point.outputs["pooled"].sqnr_db = {1, 1, 1};
   Report report;
   report.arms = {reference, chosen, point};
@@ -76,6 +76,15 @@ TEST(Thresholds, NeverPassAFigureThatIsNotANumber) {
     const std::string said = ErrorOf([&] { MissedThresholds(thresholds, report); });
     EXPECT_TRUE(Contains(said, "is not defined")) << said;
   }
+}
+
+TEST(Thresholds, JudgeNothingWithoutAChosenArm) {
+  Report report = MadeReport();
+  report.arms[1].chosen = false;
+  EXPECT_EQ(MissedThresholds({}, report), "");
+  Thresholds sqnr;
+  sqnr.min_sqnr_db = 1;
+  EXPECT_TRUE(Contains(ErrorOf([&] { MissedThresholds(sqnr, report); }), "nothing to judge"));
 }
 
 TEST(Thresholds, AreRefusedBeforeTheWorkWhereTheFigureCannotExist) {

@@ -12,35 +12,34 @@ const Judged kJudged{.images = 240, .on = "judged on held-out images"};
 ArmReport ArmWith(std::optional<Estimate> agreement, Estimate cosine_p1) {
   ArmReport arm;
   arm.name = "int8/plan";
-  arm.precision = "int8";
+  arm.precision = Precision::kInt8;
   arm.agreement = agreement;
   arm.outputs["pooled"].cosine_p1 = cosine_p1;
   return arm;
 }
 
-std::string ShipByAgreement(Estimate agreement) {
+Ship ShipByAgreement(Estimate agreement) {
   return JudgeArm(ArmWith(agreement, {0.5, 0.5, 0.5}), {}, kJudged).ship;
 }
 
-std::string ShipByCosine(Estimate cosine_p1) {
+Ship ShipByCosine(Estimate cosine_p1) {
   return JudgeArm(ArmWith(std::nullopt, cosine_p1), {}, kJudged).ship;
 }
 
 TEST(Verdict, FollowsTheBoundsOfTheAgreementWhereThereAreClasses) {
-  EXPECT_EQ(ShipByAgreement({0.99, 0.98, 1.0}), "yes");
-  EXPECT_EQ(ShipByAgreement({0.99, 0.97, 1.0}), "undecided");
-  EXPECT_EQ(ShipByAgreement({0.95, 0.93, 0.97}), "no");
+  EXPECT_EQ(ShipByAgreement({0.99, 0.98, 1.0}), Ship::kYes);
+  EXPECT_EQ(ShipByAgreement({0.99, 0.97, 1.0}), Ship::kUndecided);
+  EXPECT_EQ(ShipByAgreement({0.95, 0.93, 0.97}), Ship::kNo);
 }
 
 TEST(Verdict, FollowsTheBoundsOfTheCosineWhereThereAreNoClasses) {
-  EXPECT_EQ(ShipByCosine({0.995, 0.99, 0.999}), "yes");
-  EXPECT_EQ(ShipByCosine({0.995, 0.98, 0.999}), "undecided");
-  EXPECT_EQ(ShipByCosine({0.9, 0.8, 0.98}), "no");
+  EXPECT_EQ(ShipByCosine({0.995, 0.99, 0.999}), Ship::kYes);
+  EXPECT_EQ(ShipByCosine({0.995, 0.98, 0.999}), Ship::kUndecided);
+  EXPECT_EQ(ShipByCosine({0.9, 0.8, 0.98}), Ship::kNo);
 }
 
 TEST(Verdict, PrintsThresholdIntervalAndImages) {
   const Verdict verdict = JudgeArm(ArmWith(Estimate{0.995, 0.981, 0.999}, {}), {}, kJudged);
-  EXPECT_EQ(verdict.arm, "int8/plan");
   EXPECT_EQ(verdict.text,
             "INT8 can ship: int8/plan has the reference's top-1 on 99.5 % of the images (95 % "
             "interval 98.1 to 99.9; needed: at least 98.0), judged on held-out images.");
@@ -59,14 +58,14 @@ TEST(Verdict, SaysOnHowFewImagesAPercentileStands) {
 TEST(Verdict, IsUndecidedWithoutAnyImage) {
   const Verdict verdict =
       JudgeArm(ArmWith(std::nullopt, {kUndefined, kUndefined, kUndefined}), {}, kJudged);
-  EXPECT_EQ(verdict.ship, "undecided");
+  EXPECT_EQ(verdict.ship, Ship::kUndecided);
 }
 
 TEST(Verdict, IsNoWhereAThresholdWasMissed) {
   Verdict verdict = JudgeArm(ArmWith(Estimate{1, 0.99, 1}, {}), {}, kJudged);
-  ASSERT_EQ(verdict.ship, "yes");
+  ASSERT_EQ(verdict.ship, Ship::kYes);
   Overrule("below threshold: pooled SQNR of int8/plan is 20 dB", verdict);
-  EXPECT_EQ(verdict.ship, "no");
+  EXPECT_EQ(verdict.ship, Ship::kNo);
   EXPECT_EQ(verdict.text,
             "INT8 should not ship as it is, below threshold: pooled SQNR of int8/plan is 20 dB.");
 }

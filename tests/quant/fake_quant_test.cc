@@ -143,10 +143,10 @@ TEST(FakeActivations, VllmStaticLeavesAnUncalibratedInputAlone) {
 TEST(FakeActivations, ClampToRFirst) {
   for (const FakeFlavour flavour : {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq}) {
     const Dequantized out = Simulate({100.0f, -5.0f, 2.0f}, {.clip_range = 5.0f}, flavour);
-    EXPECT_EQ(out.codes[0], 127) << FakeFlavourName(flavour);
-    EXPECT_EQ(out.codes[1], -127) << FakeFlavourName(flavour);
+    EXPECT_EQ(out.codes[0], 127) << NameOf(flavour);
+    EXPECT_EQ(out.codes[1], -127) << NameOf(flavour);
     // Scale and product are rounded to FP16.
-    EXPECT_NEAR(out.values[0], 5.0f, 2 * test::HalfUlp(5.0)) << FakeFlavourName(flavour);
+    EXPECT_NEAR(out.values[0], 5.0f, 2 * test::HalfUlp(5.0)) << NameOf(flavour);
   }
 }
 

@@ -53,10 +53,10 @@ TEST(RowScales, OneRowDoesNotShare) {
 }
 
 TEST(GranularityName, EachHasItsOwnWord) {
-  EXPECT_EQ(GranularityName(Granularity::kTensor), "per-tensor");
-  EXPECT_EQ(GranularityName(Granularity::kToken), "per-token");
-  EXPECT_EQ(GranularityName(Granularity::kChannel), "per-channel");
-  EXPECT_EQ(GranularityName(Granularity::kGroup), "per-group");
+  EXPECT_EQ(NameOf(Granularity::kTensor), "per-tensor");
+  EXPECT_EQ(NameOf(Granularity::kToken), "per-token");
+  EXPECT_EQ(NameOf(Granularity::kChannel), "per-channel");
+  EXPECT_EQ(NameOf(Granularity::kGroup), "per-group");
 }
 
 TEST(CheckQuantizer, RefusesWhatHasNoMeaning) {

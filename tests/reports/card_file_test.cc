@@ -27,7 +27,7 @@ TEST(CardFile, GivesBackEveryPlottedNumber) {
   ASSERT_EQ(read.cards.size(), 4u);
   for (size_t i = 0; i < read.cards.size(); ++i) {
     const SiteCard &expected = report.cards[i], &actual = read.cards[i];
-    EXPECT_EQ(actual.site, expected.site);
+    EXPECT_EQ(read[actual.site], report[expected.site]);
     EXPECT_EQ(actual.bin_edge, expected.bin_edge);
     EXPECT_EQ(actual.negative_count, expected.negative_count);
     EXPECT_EQ(actual.positive_count, expected.positive_count);
@@ -94,7 +94,7 @@ TEST(CodeUse, CountsCodesZerosAndEnds) {
 
 TEST(DistributionPlot, MarksTheClipAndTheClassicConstant) {
   const Report report = test::SampleReport(1);
-  const Plot plot = DistributionPlot(report.cards[0], &report.plan_choices[0]);
+  const Plot plot = DistributionPlot(report.cards[0], "site", &report.plan_choices[0]);
   ASSERT_EQ(plot.marks.size(), 2u);
   EXPECT_EQ(plot.marks[0].at, 4.25);
   EXPECT_EQ(plot.marks[1].at, 5);

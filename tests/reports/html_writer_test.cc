@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "gtest/gtest.h"
 #include "reports/report_plots.h"
 #include "reports/svg_plot.h"
@@ -29,15 +31,16 @@ TEST(ReportHtml, EscapesEveryNameFromOutside) {
   Report report = test::SampleReport(2);
   const std::string hostile = test::kHostileName;
   report.title = hostile;
-  report.verdict.text = report.verdict.ship = hostile;
-  report.facts[hostile] = hostile;
-  report.facts["list"] = {hostile};
+  report.verdict.text = hostile;
+  report.facts.json()[hostile] = hostile;
+  report.facts.json()["list"] = {hostile};
   report.health.push_back({hostile, hostile, hostile});
   report.plan_choices[0].rule = hostile;
-  report.checks.sites[0].first = hostile;
+  const SiteRef hostile_site = report.site_names.Add(hostile);
+  report.checks.sites[0].site = hostile_site;
   report.checks.passes[0].name = hostile;
-  for (SiteReport& site : report.sites) site.site += hostile;
-  for (SiteCard& card : report.cards) card.site += hostile;
+  for (SiteReport& site : report.sites) site.site = hostile_site;
+  for (SiteCard& card : report.cards) card.site = hostile_site;
   for (SiteCard& card : report.cards) card.map.image = hostile;
   report.worst_images[1].answer = report.worst_images[1].accepted = hostile;
   for (ArmReport& arm : report.arms) arm.label = hostile;

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "gtest/gtest.h"
 #include "reports/card_file.h"
 #include "reports/hdf5_writer.h"
@@ -52,10 +54,16 @@ TEST(JsonReader, NamesTheMemberThatIsWrong) {
     EXPECT_NE(message.find("report.json"), std::string::npos) << message;
     EXPECT_NE(message.find(part), std::string::npos) << message;
   };
-  expect(broken([](auto& json) { json["arms"][3].erase("chosen"); }), "$.arms[3]");
-  expect(broken([](auto& json) { json["sites"][1]["cosine"] = "high"; }), "$.sites[1].cosine");
+  expect(broken([](auto& json) { json["arms"][3].erase("chosen"); }),
+         "'arms[3].chosen' is missing");
+  expect(broken([](auto& json) { json["sites"][1]["cosine"] = "high"; }),
+         "'sites[1].cosine' is \"high\"");
   expect(broken([](auto& json) { json["checks"]["int32_compared"] = -1; }), "a count");
   expect(broken([](auto& json) { json["health"] = 3; }), "a list");
+  expect(broken([](auto& json) { json["sites"][2]["arm"] = "int8/other"; }),
+         "'sites[2].arm' is \"int8/other\"; expected the name of one of the arms");
+  expect(broken([](auto& json) { json["arms"][0]["precision"] = "fp64"; }),
+         "expected fp16, fake, emulated or int8");
   expect(broken([](auto& json) { json["schema"] = "other/9"; }), "other/9");
 }
 

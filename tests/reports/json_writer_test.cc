@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include <nlohmann/json.hpp>
+
 #include "gtest/gtest.h"
 #include "tests/reports/sample_report.h"
 
@@ -133,7 +135,7 @@ TEST(ReportJson, NeverHoldsNanOrInfinity) {
   report.sites[0].max_abs = HUGE_VAL;
   report.arms[2].outputs["logits"].sqnr_db.high = HUGE_VAL;
   report.arms[2].clip_range = HUGE_VAL;
-  report.facts["bad"] = kUndefined;
+  report.facts.json()["bad"] = kUndefined;
   const std::string text = ReportJsonText(report);
   ExpectNoNan(text);
   const Json json = Json::parse(text);  // strict: throws on NaN
@@ -164,7 +166,6 @@ TEST(RunJson, HasTheDocumentedMembers) {
                    "peak_memory_bytes", "latency"});
   ExpectKeys(run["stages"][0], {"name", "seconds", "reference_forwards"});
   EXPECT_EQ(run["latency"]["fp16"]["ms_per_image"], 52.5);
-  EXPECT_EQ(run["latency"]["int8"]["batch"], 1);
   EXPECT_EQ(run["threads"], 2);
 }
 

@@ -75,7 +75,6 @@ OutlierMap NoisyMap(uint64_t seed, int64_t channels) {
 SiteCard SampleCard(const std::string& site) {
   const uint64_t seed = HashText(site);
   SiteCard card;
-  card.site = site;
   card.absmax = 70 + 50 * HashUniform(seed, 0);
   card.channels = site.ends_with("fc2") ? 4304 : 1152;
   AddDistribution(seed, card);

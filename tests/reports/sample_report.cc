@@ -3,11 +3,14 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "runtime/base/counter_hash.h"
 
 namespace w8a8::test {
 namespace {
+
+constexpr ArmRef kChosenFake{1}, kChosenInt8{2};
 
 double Wobble(const std::string& name) { return HashUniform(HashText(name), 0); }
 
@@ -24,18 +27,18 @@ OutputErrors ErrorsAt(double sqnr_db) {
   return errors;
 }
 
-ArmReport MakeArm(const std::string& precision, std::optional<std::string> granularity,
+ArmReport MakeArm(Precision precision, std::optional<InputScaling> granularity,
                   std::optional<double> clip_range, double sqnr_db) {
   ArmReport arm;
   const std::string clip = clip_range ? fmt::format("{:g}", *clip_range) : "inf";
-  arm.name = precision;
-  if (granularity) arm.name += "/" + *granularity;
-  if (granularity && granularity != "plan") arm.name += "/" + clip;
+  arm.name = NameOf(precision);
+  if (granularity) arm.name += fmt::format("/{}", NameOf(*granularity));
+  if (granularity && granularity != InputScaling::kPlan) arm.name += "/" + clip;
   arm.precision = precision;
-  if (precision == "fake") arm.flavour = "ideal";
-  arm.granularity = std::move(granularity);
+  if (precision == Precision::kFake) arm.flavour = "ideal";
+  arm.granularity = granularity;
   arm.clip_range = clip_range;
-  arm.chosen = arm.granularity == "plan" && precision != "emulated";
+  arm.chosen = arm.granularity == InputScaling::kPlan && precision != Precision::kEmulated;
   for (const char* output : {"tokens", "pooled", "logits"}) arm.outputs[output] = ErrorsAt(sqnr_db);
   const double agreement = 1 / (1 + std::exp(-(sqnr_db - 5) / 5));
   arm.top1 = Around(0.76 * agreement, 0.03);
@@ -46,7 +49,7 @@ ArmReport MakeArm(const std::string& precision, std::optional<std::string> granu
 }
 
 void AddArms(Report& report) {
-  ArmReport reference = MakeArm("fp16", std::nullopt, std::nullopt, 30);
+  ArmReport reference = MakeArm(Precision::kFp16, std::nullopt, std::nullopt, 30);
   for (auto& [output, errors] : reference.outputs) {
     errors = {};
     errors.exact = true;
@@ -54,47 +57,46 @@ void AddArms(Report& report) {
   }
   reference.agreement.reset();
   report.arms.push_back(reference);
-  for (const char* precision : {"fake", "int8", "emulated"}) {
-    report.arms.push_back(MakeArm(precision, "plan", std::nullopt, 27.6));
+  for (const Precision precision : {Precision::kFake, Precision::kInt8, Precision::kEmulated}) {
+    report.arms.push_back(MakeArm(precision, InputScaling::kPlan, std::nullopt, 27.6));
   }
-  for (const char* granularity : {"per-token", "per-tensor"}) {
-    const double best = std::string(granularity) == "per-token" ? 27.6 : 9.3;
+  for (const InputScaling granularity : {InputScaling::kPerToken, InputScaling::kPerTensor}) {
+    const double best = granularity == InputScaling::kPerToken ? 27.6 : 9.3;
     for (const double clip : {2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, HUGE_VAL}) {
       const std::optional<double> range =
           std::isinf(clip) ? std::nullopt : std::optional<double>(clip);
       const double sqnr_db = std::isinf(clip) ? best : best * (1 - 0.9 * std::exp(-clip / 9));
-      report.arms.push_back(MakeArm("fake", granularity, range, sqnr_db + 0.3));
-      report.arms.push_back(MakeArm("int8", granularity, range, sqnr_db));
+      report.arms.push_back(MakeArm(Precision::kFake, granularity, range, sqnr_db + 0.3));
+      report.arms.push_back(MakeArm(Precision::kInt8, granularity, range, sqnr_db));
       if (clip == 5 && best > 20) report.arms.back().label = "CLIP_RANGE = 5";
     }
   }
 }
 
-SiteReport MakeSite(const std::string& site, int64_t block, const std::string& arm,
-                    const std::string& view) {
+SiteReport MakeSite(const std::string& site, int64_t block, const ArmReport& arm, View view) {
   SiteReport row;
-  row.site = site;
-  row.arm = arm;
   row.view = view;
   row.block = block;
-  const double depth_loss = view == "propagated" ? 6 + 0.5 * static_cast<double>(block) : 0;
-  row.sqnr_db = 34 + 5 * Wobble(site) - depth_loss + (arm == "fake/plan" ? 0.2 : 0);
+  const double depth_loss = view == View::kPropagated ? 6 + 0.5 * static_cast<double>(block) : 0;
+  row.sqnr_db = 34 + 5 * Wobble(site) - depth_loss + (arm.precision == Precision::kFake ? 0.2 : 0);
   row.relative_l2 = std::pow(10, -row.sqnr_db / 20);
   row.cosine = 1 - row.relative_l2 * row.relative_l2 / 2;
-  row.max_abs = 0.3 + 0.1 * Wobble(site + view);
-  row.mean_error = 1e-4 * Wobble(site + arm);
-  row.saturation = 1e-5 * (1 + Wobble(arm + site));
+  row.max_abs = 0.3 + 0.1 * Wobble(fmt::format("{}{}", site, NameOf(view)));
+  row.mean_error = 1e-4 * Wobble(site + arm.name);
+  row.saturation = 1e-5 * (1 + Wobble(arm.name + site));
   row.input_sqnr_db = row.sqnr_db + 3;
   return row;
 }
 
 void AddSites(Report& report, int blocks) {
-  for (const char* arm : {"fake/plan", "int8/plan"}) {
-    for (const char* view : {"teacher_forced", "propagated"}) {
+  for (const ArmRef arm : {kChosenFake, kChosenInt8}) {
+    for (const View view : {View::kTeacherForced, View::kPropagated}) {
       for (int block = 0; block < blocks; ++block) {
         for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
-          report.sites.push_back(
-              MakeSite(fmt::format("blocks.{}.{}", block, part), block, arm, view));
+          const std::string site = fmt::format("blocks.{}.{}", block, part);
+          report.sites.push_back(MakeSite(site, block, report[arm], view));
+          report.sites.back().site = report.site_names.Add(site);
+          report.sites.back().arm = arm;
         }
       }
     }
@@ -110,22 +112,23 @@ void AddChecksAndPlan(Report& report, int blocks) {
     for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
       const std::string site = fmt::format("blocks.{}.{}", block, part);
       CheckCounts counts{.int32_compared = 33292800, .codes_compared = 8321280};
-      counts.code_differences[0] = counts.codes_compared;
+      counts.code_differences.none = counts.codes_compared;
       counts.outputs_compared = 33292800;
-      report.checks.sites.emplace_back(site, counts);
+      report.checks.sites.push_back({report.site_names.Add(site), counts});
       report.checks.total.int32_compared += counts.int32_compared;
       report.checks.total.codes_compared += counts.codes_compared;
-      report.checks.total.code_differences[0] += counts.code_differences[0];
+      report.checks.total.code_differences.none += counts.code_differences.none;
       report.checks.total.outputs_compared += counts.outputs_compared;
       PlanChoice choice;
-      choice.site = site;
-      choice.granularity = "per-tensor";
+      choice.site = report.site_names.Add(site);
+      choice.granularity = InputScaling::kPerTensor;
       choice.rule = "mse";
       choice.clip_range = 4.25;
       choice.scale = 4.25 / 127;
       choice.candidates = {{"abs-max", 21.5, 20.1}, {"mse", 4.25, 26.4}, {"kl", 3.5, kUndefined}};
       report.plan_choices.push_back(choice);
       report.cards.push_back(SampleCard(site));
+      report.cards.back().site = choice.site;
     }
   }
   report.checks.passes = {{"int8/plan against emulated/plan", 220, report.checks.total}};
@@ -136,18 +139,18 @@ void AddChecksAndPlan(Report& report, int blocks) {
 Report SampleReport(int blocks) {
   Report report;
   report.title = "vit <tiny> & friends";
-  report.verdict = {.ship = "undecided",
-                    .arm = "int8/plan",
+  report.verdict = {.ship = Ship::kUndecided,
+                    .arm = kChosenInt8,
                     .text =
                         "agreement 98.2 % [95.4, 99.3]; yes needs a lower bound of 98 %: more "
                         "images"};
-  report.facts = {{"tool", {{"version", "0.1.0"}}},
-                  {"model", {{"name", "vit <tiny> & friends"}, {"sha256", "0123"}}},
-                  {"images", {{"calibration", 64}, {"evaluation", 220}, {"sha256", "4567"}}},
-                  {"preprocessing", {{"resample", "bicubic"}, {"mean", {0.5, 0.5, 0.5}}}},
-                  {"plan_sha256", "89ab"},
-                  {"seed", 7},
-                  {"a/b", "a name with a slash"}};
+  report.facts = Facts({{"tool", {{"version", "0.1.0"}}},
+                        {"model", {{"name", "vit <tiny> & friends"}, {"sha256", "0123"}}},
+                        {"images", {{"calibration", 64}, {"evaluation", 220}, {"sha256", "4567"}}},
+                        {"preprocessing", {{"resample", "bicubic"}, {"mean", {0.5, 0.5, 0.5}}}},
+                        {"plan_sha256", "89ab"},
+                        {"seed", 7},
+                        {"a/b", "a name with a slash"}});
   AddArms(report);
   AddSites(report, blocks);
   AddChecksAndPlan(report, blocks);
@@ -168,8 +171,8 @@ RunInfo SampleRun() {
   run.started = "2024-05-06T07:08:09Z";
   run.stages = {{"calibrate", 12.5, 1.25}, {"compare", 100, 10}};
   run.peak_memory_bytes = uint64_t{3} << 29;
-  run.latency["fp16"] = {.ms_per_image = 52.5, .more = {}};
-  run.latency["int8"] = {.ms_per_image = 12.25, .more = {{"batch", 1}}};
+  run.latency["fp16"] = {.ms_per_image = 52.5};
+  run.latency["int8"] = {.ms_per_image = 12.25};
   return run;
 }
 

@@ -10,7 +10,8 @@ namespace w8a8::test {
 Report SampleReport(int blocks);
 RunInfo SampleRun();
 
-// Parts of it (sample_cards.cc): all that a card shows, and eight images.
+// Parts of it (sample_cards.cc): all that a card shows, its site left to the caller, and eight
+// images.
 SiteCard SampleCard(const std::string& site);
 std::vector<WorstImage> SampleWorstImages();
 

@@ -124,7 +124,7 @@ TEST(Encode, BatchAndThreadsChangeNoByteOfTheFile) {
       const std::string bytes = ReadFile(options.out);
       if (expected.empty()) expected = bytes;
       EXPECT_TRUE(bytes == expected)
-          << PrecisionName(precision) << " batch " << batch << " threads " << threads;
+          << NameOf(precision) << " batch " << batch << " threads " << threads;
     }
   }
 }

@@ -84,7 +84,7 @@ GoldenCase::~GoldenCase() { std::filesystem::remove_all(folder); }
 SafetensorsFile GoldenCase::Run(Precision precision, const std::vector<std::string>& sites,
                                 SlotStorage residual) const {
   Options options = EncodeOptions(model, pixels, precision,
-                                  folder / fmt::format("{}.safetensors", PrecisionName(precision)));
+                                  folder / fmt::format("{}.safetensors", NameOf(precision)));
   options.taps = sites;
   options.residual = residual;
   return Encode(options);

@@ -77,7 +77,7 @@ TEST(Shapes, ReusedBuffersGiveTheBitsOfFreshOnes) {
       CpuArena fresh(Select(""));
       EXPECT_EQ(Equal(encoder.Run(shape, precision, fresh), encoder.Run(shape, precision, arena)),
                 "")
-          << shape.images << " x " << shape.tokens << ", " << PrecisionName(precision);
+          << shape.images << " x " << shape.tokens << ", " << NameOf(precision);
     }
   }
 }

@@ -52,7 +52,7 @@ void CheckFlags(const Options& o) {
 }
 
 Arm ArmOf(const Session& session, const Options& options) {
-  Arm arm{.name = std::string(PrecisionName(*options.precision)),
+  Arm arm{.name = std::string(NameOf(*options.precision)),
           .precision = *options.precision,
           .plan = {},
           .flavour = options.fake};
@@ -167,9 +167,9 @@ void WriteFeatures(const Options& options, const Session& session, const Arm& ar
   writer.SetMetadata("images", nlohmann::json(names).dump(
                                    -1, ' ', false, nlohmann::json::error_handler_t::replace));
   writer.SetMetadata("skipped", input.SkippedText());
-  writer.SetMetadata("precision", std::string(PrecisionName(arm.precision)));
+  writer.SetMetadata("precision", std::string(NameOf(arm.precision)));
   if (arm.precision == Precision::kFake) {
-    writer.SetMetadata("fake", std::string(FakeFlavourName(arm.flavour)));
+    writer.SetMetadata("fake", std::string(NameOf(arm.flavour)));
   }
   writer.SetMetadata("model_sha256", session.weights->sha256());
   if (arm.precision != Precision::kFp16) {
@@ -188,7 +188,7 @@ void WriteFeatures(const Options& options, const Session& session, const Arm& ar
 void PrintResult(const Options& options, const Session& session, const Input& input, int64_t images,
                  size_t tensors) {
   const std::vector<SkippedImage> skipped = input.Skipped();
-  const std::string_view precision = PrecisionName(*options.precision);
+  const std::string_view precision = NameOf(*options.precision);
   if (options.json) {
     fmt::print("{}\n", nlohmann::ordered_json{{"out", options.out},
                                               {"images", images},

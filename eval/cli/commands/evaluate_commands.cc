@@ -81,8 +81,10 @@ void PrintComparison(const Comparison& comparison, const Options& options,
   } else if (!options.quiet) {
     const std::string text = SummaryText(comparison.report, comparison.run, folder);
     const size_t verdict = text.find("\n\n");
-    const std::string& ship = comparison.report.verdict.ship;
-    const char* colour = ship == "yes" ? "\033[1;32m" : ship == "no" ? "\033[1;31m" : "\033[1;33m";
+    const Ship ship = comparison.report.verdict.ship;
+    const char* colour = ship == Ship::kYes  ? "\033[1;32m"
+                         : ship == Ship::kNo ? "\033[1;31m"
+                                             : "\033[1;33m";
     const bool coloured = MayColour(STDOUT_FILENO);
     fmt::print("{}{}{}{}", coloured ? colour : "", text.substr(0, verdict),
                coloured ? "\033[0m" : "", text.substr(verdict));

@@ -116,7 +116,7 @@ void CheckLinearFlags(const Options& options) {
   }
   if (options.weight_bits != 8 && *options.precision != Precision::kFake) {
     FailUsage("--weight-bits {}: --precision {} has 8-bit weights; only fake takes other widths.",
-              options.weight_bits, PrecisionName(*options.precision));
+              options.weight_bits, NameOf(*options.precision));
   }
   if (options.fake == FakeFlavour::kVllmStatic && *options.precision == Precision::kFake &&
       !options.input_scale) {
