@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/preprocess_readers.h"
-#include "runtime/base/json_depth.h"
 #include "runtime/base/setting.h"
 #include "runtime/base/sha256.h"
 
@@ -17,29 +16,27 @@ using Json = nlohmann::json;
 
 std::optional<Json> ReadObject(const fs::path& path) {
   if (!fs::exists(path)) return std::nullopt;
-  Json json = Json::parse(ReadJsonText(path), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) Fail("{}: not a JSON object", path.string());
-  return json;
+  return ReadJsonObject(path);
 }
 
 std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
   const fs::path model = folder / "config.json";
   const std::optional<Json> model_json = ReadObject(model);
   if (model_json && model_json->value("model_type", Json()) == "internvl_chat") {
-    return ReadInternVlChatConfig(*model_json, model);
+    return ReadInternVlChatConfig({*model_json, model, ""});
   }
   const fs::path hugging_face = folder / "preprocessor_config.json";
   if (const auto json = ReadObject(hugging_face)) {
     // A folder that we exported from a timm model keeps the timm config under this name.
-    if (json->contains("pretrained_cfg")) return ReadTimmConfig(*json, hugging_face);
-    return ReadHuggingFaceConfig(*json, hugging_face);
+    if (json->contains("pretrained_cfg")) return ReadTimmConfig({*json, hugging_face, ""});
+    return ReadHuggingFaceConfig({*json, hugging_face, ""});
   }
   const fs::path processor = folder / "processor_config.json";
   if (const auto json = ReadObject(processor); json && json->contains("image_processor")) {
-    return ReadHuggingFaceConfig(json->at("image_processor"), processor);
+    return ReadHuggingFaceConfig(JsonFields(*json, processor, "").At("image_processor"));
   }
   if (model_json && model_json->contains("pretrained_cfg")) {
-    return ReadTimmConfig(*model_json, model);
+    return ReadTimmConfig({*model_json, model, ""});
   }
   return std::nullopt;
 }

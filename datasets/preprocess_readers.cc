@@ -11,8 +11,6 @@
 namespace w8a8 {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr std::array<double, 3> kHalf = {0.5, 0.5, 0.5};
 constexpr std::array<double, 3> kClipMean = {0.48145466, 0.4578275, 0.40821073};
 constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
@@ -51,34 +49,13 @@ constexpr ProcessorDefaults kProcessors[] = {
      kAnyres},
 };
 
-std::string Where(const std::filesystem::path& source, std::string_view key) {
-  return fmt::format("{}: {}", source.string(), key);
-}
-
-// nullptr for absent and null alike: both mean the class's default.
-const Json* Find(const Json& json, std::string_view key) {
-  const auto found = json.find(key);
-  return found == json.end() || found->is_null() ? nullptr : &*found;
-}
-
-bool Flag(const Json& json, std::string_view key, bool otherwise,
-          const std::filesystem::path& source) {
-  const Json* value = Find(json, key);
-  if (value == nullptr) return otherwise;
-  if (!value->is_boolean()) {
-    Fail("{} is {}; expected true or false", Where(source, key), value->dump());
-  }
-  return value->get<bool>();
-}
-
-const ProcessorDefaults& DefaultsOf(const Json& json, const std::filesystem::path& source) {
-  const Json* type = Find(json, "image_processor_type");
-  if (type == nullptr) type = Find(json, "feature_extractor_type");
-  if (type == nullptr || !type->is_string()) {
+const ProcessorDefaults& DefaultsOf(const JsonFields& fields) {
+  const std::string given =
+      fields.Text("image_processor_type", fields.Text("feature_extractor_type", ""));
+  if (given.empty()) {
     Fail("{}: neither image_processor_type nor feature_extractor_type names the processor",
-         source.string());
+         fields.file());
   }
-  const std::string given = type->get<std::string>();
   std::string name = given;
   for (const std::string_view suffix : {"Fast", "Pil"}) {
     if (name.ends_with(suffix)) name.resize(name.size() - suffix.size());
@@ -90,37 +67,32 @@ const ProcessorDefaults& DefaultsOf(const Json& json, const std::filesystem::pat
   }
   std::string names;
   for (const ProcessorDefaults& known : kProcessors) names += fmt::format(" {}", known.name);
-  Fail("{}: image processor '{}' is not supported. Supported:{}", source.string(), given, names);
+  Fail("{}: image processor '{}' is not supported. Supported:{}", fields.file(), given, names);
 }
 
 // Anything else that would change pixels and that we do not do.
-void RefuseUnsupported(const Json& json, const ProcessorDefaults& defaults,
-                       const std::filesystem::path& source) {
+void RefuseUnsupported(const JsonFields& fields, const ProcessorDefaults& defaults) {
   constexpr std::string_view kKnown[] = {"do_resize",       "do_center_crop",    "do_rescale",
                                          "do_normalize",    "do_convert_rgb",    "do_reduce_labels",
                                          "do_pan_and_scan", "do_image_splitting"};
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& [key, value] : fields.Members()) {
     const bool pads_batches = key == "do_pad" && !defaults.left_out.empty();
     const bool known =
         pads_batches || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
-    if (key.starts_with("do_") && !known && value.is_boolean() && value.get<bool>()) {
-      Fail("{}: true is not supported; set it to false if the model does without it",
-           Where(source, key));
+    if (key.starts_with("do_") && !known && value.raw() == true) {
+      value.Refuse("false; the model must do without it");
     }
   }
-  for (const std::string_view key :
-       {"pad_size", "size_divisor", "use_square_size", "max_num_patches"}) {
-    const Json* value = Find(json, key);
-    const bool read = defaults.name == kNaflex && key == "max_num_patches";
-    if (value != nullptr && *value != false && !read) {
-      Fail("{} = {} is not supported", Where(source, key), value->dump());
-    }
+  for (const char* key : {"pad_size", "size_divisor", "use_square_size", "max_num_patches"}) {
+    const std::optional<JsonFields> value = fields.Find(key);
+    const bool read = defaults.name == kNaflex && key == std::string_view("max_num_patches");
+    if (value && value->raw() != false && !read) value->Refuse("none: it is not supported");
   }
 }
 
-Filter FilterOfPilCode(const Json& value, const std::string& where) {
-  if (value.is_number_integer()) {
-    switch (value.get<int64_t>()) {
+Filter FilterOfPilCode(const JsonFields& value) {
+  if (value.raw().is_number_integer()) {
+    switch (value.raw().get<int64_t>()) {
       case 0:
         return Filter::kNearest;
       case 1:
@@ -133,176 +105,163 @@ Filter FilterOfPilCode(const Json& value, const std::string& where) {
         break;
     }
   }
-  Fail("{} = {} is not supported; it takes 0 (nearest), 1 (lanczos), 2 (bilinear) or 3 (bicubic)",
-       where, value.dump());
+  value.Refuse("0 (nearest), 1 (lanczos), 2 (bilinear) or 3 (bicubic)");
 }
 
-ImageSize SizeFromObject(const Json& size, const std::string& where) {
-  for (const auto& [key, value] : size.items()) {
-    if (key != "height" && key != "width" && !value.is_null()) {
-      Fail("{}.{} is not supported", where, key);
-    }
+ImageSize SizeFromObject(const JsonFields& size) {
+  for (const auto& [key, value] : size.Members()) {
+    if (key == "height" || key == "width" || value.raw().is_null()) continue;
+    value.Refuse("none: it is not supported");
   }
-  const Json* height = Find(size, "height");
-  const Json* width = Find(size, "width");
-  if (height == nullptr || width == nullptr)
-    Fail("{} = {}: needs height and width", where, size.dump());
-  return {ReadSide(*width, where + ".width"), ReadSide(*height, where + ".height")};
+  if (!size.Has("height") || !size.Has("width")) size.Refuse("height and width");
+  return {ReadSide(size.At("width")), ReadSide(size.At("height"))};
 }
 
-void ReadPatchBudget(const Json& json, PreprocessConfig& config) {
+void ReadPatchBudget(const JsonFields& fields, PreprocessConfig& config) {
   config.resize_rule = ResizeRule::kPatchBudget;
-  if (const Json* patch = Find(json, "patch_size")) {
-    config.budget.patch = ReadSide(*patch, Where(config.source_file, "patch_size"));
-  }
-  if (const Json* most = Find(json, "max_num_patches")) {
-    config.budget.max_patches = ReadSide(*most, Where(config.source_file, "max_num_patches"));
-  }
+  if (const auto patch = fields.Find("patch_size")) config.budget.patch = ReadSide(*patch);
+  if (const auto most = fields.Find("max_num_patches")) config.budget.max_patches = ReadSide(*most);
 }
 
 // Under `key`; an absent object is `otherwise`.
-int LongestEdge(const Json& json, std::string_view key, int otherwise,
-                const std::filesystem::path& source) {
-  const Json* size = Find(json, key);
-  if (size == nullptr) return otherwise;
-  const Json* edge = size->is_object() ? Find(*size, "longest_edge") : nullptr;
-  if (edge == nullptr) Fail("{} = {}: needs longest_edge", Where(source, key), size->dump());
-  return ReadSide(*edge, Where(source, key) + ".longest_edge");
+int LongestEdge(const JsonFields& fields, const char* key, int otherwise) {
+  const std::optional<JsonFields> size = fields.Find(key);
+  if (!size) return otherwise;
+  if (!size->raw().is_object() || !size->Has("longest_edge")) size->Refuse("a longest_edge");
+  return ReadSide(size->At("longest_edge"));
 }
 
-void ReadLongestEdges(const Json& json, const ProcessorDefaults& defaults,
+void ReadLongestEdges(const JsonFields& fields, const ProcessorDefaults& defaults,
                       PreprocessConfig& config) {
-  const int side = LongestEdge(json, "max_image_size", defaults.side, config.source_file);
+  const int side = LongestEdge(fields, "max_image_size", defaults.side);
   config.resize_rule = ResizeRule::kExact;
   config.resize = {side, side};
   config.before = ResizeBefore{};
-  config.before->longest_edge = LongestEdge(json, "size", 4 * defaults.side, config.source_file);
-  if (Flag(json, "do_image_splitting", true, config.source_file)) config.before->multiple_of = side;
+  config.before->longest_edge = LongestEdge(fields, "size", 4 * defaults.side);
+  if (fields.Bool("do_image_splitting", true)) config.before->multiple_of = side;
 }
 
-void ReadResize(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {
-  if (!Flag(json, "do_resize", true, config.source_file)) {
+void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
+                PreprocessConfig& config) {
+  if (!fields.Bool("do_resize", true)) {
     config.resize_rule = ResizeRule::kNone;
     return;
   }
-  const Json* resample = Find(json, "resample");
-  config.filter = resample == nullptr
-                      ? defaults.filter
-                      : FilterOfPilCode(*resample, Where(config.source_file, "resample"));
-  if (defaults.name == kNaflex) return ReadPatchBudget(json, config);
-  if (defaults.left_out == kSplits) return ReadLongestEdges(json, defaults, config);
-  const std::string where = Where(config.source_file, "size");
+  const std::optional<JsonFields> resample = fields.Find("resample");
+  config.filter = resample ? FilterOfPilCode(*resample) : defaults.filter;
+  if (defaults.name == kNaflex) return ReadPatchBudget(fields, config);
+  if (defaults.left_out == kSplits) return ReadLongestEdges(fields, defaults, config);
   const auto set_side = [&](int side, bool square) {
     config.resize_rule = square ? ResizeRule::kExact : ResizeRule::kShortestEdge;
     (square ? config.resize.width : config.shortest_edge) = side;
     if (square) config.resize.height = side;
   };
-  const Json* size = Find(json, "size");
-  if (size == nullptr) {
+  const std::optional<JsonFields> size = fields.Find("size");
+  if (!size) {
     set_side(defaults.side, defaults.square);
-  } else if (size->is_object()) {
-    const Json* edge = Find(*size, "shortest_edge");
-    if (edge == nullptr) {
-      config.resize = SizeFromObject(*size, where);
-      config.resize_rule = ResizeRule::kExact;
-    } else {
-      if (Find(*size, "longest_edge") != nullptr) Fail("{}.longest_edge is not supported", where);
-      set_side(ReadSide(*edge, where + ".shortest_edge"), false);
+  } else if (!size->raw().is_object()) {
+    set_side(ReadSide(*size), fields.Bool("default_to_square", defaults.integer_square));
+  } else if (const auto edge = size->Find("shortest_edge")) {
+    if (const auto longest = size->Find("longest_edge")) {
+      longest->Refuse("none: it is not supported");
     }
+    set_side(ReadSide(*edge), false);
   } else {
-    const bool square =
-        Flag(json, "default_to_square", defaults.integer_square, config.source_file);
-    set_side(ReadSide(*size, where), square);
+    config.resize = SizeFromObject(*size);
+    config.resize_rule = ResizeRule::kExact;
   }
 }
 
-void ReadCrop(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {
-  if (!Flag(json, "do_center_crop", defaults.center_crop, config.source_file)) return;
-  const std::string where = Where(config.source_file, "crop_size");
-  const Json* size = Find(json, "crop_size");
-  if (size == nullptr) {
+void ReadCrop(const JsonFields& fields, const ProcessorDefaults& defaults,
+              PreprocessConfig& config) {
+  if (!fields.Bool("do_center_crop", defaults.center_crop)) return;
+  const std::optional<JsonFields> size = fields.Find("crop_size");
+  if (!size) {
     config.crop = ImageSize{224, 224};
-  } else if (size->is_object()) {
-    config.crop = SizeFromObject(*size, where);
+  } else if (size->raw().is_object()) {
+    config.crop = SizeFromObject(*size);
   } else {
-    const int side = ReadSide(*size, where);
+    const int side = ReadSide(*size);
     config.crop = ImageSize{side, side};
   }
 }
 
-void ReadTiles(const Json& json, const ProcessorDefaults& defaults, PreprocessConfig& config) {
-  const bool splits =
-      defaults.left_out != kSplits || Flag(json, "do_image_splitting", true, config.source_file);
+void ReadTiles(const JsonFields& fields, const ProcessorDefaults& defaults,
+               PreprocessConfig& config) {
+  const bool splits = defaults.left_out != kSplits || fields.Bool("do_image_splitting", true);
   if (splits) config.left_out = defaults.left_out;
   if (defaults.left_out == kAnyres && config.resize_rule == ResizeRule::kShortestEdge) {
     // The whole image is squared first; the shortest edge has nothing left to do.
     config.resize_rule = ResizeRule::kExact;
     config.resize = {config.shortest_edge, config.shortest_edge};
   }
-  if (Flag(json, "do_pan_and_scan", false, config.source_file)) {
+  if (fields.Bool("do_pan_and_scan", false)) {
     config.left_out = "the pan-and-scan crops of this processor";
   }
   if (defaults.name != "GotOcr2ImageProcessor") return;
   // InternVLProcessor asks for tiles itself, whatever the image processor's own file says.
-  const Json* processor_class = Find(json, "processor_class");
-  const bool internvl = processor_class != nullptr && *processor_class == "InternVLProcessor";
-  if (!internvl && !Flag(json, "crop_to_patches", false, config.source_file)) return;
-  const Tiling tiling = ReadTiling(json, "min_patches", "max_patches", config.source_file);
+  const std::optional<JsonFields> processor_class = fields.Find("processor_class");
+  const bool internvl = processor_class && processor_class->raw() == "InternVLProcessor";
+  if (!internvl && !fields.Bool("crop_to_patches", false)) return;
+  const Tiling tiling = ReadTiling(fields, "min_patches", "max_patches");
   if (tiling.max_tiles > 1) config.tiling = tiling;
 }
 
 }  // namespace
 
-double ReadNumber(const Json& value, const std::string& where) {
-  if (!value.is_number() || !std::isfinite(value.get<double>())) {
-    Fail("{} = {}; expected a number", where, value.dump());
-  }
-  return value.get<double>();
+double ReadNumber(const JsonFields& value) {
+  if (!std::isfinite(value.Number())) value.Refuse("a finite number");
+  return value.Number();
 }
 
-int ReadSide(const Json& value, const std::string& where) {
+int ReadSide(const JsonFields& value) {
   constexpr int kLargest = 8192;
-  const double side = ReadNumber(value, where);
+  const double side = ReadNumber(value);
   if (side < 1 || side > kLargest || side != std::floor(side)) {
-    Fail("{} = {}; expected a whole number of pixels from 1 to {}", where, value.dump(), kLargest);
+    value.Refuse(fmt::format("a whole number of pixels from 1 to {}", kLargest));
   }
   return static_cast<int>(side);
 }
 
-std::array<double, 3> ReadPerChannel(const Json& value, const std::string& where) {
-  if (value.is_number()) {
-    const double one = ReadNumber(value, where);
-    return {one, one, one};
+std::array<double, 3> ReadPerChannel(const JsonFields& value) {
+  std::array<double, 3> channels = {};
+  if (value.raw().is_number()) {
+    channels.fill(ReadNumber(value));
+    return channels;
   }
-  if (!value.is_array() || value.size() != 3) {
-    Fail("{} = {}; expected three numbers, for red, green and blue", where, value.dump());
+  if (!value.raw().is_array() || value.raw().size() != 3) {
+    value.Refuse("three numbers, for red, green and blue");
   }
-  return {ReadNumber(value[0], where), ReadNumber(value[1], where), ReadNumber(value[2], where)};
+  std::ranges::transform(value.Elements(), channels.begin(), ReadNumber);
+  return channels;
 }
 
-PreprocessConfig ReadHuggingFaceConfig(const Json& json, const std::filesystem::path& source) {
-  if (!json.is_object()) Fail("{}: the image processor's config is not an object", source.string());
-  const ProcessorDefaults& defaults = DefaultsOf(json, source);
-  RefuseUnsupported(json, defaults, source);
+std::array<double, 3> ReadDeviations(const JsonFields& value) {
+  const std::array<double, 3> channels = ReadPerChannel(value);
+  for (const double deviation : channels) {
+    if (static_cast<float>(deviation) == 0) value.Refuse("no 0 among them");
+  }
+  return channels;
+}
+
+PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields) {
+  const ProcessorDefaults& defaults = DefaultsOf(fields);
+  RefuseUnsupported(fields, defaults);
   PreprocessConfig config;
-  config.source_file = source;
+  config.source_file = fields.file();
   config.processor = defaults.name;
-  ReadResize(json, defaults, config);
-  ReadCrop(json, defaults, config);
-  ReadTiles(json, defaults, config);
-  config.rescale = Flag(json, "do_rescale", true, source);
-  if (const Json* factor = Find(json, "rescale_factor")) {
-    config.rescale_factor = ReadNumber(*factor, Where(source, "rescale_factor"));
+  ReadResize(fields, defaults, config);
+  ReadCrop(fields, defaults, config);
+  ReadTiles(fields, defaults, config);
+  config.rescale = fields.Bool("do_rescale", true);
+  if (const auto factor = fields.Find("rescale_factor")) {
+    config.rescale_factor = ReadNumber(*factor);
   }
-  config.normalize = Flag(json, "do_normalize", true, source);
-  const Json* mean = Find(json, "image_mean");
-  const Json* std_dev = Find(json, "image_std");
-  config.mean = mean ? ReadPerChannel(*mean, Where(source, "image_mean")) : defaults.mean;
-  config.std_dev =
-      std_dev ? ReadPerChannel(*std_dev, Where(source, "image_std")) : defaults.std_dev;
-  for (const double value : config.std_dev) {
-    if (static_cast<float>(value) == 0) Fail("{} holds 0", Where(source, "image_std"));
-  }
+  config.normalize = fields.Bool("do_normalize", true);
+  const std::optional<JsonFields> mean = fields.Find("image_mean");
+  const std::optional<JsonFields> deviation = fields.Find("image_std");
+  config.mean = mean ? ReadPerChannel(*mean) : defaults.mean;
+  config.std_dev = deviation ? ReadDeviations(*deviation) : defaults.std_dev;
   return config;
 }
 

@@ -98,7 +98,8 @@ Granularity ParseGranularity(std::string_view flag, const std::string& text) {
 }
 
 FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text) {
-  return ParseName(flag, text, {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic});
+  return ParseName(flag, text,
+                   {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic});
 }
 
 Precision ParsePrecision(std::string_view flag, const std::string& text) {

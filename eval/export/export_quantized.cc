@@ -14,7 +14,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/hdf5_file.h"
-#include "runtime/base/json_depth.h"
+#include "runtime/base/json_fields.h"
 #include "runtime/base/names.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/lower.h"
@@ -47,12 +47,12 @@ void KeepSelectedLayer(const fs::path& model_folder, nlohmann::ordered_json* con
   const fs::path whole = fs::weakly_canonical(model_folder);
   const fs::path around = whole.parent_path() / "config.json";
   if (whole.filename() != kTowerFolder || !fs::exists(around)) return;
-  const auto parsed = nlohmann::ordered_json::parse(ReadJsonText(around));
+  const auto parsed = ReadJsonObject<nlohmann::ordered_json>(around);
   if (parsed.contains(kField)) (*config)[kField] = parsed[kField];
 }
 
 void WriteConfig(const fs::path& from, const fs::path& to, const QuantizedStems& stems) {
-  nlohmann::ordered_json config = nlohmann::ordered_json::parse(ReadJsonText(from));
+  auto config = ReadJsonObject<nlohmann::ordered_json>(from);
   KeepSelectedLayer(from.parent_path(), &config);
   config.erase("quantization_config");
   if (!stems.by_input.empty()) config["quantization_config"] = QuantizationConfig(stems);

@@ -1,11 +1,13 @@
 #include "runtime/base/json_fields.h"
 
+#include <algorithm>
 #include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/names.h"
 
 namespace w8a8 {
 namespace {
@@ -74,7 +76,8 @@ template <class Json>
 void JsonView<Json>::Refuse(const std::string& wanted) const {
   std::string value = value_->dump(-1, ' ', false, Json::error_handler_t::replace);
   if (value.size() > 60) value = value.substr(0, 60) + "...";
-  Fail("{}: '{}' is {}; expected {}.", file_.string(), place_, value, wanted);
+  const std::string subject = place_.empty() ? file_ : fmt::format("{}: '{}'", file_, place_);
+  Fail("{} is {}; expected {}.", subject, value, wanted);
 }
 
 template <class Json>
@@ -95,7 +98,7 @@ JsonView<Json> JsonView<Json>::At(const char* key) const {
   if (!value_->is_object()) Refuse("an object");
   const auto found = value_->find(key);
   if (found == value_->end()) {
-    Fail("{}: '{}' is missing.", file_.string(), Member(key, *value_).place());
+    Fail("{}: '{}' is missing.", file_, Member(key, *value_).place());
   }
   return Member(key, *found);
 }
@@ -105,6 +108,16 @@ std::optional<JsonView<Json>> JsonView<Json>::Object(const char* key) const {
   const std::optional<JsonView> member = Find(key);
   if (member && !member->raw().is_object()) member->Refuse("an object");
   return member;
+}
+
+template <class Json>
+void JsonView<Json>::AllowOnly(std::initializer_list<const char*> keys) const {
+  const std::vector<std::string> known(keys.begin(), keys.end());
+  for (const auto& [key, member] : Members()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string shown = key.substr(0, 64);
+    Fail("{} has an unknown field '{}'.{}", file_, shown, DidYouMean(shown, known));
+  }
 }
 
 template <class Json>

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,12 +38,12 @@ Json ReadJsonObject(const std::filesystem::path& path, size_t max_bytes = size_t
 template <class Json>
 class JsonView {
  public:
-  // `value` outlives the view.
-  JsonView(const Json& value, std::filesystem::path file, std::string place)
+  // `value` outlives the view. `file` begins the messages: a path, or "plan.json: site 'x'".
+  JsonView(const Json& value, std::string file, std::string place)
       : value_(&value), file_(std::move(file)), place_(std::move(place)) {}
 
   const Json& raw() const { return *value_; }
-  const std::filesystem::path& file() const { return file_; }
+  const std::string& file() const { return file_; }
   const std::string& place() const { return place_; }
 
   // The value itself. All throw Error where it is of another kind.
@@ -60,6 +61,8 @@ class JsonView {
   bool Has(const char* key) const { return Find(key).has_value(); }
   JsonView At(const char* key) const;  // throws Error where there is none
   std::optional<JsonView> Object(const char* key) const;
+  // Throws Error, with a suggestion, where there is any other member.
+  void AllowOnly(std::initializer_list<const char*> keys) const;
 
   // Its value, or `fallback` where it is absent.
   bool Bool(const char* key, bool fallback) const;
@@ -73,7 +76,7 @@ class JsonView {
   JsonView Member(const std::string& key, const Json& value) const;
 
   const Json* value_;
-  std::filesystem::path file_;
+  std::string file_;
   std::string place_;
 };
 

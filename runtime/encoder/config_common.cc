@@ -26,8 +26,8 @@ EncoderConfig ReadTransformerSizes(const JsonFields& fields, const TransformerDe
   const auto [patch_height, patch_width] =
       fields.Sides("patch_size", defaults.patch, kMaxImageSide);
   if (patch_height != patch_width) {
-    Fail("{}: 'patch_size' is [{}, {}]; patches must be square.", fields.file().string(),
-         patch_height, patch_width);
+    Fail("{}: 'patch_size' is [{}, {}]; patches must be square.", fields.file(), patch_height,
+         patch_width);
   }
   config.patch = patch_height;
   config.position_rows = config.grid_rows();
@@ -41,8 +41,7 @@ NormKind NormFromName(const JsonFields& fields, const char* fallback) {
   const std::string name = fields.Text("norm_type", fallback);
   if (name == "layer_norm") return NormKind::kLayerNorm;
   if (name == "rms_norm") return NormKind::kRmsNorm;
-  Fail("{}: 'norm_type' is '{}'; supported are layer_norm and rms_norm.", fields.file().string(),
-       name);
+  Fail("{}: 'norm_type' is '{}'; supported are layer_norm and rms_norm.", fields.file(), name);
 }
 
 ActivationKind ActivationFromName(const JsonFields& fields, const char* key,
@@ -53,7 +52,7 @@ ActivationKind ActivationFromName(const JsonFields& fields, const char* key,
   if (name == "quick_gelu") return ActivationKind::kQuickGelu;
   if (name == "silu" || name == "swish") return ActivationKind::kSilu;
   Fail("{}: '{}' is '{}'; supported are gelu, gelu_pytorch_tanh, gelu_new, quick_gelu and silu.",
-       fields.file().string(), key, name);
+       fields.file(), key, name);
 }
 
 }  // namespace w8a8

@@ -14,8 +14,8 @@ void SetMlp(const JsonFields& fields, EncoderConfig* config) {
   const double ratio = fields.Number("mlp_ratio", 4);
   const double wide = ratio * static_cast<double>(config->width);
   if (!(wide >= 1.0 && wide <= kMaxWidth)) {
-    Fail("{}: 'mlp_ratio' is {}; times the width {} it must give 1 to {}.", fields.file().string(),
-         ratio, config->width, kMaxWidth);
+    Fail("{}: 'mlp_ratio' is {}; times the width {} it must give 1 to {}.", fields.file(), ratio,
+         config->width, kMaxWidth);
   }
   config->mlp_width = static_cast<int64_t>(wide);
   if (!fields.Bool("use_swiglu_ffn", false)) return;

@@ -59,21 +59,21 @@ constexpr std::array<Whole, 5> kWholes = {{{"siglip", "siglip_vision_model"},
                                            {"internvl", "internvl_vision"},
                                            {"clip", "clip_vision_model"}}};
 
-[[noreturn]] void RefuseFamily(const fs::path& file, const std::string& model_type) {
+[[noreturn]] void RefuseFamily(const std::string& file, const std::string& model_type) {
   for (const Refusal& refusal : kRefusals) {
     if (model_type == refusal.model_type) {
-      Fail("{}: model_type '{}': {}.", file.string(), model_type, refusal.sentence);
+      Fail("{}: model_type '{}': {}.", file, model_type, refusal.sentence);
     }
   }
   Fail(
       "{}: model_type '{}' is not supported; SigLIP, SigLIP 2, InternViT, CLIP, ViT, "
       "DeiT, DINOv2 and timm folders of plain ViTs are.",
-      file.string(), model_type);
+      file, model_type);
 }
 
 void RefuseExperts(const JsonFields& fields) {
   if (fields.Bool("use_moe", false)) {
-    Fail("{}: 'use_moe' is true; mixtures of experts are not supported.", fields.file().string());
+    Fail("{}: 'use_moe' is true; mixtures of experts are not supported.", fields.file());
   }
 }
 
@@ -99,7 +99,7 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
   const std::string type = config.Text("model_type", "");
   if (type.empty()) {
     Fail("{}: states neither 'model_type' (transformers) nor 'architecture' (timm).",
-         config.file().string());
+         config.file());
   }
   const std::optional<JsonFields> vision = config.Object("vision_config");
   const std::string default_type = VisionTypeOf(type);
@@ -107,7 +107,7 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
     return ReadVision(type, config);
   }
   if (!vision && IsVisionLanguageModel(type) && type != "internvl" && type != "internvl_chat") {
-    Fail("{}: a '{}' checkpoint whose 'vision_config' is missing.", config.file().string(), type);
+    Fail("{}: a '{}' checkpoint whose 'vision_config' is missing.", config.file(), type);
   }
   const nlohmann::json defaults = nlohmann::json::object();
   const JsonFields fields = vision.value_or(JsonFields(defaults, config.file(), "vision_config"));

@@ -54,13 +54,13 @@ EncoderConfig ReadInternVlVisionConfig(const JsonFields& vision) {
     Fail(
         "{}: 'use_mean_pooling' is false, which asks for a final LayerNorm behind blocks of "
         "'norm_type' rms_norm; this mixture is not supported.",
-        vision.file().string());
+        vision.file());
   }
   if (!vision.Bool("use_absolute_position_embeddings", true)) {
     Fail(
         "{}: 'use_absolute_position_embeddings' is false; encoders without a position table are "
         "not supported.",
-        vision.file().string());
+        vision.file());
   }
   return config;
 }

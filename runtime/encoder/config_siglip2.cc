@@ -14,8 +14,7 @@ EncoderConfig ReadSiglip2Config(const JsonFields& vision) {
   const int64_t stored = vision.Int("num_patches", 256, 4, 1'000'000);
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(stored))));
   if (side * side != stored) {
-    Fail("{}: 'num_patches' is {}; the position table must be square.", vision.file().string(),
-         stored);
+    Fail("{}: 'num_patches' is {}; the position table must be square.", vision.file(), stored);
   }
   config.position_rows = side;
   config.position_cols = side;

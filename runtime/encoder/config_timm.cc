@@ -117,7 +117,7 @@ void ReadImageSize(const JsonFields& config, const PlainVitName& name, EncoderCo
                        });
     if (!right) {
       Fail("{}: 'pretrained_cfg.input_size' is {}; expected [channels, height, width].",
-           config.file().string(), size.dump());
+           config.file(), size.dump());
     }
     encoder.image_height = size[1].get<int64_t>();
     encoder.image_width = size[2].get<int64_t>();
@@ -141,7 +141,7 @@ int64_t ReadHeads(const JsonFields& config, const PlainVitName& name, EncoderCon
     Fail(
         "{}: the number of heads is not stated, and the width {} is no multiple of 64; add "
         "\"model_args\": {{\"num_heads\": ...}}.",
-        config.file().string(), encoder.width);
+        config.file(), encoder.width);
   }
   return encoder.width / 64;
 }
@@ -155,8 +155,8 @@ void RefuseUnknownArguments(const JsonFields& config) {
   if (!arguments) return;
   for (const auto& [key, value] : arguments->raw().items()) {
     if (!kKnown.contains(key)) {
-      Fail("{}: 'model_args.{}' is not supported; only plain ViTs of timm are read.",
-           config.file().string(), key);
+      Fail("{}: 'model_args.{}' is not supported; only plain ViTs of timm are read.", config.file(),
+           key);
     }
   }
 }
@@ -172,7 +172,7 @@ void ReadPooling(const JsonFields& config, EncoderConfig& encoder) {
     encoder.pool_norm = true;
   } else {
     Fail("{}: 'global_pool' is '{}'{}; supported are 'token' (with a class token) and 'avg'.",
-         config.file().string(), pool, encoder.prefix_tokens > 0 ? "" : " without a class token");
+         config.file(), pool, encoder.prefix_tokens > 0 ? "" : " without a class token");
   }
 }
 
@@ -185,7 +185,7 @@ EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::pa
     Fail(
         "{}: the architecture '{}' of timm is not supported; plain ViTs are "
         "(vit_<size>_patch<P>_<side>, deit_<size>[_distilled]_patch<P>_<side>).",
-        config.file().string(), architecture);
+        config.file(), architecture);
   }
   RefuseUnknownArguments(config);
   EncoderConfig encoder;

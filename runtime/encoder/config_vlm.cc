@@ -43,8 +43,8 @@ void KeepBlocks(const JsonFields& whole, const Consumer& consumer, int64_t layer
   const int64_t stored = config->blocks;
   const int64_t kept = layer < 0 ? stored + 1 + layer : layer;
   if (kept < 1 || kept > stored) {
-    Fail("{}: '{}' is {}, but the vision encoder has {} blocks.", whole.file().string(),
-         consumer.field, layer, stored);
+    Fail("{}: '{}' is {}, but the vision encoder has {} blocks.", whole.file(), consumer.field,
+         layer, stored);
   }
   config->blocks = kept;
   config->final_norm = false;
@@ -63,7 +63,7 @@ void ReadTokensOnly(EncoderConfig* config) {
 
 void ApplySelectedLayer(const JsonFields& whole, const Consumer& consumer, EncoderConfig* config) {
   if (whole.Has(consumer.field) && whole.raw().at(consumer.field).is_array()) {
-    Fail("{}: '{}' is a list; features of several layers are not supported.", whole.file().string(),
+    Fail("{}: '{}' is a list; features of several layers are not supported.", whole.file(),
          consumer.field);
   }
   const int64_t layer = whole.Int(consumer.field, consumer.fallback, -kMaxBlocks, kMaxBlocks);
@@ -111,7 +111,7 @@ EncoderConfig ReadIdefics3Config(const JsonFields& vision) {
     Fail(
         "{}: Idefics3's position buckets on a grid of {}x{} do not give every patch its own row of "
         "the position table; such encoders are not supported.",
-        vision.file().string(), side, config.grid_cols());
+        vision.file(), side, config.grid_cols());
   }
   config.notes.emplace_back("images fill the whole position table: every patch has its own row");
   return config;

@@ -16,7 +16,7 @@ void CheckEightBitSymmetric(const JsonFields& arguments, const std::string& what
     Fail(
         "{}: the {} of 'quantization_config' are not symmetric 8-bit integers; only those are "
         "read.",
-        arguments.file().string(), what);
+        arguments.file(), what);
   }
 }
 
@@ -27,17 +27,17 @@ void CheckGroup(const JsonFields& group, const std::string& name) {
     Fail(
         "{}: group '{}' of 'quantization_config' does not quantize both weights and inputs; only "
         "W8A8 is read.",
-        group.file().string(), name);
+        group.file(), name);
   }
   if (group.Has("output_activations")) {
     Fail("{}: group '{}' of 'quantization_config' quantizes outputs, which is not supported.",
-         group.file().string(), name);
+         group.file(), name);
   }
   CheckEightBitSymmetric(*weights, "weights");
   CheckEightBitSymmetric(*inputs, "input_activations");
   if (weights->Text("strategy", "tensor") != "channel") {
-    Fail("{}: group '{}' quantizes weights by '{}'; only 'channel' is read.", group.file().string(),
-         name, weights->Text("strategy", "tensor"));
+    Fail("{}: group '{}' quantizes weights by '{}'; only 'channel' is read.", group.file(), name,
+         weights->Text("strategy", "tensor"));
   }
   const std::string strategy = inputs->Text("strategy", "tensor");
   const bool dynamic = inputs->Bool("dynamic", false);
@@ -45,7 +45,7 @@ void CheckGroup(const JsonFields& group, const std::string& name) {
     Fail(
         "{}: group '{}' quantizes inputs by '{}' ({}); only dynamic 'token' and static 'tensor' "
         "are read.",
-        group.file().string(), name, strategy, dynamic ? "dynamic" : "static");
+        group.file(), name, strategy, dynamic ? "dynamic" : "static");
   }
 }
 
@@ -60,7 +60,7 @@ void CheckQuantizationConfig(const JsonFields& config) {
     Fail(
         "{}: 'quantization_config' is '{}' in the format '{}'; only 'compressed-tensors' in the "
         "format 'int-quantized' is read.",
-        config.file().string(), method, format);
+        config.file(), method, format);
   }
   const std::optional<JsonFields> groups = quantization->Object("config_groups");
   if (!groups) return;

@@ -131,10 +131,10 @@ TEST(PlanFile, BadPlansAreRefusedWithTheSiteAndTheField) {
     std::string value;     // of that site
     std::string expected;  // in the message, beside the site
   } cases[] = {
-      {"true", "not an object"},
-      {"[]", "not an object"},
+      {"true", "is true; expected an object"},
+      {"[]", "is []; expected an object"},
       {"{}", "'input' is missing"},
-      {R"({"input": 3})", "input is 3, not an object"},
+      {R"({"input": 3})", "input is 3; expected an object"},
       {R"({"input": {}})", "'strategy' is missing"},
       {R"({"input": {"strategy": "group"}})", R"('strategy' is "group")"},
       {R"({"input": {"strategy": "channel"}})", R"('strategy' is "channel")"},
@@ -163,7 +163,7 @@ TEST(PlanFile, BadPlansAreRefusedWithTheSiteAndTheField) {
        "'num_bits' is 18446744073709551615"},
       {R"({"input": {"strategy": "token"}, "weight": {"strategy": "group"}})", R"("group")"},
       {R"({"input": {"strategy": "token"}, "weight": {"symmetric": false}})", "'symmetric'"},
-      {R"({"input": {"strategy": "token"}, "smoothing": [1, 1, 1]})", "a list of 3"},
+      {R"({"input": {"strategy": "token"}, "smoothing": [1, 1, 1]})", "expected a list of 4 numbers"},
       {R"({"input": {"strategy": "token"}, "smoothing": 2})", "'smoothing' is 2"},
       {R"({"input": {"strategy": "token"}, "smoothing": [1, 1, 0, 1]})", "'smoothing[2]' is 0"},
       {R"({"input": {"strategy": "token"}, "smoothing": [1, 1, 1, null]})", "'smoothing[3]'"},
@@ -180,26 +180,26 @@ TEST(PlanFile, BadFilesAreRefused) {
     std::string text;
     std::string expected;
   } cases[] = {
-      {"", "is not JSON"},
-      {"{", "is not JSON"},
-      {R"({"version": 1, "sites": {}} x)", "is not JSON"},
+      {"", "not valid JSON"},
+      {"{", "not valid JSON"},
+      {R"({"version": 1, "sites": {}} x)", "not valid JSON"},
       {R"({"version": 1, "sites": {"blocks.0.attn.qkv": {"input": {"scale": 1e999}}}})",
-       "not JSON"},
-      {R"({"version": 1, "sites": {"blocks.0.attn.qkv": {"input": {"scale": NaN}}}})", "not JSON"},
-      {"[]", "not an object"},
+       "not valid JSON"},
+      {R"({"version": 1, "sites": {"blocks.0.attn.qkv": {"input": {"scale": NaN}}}})", "not valid JSON"},
+      {"[]", "plan.json is []; expected an object"},
       {"{}", "'version' is missing"},
-      {R"({"version": 2, "sites": {}})", "version 2"},
+      {R"({"version": 2, "sites": {}})", "'version' is 2; expected 1"},
       {R"({"version": "1", "sites": {}})", "version"},
       {R"({"version": 1})", "'sites' is missing"},
-      {R"({"version": 1, "sites": []})", "'sites' is not an object"},
+      {R"({"version": 1, "sites": []})", "'sites' is []; expected an object"},
       {R"({"version": 1, "sites": {}, "site": {}})", "Did you mean 'sites'"},
       {R"({"version": 1, "model_sha256": 5, "sites": {}})", "model_sha256"},
       {R"({"version": 1, "sites": {}, "sites": {}})", "stands twice"},
       {R"({"version": 1, "sites": {"blocks.1.mlp.fc1": null, "blocks.1.mlp.fc1": null}})",
        "'blocks.1.mlp.fc1' stands twice"},
       {R"({"version": 1, "sites": {"blocks.1.mpl.fc1": null}})", "Did you mean 'blocks.1.mlp.fc1'"},
-      {std::string(100000, '['), "nested too deeply"},
-      {std::string("{\"version\": 1, \"sites\": {\"\xff\": null}}"), "not JSON"},
+      {std::string(100000, '['), "nests deeper than 64"},
+      {std::string("{\"version\": 1, \"sites\": {\"\xff\": null}}"), "not valid JSON"},
   };
   for (const auto& c : cases) {
     const std::string message = MessageOf(c.text);

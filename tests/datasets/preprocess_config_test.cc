@@ -156,49 +156,51 @@ TEST(PreprocessConfig, RefusesSizesThatTogetherAskForGigabytesAnImage) {
                      "max_num_patches": 8192})",
                  "33554432 pixels of one image");
   EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 1e-300}})",
-                 "at most 32768 are supported");
+                 "enlarges 224 pixels to at most 32768");
 }
 
 TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
   EXPECT_REFUSED(R"({"image_processor_type": "LlavaImageProcessor", "do_pad": true})",
-                 "do_pad: true");
+                 "'do_pad' is true; expected false");
   EXPECT_REFUSED(R"({"image_processor_type": "GotOcr2ImageProcessor", "crop_to_patches": true,
                      "min_patches": 4, "max_patches": 3})",
-                 "min_patches = 4 is more than max_patches = 3");
+                 "'min_patches' = 4 is more than 'max_patches' = 3");
   EXPECT_REFUSED(R"({"image_processor_type": "GotOcr2ImageProcessor", "crop_to_patches": true,
                      "max_patches": 65})",
-                 "max_patches = 65; expected a count from 1 to 64");
+                 "'max_patches' is 65; expected a whole number from 1 to 64");
 
   EXPECT_REFUSED(R"({"image_processor_type": "SamImageProcessor"})", "'SamImageProcessor'");
   EXPECT_REFUSED(R"({"size": 224})", "names the processor");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_pad": true})",
-                 "do_pad: true");
-  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "resample": 4})", "resample = 4");
+                 "'do_pad' is true; expected false");
+  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "resample": 4})",
+                 "'resample' is 4");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 9}})",
-                 "size.longest_edge");
+                 "'size.longest_edge' is 9");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_resize": false})",
                  "images of different sizes");
   EXPECT_REFUSED(R"({"image_processor_type": "SiglipImageProcessor", "size": 224})",
                  "images of different sizes");
   EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [1, 28, 28]}})", "3 channels");
   EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [3, 224, 224], "crop_mode": "border"}})",
-                 "'border'");
+                 "crop_mode' is \"border\"");
   EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [3, 9, 9], "interpolation": "random"}})",
-                 "'random'");
+                 "interpolation' is \"random\"");
 }
 
 TEST(PreprocessConfig, RefusesValuesOfTheWrongKind) {
-  EXPECT_REFUSED("[1]", "not a JSON object");
-  EXPECT_REFUSED("{", "not a JSON object");
+  EXPECT_REFUSED("[1]", "expected a JSON object");
+  EXPECT_REFUSED("{", "not valid JSON");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "size": 0})", "from 1 to 8192");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "size": 1e9})", "from 1 to 8192");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "image_mean": [1, 2]})",
-                 "image_mean = [1,2]");
+                 "'image_mean' is [1,2]");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "image_std": [1, 0, 1]})",
-                 "image_std holds 0");
+                 "'image_std' is [1,0,1]; expected no 0");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_resize": "yes"})",
                  "expected true or false");
-  EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [3, 9, 9], "crop_pct": 2}})", "crop_pct = 2");
+  EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [3, 9, 9], "crop_pct": 2}})",
+                 "crop_pct' is 2");
 }
 
 TEST(PreprocessConfig, TheDigestCoversWhatChangesPixels) {
