@@ -9,7 +9,7 @@
 //   /sites            site, arm, view, block (-1: none) and the figures
 //   /sweep            the rows of /arms that are points of the sweep: arm, precision, granularity,
 //                     clip_range, output, sqnr_db, cosine_mean, top1, agreement
-//   /checks           totals as attributes; sites/, passes/
+//   /checks           total/ (one row), sites/, passes/
 //   /skipped_images, /plan_choices (candidates/ one row each), /health
 //   /cards/<site>, /worst_images  what the cards of the sites plot: card_file.h
 //   /run              what depends on the run, and nothing else does

@@ -1,15 +1,15 @@
 #include "reports/png_image.h"
 
-#include <zlib.h>
+#include <png.h>
 
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 #include <vector>
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <openssl/evp.h>
 
 #include "runtime/base/error.h"
 
@@ -17,61 +17,43 @@ namespace w8a8 {
 namespace {
 
 std::string Base64(std::span<const uint8_t> bytes) {
-  constexpr const char* kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t j = 0; j < 3; ++j) group = group << 8 | (i + j < bytes.size() ? bytes[i + j] : 0u);
-    for (size_t j = 0; j < 4; ++j) {
-      text +=
-          j <= std::min<size_t>(3, bytes.size() - i) ? kDigits[group >> (18 - 6 * j) & 63u] : '=';
-    }
-  }
+  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');  // EVP_EncodeBlock ends it with a zero
+  const int length = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(),
+                                       static_cast<int>(bytes.size()));
+  text.resize(static_cast<size_t>(length));
   return text;
 }
 
 std::string DataUri(std::span<const uint8_t> png) { return "data:image/png;base64," + Base64(png); }
 
-void AddNumber(uint32_t value, std::vector<uint8_t>& to) {
-  for (int shift = 24; shift >= 0; shift -= 8) to.push_back(static_cast<uint8_t>(value >> shift));
-}
-
-void AddChunk(std::string_view type, std::span<const uint8_t> data, std::vector<uint8_t>& png) {
-  AddNumber(static_cast<uint32_t>(data.size()), png);
-  const size_t start = png.size();
-  png.insert(png.end(), type.begin(), type.end());
-  png.insert(png.end(), data.begin(), data.end());
-  const auto bytes = static_cast<uInt>(png.size() - start);
-  AddNumber(static_cast<uint32_t>(::crc32(0, png.data() + start, bytes)), png);
-}
-
-// A PNG with a palette, which OpenCV cannot write (ISO/IEC 15948, colour type 3): a third of the
-// bytes of the same map as RGB. `palette` is RGB triples.
+// Pixels of one byte with a palette of RGB triples, which OpenCV cannot write: a third of the bytes
+// of the same map as RGB.
 std::vector<uint8_t> PalettePng(std::span<const uint8_t> pixels, uint32_t height, uint32_t width,
                                 std::span<const uint8_t> palette) {
-  std::vector<uint8_t> rows;
-  for (size_t y = 0; y < height; ++y) {
-    rows.push_back(0);  // no filter
-    rows.insert(rows.end(), pixels.begin() + static_cast<std::ptrdiff_t>(y * width),
-                pixels.begin() + static_cast<std::ptrdiff_t>((y + 1) * width));
+  png_structp png = ::png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+  W8A8_CHECK(png != nullptr);
+  png_infop info = ::png_create_info_struct(png);
+  W8A8_CHECK(info != nullptr);
+  std::vector<uint8_t> file;
+  const auto append = [](png_structp writer, png_bytep bytes, size_t count) {
+    auto& to = *static_cast<std::vector<uint8_t>*>(::png_get_io_ptr(writer));
+    to.insert(to.end(), bytes, bytes + count);
+  };
+  ::png_set_write_fn(png, &file, append, [](png_structp) {});
+  ::png_set_compression_level(png, 9);
+  ::png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
+  ::png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  std::vector<png_color> colours;
+  for (size_t i = 0; i < palette.size(); i += 3) {
+    colours.push_back({palette[i], palette[i + 1], palette[i + 2]});
   }
-  uLongf bytes = ::compressBound(rows.size());
-  std::vector<uint8_t> packed(bytes);
-  W8A8_CHECK(::compress2(packed.data(), &bytes, rows.data(), rows.size(), 9) == Z_OK);
-  packed.resize(bytes);
-
-  std::vector<uint8_t> png = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-  std::vector<uint8_t> header;
-  AddNumber(width, header);
-  AddNumber(height, header);
-  header.insert(header.end(), {8, 3, 0, 0, 0});  // 8 bits, palette, no interlace
-  AddChunk("IHDR", header, png);
-  AddChunk("PLTE", palette, png);
-  AddChunk("IDAT", packed, png);
-  AddChunk("IEND", {}, png);
-  return png;
+  ::png_set_PLTE(png, info, colours.data(), static_cast<int>(colours.size()));
+  ::png_write_info(png, info);
+  for (size_t y = 0; y < height; ++y) ::png_write_row(png, pixels.data() + y * width);
+  ::png_write_end(png, info);
+  ::png_destroy_write_struct(&png, &info);
+  return file;
 }
 
 // kMapSteps + 1 colours as RGB triples, dark first.

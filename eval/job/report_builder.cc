@@ -7,6 +7,7 @@
 
 #include "eval/job/version.h"
 #include "runtime/base/error.h"
+#include "runtime/encoder/graph_costs.h"
 
 namespace w8a8 {
 namespace {
@@ -213,21 +214,14 @@ void AddPartlyLabelled(const Evaluation& evaluation, Report& report) {
 }  // namespace
 
 uint64_t WeightBytes(const Graph& graph, const Plan& plan) {
-  const auto cols = [&](SlotId slot) { return static_cast<uint64_t>(graph.slot(slot).cols); };
-  const EncoderConfig& config = graph.config;
-  uint64_t bytes = 0;
+  int64_t bytes = 0;
   for (const Node& node : graph.nodes) {
-    if (node.kind == NodeKind::kEmbed) {
-      bytes += cols(node.out) * sizeof(Half) *
-               static_cast<uint64_t>(config.channels * config.patch * config.patch);
-    }
-    if (node.kind != NodeKind::kLinear) continue;
-    const uint64_t n = cols(node.out);
-    const uint64_t elements = n * cols(node.in);
+    const int64_t elements = WeightElements(graph, node);
     const bool quantized = plan.sites.contains(node.site);
-    bytes += quantized ? elements + n * sizeof(float) : elements * sizeof(Half);
+    const int64_t scales = quantized ? graph.slot(node.out).cols : 0;
+    bytes += elements * (quantized ? 1 : 2) + scales * 4;
   }
-  return bytes;
+  return static_cast<uint64_t>(bytes);
 }
 
 Report BuildReport(const Session& session, const Evaluation& evaluation, const Plan& plan,

@@ -10,6 +10,7 @@
 #include "eval/run/stage_worker.h"
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
+#include "runtime/encoder/graph_costs.h"
 #include "runtime/fuse_quantization.h"
 #include "runtime/lower.h"
 
@@ -135,18 +136,12 @@ class Runner {
     return program;
   }
 
-  // Multiply-adds of a stage's linear layers, in all arms that run it: how much of the time it
-  // takes, for the time left.
+  // Multiply-adds of a stage in all arms that run it: how much of the time it takes, for the time
+  // left.
   double StageWork(size_t stage) const {
     double work = 1;
     for (int32_t n = graph_.stages[stage].first_node; n < graph_.stages[stage].last_node; ++n) {
-      const Node& node = graph_.nodes[static_cast<size_t>(n)];
-      if (node.kind != NodeKind::kLinear && node.kind != NodeKind::kEmbed) continue;
-      const Slot& in = graph_.slot(node.in);
-      const Slot& out = graph_.slot(node.out);
-      const bool embeds = node.kind == NodeKind::kEmbed;
-      work += static_cast<double>(embeds ? in.rows * in.cols : out.rows * in.cols) *
-              static_cast<double>(out.cols);
+      work += static_cast<double>(MultiplyAdds(graph_, graph_.nodes[static_cast<size_t>(n)]));
     }
     return work * static_cast<double>(CountLeaders(leaders_[stage]));
   }

@@ -67,7 +67,8 @@ const std::vector<Library>& Libraries() {
       {"kainjow/", {"reports/"}},
       {"CLI/", {"eval/cli/command_flags.cc", "eval/cli/command_line.cc"}},
       {"oneapi/", {"runtime/cpu/"}},
-      {"openssl/", {"runtime/base/"}},
+      {"openssl/", {"runtime/base/", "reports/"}},
+      {"png.h", {"reports/"}},
       {"cu", {"runtime/cuda/"}},  // cuda.h, cublasLt.h, cudnn.h, ...
       {"immintrin.h", {"runtime/cpu/"}},
       {"gtest/", {}},

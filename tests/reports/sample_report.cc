@@ -111,7 +111,9 @@ void AddChecksAndPlan(Report& report, int blocks) {
   for (int block = 0; block < blocks; ++block) {
     for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
       const std::string site = fmt::format("blocks.{}.{}", block, part);
-      CheckCounts counts{.int32_compared = 33292800, .codes_compared = 8321280};
+      CheckCounts counts;
+      counts.int32_compared = 33292800;
+      counts.codes_compared = 8321280;
       counts.code_differences.none = counts.codes_compared;
       counts.outputs_compared = 33292800;
       report.checks.sites.push_back({report.site_names.Add(site), counts});
@@ -144,13 +146,14 @@ Report SampleReport(int blocks) {
                     .text =
                         "agreement 98.2 % [95.4, 99.3]; yes needs a lower bound of 98 %: more "
                         "images"};
-  report.facts = Facts({{"tool", {{"version", "0.1.0"}}},
-                        {"model", {{"name", "vit <tiny> & friends"}, {"sha256", "0123"}}},
-                        {"images", {{"calibration", 64}, {"evaluation", 220}, {"sha256", "4567"}}},
-                        {"preprocessing", {{"resample", "bicubic"}, {"mean", {0.5, 0.5, 0.5}}}},
-                        {"plan_sha256", "89ab"},
-                        {"seed", 7},
-                        {"a/b", "a name with a slash"}});
+  report.facts = Facts(nlohmann::ordered_json{
+      {"tool", {{"version", "0.1.0"}}},
+      {"model", {{"name", "vit <tiny> & friends"}, {"sha256", "0123"}}},
+      {"images", {{"calibration", 64}, {"evaluation", 220}, {"sha256", "4567"}}},
+      {"preprocessing", {{"resample", "bicubic"}, {"mean", {0.5, 0.5, 0.5}}}},
+      {"plan_sha256", "89ab"},
+      {"seed", 7},
+      {"a/b", "a name with a slash"}});
   AddArms(report);
   AddSites(report, blocks);
   AddChecksAndPlan(report, blocks);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <string_view>
 
 #include "eval/cli/artifacts/artifact.h"
 #include "eval/cli/artifacts/items.h"
@@ -42,20 +43,36 @@ Difference Describe(const std::string& where, const Item* a, const Item* b) {
   return difference;
 }
 
+// The places of the chosen INT8 arm in report.json, "arms/int8/plan/", in either of two reports.
+std::set<std::string> ChosenInt8Arms(const Items& items) {
+  constexpr std::string_view kArms = "arms/", kChosen = "/chosen";
+  std::set<std::string> arms;
+  for (const auto& [where, item] : items) {
+    if (!where.ends_with(kChosen) || item.text != "true") continue;
+    const size_t begin = where.find(kArms);
+    if (begin == where.npos) continue;
+    const std::string whole = where.substr(0, where.size() - kChosen.size());
+    const auto precision = items.find(whole + "/precision");
+    if (precision == items.end() || precision->second.text != "\"int8\"") continue;
+    arms.insert(whole.substr(begin) + "/");
+  }
+  return arms;
+}
+
 // What a reader asks first comes first: the verdict, the chosen INT8 arm, the plan. report.h5
 // repeats what report.json says, in more words.
-int Rank(const Difference& difference) {
+int Rank(const Difference& difference, const std::set<std::string>& chosen) {
   const size_t file = difference.where.find(": ");
   const bool json =
       file != std::string::npos && difference.where.substr(0, file).ends_with(".json");
   if (file != std::string::npos && !json) return 5;
   const std::string place =
       file == std::string::npos ? difference.where : difference.where.substr(file + 2);
-  constexpr const char* kFirst[] = {"verdict/", "arms/int8/plan/", "plan_choices/", "sites/"};
-  for (int rank = 0; rank < 4; ++rank) {
-    if (place.starts_with(kFirst[rank])) return rank;
-  }
-  return 4;
+  const auto is_prefix = [&](const std::string& prefix) { return place.starts_with(prefix); };
+  if (is_prefix("verdict/")) return 0;
+  if (std::any_of(chosen.begin(), chosen.end(), is_prefix)) return 1;
+  if (is_prefix("plan_choices/")) return 2;
+  return is_prefix("sites/") ? 3 : 4;
 }
 
 const Item* FindItem(const Items& items, const std::string& where) {
@@ -84,9 +101,12 @@ ArtifactComparison CompareArtifacts(const std::filesystem::path& a, const std::f
     if (in_a != nullptr && in_b != nullptr && in_a->digest == in_b->digest) continue;
     comparison.differences.push_back(Describe(where, in_a, in_b));
   }
-  std::stable_sort(
-      comparison.differences.begin(), comparison.differences.end(),
-      [](const Difference& left, const Difference& right) { return Rank(left) < Rank(right); });
+  std::set<std::string> chosen = ChosenInt8Arms(items_a);
+  chosen.merge(ChosenInt8Arms(items_b));
+  std::stable_sort(comparison.differences.begin(), comparison.differences.end(),
+                   [&](const Difference& left, const Difference& right) {
+                     return Rank(left, chosen) < Rank(right, chosen);
+                   });
   return comparison;
 }
 

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "eval/cli/artifacts/inspect.h"
 

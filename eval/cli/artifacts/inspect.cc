@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include "calib/stats_file.h"
 #include "eval/cli/artifacts/artifact.h"
 #include "quant/plan_file.h"

@@ -1,5 +1,7 @@
 #include <map>
 
+#include <nlohmann/json.hpp>
+
 #include "datasets/preprocess_config.h"
 #include "eval/cli/artifacts/inspect.h"
 #include "eval/export/export_quantized.h"
@@ -7,6 +9,7 @@
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/config.h"
 #include "runtime/encoder/graph.h"
+#include "runtime/encoder/graph_costs.h"
 #include "runtime/encoder/weights.h"
 
 namespace w8a8 {
@@ -42,37 +45,16 @@ const char* PoolName(PoolKind kind) {
   return "";
 }
 
-struct MultiplyAdds {
+ordered_json MacsFacts(const Graph& graph) {
   int64_t sites = 0, attention = 0, other = 0;
-};
-
-int64_t MacsOfLinear(const Graph& graph, const Node& node) {
-  const Slot& in = graph.slot(node.in);
-  return in.rows * in.cols * graph.slot(node.out).cols;
-}
-
-// Of one image. Norms, activations and additions are not counted.
-MultiplyAdds CountMacs(const Graph& graph) {
-  MultiplyAdds macs;
-  const EncoderConfig& config = graph.config;
   for (const Node& node : graph.nodes) {
-    if (node.kind == NodeKind::kLinear) {
-      (node.site.empty() ? macs.other : macs.sites) += MacsOfLinear(graph, node);
-    } else if (node.kind == NodeKind::kAttention) {
-      macs.attention += 2 * graph.slot(node.in).rows * graph.slot(node.in2).rows * config.width;
-    } else if (node.kind == NodeKind::kEmbed) {
-      macs.other += config.patches() * config.channels * config.patch * config.patch * config.width;
-    }
+    const bool attends = node.kind == NodeKind::kAttention;
+    (attends ? attention : node.site.empty() ? other : sites) += MultiplyAdds(graph, node);
   }
-  return macs;
-}
-
-int64_t ActivationBytes(const Graph& graph) {
-  int64_t bytes = 0;
-  for (const Slot& slot : graph.slots) {
-    bytes += slot.rows * slot.cols * (slot.storage == SlotStorage::kFloat ? 4 : 2);
-  }
-  return bytes;
+  return {{"sites", sites},
+          {"attention", attention},
+          {"other", other},
+          {"total", sites + attention + other}};
 }
 
 std::string StoredAs(const Plan& stored, const std::string& site) {
@@ -90,7 +72,7 @@ ordered_json SiteRows(const Graph& graph, const Plan& stored) {
                     {"in", in.cols},
                     {"out", graph.slot(node.out).cols},
                     {"rows", in.rows},
-                    {"macs", MacsOfLinear(graph, node)},
+                    {"macs", MultiplyAdds(graph, node)},
                     {"stored", StoredAs(stored, node.site)}});
   }
   return rows;
@@ -119,7 +101,7 @@ ordered_json MemoryFacts(const Graph& graph, int64_t parameters) {
   int64_t site_weights = 0, site_rows = 0;
   for (const Node& node : graph.nodes) {
     if (node.site.empty()) continue;
-    site_weights += graph.slot(node.in).cols * graph.slot(node.out).cols;
+    site_weights += WeightElements(graph, node);
     site_rows += graph.slot(node.out).cols;
   }
   return {{"weights_fp16_bytes", 2 * parameters},
@@ -163,7 +145,6 @@ ordered_json InspectModel(const std::filesystem::path& folder, const std::string
   const EncoderWeights weights(folder, config, model_prefix);
   const Graph graph = BuildGraph(config);
   const TensorCounts counts = CountTensors(Checkpoint(folder), weights.prefix());
-  const MultiplyAdds macs = CountMacs(graph);
   ordered_json facts{{"kind", weights.quantized() ? "quantized model" : "checkpoint"},
                      {"path", folder.string()},
                      {"name", config.name},
@@ -176,10 +157,7 @@ ordered_json InspectModel(const std::filesystem::path& folder, const std::string
   facts["parameters"] = counts.parameters;
   facts["sha256"] = weights.sha256();
   if (weights.quantized()) facts["made_from_sha256"] = weights.source_sha256();
-  facts["macs_per_image"] = {{"sites", macs.sites},
-                             {"attention", macs.attention},
-                             {"other", macs.other},
-                             {"total", macs.sites + macs.attention + macs.other}};
+  facts["macs_per_image"] = MacsFacts(graph);
   facts["memory"] = MemoryFacts(graph, counts.parameters);
   ordered_json notes = config.notes;
   for (const std::string& note : weights.notes()) notes.push_back(note);

@@ -1,6 +1,7 @@
 #include "eval/cli/commands/inspect.h"
 
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 #include "eval/cli/artifacts/artifact.h"
 #include "eval/cli/artifacts/inspect.h"
