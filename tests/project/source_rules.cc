@@ -104,6 +104,49 @@ void CheckFlags(const std::string& file, const std::string& text,
   }
 }
 
+// A function goes from the line on which its signature begins to its closing brace; a block of a
+// function, as long as one, counts too.
+void CheckFunctions(const std::string& file, const std::string& text, const std::string& indent,
+                    std::vector<std::string>& breaches) {
+  std::istringstream lines(text);
+  std::string line;
+  int64_t begin = 1;
+  for (int64_t number = 1; std::getline(lines, line); ++number) {
+    const int64_t length = number - begin + 1;
+    if (line == indent + "}" && length > kMostFunctionLines) {
+      breaches.push_back(fmt::format("{}:{}: a function of {} lines, more than {}", file, begin,
+                                     length, kMostFunctionLines));
+    }
+    const bool begins = line.starts_with(indent) && line.size() > indent.size() &&
+                        std::string_view(" }#/").find(line[indent.size()]) == std::string::npos;
+    if (begins) begin = number;
+  }
+}
+
+// The last argument of a call whose opening parenthesis stands at `open`.
+std::string LastArgument(const std::string& text, size_t open) {
+  size_t begin = open + 1;
+  int depth = 0;
+  for (size_t i = open; i < text.size(); ++i) {
+    if (text[i] == '(' || text[i] == '{') ++depth;
+    if (text[i] == ',' && depth == 1) begin = i + 1;
+    if ((text[i] == ')' || text[i] == '}') && --depth == 0) return text.substr(begin, i - begin);
+  }
+  return "";
+}
+
+void CheckTolerances(const std::string& file, const std::string& text,
+                     std::vector<std::string>& breaches) {
+  static const std::regex number("[-+*/ .0-9eExXfFpP'()\\s]+");
+  const std::string call = "_NEAR(";
+  for (size_t at = text.find(call); at != std::string::npos; at = text.find(call, at + 1)) {
+    const std::string tolerance = LastArgument(text, at + call.size() - 1);
+    if (!std::regex_match(tolerance, number)) continue;
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(at), '\n');
+    breaches.push_back(fmt::format("{}:{}: a tolerance without a name:{}", file, line, tolerance));
+  }
+}
+
 void CheckSource(const fs::path& root, const std::string& file, const std::string& text,
                  std::vector<std::string>& breaches) {
   const int64_t lines = std::count(text.begin(), text.end(), '\n');
@@ -155,6 +198,12 @@ std::vector<std::string> SourceRuleBreaches(const fs::path& root) {
     CheckSource(root, file, text, breaches);
     CheckFlags(file, text, breaches);
     CheckInstructionSets(file, text, breaches);
+    if (file.starts_with("tests/")) {
+      CheckTolerances(file, text, breaches);
+    } else {
+      CheckFunctions(file, text, "", breaches);
+      CheckFunctions(file, text, "  ", breaches);
+    }
   }
   return breaches;
 }

@@ -62,6 +62,38 @@ TEST(SourceRules, ChoicesOfAnInstructionSetOutsideItsListAreFound) {
                      "supports(...)"});
 }
 
+// `lines` lines from the signature to the brace.
+std::string Function(const std::string& indent, int64_t lines) {
+  std::string text = indent + "void Do() {\n";
+  for (int64_t line = 2; line < lines; ++line) text += indent + "  Step();\n";
+  return text + indent + "}\n";
+}
+
+TEST(SourceRules, LongFunctionsAreFound) {
+  const PlantedTree tree;
+  const std::string header = "#pragma once\n";
+  const std::string most = Function("", kMostFunctionLines);
+  tree.Plant("quant/spec.h",
+             header + most + "class Doer {\n" + Function("  ", kMostFunctionLines) + "};\n" + most);
+  tree.Plant("tests/quant/made.h", header + Function("", kMostFunctionLines + 1));
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches());
+  tree.Plant("quant/spec.h", header + Function("", kMostFunctionLines + 1) + "class Doer {\n" +
+                                 Function("  ", kMostFunctionLines + 2) + "};\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()),
+            (Breaches{"quant/spec.h:2: a function of 41 lines, more than 40",
+                      "quant/spec.h:44: a function of 42 lines, more than 40"}));
+}
+
+TEST(SourceRules, TolerancesWithoutANameAreFound) {
+  const PlantedTree tree;
+  const std::string near = std::string("#pragma once\nEXPECT_NE") + "AR(F(1, 2), {3, 4},";
+  tree.Plant("tests/quant/made.h", near + " 2 * HalfUlp(5.0)) << 1;\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()), Breaches());
+  tree.Plant("tests/quant/made.h", near + " 3 * 1e-6f) << 1;\n");
+  EXPECT_EQ(SourceRuleBreaches(tree.root()),
+            Breaches{"tests/quant/made.h:2: a tolerance without a name: 3 * 1e-6f"});
+}
+
 TEST(SourceRules, FlagsBelowTheCommandLineAreFound) {
   const PlantedTree tree;
   const std::string header = "#pragma once\n";
