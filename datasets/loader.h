@@ -28,7 +28,7 @@ struct LoadedImage {
 struct LoaderOptions {
   int threads = 1;
   int ahead = 16;  // images decoded side by side and not yet taken, at most: bounds the memory
-  std::optional<int64_t> max_images;  // stop after so many that could be decoded
+  std::optional<int64_t> max_images = {};  // stop after so many that could be decoded
 };
 
 // Reads, decodes and preprocesses a few images at once, on the given number of threads, whenever

@@ -21,8 +21,8 @@ std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
 enum class UnknownFolders { kAreAnError, kMeanNoLabels };
 
 struct TaskSettings {
-  std::filesystem::path labels;            // TSV; empty: class sub-folders are the labels
-  std::optional<ClassEmbeddings> classes;  // by whose names the sub-folders are matched
+  std::filesystem::path labels = {};            // TSV; empty: class sub-folders are the labels
+  std::optional<ClassEmbeddings> classes = {};  // by whose names the sub-folders are matched
   UnknownFolders unknown_folders = UnknownFolders::kAreAnError;
 };
 

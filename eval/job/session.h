@@ -41,11 +41,11 @@ struct EmbedFile {
 using EncoderInput = std::variant<std::monostate, PreparedImages, PixelFile, EmbedFile>;
 
 struct ModelSettings {
-  std::filesystem::path folder;
-  std::string prefix;  // of the tower's keys; empty: there is one tower
-  std::string name;    // what reports call it; empty: as its checkpoint does
+  std::filesystem::path folder = {};
+  std::string prefix = {};  // of the tower's keys; empty: there is one tower
+  std::string name = {};    // what reports call it; empty: as its checkpoint does
   SlotStorage residual = SlotStorage::kHalf;
-  EncoderInput input;
+  EncoderInput input = {};
 };
 
 struct DeviceSettings {
