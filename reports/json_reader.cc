@@ -78,7 +78,7 @@ class Reader {
 };
 
 template <class Record>
-struct Members {
+struct MemberReader {
   Reader& reader;
   const Value& object;
   Record& record;
@@ -97,7 +97,7 @@ struct Members {
 
 template <class Record>
 void Reader::ReadMembers(const Value& object, Record& record) {
-  Describe<Record>(Members<Record>{*this, object, record});
+  Describe<Record>(MemberReader<Record>{*this, object, record});
 }
 
 std::map<std::string, ArmRef> ArmNames(const Value& arms) {

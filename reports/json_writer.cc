@@ -70,7 +70,7 @@ bool IsDefault(const T& value) {
 }
 
 template <class Record>
-struct Members {
+struct MemberWriter {
   const Writer& writer;
   const Record& record;
   Json& object;
@@ -89,7 +89,7 @@ struct Members {
 
 template <class Record>
 void Writer::AddMembers(const Record& record, Json& object) const {
-  Describe<Record>(Members<Record>{*this, record, object});
+  Describe<Record>(MemberWriter<Record>{*this, record, object});
 }
 
 // Facts come from anywhere; a text in them that is not UTF-8 must not stop the report.
