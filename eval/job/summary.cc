@@ -107,14 +107,11 @@ std::string Wrapped(const std::string& text) {
   return lines + "\n";
 }
 
-}  // namespace
-
-std::string SummaryText(const Report& report, const RunInfo& run,
-                        const std::filesystem::path& folder) {
+// The arms that everybody asks for, the best point of the sweep and those at CLIP_RANGE = 5.
+std::string ArmLines(const Report& report, const RunInfo& run) {
   const std::string output = MainOutput(report);
-  std::string text = Wrapped(report.verdict.text) + "\n";
-  text += fmt::format("{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}\n", "arm", output + " SQNR dB", "cosine",
-                      "top-1", "agreement %", "ms/img");
+  std::string text = fmt::format("{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}\n", "arm", output + " SQNR dB",
+                                 "cosine", "top-1", "agreement %", "ms/img");
   for (const ArmReport& arm : report.arms) {
     if (IsHeadArm(arm)) text += ArmLine(arm, output, run);
   }
@@ -127,14 +124,27 @@ std::string SummaryText(const Report& report, const RunInfo& run,
   for (const ArmReport& arm : report.arms) {
     if (IsClipRange5(arm) && &arm != best) text += ArmLine(arm, output, run);
   }
-  if (const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8)) {
-    text += fmt::format("\nworst sites ({}{}, on the reference's input):\n", report[*chosen].name,
-                        SitesInFp16(report));
-    for (const size_t i : WorstSites(report, *chosen, View::kTeacherForced, kWorstSites)) {
-      const SiteReport& site = report.sites[i];
-      text += fmt::format("  {:<24} {:.1f} dB\n", report[site.site], site.sqnr_db);
-    }
+  return text;
+}
+
+std::string WorstSiteLines(const Report& report) {
+  const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8);
+  if (!chosen) return "";
+  std::string text = fmt::format("\nworst sites ({}{}, on the reference's input):\n",
+                                 report[*chosen].name, SitesInFp16(report));
+  for (const size_t i : WorstSites(report, *chosen, View::kTeacherForced, kWorstSites)) {
+    const SiteReport& site = report.sites[i];
+    text += fmt::format("  {:<24} {:.1f} dB\n", report[site.site], site.sqnr_db);
   }
+  return text;
+}
+
+}  // namespace
+
+std::string SummaryText(const Report& report, const RunInfo& run,
+                        const std::filesystem::path& folder) {
+  std::string text = Wrapped(report.verdict.text) + "\n";
+  text += ArmLines(report, run) + WorstSiteLines(report);
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(
       "checks     {} differ among {:.3g} codes, {:.3g} accumulators, {:.3g} outputs\n",
