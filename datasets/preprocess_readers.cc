@@ -151,21 +151,27 @@ void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
   config.filter = resample ? FilterOfPilCode(*resample) : defaults.filter;
   if (defaults.name == kNaflex) return ReadPatchBudget(fields, config);
   if (defaults.left_out == kSplits) return ReadLongestEdges(fields, defaults, config);
-  const auto set_side = [&](int side, bool square) {
-    config.resize_rule = square ? ResizeRule::kExact : ResizeRule::kShortestEdge;
-    (square ? config.resize.width : config.shortest_edge) = side;
-    if (square) config.resize.height = side;
+  const auto resize_to = [&](int side, ResizeRule rule) {
+    config.resize_rule = rule;
+    if (rule == ResizeRule::kExact) {
+      config.resize = {side, side};
+    } else {
+      config.shortest_edge = side;
+    }
+  };
+  const auto rule_of = [](bool square) {
+    return square ? ResizeRule::kExact : ResizeRule::kShortestEdge;
   };
   const std::optional<JsonFields> size = fields.Find("size");
   if (!size) {
-    set_side(defaults.side, defaults.square);
+    resize_to(defaults.side, rule_of(defaults.square));
   } else if (!size->raw().is_object()) {
-    set_side(ReadSide(*size), fields.Bool("default_to_square", defaults.integer_square));
+    resize_to(ReadSide(*size), rule_of(fields.Bool("default_to_square", defaults.integer_square)));
   } else if (const auto edge = size->Find("shortest_edge")) {
     if (const auto longest = size->Find("longest_edge")) {
       longest->Refuse("none: it is not supported");
     }
-    set_side(ReadSide(*edge), false);
+    resize_to(ReadSide(*edge), ResizeRule::kShortestEdge);
   } else {
     config.resize = SizeFromObject(*size);
     config.resize_rule = ResizeRule::kExact;

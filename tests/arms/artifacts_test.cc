@@ -56,9 +56,9 @@ class Artifacts : public testing::Test {
   }
 
   static std::vector<std::string> Differing(const fs::path& a, const fs::path& b,
-                                            bool ignore_run = false) {
+                                            RunFacts run = RunFacts::kCompared) {
     std::vector<std::string> places;
-    for (const Difference& difference : CompareArtifacts(a, b, ignore_run).differences) {
+    for (const Difference& difference : CompareArtifacts(a, b, run).differences) {
       places.push_back(difference.where);
     }
     return places;
@@ -75,18 +75,18 @@ class Artifacts : public testing::Test {
   static inline std::string printed_;  // by the second run
 };
 
-int Diff(const fs::path& a, const fs::path& b, bool ignore_run) {
+int Diff(const fs::path& a, const fs::path& b, RunFacts run) {
   Options options;
   options.inputs = {a.string(), b.string()};
-  options.ignore_run = ignore_run;
+  options.ignore_run = run == RunFacts::kIgnored;
   options.quiet = true;
   return RunDiff(options);
 }
 
 TEST_F(Artifacts, OfTwoRunsAreEqualButForWhatDependsOnTheRun) {
-  EXPECT_EQ(Diff(folder_ / "one", folder_ / "two", true), 0);
-  EXPECT_EQ(Diff(folder_ / "one", folder_ / "two", false), 3);
-  EXPECT_GT(CompareArtifacts(folder_ / "one", folder_ / "two", true).compared, 1000u);
+  EXPECT_EQ(Diff(folder_ / "one", folder_ / "two", RunFacts::kIgnored), 0);
+  EXPECT_EQ(Diff(folder_ / "one", folder_ / "two", RunFacts::kCompared), 3);
+  EXPECT_GT(CompareArtifacts(folder_ / "one", folder_ / "two", RunFacts::kIgnored).compared, 1000u);
   for (const std::string& place : Differing(folder_ / "one", folder_ / "two")) {
     EXPECT_TRUE(place.starts_with("run.json: ") || place.starts_with("report.h5: /run") ||
                 place == "report.html: page")
@@ -121,7 +121,7 @@ TEST_F(Artifacts, DifferByTheTensorOfOneChangedCode) {
   bytes[at + 70] = static_cast<char>(other[70]);
   WriteFileAtomically(folder_ / "flipped.safetensors", bytes);
   const ArtifactComparison comparison =
-      CompareArtifacts(changed, folder_ / "flipped.safetensors", false);
+      CompareArtifacts(changed, folder_ / "flipped.safetensors", RunFacts::kCompared);
   ASSERT_EQ(comparison.differences.size(), 1u);
   EXPECT_EQ(comparison.differences[0].where, tensor->first);
   EXPECT_TRUE(comparison.differences[0].how.starts_with("1 of 65536 differ"));
@@ -133,7 +133,7 @@ TEST_F(Artifacts, DifferByDatasetAndElementInStatistics) {
   stats.sites.begin()->second.channel_absmax[5] += 1;
   WriteStats(folder_ / "changed.h5", stats);
   const ArtifactComparison comparison =
-      CompareArtifacts(folder_ / "one/stats.h5", folder_ / "changed.h5", false);
+      CompareArtifacts(folder_ / "one/stats.h5", folder_ / "changed.h5", RunFacts::kCompared);
   ASSERT_EQ(comparison.differences.size(), 1u);
   EXPECT_EQ(comparison.differences[0].where, "/sites/blocks.0.attn.proj/channel_absmax");
   EXPECT_TRUE(
@@ -147,14 +147,15 @@ TEST_F(Artifacts, TreatNullInAPlanAsAbsent) {
   WriteFileAtomically(folder_ / "absent.json",
                       R"({"version": 1, "model_sha256": "a", "sites": {}})");
   WriteFileAtomically(folder_ / "b.json", R"({"version": 1, "model_sha256": "b", "sites": {}})");
-  EXPECT_EQ(Diff(folder_ / "null.json", folder_ / "absent.json", false), 0);
+  EXPECT_EQ(Diff(folder_ / "null.json", folder_ / "absent.json", RunFacts::kCompared), 0);
   EXPECT_EQ(Differing(folder_ / "absent.json", folder_ / "b.json"),
             std::vector<std::string>{"model_sha256"});
 }
 
 TEST_F(Artifacts, OfDifferentKindsAreNotCompared) {
-  const std::string refusal =
-      ErrorOf([] { CompareArtifacts(folder_ / "one/plan.json", folder_ / "one/stats.h5", false); });
+  const std::string refusal = ErrorOf([] {
+    CompareArtifacts(folder_ / "one/plan.json", folder_ / "one/stats.h5", RunFacts::kCompared);
+  });
   EXPECT_TRUE(Contains(refusal, "is a plan") && Contains(refusal, "is statistics")) << refusal;
   EXPECT_TRUE(Contains(ErrorOf([] { RecognizeArtifact(folder_ / "no"); }), "does not exist"));
   WriteFileAtomically(folder_ / "notes.txt", "x");

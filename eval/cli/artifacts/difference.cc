@@ -83,13 +83,13 @@ const Item* FindItem(const Items& items, const std::string& where) {
 }  // namespace
 
 ArtifactComparison CompareArtifacts(const std::filesystem::path& a, const std::filesystem::path& b,
-                                    bool ignore_run) {
+                                    RunFacts run) {
   const ArtifactKind kind_a = RecognizeArtifact(a), kind_b = RecognizeArtifact(b);
   if (kind_a != kind_b) {
     Fail("{} is {}, {} is {}: only two of a kind can be compared.", a.string(),
          ArtifactName(kind_a), b.string(), ArtifactName(kind_b));
   }
-  const Items items_a = ItemsOf(a, ignore_run), items_b = ItemsOf(b, ignore_run);
+  const Items items_a = ItemsOf(a, run), items_b = ItemsOf(b, run);
   std::set<std::string> places;
   for (const auto& [where, item] : items_a) places.insert(where);
   for (const auto& [where, item] : items_b) places.insert(where);

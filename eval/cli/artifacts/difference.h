@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "eval/cli/artifacts/items.h"
+
 namespace w8a8 {
 
 struct Difference {
@@ -21,6 +23,6 @@ struct ArtifactComparison {
 
 // Throws Error if the two are of different kinds (a plan and a report), or one is damaged.
 ArtifactComparison CompareArtifacts(const std::filesystem::path& a, const std::filesystem::path& b,
-                                    bool ignore_run);
+                                    RunFacts run);
 
 }  // namespace w8a8

@@ -52,11 +52,11 @@ void AddJson(const json& value, const std::string& place, Items& items) {
   }
 }
 
-void AddHdf5(const fs::path& path, const std::string& prefix, bool ignore_run, Items& items) {
+void AddHdf5(const fs::path& path, const std::string& prefix, RunFacts run, Items& items) {
   const auto file = std::make_shared<const Hdf5Objects>(path);
   for (const Hdf5Object& object : file->all()) {
     const bool of_run = object.path.starts_with("/run/") || object.path.starts_with("/run@");
-    if (ignore_run && of_run) continue;
+    if (run == RunFacts::kIgnored && of_run) continue;
     const std::vector<std::byte> bytes = file->Bytes(object);
     Item item{fmt::format("{} {}", object.type, Hdf5ShapeText(object.shape)), "", nullptr};
     item.digest = item.text + Sha256Hex(bytes);
@@ -93,43 +93,44 @@ void AddSafetensors(const fs::path& path, const std::string& prefix, Items& item
   }
 }
 
-void AddPage(const fs::path& path, const std::string& prefix, bool ignore_run, Items& items) {
+void AddPage(const fs::path& path, const std::string& prefix, RunFacts run, Items& items) {
   std::ifstream in(path, std::ios::binary);
   std::string page{std::istreambuf_iterator<char>(in), {}};
   if (!in.good() && !in.eof()) Fail("{}: cannot be read.", path.string());
   const std::string end = kRunSectionEnd;
-  for (size_t from = 0; ignore_run && (from = page.find(kRunSectionBegin, from)) != page.npos;) {
+  for (size_t from = 0;
+       run == RunFacts::kIgnored && (from = page.find(kRunSectionBegin, from)) != page.npos;) {
     const size_t to = page.find(end, from);
     page.erase(from, to == page.npos ? to : to + end.size() - from);
   }
   items[prefix + "page"] = {fmt::format("{} bytes", page.size()), Sha256Hex(page), nullptr};
 }
 
-void AddFile(const fs::path& path, const std::string& prefix, bool ignore_run, Items& items) {
+void AddFile(const fs::path& path, const std::string& prefix, RunFacts run, Items& items) {
   const std::string extension = path.extension().string();
-  if (ignore_run && path.filename() == "run.json") return;
+  if (run == RunFacts::kIgnored && path.filename() == "run.json") return;
   if (extension == ".json") {
     AddJson(ReadJsonObject(path), prefix, items);
   } else if (extension == ".safetensors") {
     AddSafetensors(path, prefix, items);
   } else if (extension == ".html") {
-    AddPage(path, prefix, ignore_run, items);
+    AddPage(path, prefix, run, items);
   } else if (extension == ".h5" || prefix.empty()) {
-    AddHdf5(path, prefix, ignore_run, items);
+    AddHdf5(path, prefix, run, items);
   }
 }
 
 }  // namespace
 
-Items ItemsOf(const fs::path& path, bool ignore_run) {
+Items ItemsOf(const fs::path& path, RunFacts run) {
   Items items;
   if (!fs::is_directory(path)) {
-    AddFile(path, "", ignore_run, items);
+    AddFile(path, "", run, items);
     return items;
   }
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(path)) {
     if (!entry.is_regular_file()) continue;
-    AddFile(entry.path(), fs::relative(entry.path(), path).string() + ": ", ignore_run, items);
+    AddFile(entry.path(), fs::relative(entry.path(), path).string() + ": ", run, items);
   }
   return items;
 }

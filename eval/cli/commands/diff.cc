@@ -53,8 +53,8 @@ int RunDiff(const Options& options) {
   if (options.inputs.size() != 2) {
     FailUsage("diff: takes two of a kind: diff A B; {} given.", options.inputs.size());
   }
-  const ArtifactComparison comparison =
-      CompareArtifacts(options.inputs[0], options.inputs[1], options.ignore_run);
+  const RunFacts run = options.ignore_run ? RunFacts::kIgnored : RunFacts::kCompared;
+  const ArtifactComparison comparison = CompareArtifacts(options.inputs[0], options.inputs[1], run);
   if (options.json) {
     PrintJson(comparison);
   } else if (!options.quiet) {
