@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/sha256.h"
+#include "tests/support/tolerance.h"
 
 namespace w8a8 {
 namespace {
@@ -100,8 +101,9 @@ Oracle Measure(const std::vector<Image>& images) {
           .mean_error = static_cast<double>(all_bias / count)};
 }
 
-// Rounding of some 10,000 binary64 additions.
-constexpr double kSumTolerance = 1e-11;
+// Some 10,000 additions of values up to 1, in each of the sums that a figure is made of.
+const double kSumTolerance = test::RoundingBound(100'000, 1);
+const double kDecibelTolerance = 100 * kSumTolerance;
 
 TEST(ErrorMeter, TheViewsOfAnImageAreOneImage) {
   // Images 0 and 1 with two and three views.
@@ -122,18 +124,19 @@ TEST(ErrorMeter, TheViewsOfAnImageAreOneImage) {
   EXPECT_EQ(by_view.images, 2u);
   EXPECT_EQ(by_view.compared, by_image.compared);
   EXPECT_EQ(by_view.max_abs, by_image.max_abs);
-  EXPECT_NEAR(by_view.sqnr_db, by_image.sqnr_db, 1e-9);
-  EXPECT_NEAR(by_view.cosine_mean, by_image.cosine_mean, 1e-11);
-  EXPECT_NEAR(by_view.mean_error, by_image.mean_error, 1e-11);
+  EXPECT_NEAR(by_view.sqnr_db, by_image.sqnr_db, kDecibelTolerance);
+  EXPECT_NEAR(by_view.cosine_mean, by_image.cosine_mean, kSumTolerance);
+  EXPECT_NEAR(by_view.mean_error, by_image.mean_error, kSumTolerance);
   // Intervals draw images: two of them have few distinct resamples, five views would have many.
-  EXPECT_NEAR(viewed.Estimates(1).sqnr_db.low, MeterOf(whole).Estimates(1).sqnr_db.low, 1e-9);
+  EXPECT_NEAR(viewed.Estimates(1).sqnr_db.low, MeterOf(whole).Estimates(1).sqnr_db.low,
+              kDecibelTolerance);
 }
 
 TEST(ErrorMeter, EqualsTheDefinitionsInLongDouble) {
   const std::vector<Image> images = MakeImages(40);
   const Oracle oracle = Measure(images);
   const ErrorSummary summary = MeterOf(images).Summarize();
-  EXPECT_NEAR(summary.sqnr_db, oracle.sqnr_db, kSumTolerance * 100);
+  EXPECT_NEAR(summary.sqnr_db, oracle.sqnr_db, kDecibelTolerance);
   EXPECT_NEAR(summary.relative_l2, oracle.relative_l2, kSumTolerance);
   EXPECT_NEAR(summary.cosine_mean, oracle.cosine_mean, kSumTolerance);
   EXPECT_EQ(summary.max_abs, oracle.max_abs);
