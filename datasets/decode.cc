@@ -77,8 +77,9 @@ RgbImage ToRgb(const cv::Mat& image, AlphaRule alpha) {
 void WhitenTransparent(RgbImage& image, const std::array<uint8_t, 3>& transparent) {
   for (size_t i = 0; i < image.pixels.size(); i += 3) {
     uint8_t* pixel = image.pixels.data() + i;
-    if (std::equal(transparent.begin(), transparent.end(), pixel))
+    if (std::equal(transparent.begin(), transparent.end(), pixel)) {
       std::fill_n(pixel, 3, uint8_t{255});
+    }
   }
 }
 

@@ -95,10 +95,11 @@ struct TableReader {
   void operator()(const char* name, T Record::*member, const FieldTraits<Record>& /*traits*/ = {}) {
     const std::string path = fmt::format("{}/{}", group, name);
     const std::vector<T> values = [&] {
-      if constexpr (std::is_same_v<T, std::string>)
+      if constexpr (std::is_same_v<T, std::string>) {
         return file.ReadStrings(path, count);
-      else
+      } else {
         return file.Read<T>(path, {count}, kMaxBytes);
+      }
     }();
     rows.resize(values.size());
     count = static_cast<int64_t>(values.size());

@@ -133,18 +133,19 @@ class Hdf5Table {
   void WriteNumbers(const std::string& path, T Record::*member, const FieldTraits<Record>& traits) {
     const auto stored = [&](const Record& row) {
       const T& value = row.*member;
-      if constexpr (std::is_same_v<T, bool>)
+      if constexpr (std::is_same_v<T, bool>) {
         return static_cast<uint8_t>(value);
-      else if constexpr (std::is_same_v<T, double>)
+      } else if constexpr (std::is_same_v<T, double>) {
         return FiniteOrNan(value);
-      else if constexpr (std::is_same_v<T, std::optional<double>>)
+      } else if constexpr (std::is_same_v<T, std::optional<double>>) {
         return value ? *value : traits.none(row);
-      else if constexpr (std::is_same_v<T, std::optional<uint64_t>>)
+      } else if constexpr (std::is_same_v<T, std::optional<uint64_t>>) {
         return value.value_or(0);
-      else if constexpr (std::is_same_v<T, std::optional<int64_t>>)
+      } else if constexpr (std::is_same_v<T, std::optional<int64_t>>) {
         return value.value_or(-1);
-      else
+      } else {
         return value;
+      }
     };
     std::vector<decltype(stored(*rows_[0]))> values;
     for (const Record* row : rows_) values.push_back(stored(*row));
@@ -197,8 +198,9 @@ class Hdf5Group {
     } else if constexpr (std::is_same_v<T, Facts>) {
       WriteHdf5Facts(file_, PathOf(name), value);
     } else if constexpr (kIsMap<T>) {
-      for (const auto& [key, element] : value)
+      for (const auto& [key, element] : value) {
         WriteHdf5Group(file_, report_, PathOf(name) + "/" + Hdf5ObjectName(key), element);
+      }
     } else if constexpr (Described<T>) {
       WriteHdf5Group(file_, report_, PathOf(name), value);
     } else if constexpr (Described<typename T::value_type>) {

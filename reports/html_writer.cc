@@ -28,9 +28,9 @@ bool HasTask(const Report& report) {
 }
 
 void AddSections(Data& page, const Report& report) {
-  const auto add = [&](const std::string& name, Data rows) {
+  const auto add = [&](const std::string& name, const Data& rows) {
     page.set("has_" + name, rows.is_non_empty_list());
-    page.set(name, std::move(rows));
+    page.set(name, rows);
   };
   add("arms", html::ArmRows(report));
   add("guilty", html::GuiltyRows(report));

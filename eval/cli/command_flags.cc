@@ -22,8 +22,8 @@ void AddLater(CLI::App& app, const std::string& flag, const char* what) {
 }  // namespace
 
 void AddValue(CLI::App& app, const std::string& flag, const std::string& help, const char* type,
-              std::function<void(const std::string& text)> set) {
-  app.add_option_function<std::string>(flag, std::move(set), help)->type_name(type);
+              const std::function<void(const std::string& text)>& set) {
+  app.add_option_function<std::string>(flag, set, help)->type_name(type);
 }
 
 void AddText(CLI::App& app, const std::string& flag, std::string& target, const char* type,

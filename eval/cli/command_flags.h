@@ -15,7 +15,7 @@ namespace w8a8 {
 // One flag with a text value. CLI11 only splits the command line; what a value may be is checked by
 // the setters, so that every message names flag, value and what it takes.
 void AddValue(CLI::App& app, const std::string& flag, const std::string& help, const char* type,
-              std::function<void(const std::string& text)> set);
+              const std::function<void(const std::string& text)>& set);
 // One whose value is any text but an empty one.
 void AddText(CLI::App& app, const std::string& flag, std::string& target, const char* type,
              const std::string& help);

@@ -155,8 +155,9 @@ std::string Suggestion(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::Option* option : active.get_options()) names.push_back(option->get_name());
   if (chosen.empty()) {
-    for (const CLI::App* command : app.get_subcommands(nullptr))
+    for (const CLI::App* command : app.get_subcommands(nullptr)) {
       names.push_back(command->get_name());
+    }
   }
   return DidYouMean(unknown.front().substr(0, unknown.front().find('=')), names);
 }

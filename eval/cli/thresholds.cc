@@ -42,8 +42,9 @@ std::string MissedDrop(const Thresholds& thresholds, const Report& report, const
   constexpr const char* kFlag = "--max-drop";
   double reference = kUndefined;
   for (const ArmReport& other : report.arms) {
-    if (other.precision == Precision::kFp16)
+    if (other.precision == Precision::kFp16) {
       reference = ValueOf(other.top1, "top-1", other.name, kFlag);
+    }
   }
   const double value = ValueOf(arm.top1, "top-1", arm.name, kFlag);
   const double drop = Defined(reference - value, "top-1 drop", arm.name, kFlag);

@@ -29,7 +29,7 @@ fs::path ExecutableFolder() {
 
 DemoData FindDemo() {
   if (const char* given = std::getenv(kVariable); given != nullptr && *given != '\0') {
-    const DemoData demo{fs::absolute(given)};
+    DemoData demo{fs::absolute(given)};
     if (!IsWhole(demo)) {
       Fail(
           "{}={}: holds no demo (model/, class_embeddings.safetensors, images/calib/ and "

@@ -81,8 +81,9 @@ void AddChannels(const std::vector<float>& absmax, SiteCard& card) {
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     return absmax[static_cast<size_t>(a)] > absmax[static_cast<size_t>(b)];
   });
-  if (!order.empty())
+  if (!order.empty()) {
     card.channel_absmax_median = absmax[static_cast<size_t>(order[order.size() / 2])];
+  }
   order.resize(std::min(order.size(), kTopChannels));
   card.top_channel = order;
   for (const int64_t c : order) card.top_channel_absmax.push_back(absmax[static_cast<size_t>(c)]);

@@ -23,7 +23,7 @@ const OutputErrors* Feature(const ArmReport& arm, std::string& name) {
   return nullptr;
 }
 
-const char* Answer(Ship ship) {
+const char* ShipText(Ship ship) {
   if (ship == Ship::kYes) return "INT8 can ship";
   return ship == Ship::kNo ? "INT8 should not ship as it is" : "undecided: more images";
 }
@@ -44,28 +44,28 @@ Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, cons
     verdict.text = fmt::format(
         "{}: {} has the reference's top-1 on {:.1f} % of the images (95 % interval {:.1f} to "
         "{:.1f}; needed: at least {:.1f}), {}.",
-        Answer(verdict.ship), arm.name, 100 * arm.agreement->value, 100 * arm.agreement->low,
+        ShipText(verdict.ship), arm.name, 100 * arm.agreement->value, 100 * arm.agreement->low,
         100 * arm.agreement->high, 100 * thresholds.min_agreement, judged.on);
     return verdict;
   }
   std::string name;
   const OutputErrors* feature = Feature(arm, name);
   if (feature == nullptr || std::isnan(feature->cosine_p1.value)) {
-    verdict.text = fmt::format("{}: no image could be compared.", Answer(verdict.ship));
+    verdict.text = fmt::format("{}: no image could be compared.", ShipText(verdict.ship));
     return verdict;
   }
   verdict.ship = Decide(feature->cosine_p1, thresholds.min_cosine_p1);
   verdict.text = fmt::format(
       "{}: the {} feature of {} has a cosine of {:.4f} with the reference at the 1st percentile of "
       "the images (95 % interval {:.4f} to {:.4f}; needed: at least {:.2f}){}, {}.",
-      Answer(verdict.ship), name, arm.name, feature->cosine_p1.value, feature->cosine_p1.low,
+      ShipText(verdict.ship), name, arm.name, feature->cosine_p1.value, feature->cosine_p1.low,
       feature->cosine_p1.high, thresholds.min_cosine_p1, FewImages(judged.images), judged.on);
   return verdict;
 }
 
 void Overrule(const std::string& missed, Verdict& verdict) {
   verdict.ship = Ship::kNo;
-  verdict.text = fmt::format("{}, {}.", Answer(verdict.ship), missed);
+  verdict.text = fmt::format("{}, {}.", ShipText(verdict.ship), missed);
 }
 
 }  // namespace w8a8

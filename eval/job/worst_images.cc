@@ -39,8 +39,9 @@ const ImageFile& FileOf(const ImageKey& image, const std::vector<ImageFile>& fil
 // Throws UnreadableImage unless the file still holds the bytes that were judged.
 void AddThumbnail(const ImageFile& file, WorstImage& image) {
   const std::vector<uint8_t> bytes = ReadImageFile(file.path);
-  if (Sha256Hex(std::as_bytes(std::span(bytes))) != file.sha256)
+  if (Sha256Hex(std::as_bytes(std::span(bytes))) != file.sha256) {
     throw UnreadableImage("its bytes are others by now");
+  }
   const RgbImage whole = DecodeRgb(bytes, AlphaRule::kOnWhite);
   const double shrink =
       std::min(1.0, static_cast<double>(kThumbnailSide) / std::max(whole.width, whole.height));

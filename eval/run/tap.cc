@@ -10,10 +10,14 @@ SampleRows RowsOf(const LinearEvent& event, size_t sample) {
     const int64_t count = event.input.rows / samples;
     return {.first = static_cast<int64_t>(sample) * count, .count = count};
   }
-  const auto of = [](const RowOwner& owner) { return static_cast<size_t>(owner.sample); };
-  const auto own = std::ranges::equal_range(event.owners, sample, {}, of);
-  SampleRows rows{.first = own.begin() - event.owners.begin(), .count = std::ssize(own)};
-  for (const RowOwner& owner : own) rows.tokens.push_back(owner.token);
+  const auto before = [](const RowOwner& owner, const RowOwner& other) {
+    return owner.sample < other.sample;
+  };
+  const auto [own, end] =
+      std::equal_range(event.owners.begin(), event.owners.end(),
+                       RowOwner{.sample = static_cast<decltype(RowOwner::sample)>(sample)}, before);
+  SampleRows rows{.first = own - event.owners.begin(), .count = end - own};
+  for (auto owner = own; owner != end; ++owner) rows.tokens.push_back(owner->token);
   return rows;
 }
 

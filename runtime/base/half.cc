@@ -7,16 +7,15 @@
 namespace w8a8 {
 namespace {
 
-constexpr HalfConversions kPlainLoops = {.to_float =
-                                             [](const Half* from, float* to, int64_t count) {
-                                               for (int64_t i = 0; i < count; ++i)
-                                                 to[i] = ToFloat(from[i]);
-                                             },
-                                         .to_half =
-                                             [](const float* from, Half* to, int64_t count) {
-                                               for (int64_t i = 0; i < count; ++i)
-                                                 to[i] = ToHalf(from[i]);
-                                             }};
+void PlainToFloat(const Half* from, float* to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = ToFloat(from[i]);
+}
+
+void PlainToHalf(const float* from, Half* to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = ToHalf(from[i]);
+}
+
+constexpr HalfConversions kPlainLoops = {.to_float = PlainToFloat, .to_half = PlainToHalf};
 
 std::atomic<const HalfConversions*> g_conversions = &kPlainLoops;
 

@@ -200,8 +200,9 @@ void Hdf5OutputFile::Commit() {
   W8A8_CHECK(state_->file.valid());
   const bool flushed = H5Fflush(state_->file.id(), H5F_SCOPE_GLOBAL) >= 0;
   const bool closed = state_->file.Reset() >= 0;
-  if (!flushed || !closed)
+  if (!flushed || !closed) {
     hdf5::FailAt(state_->name, "/", "cannot be completed; is the disk full?");
+  }
   AppendSeal(state_->whole.temporary());
   state_->whole.Commit();
 }

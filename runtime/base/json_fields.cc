@@ -105,7 +105,7 @@ JsonView<Json> JsonView<Json>::At(const char* key) const {
 
 template <class Json>
 std::optional<JsonView<Json>> JsonView<Json>::Object(const char* key) const {
-  const std::optional<JsonView> member = Find(key);
+  std::optional<JsonView> member = Find(key);
   if (member && !member->raw().is_object()) member->Refuse("an object");
   return member;
 }

@@ -72,13 +72,14 @@ SafetensorsHeader ReadHeader(std::string_view contents, const std::string& file)
 }  // namespace
 
 void ReleasePages(std::span<const std::byte> mapped) {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   // The pages at both ends may hold neighbours that are still read.
-  const auto first = (reinterpret_cast<uintptr_t>(mapped.data()) + page - 1) / page * page;
-  const auto last = reinterpret_cast<uintptr_t>(mapped.data() + mapped.size()) / page * page;
-  if (first >= last) return;
+  const size_t skipped = (page - reinterpret_cast<uintptr_t>(mapped.data()) % page) % page;
+  if (mapped.size() < skipped + page) return;
+  const std::span<const std::byte> whole =
+      mapped.subspan(skipped, (mapped.size() - skipped) / page * page);
   // A refusal costs memory, nothing else.
-  (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  (void)::madvise(const_cast<std::byte*>(whole.data()), whole.size(), MADV_DONTNEED);
 }
 
 struct SafetensorsFile::Impl {

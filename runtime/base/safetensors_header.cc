@@ -130,8 +130,9 @@ bool HeaderReader::string(std::string& value) {
     return Other(fmt::format("the string '{}'", PrintableName(value)));
   }
   const std::optional<Dtype> dtype = DtypeFromName(value);
-  if (!dtype)
+  if (!dtype) {
     Refuse("tensor '{}' has the unknown dtype '{}'.", PrintableName(name_), PrintableName(value));
+  }
   tensor_.dtype = *dtype;
   return true;
 }
@@ -239,7 +240,8 @@ using NamedTensor = std::pair<const std::string, SafetensorsHeader::Tensor>;
 // The bytes of a tensor by its shape and dtype. The product leaves out zero extents, so that no
 // part of a shape can overflow a later product.
 uint64_t BytesOf(const NamedTensor& entry, const std::string& file) {
-  const auto& [name, tensor] = entry;
+  const auto& name = entry.first;
+  const auto& tensor = entry.second;
   uint64_t product = 1;
   bool empty = false;
   const auto multiply = [&](uint64_t factor) {

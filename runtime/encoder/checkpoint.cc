@@ -184,7 +184,7 @@ std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wa
         folder_.string(), anchor);
   }
   if (wanted.empty() && prefixes.size() == 1) return prefixes.front();
-  const std::string dotted = wanted.empty() || wanted.back() == '.' ? wanted : wanted + ".";
+  std::string dotted = wanted.empty() || wanted.back() == '.' ? wanted : wanted + ".";
   if (!wanted.empty() && std::count(prefixes.begin(), prefixes.end(), dotted) == 1) return dotted;
   FailWith({Setting::kModelPrefix, "P"}, "{}: {}; choose one of the prefixes '{}'.",
            folder_.string(),

@@ -40,8 +40,9 @@ std::map<std::string, std::vector<int64_t>> TensorShapes(const EncoderConfig& co
   const CheckpointLayout layout = LayoutOf(config);
   std::map<std::string, std::vector<int64_t>> shapes;
   for (const LinearLayout& linear : layout.linears) {
-    for (const StoredTensor& weight : linear.weights)
+    for (const StoredTensor& weight : linear.weights) {
       shapes[FullKey("", weight.key)] = weight.shape;
+    }
     for (const StoredTensor& bias : linear.biases) shapes[FullKey("", bias.key)] = bias.shape;
   }
   for (const VectorLayout& vector : layout.vectors) {
@@ -101,8 +102,9 @@ class HashTensors {
     }
     const bool is_bias = key.ends_with("bias");
     const bool is_table = EndsWithAny(key, kTablesAndTokens);
-    const auto inputs = static_cast<float>(Elements(shape) / shape.front());
-    const float bound = is_bias ? 0.0625f : is_table ? 0.5f : std::sqrt(3.0f / inputs);
+    const int64_t inputs = Elements(shape) / shape.front();
+    const float fan_in = std::sqrt(3.0f / static_cast<float>(inputs));
+    const float bound = is_bias ? 0.0625f : is_table ? 0.5f : fan_in;
     for (float& value : values) value *= bound;
   }
 

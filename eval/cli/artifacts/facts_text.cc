@@ -17,8 +17,9 @@ std::string ValueText(const ordered_json& value) {
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
   if (value.is_array()) {
     std::string text;
-    for (const ordered_json& element : value)
+    for (const ordered_json& element : value) {
       text += (text.empty() ? "" : ", ") + ValueText(element);
+    }
     return text.empty() ? "none" : text;
   }
   return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);

@@ -29,9 +29,8 @@ namespace w8a8 {
 namespace {
 
 std::filesystem::path OutputFolder(const Options& options, const Session& session) {
-  const std::filesystem::path folder = options.out.empty()
-                                           ? DefaultOutputFolder(session.config.name)
-                                           : std::filesystem::path(options.out);
+  std::filesystem::path folder = options.out.empty() ? DefaultOutputFolder(session.config.name)
+                                                     : std::filesystem::path(options.out);
   From("--out ", [&] { PrepareOutputFolder(folder); });
   return folder;
 }
