@@ -6,6 +6,7 @@
 
 #include "eval/cli/error_text.h"
 #include "eval/cli/flag_values.h"
+#include "eval/cli/usage_error.h"
 #include "runtime/cpu/kernels.h"
 
 namespace w8a8 {

@@ -7,8 +7,8 @@
 
 #include "eval/cli/command_flags.h"
 #include "eval/cli/flag_values.h"
+#include "eval/cli/usage_error.h"
 #include "eval/cli/version_text.h"
-#include "runtime/base/error.h"
 #include "runtime/base/names.h"
 #include "runtime/base/parallel.h"
 #include "runtime/encoder/checkpoint.h"

@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "eval/cli/usage_error.h"
 #include "eval/job/demo_data.h"
-#include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <fmt/ranges.h>
 
-#include "runtime/base/error.h"
+#include "eval/cli/usage_error.h"
 
 namespace w8a8 {
 namespace {

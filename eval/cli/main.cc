@@ -11,6 +11,7 @@
 #include "eval/cli/demo_options.h"
 #include "eval/cli/error_text.h"
 #include "eval/cli/settings.h"
+#include "eval/cli/usage_error.h"
 #include "runtime/base/interrupt.h"
 #include "runtime/cpu/kernels.h"
 
@@ -42,7 +43,7 @@ int main(int argc, char** argv) {
   } catch (const w8a8::Interrupted& interrupted) {
     std::fprintf(stderr, "%s\n", interrupted.what());
     return 130;
-  } catch (const w8a8::UsageError& error) {
+  } catch (const w8a8::BadSetting& error) {
     std::fprintf(stderr, "error: %s\n", w8a8::ErrorText(error).c_str());
     return 2;
   } catch (const w8a8::Error& error) {

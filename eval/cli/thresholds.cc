@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "runtime/base/error.h"
+#include "eval/cli/usage_error.h"
 
 namespace w8a8 {
 namespace {

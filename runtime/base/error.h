@@ -1,4 +1,4 @@
-// The two exceptions of the project and the check for broken invariants.
+// The exception of the project and the check for broken invariants.
 #pragma once
 
 #include <stdexcept>
@@ -16,20 +16,9 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A command line that cannot be obeyed. Exit 2.
-class UsageError : public Error {
- public:
-  using Error::Error;
-};
-
 template <class... Args>
 [[noreturn]] void Fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));
-}
-
-template <class... Args>
-[[noreturn]] void FailUsage(fmt::format_string<Args...> format, Args&&... args) {
-  throw UsageError(fmt::format(format, std::forward<Args>(args)...));
 }
 
 [[noreturn]] void CheckFailed(const char* condition, const char* file, int line);

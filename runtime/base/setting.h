@@ -36,9 +36,9 @@ template <class... Args>
 
 // A choice that cannot be obeyed: of a name that nothing has, or one that this model rules out.
 // Exit 2.
-class BadSetting : public UsageError {
+class BadSetting : public Error {
  public:
-  using UsageError::UsageError;
+  using Error::Error;
 };
 
 }  // namespace w8a8

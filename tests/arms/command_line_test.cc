@@ -7,8 +7,8 @@
 #include "eval/cli/commands/commands.h"
 #include "eval/cli/error_text.h"
 #include "eval/cli/settings.h"
+#include "eval/cli/usage_error.h"
 #include "runtime/base/atomic_file.h"
-#include "runtime/base/error.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
 
@@ -24,7 +24,7 @@ Options Parse(std::vector<const char*> arguments) {
 std::string Refusal(const std::vector<const char*>& arguments) {
   try {
     Parse(arguments);
-  } catch (const UsageError& error) {
+  } catch (const BadSetting& error) {
     return error.what();
   }
   ADD_FAILURE() << "was not refused";

@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "eval/cli/usage_error.h"
 #include "runtime/base/atomic_file.h"
-#include "runtime/base/error.h"
 #include "tests/calib/made_activations.h"
 #include "tests/support/environment.h"
 

@@ -7,7 +7,7 @@
 
 #include "eval/cli/command_line.h"
 #include "eval/cli/commands/linear.h"
-#include "runtime/base/error.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 namespace {
@@ -21,7 +21,7 @@ int RunLine(const std::string& line) {
   try {
     const auto options = ParseCommandLine(static_cast<int>(argv.size()), argv.data());
     return options ? RunLinear(*options) : 0;
-  } catch (const UsageError& error) {
+  } catch (const BadSetting& error) {
     std::cerr << "error: " << error.what() << '\n';
     return 2;
   } catch (const Error& error) {

@@ -9,8 +9,8 @@
 #include "eval/cli/command_line.h"
 #include "eval/cli/commands/linear.h"
 #include "runtime/base/atomic_file.h"
-#include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
+#include "runtime/base/setting.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/support/environment.h"
 
@@ -60,7 +60,7 @@ class LinearCommand : public ::testing::Test {
     Write(tensors);
     try {
       Run(flags);
-    } catch (const UsageError& error) {
+    } catch (const BadSetting& error) {
       return std::string("usage: ") + error.what();
     } catch (const Error& error) {
       return error.what();

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/cli/usage_error.h"
 #include "runtime/base/counter_hash.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/encoder/small_models.h"

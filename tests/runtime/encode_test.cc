@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include "eval/cli/usage_error.h"
 #include "eval/export/export_quantized.h"
 #include "eval/run/known_sites.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/counter_hash.h"
-#include "runtime/base/error.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/cpu/kernel_sets.h"
@@ -211,7 +211,7 @@ std::string Refusal(const Change& change) {
   change(options);
   try {
     RunEncode(options);
-  } catch (const UsageError& error) {
+  } catch (const BadSetting& error) {
     return error.what();
   }
   return "no UsageError was thrown";

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "eval/cli/artifacts/difference.h"
-#include "runtime/base/error.h"
+#include "eval/cli/usage_error.h"
 
 namespace w8a8 {
 namespace {

@@ -14,6 +14,7 @@
 #include "eval/cli/flag_values.h"
 #include "eval/cli/inputs.h"
 #include "eval/cli/settings.h"
+#include "eval/cli/usage_error.h"
 #include "eval/job/calibration.h"
 #include "eval/job/embed_source.h"
 #include "eval/job/image_run.h"

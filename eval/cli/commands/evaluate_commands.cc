@@ -14,6 +14,7 @@
 #include "eval/cli/inputs.h"
 #include "eval/cli/settings.h"
 #include "eval/cli/thresholds.h"
+#include "eval/cli/usage_error.h"
 #include "eval/export/export_target.h"
 #include "eval/job/comparison.h"
 #include "eval/job/output_folder.h"

@@ -5,9 +5,9 @@
 
 #include "eval/cli/artifacts/artifact.h"
 #include "eval/cli/artifacts/inspect.h"
+#include "eval/cli/usage_error.h"
 #include "eval/job/summary.h"
 #include "reports/json_reader.h"
-#include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {

@@ -7,10 +7,10 @@
 #include <optional>
 #include <vector>
 
+#include "eval/cli/usage_error.h"
 #include "quant/fake_quant.h"
 #include "quant/reference_quantizer.h"
 #include "quant/row_scales.h"
-#include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"

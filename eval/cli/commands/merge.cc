@@ -6,7 +6,7 @@
 #include <fmt/core.h>
 
 #include "calib/stats_file.h"
-#include "runtime/base/error.h"
+#include "eval/cli/usage_error.h"
 
 namespace w8a8 {
 

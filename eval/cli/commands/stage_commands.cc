@@ -7,6 +7,7 @@
 #include "eval/cli/error_text.h"
 #include "eval/cli/inputs.h"
 #include "eval/cli/settings.h"
+#include "eval/cli/usage_error.h"
 #include "eval/export/export_target.h"
 #include "eval/job/calibration.h"
 #include "eval/job/demo_data.h"
