@@ -51,7 +51,7 @@ EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn&
   }
 }
 
-void EmulatedLinear::Run(MatView<const Half> x, const Quantizer& spec,
+void EmulatedLinear::Run(MatView<const Half> x, const Quantizer& quantizer,
                          const MultiplyFloatFn& multiply, OutputView y, EmulatedScratch* scratch,
                          QuantizeCounts* counts) const {
   W8A8_CHECK(x.cols == k_ && y.rows == x.rows && y.cols == n_);
@@ -60,7 +60,7 @@ void EmulatedLinear::Run(MatView<const Half> x, const Quantizer& spec,
   int32_t* acc = scratch->acc.Reserve(x.rows * n_);
   float* chunk_codes = scratch->chunk_codes.Reserve(x.rows * std::min(kChunk, k_));
   float* product = scratch->chunk_product.Reserve(x.rows * n_);
-  QuantizeRowsReference(x, spec, codes, scale_x, counts);
+  QuantizeRowsReference(x, quantizer, codes, scale_x, counts);
   std::fill_n(acc, x.rows * n_, 0);
   for (size_t i = 0; i < chunks_.size(); ++i) {
     const int64_t begin = static_cast<int64_t>(i) * kChunk;

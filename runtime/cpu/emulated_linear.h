@@ -46,7 +46,7 @@ class EmulatedLinear final : public PackedWeights {
 
   // y [rows, n]; the scratch keeps codes, scales and accumulators of this call. `counts` are added
   // to; nullptr: not wanted.
-  void Run(MatView<const Half> x, const Quantizer& spec, const MultiplyFloatFn& multiply,
+  void Run(MatView<const Half> x, const Quantizer& quantizer, const MultiplyFloatFn& multiply,
            OutputView y, EmulatedScratch* scratch, QuantizeCounts* counts = nullptr) const;
 
  private:

@@ -53,7 +53,7 @@ void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, CodeRo
   codes->scale.Reserve(rows);
 }
 
-void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& quantizer,
                     int64_t first_row, CodeRows* rows, int32_t* code_sum, QuantizeCounts* counts) {
   W8A8_CHECK(x.cols == rows->cols && first_row + x.rows <= rows->rows);
   kernels.quantize_rows(
@@ -61,8 +61,8 @@ void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Qua
        .x_stride = x.stride,
        .rows = x.rows,
        .cols = x.cols,
-       .clip_range = spec.clip_range,
-       .static_scale = spec.is_static() ? &spec.scale : nullptr,
+       .clip_range = quantizer.clip_range,
+       .static_scale = quantizer.is_static() ? &quantizer.scale : nullptr,
        .codes = rows->codes.data() + first_row * rows->stride * kernels.code_bytes,
        .codes_stride = rows->stride,
        .scale = rows->scale.data() + first_row,
@@ -70,10 +70,10 @@ void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Qua
        .counts = counts});
 }
 
-void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& quantizer,
                   CodeRows* rows, int32_t* code_sum, QuantizeCounts* counts) {
   PrepareCodes(kernels, x.rows, x.cols, rows);
-  QuantizeRowsAt(kernels, x, spec, 0, rows, code_sum, counts);
+  QuantizeRowsAt(kernels, x, quantizer, 0, rows, code_sum, counts);
 }
 
 void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked) {

@@ -42,13 +42,13 @@ struct CodeRows {
 
 // Makes room for `rows` rows of `cols` codes of `kernels`, to be filled by QuantizeRowsAt().
 void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, CodeRows* codes);
-// Quantizes `x` by `spec` (checked: CheckQuantizer) into the rows from `first_row` on. What is
+// Quantizes `x` by `quantizer` (checked: CheckQuantizer) into the rows from `first_row` on. What is
 // wanted beside the codes: `code_sum` [x.rows], and `counts`, which are added to and cost a pass.
-void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& quantizer,
                     int64_t first_row, CodeRows* rows, int32_t* code_sum = nullptr,
                     QuantizeCounts* counts = nullptr);
 // Prepares `rows` and quantizes all of `x`.
-void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& spec,
+void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Quantizer& quantizer,
                   CodeRows* rows, int32_t* code_sum = nullptr, QuantizeCounts* counts = nullptr);
 // The codes as int8 [rows, cols].
 void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked);
