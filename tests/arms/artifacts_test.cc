@@ -11,10 +11,10 @@
 #include "eval/cli/commands/diff.h"
 #include "eval/cli/commands/evaluate_commands.h"
 #include "eval/cli/commands/inspect.h"
-#include "eval/cli/commands/stage_commands.h"
 #include "eval/cli/usage_error.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/safetensors.h"
+#include "tests/arms/random_demo.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
 
@@ -27,13 +27,7 @@ namespace fs = std::filesystem;
 class Artifacts : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    folder_ = ScratchFolder("artifacts");
-    Options options;
-    options.command = "demo";
-    options.out = folder_ / "demo";
-    options.random = true;
-    options.quiet = true;
-    RunDemo(options);
+    folder_ = FolderWithRandomDemo("artifacts");
     for (const int threads : {1, 2}) {
       Options job;
       job.model = folder_ / "demo/model";

@@ -8,10 +8,10 @@
 
 #include "eval/cli/commands/encode.h"
 #include "eval/cli/commands/evaluate_commands.h"
-#include "eval/cli/commands/stage_commands.h"
 #include "eval/run/runner.h"
 #include "runtime/base/atomic_file.h"
 #include "tests/arms/made_session.h"
+#include "tests/arms/random_demo.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {
@@ -21,15 +21,7 @@ namespace fs = std::filesystem;
 
 class StubDevice : public testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = ScratchFolder("stub_device");
-    Options options;
-    options.command = "demo";
-    options.out = folder_ / "demo";
-    options.random = true;
-    options.quiet = true;
-    RunDemo(options);
-  }
+  static void SetUpTestSuite() { folder_ = FolderWithRandomDemo("stub_device"); }
 
   Options On(const std::string& device, const std::string& command, const std::string& out) {
     Options options;

@@ -11,6 +11,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
+#include "tests/arms/random_demo.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
 
@@ -21,15 +22,7 @@ namespace fs = std::filesystem;
 
 class WholeJob : public testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = ScratchFolder("whole_job");
-    Options options;
-    options.command = "demo";
-    options.out = folder_ / "demo";
-    options.random = true;
-    options.quiet = true;
-    RunDemo(options);
-  }
+  static void SetUpTestSuite() { folder_ = FolderWithRandomDemo("whole_job"); }
 
   static Options JobOptions(const std::string& out) {
     Options options;
