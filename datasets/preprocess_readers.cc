@@ -260,12 +260,15 @@ PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields) {
   ReadCrop(fields, defaults, config);
   ReadTiles(fields, defaults, config);
   config.rescale = fields.Bool("do_rescale", true);
-  if (const auto factor = fields.Find("rescale_factor")) {
+  if (const auto factor = fields.Find("rescale_factor"); factor && config.rescale) {
     config.rescale_factor = ReadNumber(*factor);
   }
   config.normalize = fields.Bool("do_normalize", true);
-  const std::optional<JsonFields> mean = fields.Find("image_mean");
-  const std::optional<JsonFields> deviation = fields.Find("image_std");
+  const auto used = [&](const char* key) {
+    return config.normalize ? fields.Find(key) : std::nullopt;
+  };
+  const std::optional<JsonFields> mean = used("image_mean");
+  const std::optional<JsonFields> deviation = used("image_std");
   config.mean = mean ? ReadPerChannel(*mean) : defaults.mean;
   config.std_dev = deviation ? ReadDeviations(*deviation) : defaults.std_dev;
   return config;

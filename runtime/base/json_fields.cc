@@ -1,12 +1,14 @@
 #include "runtime/base/json_fields.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_nonfinite.h"
 #include "runtime/base/names.h"
 
 namespace w8a8 {
@@ -18,9 +20,13 @@ class ParseGuard {
  public:
   ParseGuard(const std::string& name, DoubledKeys doubled) : name_(name), doubled_(doubled) {}
 
-  bool operator()(int depth, typename Json::parse_event_t event, const Json& parsed) {
+  bool operator()(int depth, typename Json::parse_event_t event, Json& parsed) {
     constexpr int kDeepest = 64;
     using Event = typename Json::parse_event_t;
+    if (event == Event::value && parsed.is_string()) {
+      const auto marked = ValueOfMark(parsed.template get_ref<const std::string&>());
+      if (marked) parsed = static_cast<typename Json::number_float_t>(*marked);
+    }
     const bool opens = event == Event::object_start || event == Event::array_start;
     if (opens && depth >= kDeepest) {
       Fail("{}: its JSON nests deeper than {} levels, which no file of this kind does.", name_,
@@ -44,6 +50,19 @@ class ParseGuard {
   std::vector<std::set<std::string>> keys_;  // of the objects that are open
 };
 
+bool IsNonFinite(const auto& value) {
+  return value.is_number_float() && !std::isfinite(value.template get<double>());
+}
+
+template <class Json>
+void MarkValues(Json& value) {
+  if (value.is_structured()) {
+    for (Json& element : value) MarkValues(element);
+  } else if (IsNonFinite(value)) {
+    value = NonFiniteMark(value.template get<double>());
+  }
+}
+
 template <class Json>
 bool FitsInt64(const Json& value) {
   if (!value.is_number_integer()) return false;
@@ -56,6 +75,8 @@ bool FitsInt64(const Json& value) {
 template <class Json>
 Json ParseJson(std::string_view text, const std::string& name, DoubledKeys doubled) {
   try {
+    const std::string marked = HasNonFinite(text) ? MarkNonFinite(text) : "";
+    if (!marked.empty()) text = marked;
     return Json::parse(text.begin(), text.end(), ParseGuard<Json>(name, doubled));
   } catch (const typename Json::exception& problem) {
     // "[json.exception.parse_error.101] parse error at line 3, column 5: …" without its label.
@@ -73,8 +94,15 @@ Json ReadJsonObject(const std::filesystem::path& path, size_t max_bytes) {
 }
 
 template <class Json>
+std::string JsonText(const Json& value, int indent) {
+  Json marked = value;
+  MarkValues(marked);
+  return UnmarkNonFinite(marked.dump(indent, ' ', false, Json::error_handler_t::replace));
+}
+
+template <class Json>
 void JsonView<Json>::Refuse(const std::string& wanted) const {
-  std::string value = value_->dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string value = JsonText(*value_);
   if (value.size() > 60) value = value.substr(0, 60) + "...";
   const std::string subject = place_.empty() ? file_ : fmt::format("{}: '{}'", file_, place_);
   Fail("{} is {}; expected {}.", subject, value, wanted);
@@ -153,6 +181,7 @@ std::string JsonView<Json>::Text() const {
 template <class Json>
 double JsonView<Json>::Number() const {
   if (!value_->is_number()) Refuse("a number");
+  if (IsNonFinite(*value_)) Refuse("a finite number");
   return value_->template get<double>();
 }
 
@@ -218,6 +247,7 @@ std::pair<int64_t, int64_t> JsonView<Json>::Sides(const char* key, int64_t fallb
 #define W8A8_JSON(Json)                                                             \
   template Json ParseJson<Json>(std::string_view, const std::string&, DoubledKeys); \
   template Json ReadJsonObject<Json>(const std::filesystem::path&, size_t);         \
+  template std::string JsonText<Json>(const Json&, int);                            \
   template class JsonView<Json>;
 W8A8_JSON(nlohmann::json)
 W8A8_JSON(nlohmann::ordered_json)

@@ -25,6 +25,8 @@ enum class DoubledKeys : uint8_t { kLastCounts, kRefused };
 
 // Throws Error naming `name` if the text is not JSON or nests deeper than 64 levels: the library
 // copies, prints and compares values recursively, so that 100,000 brackets end in a stack overflow.
+// A byte-order mark and Python's NaN, Infinity and -Infinity are read; a view refuses those three
+// where their value is asked for.
 template <class Json>
 Json ParseJson(std::string_view text, const std::string& name,
                DoubledKeys doubled = DoubledKeys::kLastCounts);
@@ -32,6 +34,11 @@ Json ParseJson(std::string_view text, const std::string& name,
 // The top-level object of a file of at most `max_bytes`; throws Error if it is none.
 template <class Json = nlohmann::json>
 Json ReadJsonObject(const std::filesystem::path& path, size_t max_bytes = size_t{64} << 20);
+
+// `value` as text, `indent` spaces a level or on one line for -1. What is not finite is written as
+// Python's json does, not as null; bytes that are no UTF-8 are replaced.
+template <class Json>
+std::string JsonText(const Json& value, int indent = -1);
 
 // A view of one value of a file. `place` is where it stands there: "vision_config.hidden_size",
 // "arms[3]", or empty for the whole.
@@ -49,7 +56,7 @@ class JsonView {
   // The value itself. All throw Error where it is of another kind.
   bool Bool() const;
   std::string Text() const;
-  double Number() const;
+  double Number() const;  // finite
   int64_t Int(int64_t minimum, int64_t maximum) const;
   uint64_t Count() const;
   std::vector<JsonView> Elements() const;                         // of a list

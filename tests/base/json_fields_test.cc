@@ -43,6 +43,40 @@ TEST(ParseJson, RoundsDecimalsOnceToBinary32) {
   EXPECT_EQ(one.get<float>(), 1.0f + 0x1p-23f);  // through binary64 it would be 1
 }
 
+// As Python's json.dumps writes it.
+constexpr const char* kNonFinite =
+    R"({"a": NaN, "b": [-Infinity, "NaN"], "c": "\" Infinity", "d": Infinity})";
+
+TEST(ParseJson, ReadsPythonsNonFiniteNumbersAndRefusesThemWhereTheyAreAskedFor) {
+  const json value = ParseJson<json>(kNonFinite, "x.json");
+  EXPECT_EQ(value.at("b")[1], "NaN");
+  EXPECT_EQ(value.at("c"), "\" Infinity");
+  const JsonFields whole(value, "x.json", "");
+  EXPECT_EQ(ErrorOf([&] { whole.Number("a", 1); }),
+            "x.json: 'a' is NaN; expected a finite number.");
+  EXPECT_EQ(ErrorOf([&] { whole.Int("d", 1, 0, 9); }),
+            "x.json: 'd' is Infinity; expected a whole number from 0 to 9.");
+  EXPECT_EQ(ErrorOf([&] { whole.At("b").Text(); }),
+            "x.json: 'b' is [-Infinity,\"NaN\"]; expected a string.");
+  EXPECT_EQ(ErrorOf([&] { whole.Object("a"); }), "x.json: 'a' is NaN; expected an object.");
+}
+
+TEST(JsonText, WritesWhatPythonReadsBack) {
+  EXPECT_EQ(JsonText(ParseJson<nlohmann::ordered_json>(kNonFinite, "x.json")),
+            R"({"a":NaN,"b":[-Infinity,"NaN"],"c":"\" Infinity","d":Infinity})");
+}
+
+TEST(ParseJson, PassesOverAByteOrderMark) {
+  EXPECT_EQ(ParseJson<json>("\xEF\xBB\xBF{\"a\": 1}", "x.json").at("a"), 1);
+  EXPECT_EQ(ParseJson<json>("\xEF\xBB\xBF{\"a\": -Infinity, \"b\": 1}", "x.json").at("b"), 1);
+}
+
+TEST(ParseJson, RefusesOtherSpellingsOfThem) {
+  for (const char* text : {"{\"a\": nan}", "{\"a\": +Infinity}", "{\"a\": Inf}", "[NaN NaN]"}) {
+    EXPECT_TRUE(Contains(Refusal(text), "config.json: not valid JSON")) << text;
+  }
+}
+
 TEST(JsonView, NamesFilePlaceValueAndWhatIsExpected) {
   const json value = {{"a", {{"list", {1, "two"}}, {"none", nullptr}}}};
   const JsonFields whole(value, "x.json", "");

@@ -47,7 +47,7 @@ void AddJson(const json& value, const std::string& place, Items& items) {
       AddJson(value[i], under(name), items);
     }
   } else if (!value.is_null()) {
-    const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string text = JsonText(value);
     items[place] = {text, text, nullptr};
   }
 }
