@@ -41,22 +41,25 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
   file.Commit();
 }
 
-// Which layer is read of a VILA tower stands in the config around it; the export has only its own.
-void KeepSelectedLayer(const fs::path& model_folder, nlohmann::ordered_json* config) {
-  constexpr const char* kField = "mm_vision_select_layer";
+// What is read of a VILA tower stands in the config around it; the export has only its own.
+void KeepSelection(const fs::path& model_folder, nlohmann::ordered_json* config) {
   const fs::path whole = fs::weakly_canonical(model_folder);
   const fs::path around = whole.parent_path() / "config.json";
   if (whole.filename() != kTowerFolder || !fs::exists(around)) return;
   const auto parsed = ReadJsonObject<nlohmann::ordered_json>(around);
-  if (parsed.contains(kField)) (*config)[kField] = parsed[kField];
+  // With VILA's defaults, because a config without them is that of an encoder alone.
+  (*config)["mm_vision_select_layer"] =
+      parsed.value("mm_vision_select_layer", nlohmann::ordered_json(-2));
+  (*config)["mm_vision_select_feature"] =
+      parsed.value("mm_vision_select_feature", nlohmann::ordered_json("patch"));
 }
 
 void WriteConfig(const fs::path& from, const fs::path& to, const QuantizedStems& stems) {
   auto config = ReadJsonObject<nlohmann::ordered_json>(from);
-  KeepSelectedLayer(from.parent_path(), &config);
+  KeepSelection(from.parent_path(), &config);
   config.erase("quantization_config");
   if (!stems.by_input.empty()) config["quantization_config"] = QuantizationConfig(stems);
-  WriteFileAtomically(to, config.dump(2) + "\n");
+  WriteFileAtomically(to, JsonText(config, 2) + "\n");
 }
 
 void CopyPreprocessor(const fs::path& model_folder, const fs::path& out) {

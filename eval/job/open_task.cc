@@ -32,7 +32,8 @@ std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
   if (file.empty()) return std::nullopt;
   ClassEmbeddings classes = ReadClassEmbeddings(file);
   const SlotId pooled = session.graph.pooled;
-  CheckEmbeddingWidth(classes, pooled == kNoSlot ? 0 : session.graph.slot(pooled).cols);
+  const bool none = pooled == kNoSlot || session.config.pooled_unread;
+  CheckEmbeddingWidth(classes, none ? 0 : session.graph.slot(pooled).cols);
   return classes;
 }
 

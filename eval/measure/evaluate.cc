@@ -19,7 +19,8 @@ std::vector<size_t> ChosenRuns(const Experiment& experiment) {
 Evaluation Evaluate(const Graph& graph, const Weights& weights, Experiment experiment,
                     ImageSource& images, const Task& task, const RunnerOptions& options,
                     RunningSqnr* running) {
-  OutputTap outputs(options.threads, task.accepted, task.classes ? &*task.classes : nullptr);
+  OutputTap outputs(options.threads, graph.config, task.accepted,
+                    task.classes ? &*task.classes : nullptr);
   SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads, running);
   CheckTap checks(experiment, options.threads);
   SiteDetailTap details(experiment, options.threads);

@@ -5,17 +5,23 @@
 namespace w8a8 {
 namespace {
 
-constexpr size_t kPooled = 1, kLogits = 2;  // in kOutputNames
+constexpr size_t kTokens = 0, kPooled = 1, kLogits = 2;  // in kOutputNames
 
 }  // namespace
 
-OutputTap::OutputTap(int workers, const AcceptedClasses& accepted, const ClassEmbeddings* classes)
-    : accepted_(accepted), classes_(classes), workers_(static_cast<size_t>(std::max(1, workers))) {}
+OutputTap::OutputTap(int workers, const EncoderConfig& config, const AcceptedClasses& accepted,
+                     const ClassEmbeddings* classes)
+    : unread_tokens_(config.unread_tokens),
+      pooled_unread_(config.pooled_unread),
+      accepted_(accepted),
+      classes_(classes),
+      workers_(static_cast<size_t>(std::max(1, workers))) {}
 
 void OutputTap::OnOutputs(const OutputEvent& event) {
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
   const std::array<MatView<const Half>, 3> outputs{event.tokens, event.pooled, event.logits};
   for (size_t o = 0; o < outputs.size(); ++o) {
+    if (o == kPooled && pooled_unread_) continue;
     if (outputs[o].rows > 0) AddOutput(event, o, outputs[o], worker);
   }
 }
@@ -31,12 +37,14 @@ void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const
   }
   const MatView<const Half> expected{kept.data(), actual.rows, actual.cols, actual.cols};
   const int64_t rows = actual.rows / static_cast<int64_t>(event.samples.size());
+  const int64_t unread = output == kTokens ? unread_tokens_ : 0;
   for (size_t i = 0; i < event.samples.size(); ++i) {
     const Sample& sample = event.samples[i];
     const int64_t first = static_cast<int64_t>(i) * rows;
     if (run != 0) {
-      result.meters[{run, kOutputNames[output]}].Add(sample.key, expected.RowRange(first, rows),
-                                                     actual.RowRange(first, rows));
+      result.meters[{run, kOutputNames[output]}].Add(
+          sample.key, expected.RowRange(first + unread, rows - unread),
+          actual.RowRange(first + unread, rows - unread));
     }
     if (sample.whole && output == (classes_ == nullptr ? kLogits : kPooled)) {
       AddTask(sample.key->image, expected.row_span(first), actual.row_span(first),

@@ -14,6 +14,7 @@
 #include "eval/measure/task.h"
 #include "eval/measure/task_accuracy.h"
 #include "eval/run/tap.h"
+#include "runtime/encoder/config.h"
 
 namespace w8a8 {
 
@@ -21,9 +22,11 @@ constexpr std::array<const char*, 3> kOutputNames{"tokens", "pooled", "logits"};
 
 class OutputTap final : public Tap {
  public:
-  // `accepted` and `classes` outlive the tap. With `classes` the pooled output is ranked by its
-  // cosine with each; nullptr: the model's logits are.
-  OutputTap(int workers, const AcceptedClasses& accepted, const ClassEmbeddings* classes);
+  // Of an encoder inside a model only what that model reads is compared. `accepted` and `classes`
+  // outlive the tap. With `classes` the pooled output is ranked by its cosine with each; nullptr:
+  // the model's logits are.
+  OutputTap(int workers, const EncoderConfig& config, const AcceptedClasses& accepted,
+            const ClassEmbeddings* classes);
 
   bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return false; }
   void OnOutputs(const OutputEvent& event) override;
@@ -51,6 +54,8 @@ class OutputTap final : public Tap {
   void AddTask(const ImageKey& image, std::span<const Half> expected, std::span<const Half> actual,
                TaskMeter& task) const;
 
+  const int64_t unread_tokens_;
+  const bool pooled_unread_;
   const AcceptedClasses& accepted_;
   const ClassEmbeddings* const classes_;
   std::vector<Worker> workers_;

@@ -34,6 +34,10 @@ void CheckSizes(const fs::path& file, const EncoderConfig& config) {
          file.string(), config.image_height, config.image_width, config.patch, config.patches(),
          kMaxPatches);
   }
+  if (config.tokens() <= config.unread_tokens) {
+    Fail("{}: the model around the encoder reads none of its {} token(s).", file.string(),
+         config.tokens());
+  }
   if (!(config.norm_eps > 0.0f) || !std::isfinite(config.norm_eps)) {
     Fail("{}: the norm's epsilon is {}; expected a small number above 0.", file.string(),
          config.norm_eps);
@@ -43,12 +47,13 @@ void CheckSizes(const fs::path& file, const EncoderConfig& config) {
 // A folder vision_tower/ inside a VILA checkpoint, whose config says what is read of the tower. In
 // a tower's export its own config says so.
 void ApplyVila(const JsonFields& own, const fs::path& tower, EncoderConfig* config) {
-  if (own.Has("mm_vision_select_layer")) return ApplyConsumer(own, "vila", config);
+  if (own.Has("vision_config")) return;  // a model of its own, whose reader has applied its fields
+  if (own.Has("mm_vision_select_layer")) return ApplyConsumer(own, "vila", own, config);
   const fs::path whole = fs::weakly_canonical(tower);
   const fs::path file = whole.parent_path() / "config.json";
   if (whole.filename() != kTowerFolder || !fs::exists(file)) return;
   const nlohmann::json parsed = ReadJsonObject(file);
-  ApplyConsumer(JsonFields(parsed, file, ""), "vila", config);
+  ApplyConsumer(JsonFields(parsed, file, ""), "vila", own, config);
 }
 
 // Two sets of names are in use for some families, beside one config.

@@ -73,8 +73,12 @@ struct EncoderConfig {
   bool qk_norm = false;  // RMS over the whole width, before the head split
   float qk_norm_eps = 1e-6f;
   PoolKind pool = PoolKind::kNone;
-  int64_t projection = 0;          // width that the pooled row is projected to; 0: not at all
-  int64_t classes = 0;             // rows of the classifier; 0: no logits
+  int64_t projection = 0;  // width that the pooled row is projected to; 0: not at all
+  int64_t classes = 0;     // rows of the classifier; 0: no logits
+  // Of a tower inside a model that reads its tokens: the first tokens of each image that it does
+  // not read (a class token), and that it does not read the tower's own pooled output.
+  int64_t unread_tokens = 0;
+  bool pooled_unread = false;
   bool distilled_head = false;     // a second classifier reads token 1; the logits are their mean
   std::vector<std::string> notes;  // what was assumed or ignored, for the facts
 

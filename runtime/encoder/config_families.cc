@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/encoder/config_readers.h"
+#include "runtime/encoder/vlm_table.h"
 
 namespace w8a8 {
 namespace {
@@ -16,7 +17,7 @@ struct Refusal {
   std::string_view model_type;
   std::string_view sentence;
 };
-constexpr std::array<Refusal, 5> kRefusals = {{
+constexpr std::array<Refusal, 7> kRefusals = {{
     {"dinov3_vit",
      "DINOv3 has rotary positions in its attention, which are not supported; DINOv2 is"},
     {"qwen2_vl", "Qwen2-VL's vision encoder has rotary positions, which are not supported"},
@@ -24,6 +25,10 @@ constexpr std::array<Refusal, 5> kRefusals = {{
      "Qwen2.5-VL's vision encoder has rotary positions and windows, which are not supported"},
     {"qwen3_vl", "Qwen3-VL's vision encoder has rotary positions, which are not supported"},
     {"sam_vision_model", "SAM's windowed attention is not supported"},
+    {"granite4_vision",
+     "it reads several layers of its tower (deepstack_layer_map, spatial_vision_layer), which is "
+     "not supported"},
+    {"minicpmv", "its positions follow the grid of each slice of an image, which is not supported"},
 }};
 
 // Who reads the fields of a vision encoder's own config, by its model_type.
@@ -48,23 +53,16 @@ constexpr std::array<Reader, 15> kReaders = {
      {"smolvlm", ReadIdefics3Config},
      {"smolvlm_vision", ReadIdefics3Config}}};
 
-// Models whose 'vision_config' need not state its type, or may be left out.
-struct Whole {
-  std::string_view model_type;
-  std::string_view vision_type;
-};
-constexpr std::array<Whole, 5> kWholes = {{{"siglip", "siglip_vision_model"},
-                                           {"siglip2", "siglip2_vision_model"},
-                                           {"internvl_chat", "intern_vit_6b"},
-                                           {"internvl", "internvl_vision"},
-                                           {"clip", "clip_vision_model"}}};
-
-[[noreturn]] void RefuseFamily(const std::string& file, const std::string& model_type) {
+void RefuseKnown(const std::string& file, const std::string& model_type) {
   for (const Refusal& refusal : kRefusals) {
     if (model_type == refusal.model_type) {
       Fail("{}: model_type '{}': {}.", file, model_type, refusal.sentence);
     }
   }
+}
+
+[[noreturn]] void RefuseFamily(const std::string& file, const std::string& model_type) {
+  RefuseKnown(file, model_type);
   Fail(
       "{}: model_type '{}' is not supported; SigLIP, SigLIP 2, InternViT, CLIP, ViT, "
       "DeiT, DINOv2 and timm folders of plain ViTs are.",
@@ -77,18 +75,39 @@ void RefuseExperts(const JsonFields& fields) {
   }
 }
 
-std::string VisionTypeOf(const std::string& model_type) {
-  for (const Whole& whole : kWholes) {
-    if (model_type == whole.model_type) return std::string(whole.vision_type);
-  }
-  return "";
-}
-
 EncoderConfig ReadVision(const std::string& model_type, const JsonFields& fields) {
   for (const Reader& reader : kReaders) {
     if (model_type == reader.model_type) return reader.read(fields);
   }
   RefuseFamily(fields.file(), model_type);
+}
+
+// CLIP's old form of 'vision_config'. With the class defaults for what it leaves out it replaces
+// every field of 'vision_config' (CLIPConfig of transformers 4 and 5); other classes pass over it.
+std::optional<JsonFields> VisionFields(const JsonFields& config, const std::string& type) {
+  const auto old_form = type == "clip" ? config.Object("vision_config_dict") : std::nullopt;
+  return old_form ? old_form : config.Object("vision_config");
+}
+
+std::string VisionType(const std::string& type, const VlmEntry* model, const JsonFields& vision) {
+  if (model != nullptr && model->fixed_type) return model->vision_type;
+  const std::string stated = vision.Text("model_type", model == nullptr ? "" : model->vision_type);
+  if (!stated.empty()) return stated;
+  Fail("{}: the 'vision_config' of a '{}' checkpoint states no 'model_type'.", vision.file(), type);
+}
+
+EncoderConfig ReadTowerOf(const JsonFields& config, const std::string& type,
+                          const JsonFields& vision) {
+  RefuseExperts(vision);
+  const VlmEntry* model = FindVlm(type);
+  EncoderConfig encoder = ReadVision(VisionType(type, model, vision), vision);
+  if (type == "clip") {
+    SetProjection(config.Int("projection_dim", 512, 1, kMaxWidth), &encoder);
+  } else if (type != "siglip" && type != "siglip2") {
+    encoder.notes.push_back(fmt::format("the {} tower of a '{}' checkpoint", encoder.family, type));
+  }
+  ApplyConsumer(config, type, vision, &encoder);
+  return encoder;
 }
 
 }  // namespace
@@ -101,26 +120,17 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
     Fail("{}: states neither 'model_type' (transformers) nor 'architecture' (timm).",
          config.file());
   }
-  const std::optional<JsonFields> vision = config.Object("vision_config");
-  const std::string default_type = VisionTypeOf(type);
-  if (!vision && default_type.empty() && !IsVisionLanguageModel(type)) {
-    return ReadVision(type, config);
+  RefuseKnown(config.file(), type);
+  const VlmEntry* model = FindVlm(type);
+  if (const std::optional<JsonFields> vision = VisionFields(config, type)) {
+    return ReadTowerOf(config, type, *vision);
   }
-  if (!vision && IsVisionLanguageModel(type) && type != "internvl" && type != "internvl_chat") {
+  if (model == nullptr) return ReadVision(type, config);
+  if (model->absent[0] == '\0') {
     Fail("{}: a '{}' checkpoint whose 'vision_config' is missing.", config.file(), type);
   }
-  const nlohmann::json defaults = nlohmann::json::object();
-  const JsonFields fields = vision.value_or(JsonFields(defaults, config.file(), "vision_config"));
-  RefuseExperts(fields);
-  const std::string vision_type = fields.Text("model_type", default_type);
-  EncoderConfig encoder = ReadVision(vision_type.empty() ? type : vision_type, fields);
-  if (type == "clip") {
-    SetProjection(config.Int("projection_dim", 512, 1, kMaxWidth), &encoder);
-  } else if (type != "siglip" && type != "siglip2") {
-    encoder.notes.push_back(fmt::format("the {} tower of a '{}' checkpoint", encoder.family, type));
-  }
-  ApplyConsumer(config, type, &encoder);
-  return encoder;
+  const auto defaults = nlohmann::json::parse(model->absent);
+  return ReadTowerOf(config, type, JsonFields(defaults, config.file(), "vision_config"));
 }
 
 }  // namespace w8a8

@@ -10,13 +10,14 @@ namespace w8a8 {
 // Throws Error, with the reason where one is known, for a family that is not supported.
 EncoderConfig ReadFamily(const JsonFields& config, const std::filesystem::path& folder);
 
-// Whether a config of `model_type` is one of a vision-language model that is known here, whose
-// tower's config stands under 'vision_config'.
-bool IsVisionLanguageModel(const std::string& model_type);
-
-// Cuts a tower down to what the vision-language model around it reads: its blocks, whether the
-// final norm is run; no pooled output. Says so in a note. Other model types are left as they are.
-void ApplyConsumer(const JsonFields& whole, const std::string& model_type, EncoderConfig* config);
+// Cuts a tower down to what the model around it reads: its blocks, whether the final norm is run,
+// which tokens; no pooled output. Says so in a note. `model_type` is that of `whole`, or "vila";
+// one that vlm_table.h does not know is taken at the word of the fields that are known in any
+// model, and else to read the tokens behind the final norm. Throws Error naming the field for
+// several layers, layers that the tower (of the config `vision`) does not have, and fields whose
+// meaning is unknown.
+void ApplyConsumer(const JsonFields& whole, const std::string& model_type, const JsonFields& vision,
+                   EncoderConfig* config);
 
 // `vision` holds the fields of Idefics3VisionConfig or SmolVLMVisionConfig.
 EncoderConfig ReadIdefics3Config(const JsonFields& vision);

@@ -70,6 +70,17 @@ TEST(PreprocessConfig, FindsTheProcessorInEveryPlace) {
             std::string::npos);
 }
 
+// Python's json writes NaN, and transformers does not look at what a step left out would use.
+TEST(PreprocessConfig, NonFiniteNumbersAreReadWhereNobodyUsesThem) {
+  const std::string head = R"({"image_processor_type": "ViTImageProcessor", )";
+  FromJson(head + R"("image_mean": [NaN, 0, 0], "image_std": [0, 0, 0], "do_normalize": false,
+                     "rescale_factor": Infinity, "do_rescale": false})");
+  FromJson("\xEF\xBB\xBF" + head + R"("other": -Infinity})");
+  EXPECT_REFUSED(head + R"("image_mean": [NaN, 0, 0]})", "'image_mean[0]' is NaN");
+  EXPECT_REFUSED(head + R"("rescale_factor": Infinity})", "'rescale_factor' is Infinity");
+  EXPECT_REFUSED(head + R"("size": {"height": NaN, "width": 224}})", "'size.height' is NaN");
+}
+
 TEST(PreprocessConfig, InternVlIsTiledAndSaysSo) {
   const auto native = FromJson(R"({"image_processor_type": "GotOcr2ImageProcessorFast",
                                    "processor_class": "InternVLProcessor", "crop_to_patches": false,

@@ -154,8 +154,6 @@ TEST(VisionLanguageModel, LayersThatTheTowerDoesNotHaveAreRefused) {
     });
     EXPECT_TRUE(Contains(message, "'vision_feature_layer' is")) << layer << ": " << message;
   }
-  EXPECT_TRUE(
-      Contains(ErrorOfReading(R"({"model_type": "gemma3"})"), "'vision_config' is missing"));
 }
 
 TEST(VisionLanguageModel, Idefics3sBucketsAreTheTableWhereTheyAreExact) {

@@ -100,6 +100,16 @@ TEST(OtherNames, InternVitOfAChatModelEqualsTransformers) {
              {{"model_type", "internvl_chat"}, {"select_layer", -1}, {"vision_config", vision}});
     });
     EXPECT_EQ(ReadEncoderConfig(made.model).family, "internvit");
+    // InternVisionModel's pooler_output is last_hidden_state[:, 0, :].
+    const SafetensorsFile features = made.Run(Precision::kFp16);
+    const TensorView& tokens = features.Get("last_hidden_state");
+    const std::vector<float> all = FloatValues(tokens);
+    std::vector<float> class_tokens;
+    for (int64_t image = 0; image < tokens.shape[0]; ++image) {
+      const auto first = all.begin() + image * tokens.shape[1] * tokens.shape[2];
+      class_tokens.insert(class_tokens.end(), first, first + tokens.shape[2]);
+    }
+    EXPECT_EQ(Equal(class_tokens, FloatValues(features.Get("pooler_output"))), "") << name;
   }
 }
 

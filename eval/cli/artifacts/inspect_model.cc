@@ -134,7 +134,10 @@ ordered_json ShapeFacts(const EncoderConfig& config) {
           {"norm_eps", config.norm_eps},
           {"layer_scale", config.layer_scale},
           {"qk_norm", config.qk_norm},
-          {"pooling", PoolName(config.pool)},
+          {"pooling", std::string(PoolName(config.pool)) +
+                          (config.pool != PoolKind::kNone && config.pooled_unread
+                               ? " (the model around it does not read it)"
+                               : "")},
           {"classes", config.classes}};
 }
 
