@@ -94,8 +94,11 @@ bool TakeSelection(const std::string& key, const JsonFields& value, Reading* rea
 
 // A model that is not known here is taken at the word of its config. Fields that may choose what is
 // read, but whose meaning is not known, are refused rather than passed over.
-Reading ReadingOfUnknown(const JsonFields& whole, const JsonFields& vision) {
+Reading ReadingOfUnknown(const JsonFields& whole, const JsonFields& vision,
+                         const EncoderConfig& config) {
   Reading reading;
+  // InternVL's own code, which others took over, drops the class token without any field.
+  if (config.family == "internvit") reading.first_token = FirstToken::kDropped;
   for (const auto& [key, value] : whole.Members()) {
     if (!IsSet(value)) continue;
     if (TakeSelection(key, value, &reading) || !MayChooseFeatures(key)) continue;
@@ -175,7 +178,7 @@ void ApplyConsumer(const JsonFields& whole, const std::string& model_type, const
   const VlmEntry* entry = FindVlm(model_type);
   if (entry == nullptr) {
     return Apply(whole, fmt::format("'{}' is not known here and taken to read", model_type),
-                 ReadingOfUnknown(whole, vision), config);
+                 ReadingOfUnknown(whole, vision, *config), config);
   }
   if (entry->output == TowerOutput::kPooled) return;
   Apply(whole, fmt::format("'{}' reads", model_type), ReadingOfKnown(whole, *entry), config);

@@ -77,6 +77,7 @@ constexpr std::array kEntries = {
     ByTokens("modernvbert", kSiglip),
     ByTokens("ultravbert", kSiglip),
     ByTokens("lfm2_vl", "siglip2_vision_model"),
+    ByTokens("lfm2-vl", "siglip2_vision_model"),
     VlmEntry{"idefics3", "idefics3_vision", true, kEmpty, TowerOutput::kTokens, "", 0, "",
              FirstToken::kRead},
     VlmEntry{"smolvlm", "smolvlm_vision", true, kEmpty, TowerOutput::kTokens, "", 0, "",

@@ -127,6 +127,7 @@ TEST(VisionLanguageModel, InternVlsChatModelKeepsTheTowersPooledOutputUnread) {
   const EncoderConfig whole = Read(Inside("internvl_chat", "intern_vit_6b"));
   EXPECT_TRUE(whole.pool == PoolKind::kFirstToken && whole.pooled_unread);
   EXPECT_EQ(whole.unread_tokens, 1);
+  EXPECT_EQ(Read(Inside("kin_of_internvl", "intern_vit_6b")).unread_tokens, 1);
   const EncoderConfig cut =
       Read(Inside("internvl_chat", "intern_vit_6b", R"(, "select_layer": -2)"));
   EXPECT_EQ(cut.pool, PoolKind::kNone);

@@ -102,6 +102,33 @@ TEST(ExportQuantized, TheRealModelReadsBackTheSameUnderThePerTokenPlan) {
   ExpectSitesReadBack(ExportOf("export_vit", VitTinyFolder(), plan));
 }
 
+// Its own config says so, because VILA's, with VILA's defaults, is not part of the export.
+TEST(ExportQuantized, OfAVilaTowerReadsWhatVilaReads) {
+  const fs::path whole = ScratchFolder("export_vila");
+  fs::create_directories(whole / "vision_tower");
+  WriteText(whole / "config.json", R"({"model_type": "llava_llama"})");
+  WriteHashCheckpoint(whole / "vision_tower", TinySiglip(), Dtype::kF32, /*seed=*/5);
+  Plan plan;
+  plan.sites["blocks.0.attn.qkv"];
+  const Exported exported = ExportOf("export_vila", whole / "vision_tower", plan);
+  for (const EncoderConfig& config : {exported.config, ReadEncoderConfig(exported.out)}) {
+    EXPECT_EQ(config.blocks, 1);
+    EXPECT_EQ(config.unread_tokens, 1);
+    EXPECT_FALSE(config.final_norm);
+  }
+}
+
+TEST(ExportQuantized, CopiesNonFiniteNumbersOfTheConfigAsTheyStand) {
+  const fs::path model = ScratchFolder("export_nan");
+  WriteHashCheckpoint(model, TinySiglip(), Dtype::kF32, /*seed=*/5);
+  std::string config = ReadFile(model / "config.json");
+  config.insert(config.find('{') + 1, R"("attention_dropout": NaN, "range": [-Infinity],)");
+  WriteText(model / "config.json", config);
+  const std::string copy = ReadFile(ExportOf("export_nan", model, MixedPlan()).out / "config.json");
+  EXPECT_TRUE(Contains(copy, "\"attention_dropout\": NaN,")) << copy;
+  EXPECT_TRUE(Contains(copy, "-Infinity")) << copy;
+}
+
 TEST(ExportQuantized, EveryOtherTensorKeepsItsBytesAndItsDtype) {
   const Exported exported = ExportSmall("export_rest", MixedPlan());
   const SafetensorsFile before(exported.model / "model.safetensors");
