@@ -79,7 +79,6 @@ EncoderConfig ReadEncoderConfig(const fs::path& folder) {
   }
   const nlohmann::json parsed = ReadJsonObject(file);
   const JsonFields fields(parsed, file, "");
-  CheckQuantizationConfig(fields);
   EncoderConfig config = ReadFamily(fields, tower);
   ApplyVila(fields, tower, &config);
   if (config.name.empty()) {

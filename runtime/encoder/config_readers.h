@@ -79,9 +79,4 @@ NormKind NormFromName(const JsonFields& fields, const char* fallback);
 ActivationKind ActivationFromName(const JsonFields& fields, const char* key,
                                   const std::string& fallback);
 
-// Throws Error unless the compressed-tensors `quantization_config` of `config`, if there is one, is
-// the int-quantized W8A8 that can be read: per-channel symmetric 8-bit weights with per-token
-// dynamic or per-tensor static symmetric 8-bit inputs.
-void CheckQuantizationConfig(const JsonFields& config);
-
 }  // namespace w8a8

@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/names.h"
+#include "runtime/encoder/foreign_storage.h"
 
 namespace w8a8 {
 namespace {
@@ -16,12 +17,15 @@ bool IsFloat(Dtype dtype) {
 
 class TowerChecker {
  public:
-  TowerChecker(const Checkpoint& checkpoint, const std::string& prefix)
-      : checkpoint_(checkpoint), prefix_(prefix) {}
+  TowerChecker(const Checkpoint& checkpoint, const std::string& prefix,
+               const QuantizationRecord& record)
+      : checkpoint_(checkpoint), prefix_(prefix), record_(record) {}
 
   void CheckLinear(const LinearLayout& linear) {
-    const bool codes = linear.site && AnyInt8(linear);
-    quantized_ = quantized_ || codes;
+    for (const StoredTensor& weight : linear.weights) RefuseForeign(weight);
+    const bool codes = AnyInt8(linear);
+    if (codes && linear.site) quantized_ = true;
+    if (codes && !linear.site) dequantized_.push_back(linear.stem);
     for (const StoredTensor& weight : linear.weights) {
       if (codes) {
         CheckCodes(weight);
@@ -67,11 +71,31 @@ class TowerChecker {
   const std::set<std::string, std::less<>>& used() const { return used_; }
   bool quantized() const { return quantized_; }
 
+  std::vector<std::string> Notes() const {
+    std::vector<std::string> notes;
+    if (!dequantized_.empty()) {
+      notes.push_back(
+          fmt::format("{} layer(s) outside the blocks are stored in INT8 and run dequantized: {}",
+                      dequantized_.size(), FirstOf(dequantized_)));
+    }
+    if (record_.present() && !quantized_ && dequantized_.empty()) {
+      notes.push_back(fmt::format("the encoder itself is not quantized, other parts may be ({})",
+                                  record_.Describe()));
+    }
+    return notes;
+  }
+
  private:
+  void RefuseForeign(const StoredTensor& weight) const {
+    if (!MayBeCodes(weight)) return;
+    const auto foreign = FindForeignStorage(checkpoint_, StemOfKey(FullKey(prefix_, weight.key)));
+    if (foreign) RefuseStorage(checkpoint_, *foreign, record_.Describe());
+  }
+
   bool AnyInt8(const LinearLayout& linear) const {
     return std::any_of(linear.weights.begin(), linear.weights.end(), [this](const auto& weight) {
       const TensorView* tensor = checkpoint_.Find(FullKey(prefix_, weight.key));
-      return tensor != nullptr && tensor->dtype == Dtype::kI8;
+      return MayBeCodes(weight) && tensor != nullptr && tensor->dtype == Dtype::kI8;
     });
   }
 
@@ -86,19 +110,40 @@ class TowerChecker {
     }
     const std::string stem = StemOfKey(weight.key);
     CheckScale(Expect(stem + ".weight_scale"), weight.rows);
-    const TensorView* input = checkpoint_.Find(prefix_ + stem + ".input_scale");
-    if (input == nullptr) return;
-    used_.insert(input->name);
-    CheckScale(input, 1);
+    const StoredCodes stored{.module = FullKey(prefix_, stem),
+                             .zero_weight_point = HasZeroPoint(stem + ".weight_zero_point"),
+                             .zero_input_point = HasZeroPoint(stem + ".input_zero_point")};
+    const InputScheme scheme = record_.SchemeOf(stored);
+    const std::string input_key = stem + ".input_scale";
+    const bool stored_input = checkpoint_.Find(FullKey(prefix_, input_key)) != nullptr;
+    if (!stored_input && scheme != InputScheme::kStaticTensor) return;
+    CheckScale(Expect(input_key), 1);
   }
 
-  // [rows, 1] as compressed-tensors writes it, or [rows]; a lone scale may be a scalar.
+  // [rows, 1] as compressed-tensors writes it, or [rows]; one for all rows may be a scalar.
   void CheckScale(const TensorView* scale, int64_t rows) {
     if (scale == nullptr) return;
-    if (!IsFloat(scale->dtype) || scale->elements() != rows || scale->shape.size() > 2) {
+    const int64_t count = scale->elements();
+    const bool fits = count == 1 || (count == rows && scale->shape.front() == rows);
+    if (!IsFloat(scale->dtype) || !fits) {
       Wrong(*scale, fmt::format("is {} {}, expected [{}, 1] of F32, F16 or BF16",
                                 DtypeName(scale->dtype), scale->ShapeText(), rows));
     }
+  }
+
+  // Symmetric codes may have zero points beside them, all 0: early llm-compressor wrote them.
+  bool HasZeroPoint(const std::string& key) {
+    const TensorView* point = checkpoint_.Find(FullKey(prefix_, key));
+    if (point == nullptr) return false;
+    used_.insert(point->name);
+    const auto odd =
+        std::ranges::find_if(point->bytes, [](std::byte b) { return b != std::byte{}; });
+    if (odd != point->bytes.end()) {
+      const auto width = static_cast<std::ptrdiff_t>(std::max(1, DtypeBits(point->dtype) / 8));
+      Wrong(*point, fmt::format("is not 0 at element {}; only symmetric codes are read",
+                                (odd - point->bytes.begin()) / width));
+    }
+    return true;
   }
 
   void CheckBiases(const LinearLayout& linear) {
@@ -125,8 +170,10 @@ class TowerChecker {
 
   const Checkpoint& checkpoint_;
   const std::string& prefix_;
+  const QuantizationRecord& record_;
   std::set<std::string, std::less<>> used_;
   std::vector<std::string> missing_, wrong_;
+  std::vector<std::string> dequantized_;  // canonical stems
   bool quantized_ = false;
 };
 
@@ -182,9 +229,13 @@ std::string StemOfKey(const std::string& key) {
   return key.ends_with(kEnding) ? key.substr(0, key.size() - kEnding.size()) : key;
 }
 
+bool MayBeCodes(const StoredTensor& part) {
+  return part.key.ends_with(".weight") && !part.transposed && part.rows == part.shape.front();
+}
+
 TowerReport CheckTower(const Checkpoint& checkpoint, const std::string& prefix,
-                       const CheckpointLayout& layout) {
-  TowerChecker checker(checkpoint, prefix);
+                       const CheckpointLayout& layout, const QuantizationRecord& record) {
+  TowerChecker checker(checkpoint, prefix, record);
   for (const LinearLayout& linear : layout.linears) checker.CheckLinear(linear);
   for (const VectorLayout& vector : layout.vectors) {
     for (const StoredTensor& part : vector.tensors) checker.CheckFloat(part.key, part.shape);
@@ -192,6 +243,7 @@ TowerReport CheckTower(const Checkpoint& checkpoint, const std::string& prefix,
   checker.Finish();
   TowerReport report;
   report.quantized = checker.quantized();
+  report.notes = checker.Notes();
   const std::vector<std::string> unused = JudgeUnused(checkpoint, prefix, layout, checker.used());
   if (!unused.empty()) {
     report.notes.push_back(

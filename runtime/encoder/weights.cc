@@ -10,7 +10,9 @@
 #include "runtime/base/error.h"
 #include "runtime/base/sha256.h"
 #include "runtime/encoder/checkpoint.h"
+#include "runtime/encoder/foreign_storage.h"
 #include "runtime/encoder/layout.h"
+#include "runtime/encoder/quantization_record.h"
 #include "runtime/encoder/tower_check.h"
 
 namespace w8a8 {
@@ -84,8 +86,10 @@ struct EncoderWeights::Impl {
   Impl(const std::filesystem::path& folder, const EncoderConfig& config,
        const std::string& wanted_prefix)
       : checkpoint(TowerFolder(folder)), layout(LayoutOf(config)) {
+    const QuantizationRecord record(TowerFolder(folder));
+    RefuseForeignTower(checkpoint, layout.anchor, record.Describe());
     prefix = checkpoint.FindTower(layout.anchor, wanted_prefix);
-    report = CheckTower(checkpoint, prefix, layout);
+    report = CheckTower(checkpoint, prefix, layout, record);
     for (const LinearLayout& linear : layout.linears) linears.emplace(linear.stem, &linear);
     for (const VectorLayout& vector : layout.vectors) vectors.emplace(vector.name, &vector);
   }
@@ -114,7 +118,10 @@ struct EncoderWeights::Impl {
     std::vector<std::filesystem::path> holding;
     for (size_t file = 0; file < checkpoint.files().size(); ++file) {
       const auto in_file = [&](const StoredTensor& part) {
-        return checkpoint.Holds(file, FullKey(prefix, part.key));
+        const std::string stem = FullKey(prefix, StemOfKey(part.key));
+        return checkpoint.Holds(file, FullKey(prefix, part.key)) ||
+               checkpoint.Holds(file, stem + ".weight_scale") ||
+               checkpoint.Holds(file, stem + ".input_scale");
       };
       const bool any =
           std::any_of(layout.linears.begin(), layout.linears.end(),
@@ -135,10 +142,10 @@ struct EncoderWeights::Impl {
     Append(linear.codes, Int8Values(Get(part.key)));
     ReleasePages(Get(part.key).bytes);
     const std::string stem = StemOfKey(part.key);
-    linear.weight_scale = AppendedScales(stem + ".weight_scale", std::move(linear.weight_scale));
+    Append(linear.weight_scale, Scales(stem + ".weight_scale", part.rows));
     const TensorView* stored = checkpoint.Find(prefix + stem + ".input_scale");
     if (stored == nullptr) return;
-    const float input_scale = AppendedScales(stem + ".input_scale", {}).front();
+    const float input_scale = Scales(stem + ".input_scale", 1).front();
     // The parts read one input: codes made with different scales could not share a product.
     if (linear.input_scale.value_or(input_scale) != input_scale) {
       Fail(
@@ -149,13 +156,27 @@ struct EncoderWeights::Impl {
     linear.input_scale = input_scale;
   }
 
-  std::vector<float> AppendedScales(const std::string& key, std::vector<float> scales) const {
+  // One for each row; a lone one is that of all rows.
+  std::vector<float> Scales(const std::string& key, int64_t rows) const {
     const TensorView& tensor = Get(key);
-    const std::vector<float> values = FloatValues(tensor);
-    RequireFinite(tensor, values);
-    RequirePositive(tensor, values);
-    scales.insert(scales.end(), values.begin(), values.end());
+    std::vector<float> scales = FloatValues(tensor);
+    RequireFinite(tensor, scales);
+    RequirePositive(tensor, scales);
+    if (scales.size() == 1) scales.resize(static_cast<size_t>(rows), scales.front());
     return scales;
+  }
+
+  // code * scale in binary32.
+  std::vector<float> Dequantized(const StoredTensor& part) const {
+    const std::vector<int8_t> codes = Int8Values(Get(part.key));
+    const std::vector<float> scales = Scales(StemOfKey(part.key) + ".weight_scale", part.rows);
+    const size_t row_length = codes.size() / scales.size();
+    std::vector<float> values(codes.size());
+    for (size_t i = 0; i < codes.size(); ++i) {
+      values[i] = static_cast<float>(codes[i]) * scales[i / row_length];
+    }
+    ReleasePages(Get(part.key).bytes);
+    return values;
   }
 
   // All parts of a layer carry a static input scale, or none does.
@@ -194,13 +215,15 @@ LinearParameters EncoderWeights::Linear(const std::string& stem) const {
   linear.k = layout.k;
   const bool codes = impl_->Get(layout.weights.front().key).dtype == Dtype::kI8;
   for (const StoredTensor& part : layout.weights) {
-    if (codes) {
+    if (codes && layout.site) {
       impl_->ReadCodes(part, linear);
+    } else if (codes) {
+      Append(linear.values, impl_->Dequantized(part));
     } else {
       Append(linear.values, impl_->Floats(part));
     }
   }
-  if (codes) impl_->RequireSameInputScales(layout);
+  if (codes && layout.site) impl_->RequireSameInputScales(layout);
   if (layout.channels_last > 0) linear.values = ChannelsFirst(linear.values, layout);
   const bool has_bias =
       !layout.biases.empty() &&

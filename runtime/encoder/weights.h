@@ -14,7 +14,8 @@
 namespace w8a8 {
 
 // One linear layer as stored: either binary32 `values` (converted exactly from F32, F16 or BF16),
-// or INT8 `codes` with `weight_scale` (a quantized/ folder). Parts (q, k, v) are already
+// or, at a site, INT8 `codes` with `weight_scale` (a quantized/ folder). Layers outside the sites
+// that are stored in INT8 are given as `values`, code * scale. Parts (q, k, v) are already
 // concatenated.
 struct LinearParameters {
   int64_t n = 0;

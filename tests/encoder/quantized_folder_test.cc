@@ -2,8 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/encoder/weights.h"
-#include "tests/encoder/small_models.h"
-#include "tests/support/environment.h"
+#include "tests/encoder/quantized_models.h"
 #include "tests/support/errors.h"
 #include "tests/support/tolerance.h"
 
@@ -12,43 +11,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kAttention = "vision_model.encoder.layers.0.self_attn.";
+constexpr const char* kHead = "vision_model.head.mlp.fc1";
 
-std::vector<float> Scales(size_t rows) {
-  std::vector<float> scales(rows);
-  for (size_t i = 0; i < rows; ++i) scales[i] = 0.001f * static_cast<float>(i + 1);
-  return scales;
-}
-
-// Stores `stem` as codes -128, -127, ... (wrapping), with distinct scales.
-void QuantizeStem(OwnedTensors& tensors, const std::string& stem, int64_t rows, int64_t inputs) {
-  OwnedTensor codes{Dtype::kI8, {rows, inputs}, {}};
-  for (int64_t i = 0; i < rows * inputs; ++i) {
-    codes.bytes.push_back(static_cast<std::byte>((i + 128) & 0xff));
+OwnedTensor Brains(std::vector<int64_t> shape, uint16_t bits) {
+  OwnedTensor tensor{Dtype::kBF16, std::move(shape), {}};
+  for (int64_t i = 0; i < tensor.shape.front(); ++i) {
+    tensor.bytes.push_back(static_cast<std::byte>(bits & 0xff));
+    tensor.bytes.push_back(static_cast<std::byte>(bits >> 8));
   }
-  tensors[stem + ".weight"] = codes;
-  tensors[stem + ".weight_scale"] = Floats({rows, 1}, Scales(static_cast<size_t>(rows)));
-}
-
-void QuantizeQkv(OwnedTensors& tensors) {
-  for (const char* part : {"q_proj", "k_proj", "v_proj"}) {
-    QuantizeStem(tensors, std::string(kAttention) + part, 64, 64);
-  }
-}
-
-fs::path QuantizedFolder(
-    const std::string& name,
-    const std::function<void(OwnedTensors&)>& edit = [](OwnedTensors&) {}) {
-  const fs::path folder = TinySiglipFolder(name);
-  EditTensors(folder, [&](OwnedTensors& tensors) {
-    QuantizeQkv(tensors);
-    edit(tensors);
-  });
-  return folder;
-}
-
-std::string ErrorOfReading(const fs::path& folder) {
-  return ErrorOf([&] { EncoderWeights(folder, TinySiglip()).Linear("blocks.0.attn.qkv"); });
+  return tensor;
 }
 
 TEST(QuantizedFolder, GivesCodesAndScalesOfAllParts) {
@@ -111,43 +82,72 @@ TEST(QuantizedFolder, CodesWithoutScalesOrOfOnePartAreRefused) {
   const std::string mixed =
       ErrorOfReading(QuantizedFolder("quantized_mixed", [](OwnedTensors& tensors) {
         tensors[std::string(kAttention) + "v_proj.weight"] = Zeros({64, 64});
+        tensors.erase(std::string(kAttention) + "v_proj.weight_scale");
       }));
   EXPECT_TRUE(Contains(mixed, "where its neighbours are I8")) << mixed;
 }
 
-TEST(QuantizedFolder, CodesOutsideASiteAreRefused) {
-  const std::string message =
-      ErrorOfReading(QuantizedFolder("quantized_head", [](OwnedTensors& tensors) {
-        QuantizeStem(tensors, "vision_model.head.mlp.fc1", 160, 64);
-      }));
-  EXPECT_TRUE(Contains(message, "head.mlp.fc1.weight' has dtype I8")) << message;
+TEST(QuantizedFolder, LayersOutsideTheBlocksRunDequantized) {
+  const EncoderWeights weights(
+      QuantizedFolder("quantized_head",
+                      [](OwnedTensors& tensors) { QuantizeStem(tensors, kHead, 160, 64); }),
+      TinySiglip());
+  const LinearParameters fc1 = weights.Linear("pool.fc1");
+  EXPECT_TRUE(fc1.codes.empty());
+  ASSERT_EQ(fc1.values.size(), 160u * 64u);
+  EXPECT_EQ(fc1.values[1], -127 * Scales(160)[0]);
+  EXPECT_EQ(fc1.values[159 * 64], 64 * Scales(160)[159]);
+  ASSERT_EQ(weights.notes().size(), 1u);
+  EXPECT_EQ(weights.notes()[0],
+            "1 layer(s) outside the blocks are stored in INT8 and run dequantized: pool.fc1");
 }
 
-TEST(QuantizedFolder, OtherSchemesAreRefusedByName) {
-  const auto error_of = [](const std::string& quantization) {
-    const fs::path folder = TinySiglipFolder("quantized_scheme");
-    WriteText(folder / "config.json",
-              R"({"model_type": "siglip", "quantization_config": )" + quantization + "}");
-    return ErrorOf([&] { ReadEncoderConfig(folder); });
+TEST(QuantizedFolder, AHeadInInt8MakesNoQuantizedFolder) {
+  const fs::path folder = TinySiglipFolder("quantized_head_only");
+  EditTensors(folder, [](OwnedTensors& tensors) { QuantizeStem(tensors, kHead, 160, 64); });
+  EXPECT_FALSE(EncoderWeights(folder, TinySiglip()).quantized());
+}
+
+TEST(QuantizedFolder, OneScaleForAllRowsAndScalesOfAnyFloatAreRead) {
+  const EncoderWeights weights(
+      QuantizedFolder("quantized_tensor_scale",
+                      [](OwnedTensors& tensors) {
+                        const std::string stem(kAttention);
+                        tensors[stem + "q_proj.weight_scale"] = Floats({1}, {0.5f});
+                        tensors[stem + "k_proj.weight_scale"] = Floats({}, {0.25f});
+                        tensors[stem + "v_proj.weight_scale"] = Brains({64, 1}, 0x3f80);
+                      }),
+      TinySiglip());
+  const std::vector<float> scales = weights.Linear("blocks.0.attn.qkv").weight_scale;
+  ASSERT_EQ(scales.size(), 192u);
+  EXPECT_EQ(scales[63], 0.5f);
+  EXPECT_EQ(scales[127], 0.25f);
+  EXPECT_EQ(scales[191], 1.0f);
+}
+
+TEST(QuantizedFolder, ScalesOfGroupsOfInputsAreNamed) {
+  const std::string message =
+      ErrorOfReading(QuantizedFolder("quantized_groups", [](OwnedTensors& tensors) {
+        tensors[std::string(kAttention) + "q_proj.weight_scale"] = Zeros({64, 2});
+      }));
+  EXPECT_TRUE(Contains(message, "q_proj.weight_scale' is F32 [64, 2], expected [64, 1]"))
+      << message;
+}
+
+TEST(QuantizedFolder, ZeroPointsOfZeroAreSymmetric) {
+  const auto with_points = [](const std::string& name, std::byte last) {
+    return QuantizedFolder(name, [last](OwnedTensors& tensors) {
+      const std::string stem = std::string(kAttention) + "q_proj";
+      tensors[stem + ".weight_zero_point"] = {Dtype::kI8, {64, 1}, std::vector<std::byte>(64)};
+      tensors[stem + ".weight_zero_point"].bytes[63] = last;
+      tensors[stem + ".input_zero_point"] = {Dtype::kI8, {1}, std::vector<std::byte>(1)};
+    });
   };
-  EXPECT_TRUE(Contains(error_of(R"({"quant_method": "gptq"})"), "'gptq'"));
-  EXPECT_TRUE(
-      Contains(error_of(R"({"quant_method": "compressed-tensors", "format": "pack-quantized"})"),
-               "'pack-quantized'"));
-  const auto group = [&](const std::string& weights, const std::string& inputs) {
-    return error_of(R"({"quant_method": "compressed-tensors", "format": "int-quantized",
-                        "config_groups": {"g": {"weights": )" +
-                    weights + R"(, "input_activations": )" + inputs + "}}}");
-  };
-  const std::string channel = R"({"num_bits": 8, "strategy": "channel"})";
-  const std::string token = R"({"num_bits": 8, "strategy": "token", "dynamic": true})";
-  EXPECT_EQ(group(channel, token), "no error was thrown");
-  EXPECT_EQ(group(channel, R"({"strategy": "tensor"})"), "no error was thrown");
-  EXPECT_TRUE(Contains(group(R"({"num_bits": 4, "strategy": "channel"})", token), "8-bit"));
-  EXPECT_TRUE(Contains(group(R"({"strategy": "group"})", token), "'group'"));
-  EXPECT_TRUE(Contains(group(channel, R"({"strategy": "token"})"), "static"));
-  EXPECT_TRUE(Contains(group(channel, R"({"symmetric": false})"), "symmetric"));
-  EXPECT_TRUE(Contains(group(channel, "null"), "W8A8"));
+  const EncoderWeights weights(with_points("quantized_zero_points", std::byte{0}), TinySiglip());
+  EXPECT_EQ(weights.Linear("blocks.0.attn.qkv").codes.size(), 192u * 64u);
+  EXPECT_TRUE(weights.notes().empty());
+  const std::string message = ErrorOfReading(with_points("quantized_points", std::byte{3}));
+  EXPECT_TRUE(Contains(message, "q_proj.weight_zero_point' is not 0 at element 63")) << message;
 }
 
 }  // namespace

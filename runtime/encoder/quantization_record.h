@@ -1,0 +1,53 @@
+// What a checkpoint's JSON files say about its quantized layers. Which layers are quantized is
+// decided by what is stored for them; the record says how stored codes are meant.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "runtime/base/json_fields.h"
+
+namespace w8a8 {
+
+// The INT8 codes of one layer, as they lie in the file.
+struct StoredCodes {
+  std::string module;              // "vision_tower.encoder.layers.0.mlp.fc1"
+  bool zero_weight_point = false;  // a zero point is stored for the weights, and it is 0
+  bool zero_input_point = false;   // for the inputs
+};
+
+enum class InputScheme : uint8_t { kUnknown, kDynamicToken, kStaticTensor };
+
+class QuantizationRecord {
+ public:
+  // Of config.json in `folder`: `quantization_config` (older: `compression_config`) of its
+  // vision_config, of the whole, or of its language model; else of modelopt's hf_quant_config.json.
+  explicit QuantizationRecord(const std::filesystem::path& folder);
+
+  bool present() const { return !place_.empty(); }
+  // "quant_method 'gptq' in config.json", "quant_method 'compressed-tensors', format ..."; "" if
+  // there is none.
+  std::string Describe() const;
+  // How the inputs of these codes are quantized; kUnknown where nothing is said. Throws Error
+  // naming the module unless the codes are symmetric 8-bit integers with a scale for each row or
+  // for all, and the inputs per-token dynamic or per-tensor static symmetric 8-bit integers. Of
+  // several groups the one whose targets match best, and whose weights are 8-bit integers, counts
+  // (compressed-tensors: names and "re:" patterns before class names). Names of modules change
+  // between versions of transformers, so that a group may count whose targets match nothing.
+  InputScheme SchemeOf(const StoredCodes& codes) const;
+
+ private:
+  void Take(const nlohmann::json& config, const std::string& file);
+  JsonFields Fields() const;
+  std::vector<JsonFields> GroupsByMatch(const std::string& module) const;
+  void RefuseOnlineTransforms(const std::string& module) const;
+
+  std::shared_ptr<const nlohmann::json> record_;
+  std::string file_, place_;  // place_: "quantization_config"
+};
+
+}  // namespace w8a8

@@ -1,0 +1,212 @@
+// What a tower may be stored in, and what the configs say of it.
+#include "runtime/encoder/quantization_record.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/encoder/weights.h"
+#include "tests/encoder/quantized_models.h"
+#include "tests/support/errors.h"
+
+namespace w8a8::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a tower itself is stored in is named, by its first tensor, whatever the configs say.
+struct Storage {
+  std::string name;
+  std::function<void(OwnedTensors&, const std::string& stem)> store;
+  std::string tensor, format;
+};
+
+OwnedTensor Bytes(Dtype dtype, std::vector<int64_t> shape) {
+  size_t bits = static_cast<size_t>(DtypeBits(dtype));
+  for (const int64_t side : shape) bits *= static_cast<size_t>(side);
+  return {dtype, std::move(shape), std::vector<std::byte>(bits / 8)};
+}
+
+std::vector<Storage> Storages() {
+  using Tensors = OwnedTensors;
+  const auto instead = [](std::map<std::string, OwnedTensor> parts) {
+    return [parts = std::move(parts)](Tensors& tensors, const std::string& stem) {
+      tensors.erase(stem + ".weight");
+      for (const auto& [name, tensor] : parts) tensors[stem + "." + name] = tensor;
+    };
+  };
+  const OwnedTensor packed = Bytes(Dtype::kI32, {64, 8});
+  const OwnedTensor nibbles = Bytes(Dtype::kU8, {64, 32});
+  const OwnedTensor codes = Bytes(Dtype::kI8, {64, 64});
+  const OwnedTensor eights = Bytes(Dtype::kF8E4M3, {64, 64});
+  return {{"pack", instead({{"weight_packed", packed}, {"weight_shape", Bytes(Dtype::kI64, {2})}}),
+           "weight_packed", "pack-quantized"},
+          {"nvfp4", instead({{"weight_packed", nibbles}, {"weight_global_scale", Zeros({1})}}),
+           "weight_packed", "nvfp4-pack-quantized"},
+          {"mxfp4", instead({{"weight_packed", nibbles}, {"weight_scale", nibbles}}),
+           "weight_packed", "mxfp4-pack-quantized"},
+          {"gptq", instead({{"qweight", packed}, {"g_idx", packed}}), "qweight", "GPTQ"},
+          {"awq", instead({{"qweight", packed}, {"qzeros", packed}, {"scales", packed}}), "qweight",
+           "AWQ"},
+          {"hqq", instead({{"W_q", nibbles}}), "W_q", "HQQ"},
+          {"fp8", instead({{"weight", eights}, {"weight_scale", Zeros({64, 1})}}), "weight", "FP8"},
+          {"fp8_blocks", instead({{"weight", eights}, {"weight_scale_inv", Zeros({1, 1})}}),
+           "weight", "FP8 by blocks"},
+          {"fp4", instead({{"weight", Bytes(Dtype::kF4, {64, 64})}}), "weight", "FP4"},
+          {"bnb8", instead({{"weight", codes}, {"SCB", Zeros({64})}}), "weight",
+           "bitsandbytes (8-bit)"},
+          {"bnb4", instead({{"weight", Bytes(Dtype::kU8, {2048, 1})}, {"weight.absmax", nibbles}}),
+           "weight", "bitsandbytes (4-bit)"},
+          {"modelopt", instead({{"weight", nibbles}, {"weight_scale_2", Zeros({})}}), "weight",
+           "modelopt (NVFP4)"},
+          {"torchao", instead({{"_weight_qdata", codes}, {"_weight_scale", Zeros({64})}}),
+           "_weight_qdata", "torchao"},
+          {"quanto", instead({{"weight._data", codes}, {"weight._scale", Zeros({64, 1})}}),
+           "weight._data", "quanto"},
+          {"fake",
+           [](Tensors& tensors, const std::string& stem) {
+             tensors[stem + ".weight_scale"] = Zeros({64, 1});
+           },
+           "weight_scale", "float weights quantized at run time"}};
+}
+
+TEST(QuantizationRecord, ATowerInAnotherFormatIsRefusedByItsFirstTensor) {
+  for (const Storage& storage : Storages()) {
+    for (const std::string stem : {"vision_model.encoder.layers.0.self_attn.q_proj",
+                                   "vision_model.head.attention.out_proj"}) {
+      const fs::path folder = TinySiglipFolder("stored_as_" + storage.name);
+      EditTensors(folder, [&](OwnedTensors& tensors) { storage.store(tensors, stem); });
+      const std::string message = ErrorOf([&] { EncoderWeights(folder, TinySiglip()); });
+      EXPECT_TRUE(Contains(message, "'" + stem + "." + storage.tensor + "' is ")) << message;
+      EXPECT_TRUE(Contains(message, "(" + storage.format + ")")) << message;
+    }
+  }
+}
+
+TEST(QuantizationRecord, APatchEmbeddingInAnotherFormatIsNamed) {
+  const fs::path folder = TinySiglipFolder("stored_anchor");
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    const std::string stem = "vision_model.embeddings.patch_embedding";
+    tensors.erase(stem + ".weight");
+    tensors[stem + ".qweight"] = Bytes(Dtype::kI32, {64, 8});
+  });
+  const std::string message = ErrorOf([&] { EncoderWeights(folder, TinySiglip()); });
+  EXPECT_TRUE(Contains(message, "patch_embedding.qweight' is I32 [64, 8] (AWQ)")) << message;
+}
+
+TEST(QuantizationRecord, WhatLiesOutsideTheTowerIsNobodysReasonToRefuseIt) {
+  for (const Storage& storage : Storages()) {
+    const fs::path folder = TinySiglipFolder("beside_" + storage.name);
+    EditTensors(folder, [&](OwnedTensors& tensors) {
+      const std::string stem = "language_model.model.layers.0.self_attn.q_proj";
+      tensors[stem + ".weight"] = Zeros({64, 64});
+      storage.store(tensors, stem);
+    });
+    DescribeQuantization(folder, R"({"quant_method": "any", "config_groups": [], "bits": 4})");
+    const EncoderConfig config = ReadEncoderConfig(folder);
+    const EncoderWeights weights(folder, config);
+    EXPECT_FALSE(weights.quantized());
+    ASSERT_EQ(weights.notes().size(), 1u);
+    EXPECT_EQ(weights.notes()[0],
+              "the encoder itself is not quantized, other parts may be (quantization_config of "
+              "config.json: quant_method 'any')");
+  }
+}
+
+// A tower of INT8 codes beside a config that says how they are meant.
+std::string ErrorOfConfig(const std::string& quantization,
+                          const std::string& place = "quantization_config") {
+  const fs::path folder = QuantizedFolder("quantized_scheme");
+  DescribeQuantization(folder, quantization, place);
+  return ErrorOfReading(folder);
+}
+
+constexpr const char* kReads = "no error was thrown";
+
+TEST(QuantizationRecord, OtherSchemesAreRefusedByName) {
+  EXPECT_TRUE(Contains(ErrorOfConfig(R"({"quant_method": "gptq"})"), "'gptq'"));
+  const auto group = [&](const std::string& weights, const std::string& inputs) {
+    return ErrorOfConfig(R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+                             "config_groups": {"g": {"weights": )" +
+                         weights + R"(, "input_activations": )" + inputs + "}}}");
+  };
+  const std::string channel = R"({"num_bits": 8, "strategy": "channel"})";
+  const std::string token = R"({"num_bits": 8, "strategy": "token", "dynamic": true})";
+  EXPECT_EQ(group(channel, token), kReads);
+  EXPECT_EQ(group(R"({"strategy": "tensor"})", token), kReads);
+  EXPECT_TRUE(Contains(group(R"({"num_bits": 4, "strategy": "channel"})", token), "no group"));
+  EXPECT_TRUE(Contains(group(R"({"strategy": "group"})", token), "'group'"));
+  EXPECT_TRUE(Contains(group(channel, R"({"strategy": "token"})"), "static"));
+  EXPECT_TRUE(Contains(group(channel, R"({"symmetric": false})"), "symmetric"));
+  EXPECT_TRUE(Contains(group(channel, "null"), "W8A8"));
+  // A static scale that the config promises is missing.
+  const std::string lacking = group(channel, R"({"strategy": "tensor"})");
+  EXPECT_TRUE(Contains(lacking, "q_proj.input_scale")) << lacking;
+}
+
+TEST(QuantizationRecord, TheConfigIsFoundWhereverOneStands) {
+  const std::string weight_only =
+      R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+          "config_groups": {"g": {"targets": ["Linear"], "weights": {"strategy": "channel"}}}})";
+  for (const std::string place :
+       {"quantization_config", "compression_config", "vision_config.quantization_config",
+        "text_config.quantization_config", "compression_config.quantization_config"}) {
+    const std::string message = ErrorOfConfig(weight_only, place);
+    EXPECT_TRUE(Contains(message, "only W8A8 is read")) << place << ": " << message;
+  }
+  const fs::path folder = QuantizedFolder("quantized_modelopt");
+  WriteText(folder / "hf_quant_config.json", R"({"quantization": {"quant_algo": "W8A8_SQ"}})");
+  const std::string message = ErrorOfReading(folder);
+  EXPECT_TRUE(Contains(message, "quant_algo 'W8A8_SQ'")) << message;
+}
+
+TEST(QuantizationRecord, TheGroupThatTargetsTheTowerCounts) {
+  const auto groups = [](const std::string& tower_targets, const std::string& tower_inputs,
+                         const std::string& other) {
+    return R"({"quant_method": "compressed-tensors", "format": "mixed-precision",
+               "kv_cache_scheme": {"num_bits": 8, "type": "float"},
+               "sparsity_config": {"format": "dense"},
+               "config_groups": {"a": )" +
+           other + R"(, "z": {"format": "int-quantized", "targets": )" + tower_targets +
+           R"(, "weights": {"strategy": "channel"}, "input_activations": )" + tower_inputs +
+           R"(}}, "ignore": ["re:.*lm_head"]})";
+  };
+  const std::string token = R"({"strategy": "token", "dynamic": true})";
+  const std::string four_bits =
+      R"({"targets": ["Linear"], "format": "pack-quantized",
+          "weights": {"num_bits": 4, "strategy": "group", "group_size": 128}})";
+  const std::string weights_only =
+      R"({"targets": ["Linear"], "weights": {"num_bits": 8, "strategy": "channel"}})";
+  const std::string w8a8 =
+      R"({"targets": ["Linear"], "weights": {"strategy": "channel"}, "input_activations": )" +
+      token + "}";
+  for (const std::string targets :
+       {R"(["re:.*vision_model.*(q|k|v)_proj$"])", R"(["re:^(?!.*language_model).*$"])",
+        R"(["vision_model.encoder.layers.0.self_attn.q_proj",
+            "model.vision_model.encoder.layers.0.self_attn.k_proj",
+            "encoder.layers.0.self_attn.v_proj"])"}) {
+    EXPECT_EQ(ErrorOfConfig(groups(targets, token, four_bits)), kReads) << targets;
+    EXPECT_EQ(ErrorOfConfig(groups(targets, token, weights_only)), kReads) << targets;
+    EXPECT_TRUE(Contains(ErrorOfConfig(groups(targets, "null", w8a8)), "only W8A8 is read"))
+        << targets;
+  }
+  // A pattern that is none, and one whose search would take longer than anyone waits.
+  EXPECT_EQ(
+      ErrorOfConfig(groups(R"(["re:(", "re:(a|aa)+$", "re:(.*)*(.*)*(.*)*x"])", token, four_bits)),
+      kReads);
+}
+
+TEST(QuantizationRecord, TransformsAtRunTimeAreRefusedForTheLayersThatHaveThem) {
+  const auto with = [](const std::string& target, const std::string& location) {
+    return R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+               "transform_config": {"config_groups": {"R4": {"type": "hadamard", "apply": [
+                 {"targets": [")" +
+           target + R"("], "location": ")" + location + R"("}]}}},
+               "config_groups": {"g": {"targets": ["Linear"], "weights": {"strategy": "channel"},
+                 "input_activations": {"strategy": "token", "dynamic": true}}}})";
+  };
+  EXPECT_TRUE(Contains(ErrorOfConfig(with("re:.*q_proj$", "input")), "transforms the input of"));
+  EXPECT_EQ(ErrorOfConfig(with("re:.*q_proj$", "weight_input")), kReads);
+  EXPECT_EQ(ErrorOfConfig(with("re:.*down_proj$", "input")), kReads);
+}
+
+}  // namespace
+}  // namespace w8a8::test
