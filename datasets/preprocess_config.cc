@@ -19,24 +19,37 @@ std::optional<Json> ReadObject(const fs::path& path) {
   return ReadJsonObject(path);
 }
 
+// A timm model's config.json; old timm had the fields of pretrained_cfg beside `architecture`.
+bool IsTimm(const Json& model) {
+  return model.contains("pretrained_cfg") ||
+         (model.contains("architecture") && model.contains("input_size"));
+}
+
+PreprocessConfig ReadProcessor(const JsonFields& fields, const std::optional<JsonFields>& around,
+                               const std::optional<JsonFields>& model) {
+  // transformers' timm wrapper, and a folder that we exported from a timm model.
+  if (fields.Has("pretrained_cfg")) return ReadTimmConfig(fields);
+  return ReadHuggingFaceConfig(fields, ProcessorTypeOf(fields, around, model));
+}
+
 std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
-  const fs::path model = folder / "config.json";
-  const std::optional<Json> model_json = ReadObject(model);
-  if (model_json && model_json->value("model_type", Json()) == "internvl_chat") {
-    return ReadInternVlChatConfig({*model_json, model, ""});
+  const fs::path model_file = folder / "config.json";
+  const std::optional<Json> model_json = ReadObject(model_file);
+  std::optional<JsonFields> model;
+  if (model_json) model.emplace(*model_json, model_file.string(), "");
+  if (model && model->Text("model_type", "") == "internvl_chat") {
+    return ReadInternVlChatConfig(*model);
   }
-  const fs::path hugging_face = folder / "preprocessor_config.json";
-  if (const auto json = ReadObject(hugging_face)) {
-    // A folder that we exported from a timm model keeps the timm config under this name.
-    if (json->contains("pretrained_cfg")) return ReadTimmConfig({*json, hugging_face, ""});
-    return ReadHuggingFaceConfig({*json, hugging_face, ""});
+  const fs::path processor_file = folder / "processor_config.json";
+  if (const auto json = ReadObject(processor_file)) {
+    const JsonFields processor(*json, processor_file.string(), "");
+    const std::optional<JsonFields> nested = processor.Object("image_processor");
+    if (nested) return ReadProcessor(*nested, processor, model);
   }
-  const fs::path processor = folder / "processor_config.json";
-  if (const auto json = ReadObject(processor); json && json->contains("image_processor")) {
-    return ReadHuggingFaceConfig(JsonFields(*json, processor, "").At("image_processor"));
-  }
-  if (model_json && model_json->contains("pretrained_cfg")) {
-    return ReadTimmConfig({*model_json, model, ""});
+  if (model_json && IsTimm(*model_json)) return ReadTimmConfig(*model);
+  const fs::path own_file = folder / "preprocessor_config.json";
+  if (const auto json = ReadObject(own_file)) {
+    return ReadProcessor(JsonFields(*json, own_file.string(), ""), std::nullopt, model);
   }
   return std::nullopt;
 }
@@ -126,9 +139,10 @@ PreprocessConfig ReadPreprocessConfig(const fs::path& model_folder, Resampler re
   std::optional<PreprocessConfig> config = ReadAny(model_folder);
   if (!config) {
     Fail(
-        "{}: no preprocessing config (preprocessor_config.json, or config.json with a "
-        "pretrained_cfg). Without it nobody knows how this model wants its images: copy "
-        "preprocessor_config.json from the model's repository into the folder.",
+        "{}: no preprocessing config (processor_config.json with an image_processor, "
+        "preprocessor_config.json, or config.json with a pretrained_cfg). Without it nobody knows "
+        "how this model wants its images: copy preprocessor_config.json or processor_config.json "
+        "from the model's repository into the folder.",
         model_folder.string());
   }
   const std::optional<Json> model = ReadObject(model_folder / "config.json");
@@ -141,7 +155,11 @@ PreprocessConfig ReadPreprocessConfig(const fs::path& model_folder, Resampler re
 }
 
 std::string DescribePreprocessing(const PreprocessConfig& config) {
-  std::string text = config.processor + ": " + ResizeText(config);
+  std::string text = config.processor;
+  if (!config.processor_inferred_from.empty()) {
+    text += fmt::format(" (by {})", config.processor_inferred_from);
+  }
+  text += ": " + ResizeText(config);
   if (config.crop) {
     text += fmt::format(", centre crop {}x{}", config.crop->width, config.crop->height);
   }

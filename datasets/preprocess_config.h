@@ -45,7 +45,8 @@ struct ResizeBefore {
 struct PreprocessConfig {
   std::filesystem::path source_file;
   Resampler resampler = Resampler::kPillow13;
-  std::string processor;  // "SiglipImageProcessor", "timm pretrained_cfg"
+  std::string processor;                // "SiglipImageProcessor", "timm pretrained_cfg"
+  std::string processor_inferred_from;  // "model_type 'vit'", where no processor file names it
   ResizeRule resize_rule = ResizeRule::kExact;
   ImageSize resize;                    // kExact
   int shortest_edge = 0;               // kShortestEdge
@@ -70,13 +71,14 @@ struct PreprocessConfig {
   ImageSize OutputSize() const { return crop.value_or(resize); }
 };
 
-// Reads, in this order: config.json of an InternVL chat checkpoint; preprocessor_config.json
-// (Hugging Face; or a timm config kept under that name), the image_processor of
-// processor_config.json, the pretrained_cfg of config.json (timm). With Resampler::kTorchvision a
-// Hugging Face config is carried out as transformers' torchvision
-// ("fast") processors do, crop and arithmetic included. Throws Error for a folder without any of
-// them, for values of the wrong kind, and for everything that is asked for and not supported, by
-// name.
+// Reads, as transformers 5 does, the first of these that is there: config.json of an InternVL chat
+// checkpoint; the image_processor of processor_config.json (transformers 4 prefers the file that
+// follows); preprocessor_config.json, but the pretrained_cfg of config.json for a timm model. Where
+// the processor config does not name its class, config.json decides (processor_type.h). Fields that
+// are absent have the defaults of the class. With Resampler::kTorchvision a Hugging Face config is
+// carried out as transformers' torchvision ("fast") processors do, crop and arithmetic included.
+// Throws Error for a folder without any of them, for values of the wrong kind, and for everything
+// that is asked for and not supported, by name.
 PreprocessConfig ReadPreprocessConfig(const std::filesystem::path& model_folder,
                                       Resampler resampler);
 

@@ -1,6 +1,7 @@
 #include "datasets/preprocess_readers.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <string_view>
 
@@ -18,6 +19,7 @@ constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
 constexpr std::string_view kAnyres = "the anyres tiles of this processor";
 constexpr std::string_view kSplits = "the tiles of this processor";
 constexpr std::string_view kNaflex = "Siglip2ImageProcessor";
+constexpr std::string_view kLlava = "LlavaImageProcessor";
 
 // What a class does where the file is silent (transformers 5, image_processing_pil_*.py).
 struct ProcessorDefaults {
@@ -42,32 +44,27 @@ constexpr ProcessorDefaults kProcessors[] = {
     {"Idefics3ImageProcessor", 364, true, true, Filter::kLanczos, false, kHalf, kHalf, kSplits},
     {"SmolVLMImageProcessor", 364, true, true, Filter::kLanczos, false, kHalf, kHalf, kSplits},
     {kNaflex, 0, true, true, Filter::kBilinear, false, kHalf, kHalf},
-    {"LlavaImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
+    {kLlava, 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
     {"LlavaNextImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd,
      kAnyres},
     {"LlavaOnevisionImageProcessor", 384, true, false, Filter::kBicubic, false, kClipMean, kClipStd,
      kAnyres},
 };
 
-const ProcessorDefaults& DefaultsOf(const JsonFields& fields) {
-  const std::string given =
-      fields.Text("image_processor_type", fields.Text("feature_extractor_type", ""));
-  if (given.empty()) {
-    Fail("{}: neither image_processor_type nor feature_extractor_type names the processor",
-         fields.file());
-  }
-  std::string name = given;
-  for (const std::string_view suffix : {"Fast", "Pil"}) {
-    if (name.ends_with(suffix)) name.resize(name.size() - suffix.size());
-  }
-  constexpr std::string_view kOld = "FeatureExtractor";
-  if (name.ends_with(kOld)) name.replace(name.size() - kOld.size(), kOld.size(), "ImageProcessor");
+const ProcessorDefaults& DefaultsOf(const JsonFields& fields, const ProcessorType& type) {
   for (const ProcessorDefaults& known : kProcessors) {
-    if (name == known.name) return known;
+    if (type.name == known.name) return known;
   }
   std::string names;
   for (const ProcessorDefaults& known : kProcessors) names += fmt::format(" {}", known.name);
-  Fail("{}: image processor '{}' is not supported. Supported:{}", fields.file(), given, names);
+  Fail("{}: image processor '{}' is not supported. Supported:{}", fields.file(), type.name, names);
+}
+
+// What a step's switch says; null is off, whatever the class's default.
+bool IsOn(const JsonFields& fields, const char* key, bool fallback) {
+  const auto found = fields.raw().find(key);
+  if (found != fields.raw().end() && found->is_null()) return false;
+  return fields.Bool(key, fallback);
 }
 
 // Anything else that would change pixels and that we do not do.
@@ -76,21 +73,35 @@ void RefuseUnsupported(const JsonFields& fields, const ProcessorDefaults& defaul
                                          "do_normalize",    "do_convert_rgb",    "do_reduce_labels",
                                          "do_pan_and_scan", "do_image_splitting"};
   for (const auto& [key, value] : fields.Members()) {
-    const bool pads_batches = key == "do_pad" && !defaults.left_out.empty();
+    // Padding brings the images of a batch to one size, which ours have; LLaVA's makes them square.
+    const bool pads_nothing = key == "do_pad" && defaults.name != kLlava;
     const bool known =
-        pads_batches || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
+        pads_nothing || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
     if (key.starts_with("do_") && !known && value.raw() == true) {
       value.Refuse("false; the model must do without it");
     }
   }
-  for (const char* key : {"pad_size", "size_divisor", "use_square_size", "max_num_patches"}) {
+  const std::optional<JsonFields> pad_size = fields.Find("pad_size");
+  if (pad_size && IsOn(fields, "do_pad", !defaults.left_out.empty())) {
+    pad_size->Refuse("none: it is not supported");
+  }
+  for (const char* key : {"size_divisor", "use_square_size", "max_num_patches"}) {
     const std::optional<JsonFields> value = fields.Find(key);
     const bool read = defaults.name == kNaflex && key == std::string_view("max_num_patches");
     if (value && value->raw() != false && !read) value->Refuse("none: it is not supported");
   }
 }
 
-Filter FilterOfPilCode(const JsonFields& value) {
+// PIL's code, or the name in whatever case.
+Filter ReadResample(const JsonFields& value) {
+  if (value.raw().is_string()) {
+    std::string name = value.Text();
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    for (const Filter filter :
+         {Filter::kNearest, Filter::kLanczos, Filter::kBilinear, Filter::kBicubic}) {
+      if (name == FilterName(filter)) return filter;
+    }
+  }
   if (value.raw().is_number_integer()) {
     switch (value.raw().get<int64_t>()) {
       case 0:
@@ -106,6 +117,13 @@ Filter FilterOfPilCode(const JsonFields& value) {
     }
   }
   value.Refuse("0 (nearest), 1 (lanczos), 2 (bilinear) or 3 (bicubic)");
+}
+
+// [height, width].
+ImageSize SizeFromList(const JsonFields& size) {
+  const std::vector<JsonFields> sides = size.Elements();
+  if (sides.size() != 2) size.Refuse("height and width");
+  return {ReadSide(sides[1]), ReadSide(sides[0])};
 }
 
 ImageSize SizeFromObject(const JsonFields& size) {
@@ -138,17 +156,17 @@ void ReadLongestEdges(const JsonFields& fields, const ProcessorDefaults& default
   config.resize = {side, side};
   config.before = ResizeBefore{};
   config.before->longest_edge = LongestEdge(fields, "size", 4 * defaults.side);
-  if (fields.Bool("do_image_splitting", true)) config.before->multiple_of = side;
+  if (IsOn(fields, "do_image_splitting", true)) config.before->multiple_of = side;
 }
 
 void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
                 PreprocessConfig& config) {
-  if (!fields.Bool("do_resize", true)) {
+  if (!IsOn(fields, "do_resize", true)) {
     config.resize_rule = ResizeRule::kNone;
     return;
   }
   const std::optional<JsonFields> resample = fields.Find("resample");
-  config.filter = resample ? FilterOfPilCode(*resample) : defaults.filter;
+  config.filter = resample ? ReadResample(*resample) : defaults.filter;
   if (defaults.name == kNaflex) return ReadPatchBudget(fields, config);
   if (defaults.left_out == kSplits) return ReadLongestEdges(fields, defaults, config);
   const auto resize_to = [&](int side, ResizeRule rule) {
@@ -165,8 +183,11 @@ void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
   const std::optional<JsonFields> size = fields.Find("size");
   if (!size) {
     resize_to(defaults.side, rule_of(defaults.square));
+  } else if (size->raw().is_array()) {
+    config.resize = SizeFromList(*size);
+    config.resize_rule = ResizeRule::kExact;
   } else if (!size->raw().is_object()) {
-    resize_to(ReadSide(*size), rule_of(fields.Bool("default_to_square", defaults.integer_square)));
+    resize_to(ReadSide(*size), rule_of(IsOn(fields, "default_to_square", defaults.integer_square)));
   } else if (const auto edge = size->Find("shortest_edge")) {
     if (const auto longest = size->Find("longest_edge")) {
       longest->Refuse("none: it is not supported");
@@ -180,35 +201,38 @@ void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
 
 void ReadCrop(const JsonFields& fields, const ProcessorDefaults& defaults,
               PreprocessConfig& config) {
-  if (!fields.Bool("do_center_crop", defaults.center_crop)) return;
+  if (!IsOn(fields, "do_center_crop", defaults.center_crop)) return;
   const std::optional<JsonFields> size = fields.Find("crop_size");
   if (!size) {
+    if (!defaults.center_crop) {
+      Fail("{}: 'do_center_crop' is true, but there is no 'crop_size', and {} has none of its own.",
+           fields.file(), defaults.name);
+    }
     config.crop = ImageSize{224, 224};
   } else if (size->raw().is_object()) {
     config.crop = SizeFromObject(*size);
+  } else if (size->raw().is_array()) {
+    config.crop = SizeFromList(*size);
   } else {
     const int side = ReadSide(*size);
     config.crop = ImageSize{side, side};
   }
 }
 
-void ReadTiles(const JsonFields& fields, const ProcessorDefaults& defaults,
+void ReadTiles(const JsonFields& fields, const ProcessorDefaults& defaults, bool internvl,
                PreprocessConfig& config) {
-  const bool splits = defaults.left_out != kSplits || fields.Bool("do_image_splitting", true);
+  const bool splits = defaults.left_out != kSplits || IsOn(fields, "do_image_splitting", true);
   if (splits) config.left_out = defaults.left_out;
   if (defaults.left_out == kAnyres && config.resize_rule == ResizeRule::kShortestEdge) {
     // The whole image is squared first; the shortest edge has nothing left to do.
     config.resize_rule = ResizeRule::kExact;
     config.resize = {config.shortest_edge, config.shortest_edge};
   }
-  if (fields.Bool("do_pan_and_scan", false)) {
+  if (IsOn(fields, "do_pan_and_scan", false)) {
     config.left_out = "the pan-and-scan crops of this processor";
   }
   if (defaults.name != "GotOcr2ImageProcessor") return;
-  // InternVLProcessor asks for tiles itself, whatever the image processor's own file says.
-  const std::optional<JsonFields> processor_class = fields.Find("processor_class");
-  const bool internvl = processor_class && processor_class->raw() == "InternVLProcessor";
-  if (!internvl && !fields.Bool("crop_to_patches", false)) return;
+  if (!internvl && !IsOn(fields, "crop_to_patches", false)) return;
   const Tiling tiling = ReadTiling(fields, "min_patches", "max_patches");
   if (tiling.max_tiles > 1) config.tiling = tiling;
 }
@@ -250,20 +274,21 @@ std::array<double, 3> ReadDeviations(const JsonFields& value) {
   return channels;
 }
 
-PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields) {
-  const ProcessorDefaults& defaults = DefaultsOf(fields);
+PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields, const ProcessorType& type) {
+  const ProcessorDefaults& defaults = DefaultsOf(fields, type);
   RefuseUnsupported(fields, defaults);
   PreprocessConfig config;
   config.source_file = fields.file();
   config.processor = defaults.name;
+  config.processor_inferred_from = type.inferred_from;
   ReadResize(fields, defaults, config);
   ReadCrop(fields, defaults, config);
-  ReadTiles(fields, defaults, config);
-  config.rescale = fields.Bool("do_rescale", true);
+  ReadTiles(fields, defaults, type.internvl, config);
+  config.rescale = IsOn(fields, "do_rescale", true);
   if (const auto factor = fields.Find("rescale_factor"); factor && config.rescale) {
     config.rescale_factor = ReadNumber(*factor);
   }
-  config.normalize = fields.Bool("do_normalize", true);
+  config.normalize = IsOn(fields, "do_normalize", true);
   const auto used = [&](const char* key) {
     return config.normalize ? fields.Find(key) : std::nullopt;
   };

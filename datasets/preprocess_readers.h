@@ -3,6 +3,7 @@
 #pragma once
 
 #include "datasets/preprocess_config.h"
+#include "datasets/processor_type.h"
 #include "runtime/base/json_fields.h"
 
 namespace w8a8 {
@@ -11,7 +12,7 @@ namespace w8a8 {
 // CLIP, ViT, DeiT, BiT/DINOv2, Gemma 3, LLaVA, InternVL, NaFlex), with the defaults of each class
 // for keys that are absent. InternVL's is tiled; of the other processors that cut an image up, the
 // view of the whole image is made and `left_out` names the rest.
-PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields);
+PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields, const ProcessorType& type);
 
 // An InternVL chat checkpoint's config.json (model_type internvl_chat). Its own code never reads
 // the preprocessor_config.json beside it: RGB without alpha, tiles of force_image_size (default
@@ -24,7 +25,8 @@ constexpr int kMaxTilesPerImage = 64;
 Tiling ReadTiling(const JsonFields& fields, const char* min_key, const char* max_key);
 
 // timm's evaluation transform: shorter side (crop_mode "center") or both sides ("squash") to
-// floor(input / crop_pct), centre crop, / 255, normalize.
+// floor(input / crop_pct), centre crop, / 255, normalize. Under `pretrained_cfg`, or, as old timm
+// wrote config.json, beside `architecture`.
 PreprocessConfig ReadTimmConfig(const JsonFields& fields);
 
 // Used by all. A number or a list of three; deviations are none of them 0.

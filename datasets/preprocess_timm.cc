@@ -59,7 +59,7 @@ void SetResizeAndCrop(const JsonFields& cfg, PreprocessConfig& config) {
 }  // namespace
 
 PreprocessConfig ReadTimmConfig(const JsonFields& fields) {
-  const JsonFields cfg = fields.At("pretrained_cfg");
+  const JsonFields cfg = fields.Find("pretrained_cfg").value_or(fields);
   PreprocessConfig config;
   config.source_file = fields.file();
   config.processor = "timm pretrained_cfg";

@@ -58,6 +58,15 @@ TEST(PreprocessConfig, OldIntegerSizesGoByTheClass) {
   EXPECT_EQ(vit.filter, Filter::kBilinear);
 }
 
+TEST(PreprocessConfig, FiltersHaveCodesAndNames) {
+  for (const char* filter : {"3", "\"bicubic\"", "\"BICUBIC\""}) {
+    EXPECT_EQ(FromJson(R"({"image_processor_type": "ViTImageProcessor", "resample": )" +
+                       std::string(filter) + "}")
+                  .filter,
+              Filter::kBicubic);
+  }
+}
+
 TEST(PreprocessConfig, FindsTheProcessorInEveryPlace) {
   const std::string processor =
       R"({"image_processor": {"image_processor_type": "ViTImageProcessor"}})";
@@ -182,8 +191,13 @@ TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
 
   EXPECT_REFUSED(R"({"image_processor_type": "SamImageProcessor"})", "'SamImageProcessor'");
   EXPECT_REFUSED(R"({"size": 224})", "names the processor");
-  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_pad": true})",
-                 "'do_pad' is true; expected false");
+  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_pad": true,
+                     "pad_size": {"height": 9, "width": 9}})",
+                 "'pad_size' is {\"height\":9");
+  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_flip": true})",
+                 "'do_flip' is true; expected false");
+  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_center_crop": true})",
+                 "there is no 'crop_size'");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "resample": 4})",
                  "'resample' is 4");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 9}})",

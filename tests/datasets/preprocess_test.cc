@@ -6,8 +6,10 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "datasets/image_set.h"
+#include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 #include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
@@ -45,6 +47,26 @@ TEST_P(PreprocessGolden, PixelValuesEqualThePythonProcessors) {
                                      std::stoull(row.at("seed")));
     EXPECT_EQ(Digest(PixelValues(preprocessor, image)), row.at("sha256"))
         << row.at("config") << " " << row.at("resampler") << " " << SizeText(image);
+  }
+}
+
+// "refused" or the digest of the pixel values, for a model folder that holds `files`.
+std::string OutcomeOf(const std::string& files, const RgbImage& image) {
+  const auto folder = ScratchFolder("processor_golden");
+  const nlohmann::json contents = nlohmann::json::parse(files);
+  for (const auto& [name, content] : contents.items()) WriteText(folder / name, content.dump());
+  try {
+    return Digest(
+        PixelValues(Preprocessor(ReadPreprocessConfig(folder, Resampler::kPillow13)), image));
+  } catch (const Error&) {
+    return "refused";
+  }
+}
+
+TEST(ProcessorGolden, AFoldersFilesMeanWhatAutoImageProcessorMakesOfThem) {
+  for (const GoldenRow& row : ReadGoldenTable("processor_files.tsv")) {
+    EXPECT_EQ(OutcomeOf(row.at("files"), HashImage(97, 61, 1)), row.at("sha256"))
+        << row.at("files");
   }
 }
 
