@@ -66,6 +66,20 @@ bool IsPlainFileName(const std::string& name) {
          name.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
 }
 
+// Video-LLaVA has a tower for images beside one for videos: of the two that for images; "" where
+// the prefixes are others.
+std::string ImageTowerOf(const std::vector<std::string>& prefixes) {
+  constexpr std::string_view kImages = "image_tower.", kVideos = "video_tower.";
+  for (const std::string& prefix : prefixes) {
+    const size_t at = prefix.find(kImages);
+    if (at == prefix.npos || prefixes.size() != 2) continue;
+    std::string other = prefix;
+    other.replace(at, kImages.size(), kVideos);
+    if (std::count(prefixes.begin(), prefixes.end(), other) == 1) return prefix;
+  }
+  return "";
+}
+
 }  // namespace
 
 void RequireModelFolder(const fs::path& folder) {
@@ -184,6 +198,9 @@ std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wa
         folder_.string(), anchor);
   }
   if (wanted.empty() && prefixes.size() == 1) return prefixes.front();
+  if (const std::string images = ImageTowerOf(prefixes); wanted.empty() && !images.empty()) {
+    return images;
+  }
   std::string dotted = wanted.empty() || wanted.back() == '.' ? wanted : wanted + ".";
   if (!wanted.empty() && std::count(prefixes.begin(), prefixes.end(), dotted) == 1) return dotted;
   FailWith({Setting::kModelPrefix, "P"}, "{}: {}; choose one of the prefixes '{}'.",

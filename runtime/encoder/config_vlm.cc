@@ -180,7 +180,14 @@ void ApplyConsumer(const JsonFields& whole, const std::string& model_type, const
     return Apply(whole, fmt::format("'{}' is not known here and taken to read", model_type),
                  ReadingOfUnknown(whole, vision, *config), config);
   }
-  if (entry->output == TowerOutput::kPooled) return;
+  if (entry->output == TowerOutput::kPooled) {
+    if (model_type == "vision-text-dual-encoder") {
+      config->notes.emplace_back(
+          "the pooled output is what 'vision-text-dual-encoder' reads; its 'visual_projection' is "
+          "not run");
+    }
+    return;
+  }
   Apply(whole, fmt::format("'{}' reads", model_type), ReadingOfKnown(whole, *entry), config);
 }
 

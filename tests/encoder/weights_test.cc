@@ -181,6 +181,22 @@ TEST(Weights, OfTwoTowersThePrefixChoosesOne) {
       Contains(ErrorOfLoading(folder, "third."), "no vision tower has the prefix 'third.'"));
 }
 
+// Video-LLaVA's image_tower and video_tower.
+TEST(Weights, OfATowerForImagesBesideOneForVideosTheFormerIsTaken) {
+  const fs::path folder = TinySiglipFolder("weights_video_tower");
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    OwnedTensors towers;
+    for (auto& [key, tensor] : tensors) {
+      towers["model.image_tower." + key] = tensor;
+      towers["model.video_tower." + key] = tensor;
+    }
+    tensors = towers;
+  });
+  EXPECT_EQ(EncoderWeights(folder, TinySiglip()).prefix(), "model.image_tower.vision_model.");
+  const std::string videos = "model.video_tower.vision_model.";
+  EXPECT_EQ(EncoderWeights(folder, TinySiglip(), videos).prefix(), videos);
+}
+
 TEST(Weights, AnotherFamilysCheckpointIsRefused) {
   const fs::path folder = ScratchFolder("weights_other_family");
   WriteTensors(folder / "model.safetensors", {{"blocks.0.norm1.weight", Zeros({64})}});
