@@ -24,7 +24,7 @@ std::vector<SweepCurve> SweepCurves(const Report& report) {
 }
 
 std::string MainOutput(const Report& report) {
-  for (const char* output : {"logits", "pooled", "tokens"}) {
+  for (const char* output : {"logits", "image_embeds", "pooled", "tokens"}) {
     for (const ArmReport& arm : report.arms) {
       if (arm.outputs.contains(output)) return output;
     }

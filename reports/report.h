@@ -170,8 +170,8 @@ std::vector<SweepCurve> SweepCurves(const Report& report);
 // Whether an arm is one clip range, or none, for all its sites.
 bool IsSweepPoint(const ArmReport& arm);
 
-// The output that figures about "the" error are read from: logits, else pooled, else tokens; empty
-// if no arm has any.
+// The output that figures about "the" error are read from: logits, else image_embeds, else pooled,
+// else tokens; empty if no arm has any.
 std::string MainOutput(const Report& report);
 
 // The errors of an output of an arm; null where it has none, as the reference.

@@ -157,6 +157,10 @@ Step Lowering::PlainStep(const Node& node) {
       return MeanRowsStep{.in = node.in, .out = node.out, .first_row = node.row};
     case NodeKind::kAverage:
       return AverageStep{.a = node.in, .b = node.in2, .out = node.out};
+    case NodeKind::kConcat:
+      return ConcatStep{.a = node.in, .b = node.in2, .out = node.out};
+    case NodeKind::kTanh:
+      return TanhStep{.in = node.in, .out = node.out};
     case NodeKind::kConvert:
       return ConvertStep{.in = node.in, .out = node.out};
     case NodeKind::kLinear:

@@ -96,6 +96,12 @@ struct MeanRowsStep {
 struct AverageStep {  // out = fp16((a + b) / 2)
   SlotId a, b, out;
 };
+struct ConcatStep {  // out = [a, b] by columns
+  SlotId a, b, out;
+};
+struct TanhStep {  // out = fp16(tanh(in)), of the nearest binary64 value
+  SlotId in, out;
+};
 struct ConvertStep {  // either slot is FP16 or FP32, not both FP16; towards FP16 it rounds once
   SlotId in, out;
 };
@@ -135,8 +141,8 @@ struct GemmCodesStep {
 
 using Step =
     std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep, AddStep,
-                 BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep, ConvertStep, GemmF16Step,
-                 GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
+                 BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep, ConcatStep, TanhStep,
+                 ConvertStep, GemmF16Step, GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
 
 // The steps of one stage, or of one layer, for one arm, with the node that each came from. The last
 // step of a node writes the node's output.

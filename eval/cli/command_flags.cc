@@ -155,10 +155,11 @@ void AddEvaluation(CLI::App& app, Options& o) {
           "TSV with a header: file name first, comma-separated class indices in the column "
           "'accepted' or "
           "the third");
-  AddText(app, "--classes", o.classes, "FILE",
-          "Class embeddings (safetensors: class_embeddings [classes, width], metadata classes: a "
-          "JSON list of names): zero-shot top-1 by cosine of the pooled output; class sub-folders "
-          "are then matched by name");
+  AddText(
+      app, "--classes", o.classes, "FILE",
+      "Class embeddings (safetensors: class_embeddings [classes, width], metadata classes: a "
+      "JSON list of names): zero-shot top-1 by cosine of the image embedding; class sub-folders "
+      "are then matched by name");
   AddValue(app, "--min-sqnr-db",
            "Exit 3 if the main output of the chosen INT8 arm has less SQNR than X dB. This and the "
            "next two judge the measured value, not its interval",

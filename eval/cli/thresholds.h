@@ -23,8 +23,8 @@ void CheckThresholds(const Thresholds& thresholds, const Task& task, const Encod
 
 // One line that names figure, threshold and arm of everything that the chosen INT8 arm misses;
 // empty if it reaches all. Measured values are compared, not the bounds of their intervals; SQNR is
-// that of the main output (logits, else pooled, else tokens), and an exact one passes. Throws Error
-// for a figure that is not a number.
+// that of the main output (logits, else image_embeds, else pooled, else tokens), and an exact one
+// passes. Throws Error for a figure that is not a number.
 std::string MissedThresholds(const Thresholds& thresholds, const Report& report);
 
 }  // namespace w8a8

@@ -38,7 +38,8 @@ std::vector<uint8_t> ReadMask(const SafetensorsFile& file, const TensorView& emb
     Fail("{}: attention_mask is {} {}, expected I64, I32, U8 or BOOL [{}, {}].", path,
          DtypeName(mask->dtype), mask->ShapeText(), embeds.shape[0], embeds.shape[1]);
   }
-  if (config.pool == PoolKind::kMean) {
+  const bool averages = config.classes > 0 && config.head_input != HeadInput::kPooled;
+  if (config.pool == PoolKind::kMean || averages) {
     Fail("{}: attention_mask: this encoder pools by the mean of all tokens, padding included.",
          path);
   }

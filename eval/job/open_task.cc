@@ -31,9 +31,10 @@ std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
                                            const Session& session) {
   if (file.empty()) return std::nullopt;
   ClassEmbeddings classes = ReadClassEmbeddings(file);
-  const SlotId pooled = session.graph.pooled;
-  const bool none = pooled == kNoSlot || session.config.pooled_unread;
-  CheckEmbeddingWidth(classes, none ? 0 : session.graph.slot(pooled).cols);
+  const Graph& graph = session.graph;
+  const SlotId compared = graph.image_embeds != kNoSlot ? graph.image_embeds : graph.pooled;
+  const bool none = compared == kNoSlot || session.config.pooled_unread;
+  CheckEmbeddingWidth(classes, none ? 0 : graph.slot(compared).cols);
   return classes;
 }
 

@@ -13,7 +13,8 @@ namespace w8a8 {
 
 struct Session;
 
-// The embeddings in `file`, which must be as wide as the session's pooled output; none without one.
+// The embeddings in `file`, which must be as wide as the session's image embedding (a pooled output
+// that is not projected is one); none without a file.
 std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
                                            const Session& session);
 

@@ -50,7 +50,20 @@ void FitTo(const PixelFile& pixels, EncoderConfig& config) {
   }
 }
 
+// Nothing in a model's files says how another number of channels is made of a photo.
+void RequireRgb(const ModelSettings& model, const EncoderConfig& config) {
+  constexpr int64_t kRgb = 3;
+  if (config.channels == kRgb || !std::holds_alternative<PreparedImages>(model.input)) return;
+  Fail(
+      "{}: the encoder takes images of {} channel(s), but images are prepared in {}, red, green "
+      "and "
+      "blue. Only 'encode' can run it, given pixel_values [images, {}, height, width] in place of "
+      "images.",
+      model.folder.string(), config.channels, kRgb, config.channels);
+}
+
 void FitToInput(const ModelSettings& model, EncoderConfig& config) {
+  RequireRgb(model, config);
   if (!config.variable_grid && config.position_resize == PositionResize::kNone) return;
   if (const auto* images = std::get_if<PreparedImages>(&model.input)) {
     FitTo(*images, model.folder, config);
@@ -73,7 +86,7 @@ Session OpenSession(const ModelSettings& model, const DeviceSettings& device) {
   Session session;
   session.folder = model.folder;
   ChooseDevice(device, session);
-  session.config = ReadEncoderConfig(model.folder);
+  session.config = ReadEncoderConfig(model.folder, model.prefix);
   FitToInput(model, session.config);
   if (!model.name.empty()) session.config.name = model.name;
   const auto* embeds = std::get_if<EmbedFile>(&model.input);

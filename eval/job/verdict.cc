@@ -12,9 +12,10 @@ Ship Decide(const Estimate& estimate, double threshold) {
   return estimate.high < threshold ? Ship::kNo : Ship::kUndecided;
 }
 
-// The feature that a user of the encoder consumes: pooled where there is one, else the tokens.
+// The feature that a user of the encoder consumes: the embedding where the model projects its
+// pooled output, else that output, else the tokens.
 const OutputErrors* Feature(const ArmReport& arm, std::string& name) {
-  for (const char* candidate : {"pooled", "tokens"}) {
+  for (const char* candidate : {"image_embeds", "pooled", "tokens"}) {
     const auto found = arm.outputs.find(candidate);
     if (found == arm.outputs.end()) continue;
     name = candidate;

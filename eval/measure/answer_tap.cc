@@ -25,7 +25,7 @@ AnswerTap::AnswerTap(int run, const ClassEmbeddings* classes, int workers)
 
 void AnswerTap::OnOutputs(const OutputEvent& event) {
   if (event.arm != 0 && event.arm != run_) return;
-  const MatView<const Half> output = classes_ == nullptr ? event.logits : event.pooled;
+  const MatView<const Half> output = classes_ == nullptr ? event.logits : event.embedding();
   if (output.rows == 0) return;
   for (size_t i = 0; i < event.samples.size(); ++i) {
     const Sample& sample = event.samples[i];

@@ -121,8 +121,8 @@ void CheckTap::OnLinear(LinearEvent& event) {
 void CheckTap::OnOutputs(const OutputEvent& event) {
   if (!IsChecked(event.arm)) return;
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
-  std::array<std::vector<Half>, 3> outputs{Copy(event.tokens), Copy(event.pooled),
-                                           Copy(event.logits)};
+  std::array<std::vector<Half>, 4> outputs{Copy(event.tokens), Copy(event.pooled),
+                                           Copy(event.image_embeds), Copy(event.logits)};
   const int int8_arm = Int8TwinOf(event.arm);
   if (int8_arm < 0) {
     worker.outputs[event.arm] = std::move(outputs);

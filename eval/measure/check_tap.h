@@ -74,7 +74,7 @@ class CheckTap final : public Tap {
   };
   struct Worker {
     std::map<std::pair<int, std::string>, Seen> seen;         // by int8 arm and site
-    std::map<int, std::array<std::vector<Half>, 3>> outputs;  // by int8 arm
+    std::map<int, std::array<std::vector<Half>, 4>> outputs;  // by int8 arm
     Checks checks;
   };
 

@@ -70,10 +70,10 @@ std::vector<double> CheckRows(const ClassEmbeddings& classes) {
 
 }  // namespace
 
-std::vector<double> ClassEmbeddings::Cosines(std::span<const Half> pooled) const {
-  W8A8_CHECK(static_cast<int64_t>(pooled.size()) == width);
-  std::vector<float> feature(pooled.size());
-  ToFloat(pooled, feature);
+std::vector<double> ClassEmbeddings::Cosines(std::span<const Half> embedding) const {
+  W8A8_CHECK(static_cast<int64_t>(embedding.size()) == width);
+  std::vector<float> feature(embedding.size());
+  ToFloat(embedding, feature);
   double feature_sq = 0;
   for (const float value : feature) feature_sq += static_cast<double>(value) * value;
   std::vector<double> cosines(names.size(), 0.0);
@@ -109,15 +109,15 @@ ClassEmbeddings ReadClassEmbeddings(const std::filesystem::path& path) {
   return classes;
 }
 
-void CheckEmbeddingWidth(const ClassEmbeddings& classes, int64_t pooled_width) {
-  if (pooled_width == 0) {
+void CheckEmbeddingWidth(const ClassEmbeddings& classes, int64_t image_width) {
+  if (image_width == 0) {
     Fail("{}: this model has no pooled output to compare with class embeddings.", classes.file);
   }
-  if (classes.width != pooled_width) {
+  if (classes.width != image_width) {
     Fail(
-        "{}: its embeddings are {} wide, but the model's pooled output is {}. Export "
-        "them with the text tower that belongs to this model.",
-        classes.file, classes.width, pooled_width);
+        "{}: its embeddings are {} wide, but the model's are {}. Export them with the text tower "
+        "that belongs to this model.",
+        classes.file, classes.width, image_width);
   }
 }
 

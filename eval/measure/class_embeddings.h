@@ -1,5 +1,5 @@
-// Zero-shot classes: an embedding for each class, against which pooled features are ranked by
-// cosine, as SigLIP does with the embeddings of its text tower.
+// Zero-shot classes: an embedding for each class, against which image embeddings (CLIP's projected
+// output, SigLIP's pooled one) are ranked by cosine.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,9 @@ struct ClassEmbeddings {
   std::vector<double> lengths;  // of the rows, > 0
 
   int64_t classes() const { return static_cast<int64_t>(names.size()); }
-  // The cosine of a pooled feature with each class. Sums in binary64, in ascending order: equal
+  // The cosine of an image embedding with each class. Sums in binary64, in ascending order: equal
   // features give equal bits. 0 for a feature of zeros, NaN for one that is not finite.
-  std::vector<double> Cosines(std::span<const Half> pooled) const;
+  std::vector<double> Cosines(std::span<const Half> embedding) const;
 };
 
 // A safetensors file with `class_embeddings` [classes, width], F32, F16 or BF16, and the metadata
@@ -31,7 +31,7 @@ struct ClassEmbeddings {
 // is one name for each row, all different, and every row is finite and not zero.
 ClassEmbeddings ReadClassEmbeddings(const std::filesystem::path& path);
 
-// Throws Error unless the embeddings are as wide as the pooled output; 0: the model has none.
-void CheckEmbeddingWidth(const ClassEmbeddings& classes, int64_t pooled_width);
+// Throws Error unless the classes' embeddings are as wide as the images'; 0: the model has none.
+void CheckEmbeddingWidth(const ClassEmbeddings& classes, int64_t image_width);
 
 }  // namespace w8a8

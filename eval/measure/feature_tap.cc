@@ -119,6 +119,7 @@ void FeatureTap::OnOutputs(const OutputEvent& event) {
     store_->Put("last_hidden_state", Dtype::kF16, {most_rows, event.tokens.cols},
                 *event.samples[i].key, RowsOfImage(event.tokens, i, rows));
     put_row("pooler_output", event.pooled, i);
+    put_row("image_embeds", event.image_embeds, i);
     put_row("logits", event.logits, i);
   }
 }

@@ -5,7 +5,7 @@
 namespace w8a8 {
 namespace {
 
-constexpr size_t kTokens = 0, kPooled = 1, kLogits = 2;  // in kOutputNames
+constexpr size_t kTokens = 0, kPooled = 1;  // in kOutputNames
 
 }  // namespace
 
@@ -19,11 +19,14 @@ OutputTap::OutputTap(int workers, const EncoderConfig& config, const AcceptedCla
 
 void OutputTap::OnOutputs(const OutputEvent& event) {
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
-  const std::array<MatView<const Half>, 3> outputs{event.tokens, event.pooled, event.logits};
+  const std::array<MatView<const Half>, kOutputNames.size()> outputs{
+      event.tokens, event.pooled, event.image_embeds, event.logits};
   for (size_t o = 0; o < outputs.size(); ++o) {
     if (o == kPooled && pooled_unread_) continue;
     if (outputs[o].rows > 0) AddOutput(event, o, outputs[o], worker);
   }
+  const MatView<const Half> ranked = classes_ == nullptr ? event.logits : event.embedding();
+  if (ranked.rows > 0) AddTasks(event, ranked, worker);
 }
 
 void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
@@ -46,10 +49,20 @@ void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const
           sample.key, expected.RowRange(first + unread, rows - unread),
           actual.RowRange(first + unread, rows - unread));
     }
-    if (sample.whole && output == (classes_ == nullptr ? kLogits : kPooled)) {
-      AddTask(sample.key->image, expected.row_span(first), actual.row_span(first),
-              result.tasks[run]);
-    }
+  }
+}
+
+void OutputTap::AddTasks(const OutputEvent& event, MatView<const Half> ranked,
+                         Worker& worker) const {
+  const auto run = static_cast<size_t>(event.arm);
+  if (run == 0) worker.ranked.assign(ranked.data, ranked.data + ranked.rows * ranked.cols);
+  const MatView<const Half> expected{worker.ranked.data(), ranked.rows, ranked.cols, ranked.cols};
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    const Sample& sample = event.samples[i];
+    const auto row = static_cast<int64_t>(i);
+    if (!sample.whole) continue;
+    AddTask(sample.key->image, expected.row_span(row), ranked.row_span(row),
+            worker.result.tasks[run]);
   }
 }
 

@@ -18,13 +18,13 @@
 
 namespace w8a8 {
 
-constexpr std::array<const char*, 3> kOutputNames{"tokens", "pooled", "logits"};
+constexpr std::array<const char*, 4> kOutputNames{"tokens", "pooled", "image_embeds", "logits"};
 
 class OutputTap final : public Tap {
  public:
   // Of an encoder inside a model only what that model reads is compared. `accepted` and `classes`
-  // outlive the tap. With `classes` the pooled output is ranked by its cosine with each; nullptr:
-  // the model's logits are.
+  // outlive the tap. With `classes` the embedding (image_embeds, or else the pooled output) is
+  // ranked by its cosine with each; nullptr: the model's logits are.
   OutputTap(int workers, const EncoderConfig& config, const AcceptedClasses& accepted,
             const ClassEmbeddings* classes);
 
@@ -46,11 +46,14 @@ class OutputTap final : public Tap {
 
  private:
   struct Worker {
-    std::array<std::vector<Half>, 3> reference;
+    std::array<std::vector<Half>, kOutputNames.size()> reference;
+    std::vector<Half> ranked;  // of the reference
     Result result;
   };
   void AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,
                  Worker& worker) const;
+  // `ranked`: [samples, classes or width of the embedding].
+  void AddTasks(const OutputEvent& event, MatView<const Half> ranked, Worker& worker) const;
   void AddTask(const ImageKey& image, std::span<const Half> expected, std::span<const Half> actual,
                TaskMeter& task) const;
 

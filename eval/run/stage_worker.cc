@@ -223,7 +223,9 @@ void StageWorker::ShowOutputs(const Batch& batch, int arm) {
                     .samples = batch.samples,
                     .tokens = arena_->HostHalf(graph_.tokens),
                     .pooled = {},
+                    .image_embeds = {},
                     .logits = {}};
+  if (graph_.image_embeds != kNoSlot) event.image_embeds = arena_->HostHalf(graph_.image_embeds);
   if (graph_.pooled != kNoSlot) event.pooled = arena_->HostHalf(graph_.pooled);
   if (graph_.logits != kNoSlot) event.logits = arena_->HostHalf(graph_.logits);
   ForEachFollower(batch, arm, [&](int follower) {

@@ -79,9 +79,13 @@ struct OutputEvent {
   int worker = 0;
   int arm = 0;
   std::span<const Sample> samples = {};
-  MatView<const Half> tokens;  // [samples * tokens, width], after the final norm
-  MatView<const Half> pooled;  // [samples, width] or empty
-  MatView<const Half> logits;  // [samples, classes] or empty
+  MatView<const Half> tokens;        // [samples * tokens, width], after the final norm
+  MatView<const Half> pooled;        // [samples, width] or empty
+  MatView<const Half> image_embeds;  // [samples, projection] or empty
+  MatView<const Half> logits;        // [samples, classes] or empty
+
+  // What class embeddings are compared with.
+  MatView<const Half> embedding() const { return image_embeds.rows > 0 ? image_embeds : pooled; }
 };
 
 // Events of one batch and stage come from one worker. Arms that share the stage (shared_stages.h)

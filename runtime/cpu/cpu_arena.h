@@ -60,6 +60,8 @@ class CpuArena final : public Arena {
   void Do(const SelectRowStep& step);
   void Do(const MeanRowsStep& step);
   void Do(const AverageStep& step);
+  void Do(const ConcatStep& step);
+  void Do(const TanhStep& step);
   void Do(const ConvertStep& step);
   void Do(const GemmF16Step& step);
   StepResult Do(const GemmFakeStep& step, const Wanted& wanted);

@@ -164,6 +164,26 @@ void CpuArena::Do(const AverageStep& step) {
   }
 }
 
+void CpuArena::Do(const ConcatStep& step) {
+  const MatView<Half> a = half(step.a);
+  const MatView<Half> b = half(step.b);
+  const MatView<Half> out = half(step.out);
+  for (int64_t row = 0; row < out.rows; ++row) {
+    std::copy_n(b.row(row), b.cols, std::copy_n(a.row(row), a.cols, out.row(row)));
+  }
+}
+
+void CpuArena::Do(const TanhStep& step) {
+  const MatView<Half> in = half(step.in);
+  const MatView<Half> out = half(step.out);
+  for (int64_t row = 0; row < out.rows; ++row) {
+    for (int64_t col = 0; col < out.cols; ++col) {
+      const double value = std::tanh(double{ToFloat(in.row(row)[col])});
+      out.row(row)[col] = ToHalf(static_cast<float>(value));
+    }
+  }
+}
+
 void CpuArena::Do(const GemmF16Step& step) {
   for (int64_t image = 0; image < inputs().images; ++image) {
     FloatLinear(Widen(kernels_.rows->half, half(step.in, image), &x_), *step.weight, step.bias,

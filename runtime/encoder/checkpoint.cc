@@ -17,6 +17,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
+// How a tower without a prefix is chosen beside one that has one.
+constexpr const char* kNoPrefix = ".";
 
 // "owner/model", as the Hugging Face hub names its repositories.
 bool LooksLikeHubName(const std::string& text) {
@@ -59,6 +61,12 @@ void RefusePickledWeights(const fs::path& folder) {
       "k, v in torch.load('{}', map_location='cpu', weights_only=True).items()}}, '{}')\"",
       folder.string(), pickled.front(), (folder / pickled.front()).string(),
       (folder / kSingleFile).string());
+}
+
+// "model" as its tensors have it, "model."; kNoPrefix as "".
+std::string PrefixFromName(const std::string& name) {
+  if (name == kNoPrefix) return "";
+  return name.empty() || name.back() == '.' ? name : name + ".";
 }
 
 bool IsPlainFileName(const std::string& name) {
@@ -189,8 +197,14 @@ std::vector<std::string> Checkpoint::PrefixesOf(std::string_view anchor) const {
   return prefixes;
 }
 
-std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wanted) const {
+bool Checkpoint::HasTower(std::string_view anchor, const std::string& wanted) const {
   const std::vector<std::string> prefixes = PrefixesOf(anchor);
+  if (wanted.empty()) return !prefixes.empty();
+  return std::count(prefixes.begin(), prefixes.end(), PrefixFromName(wanted)) == 1;
+}
+
+std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wanted) const {
+  std::vector<std::string> prefixes = PrefixesOf(anchor);
   if (prefixes.empty()) {
     Fail(
         "{}: no tensor is named '{}', with or without a prefix; this is not a checkpoint of the "
@@ -201,8 +215,8 @@ std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wa
   if (const std::string images = ImageTowerOf(prefixes); wanted.empty() && !images.empty()) {
     return images;
   }
-  std::string dotted = wanted.empty() || wanted.back() == '.' ? wanted : wanted + ".";
-  if (!wanted.empty() && std::count(prefixes.begin(), prefixes.end(), dotted) == 1) return dotted;
+  if (!wanted.empty() && HasTower(anchor, wanted)) return PrefixFromName(wanted);
+  std::replace(prefixes.begin(), prefixes.end(), std::string(), std::string(kNoPrefix));
   FailWith({Setting::kModelPrefix, "P"}, "{}: {}; choose one of the prefixes '{}'.",
            folder_.string(),
            wanted.empty() ? std::string("the checkpoint holds several vision towers")

@@ -41,10 +41,11 @@ class Checkpoint {
   const std::filesystem::path& folder() const { return folder_; }
 
   // The prefix X of the one tower whose tensor X + `anchor` exists. `wanted` chooses one where
-  // there are several ("" lets the checkpoint decide; a missing final dot is added). Throws Error
-  // that lists the candidates.
+  // there are several ("" lets the checkpoint decide, "." is the one without a prefix; a missing
+  // final dot is added). Throws Error that lists the candidates.
   std::string FindTower(std::string_view anchor, const std::string& wanted) const;
-  bool HasTower(std::string_view anchor) const { return !PrefixesOf(anchor).empty(); }
+  // Whether one exists: at `wanted`, or anywhere where that is empty.
+  bool HasTower(std::string_view anchor, const std::string& wanted) const;
 
  private:
   std::vector<std::string> PrefixesOf(std::string_view anchor) const;

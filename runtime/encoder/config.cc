@@ -57,20 +57,31 @@ void ApplyVila(const JsonFields& own, const fs::path& tower, EncoderConfig* conf
 }
 
 // Two sets of names are in use for some families, beside one config.
-void ChooseNames(const fs::path& folder, EncoderConfig* config) {
+void ChooseNames(const Checkpoint& checkpoint, const std::string& prefix, EncoderConfig* config) {
   const std::string other = OtherNamesOf(config->family);
-  if (other.empty() || !HasWeights(folder)) return;
-  const auto holds_tower = [checkpoint = Checkpoint(folder), config](const std::string& family) {
+  if (other.empty()) return;
+  const auto holds_tower = [&](const std::string& family) {
     EncoderConfig named = *config;
     named.family = family;
-    return checkpoint.HasTower(KeysOf(named).patch_embed + ".weight");
+    return checkpoint.HasTower(KeysOf(named).patch_embed + ".weight", prefix);
   };
   if (!holds_tower(config->family) && holds_tower(other)) config->family = other;
 }
 
+// transformers builds ViT and DeiT with a pooler or without; the config is the same.
+void FindPooler(const Checkpoint& checkpoint, const std::string& prefix, EncoderConfig* config) {
+  if (config->pooler == 0) return;
+  const FamilyKeys keys = KeysOf(*config);
+  const std::string tower = checkpoint.FindTower(keys.patch_embed + ".weight", prefix);
+  if (checkpoint.Find(tower + keys.pooler + ".weight") != nullptr) return;
+  config->pooler = 0;
+  config->notes.emplace_back(
+      "the checkpoint has no pooler: the pooled output is the class token after the final norm");
+}
+
 }  // namespace
 
-EncoderConfig ReadEncoderConfig(const fs::path& folder) {
+EncoderConfig ReadEncoderConfig(const fs::path& folder, const std::string& prefix) {
   RequireModelFolder(folder);
   const fs::path tower = TowerFolder(folder);
   const fs::path file = tower / "config.json";
@@ -79,13 +90,17 @@ EncoderConfig ReadEncoderConfig(const fs::path& folder) {
   }
   const nlohmann::json parsed = ReadJsonObject(file);
   const JsonFields fields(parsed, file, "");
-  EncoderConfig config = ReadFamily(fields, tower);
+  EncoderConfig config = ReadFamily(fields, tower, prefix);
   ApplyVila(fields, tower, &config);
   if (config.name.empty()) {
     const fs::path whole = fs::weakly_canonical(folder);
     config.name = whole.filename().string();
   }
-  ChooseNames(tower, &config);
+  if (HasWeights(tower) && (!OtherNamesOf(config.family).empty() || config.pooler > 0)) {
+    const Checkpoint checkpoint(tower);
+    ChooseNames(checkpoint, prefix, &config);
+    FindPooler(checkpoint, prefix, &config);
+  }
   CheckSizes(file, config);
   return config;
 }

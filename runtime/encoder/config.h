@@ -24,6 +24,12 @@ enum class PoolKind : uint8_t {
   kMean,            // mean over patch tokens
   kAttentionProbe,  // SigLIP's MAP head
 };
+// What the classifier reads of an image.
+enum class HeadInput : uint8_t {
+  kPooled,         // the pooled row
+  kMeanOfPatches,  // the mean of the patch tokens, beside whatever is pooled (CLIP, SigLIP)
+  kPooledAndMean,  // the pooled row, then the mean of the patch tokens (DINOv2)
+};
 
 // Patches of an image, down and across.
 struct PatchGrid {
@@ -73,8 +79,10 @@ struct EncoderConfig {
   bool qk_norm = false;  // RMS over the whole width, before the head split
   float qk_norm_eps = 1e-6f;
   PoolKind pool = PoolKind::kNone;
-  int64_t projection = 0;  // width that the pooled row is projected to; 0: not at all
+  int64_t pooler = 0;      // width of tanh(linear(pooled row)), which is then pooled; 0: not at all
+  int64_t projection = 0;  // width of the image embedding, a projected pooled row; 0: none
   int64_t classes = 0;     // rows of the classifier; 0: no logits
+  HeadInput head_input = HeadInput::kPooled;
   // Of a tower inside a model that reads its tokens: the first tokens of each image that it does
   // not read (a class token), and that it does not read the tower's own pooled output.
   int64_t unread_tokens = 0;
@@ -92,10 +100,12 @@ struct EncoderConfig {
   int64_t head_dim() const { return width / heads; }
 };
 
-// Reads config.json of a Hugging Face or timm folder (or of a `quantized/` folder of ours). Throws
-// Error for a hub name, a missing folder, a family that is not supported, and values that do not
-// fit.
-EncoderConfig ReadEncoderConfig(const std::filesystem::path& folder);
+// Reads config.json of a Hugging Face or timm folder (or of a `quantized/` folder of ours).
+// `prefix` chooses the tower where a checkpoint holds several, whose shapes or tensors tell what
+// the config does not. Throws Error for a hub name, a missing folder, a family that is not
+// supported, and values that do not fit.
+EncoderConfig ReadEncoderConfig(const std::filesystem::path& folder,
+                                const std::string& prefix = "");
 
 // For a variable grid: the most patches that an image will have; a note says so.
 void SetMaxPatches(int64_t patches, EncoderConfig* config);

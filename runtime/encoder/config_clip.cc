@@ -1,6 +1,4 @@
 // CLIP's vision encoder as transformers describes it, and as OpenAI's own files name its tensors.
-#include <fmt/core.h>
-
 #include "runtime/encoder/config_readers.h"
 
 namespace w8a8 {
@@ -25,12 +23,6 @@ EncoderConfig ReadClipConfig(const JsonFields& vision) {
     SetProjection(vision.Int("projection_dim", 512, 1, kMaxWidth), &config);
   }
   return config;
-}
-
-void SetProjection(int64_t projection, EncoderConfig* config) {
-  config->projection = projection;
-  config->notes.push_back(
-      fmt::format("the pooled output is projected to {}, as class embeddings are", projection));
 }
 
 }  // namespace w8a8

@@ -40,8 +40,7 @@ EncoderConfig ReadCommon(const JsonFields& fields, int64_t default_patch) {
   config.pool = PoolKind::kFirstToken;
   if (HasArchitecture(fields, "Dinov2ForImageClassification") ||
       HasArchitecture(fields, "Dinov2WithRegistersForImageClassification")) {
-    config.notes.emplace_back(
-        "its classifier, which reads the class token beside the mean of the patches, is not run");
+    SetClassifier(fields, HeadInput::kPooledAndMean, &config);
   }
   return config;
 }

@@ -101,9 +101,8 @@ EncoderConfig ReadTowerOf(const JsonFields& config, const std::string& type,
   RefuseExperts(vision);
   const VlmEntry* model = FindVlm(type);
   EncoderConfig encoder = ReadVision(VisionType(type, model, vision), vision);
-  if (type == "clip") {
-    SetProjection(config.Int("projection_dim", 512, 1, kMaxWidth), &encoder);
-  } else if (type != "siglip" && type != "siglip2") {
+  ReadHeadOfWhole(config, type, &encoder);
+  if (type != "clip" && type != "siglip" && type != "siglip2") {
     encoder.notes.push_back(fmt::format("the {} tower of a '{}' checkpoint", encoder.family, type));
   }
   ApplyConsumer(config, type, vision, &encoder);
@@ -112,9 +111,10 @@ EncoderConfig ReadTowerOf(const JsonFields& config, const std::string& type,
 
 }  // namespace
 
-EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder) {
+EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder,
+                         const std::string& prefix) {
   RefuseExperts(config);
-  if (config.Has("architecture")) return ReadTimmConfig(config, folder);
+  if (config.Has("architecture")) return ReadTimmConfig(config, folder, prefix);
   const std::string type = config.Text("model_type", "");
   if (type.empty()) {
     Fail("{}: states neither 'model_type' (transformers) nor 'architecture' (timm).",

@@ -7,8 +7,10 @@
 namespace w8a8 {
 
 // Reads what config.json of `folder` describes, by its 'model_type' or timm's 'architecture'.
-// Throws Error, with the reason where one is known, for a family that is not supported.
-EncoderConfig ReadFamily(const JsonFields& config, const std::filesystem::path& folder);
+// `prefix` chooses the tower where timm's weights hold several. Throws Error, with the reason where
+// one is known, for a family that is not supported.
+EncoderConfig ReadFamily(const JsonFields& config, const std::filesystem::path& folder,
+                         const std::string& prefix);
 
 // Cuts a tower down to what the model around it reads: its blocks, whether the final norm is run,
 // which tokens; no pooled output. Says so in a note. `model_type` is that of `whole`, or "vila";
@@ -49,10 +51,21 @@ EncoderConfig ReadSiglip2Config(const JsonFields& vision);
 
 // config.json of a timm hub folder (`architecture`, `pretrained_cfg`, ...). Depth, widths and patch
 // are read from the weights' shapes: the config does not state them.
-EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder);
+EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder,
+                             const std::string& prefix);
 
-// Makes the projected class token the pooled output, and says so.
+// What the class that 'architectures' names puts on top of the tower of a whole model of
+// `model_type`: the classifier of {CLIP, SigLIP, SigLIP 2}ForImageClassification, or else CLIP's
+// projection.
+void ReadHeadOfWhole(const JsonFields& whole, const std::string& model_type, EncoderConfig* config);
+
+// Adds the image embedding, the projected class token.
 void SetProjection(int64_t projection, EncoderConfig* config);
+
+// Adds the classifier that transformers' configs describe by 'id2label' or 'num_labels', reading
+// `input`. Without classes transformers gives the head's input as logits; here there are none then,
+// and a note says so.
+void SetClassifier(const JsonFields& fields, HeadInput input, EncoderConfig* config);
 
 // Bounds that no vision encoder comes near and that keep every product of sizes inside 64 bits.
 constexpr int64_t kMaxWidth = 65'536;

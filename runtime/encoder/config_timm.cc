@@ -82,8 +82,9 @@ const TensorView& Need(const Checkpoint& checkpoint, const std::string& key, siz
   return *tensor;
 }
 
-void ReadShapes(const Checkpoint& checkpoint, EncoderConfig& config) {
-  const std::string prefix = checkpoint.FindTower("patch_embed.proj.weight", "");
+void ReadShapes(const Checkpoint& checkpoint, const std::string& wanted_prefix,
+                EncoderConfig& config) {
+  const std::string prefix = checkpoint.FindTower("patch_embed.proj.weight", wanted_prefix);
   const TensorView& patch = Need(checkpoint, prefix + "patch_embed.proj.weight", 4);
   if (patch.shape[2] != patch.shape[3]) {
     Fail("{}: '{}' has shape {}; patches must be square.", checkpoint.folder().string(), patch.name,
@@ -178,7 +179,8 @@ void ReadPooling(const JsonFields& config, EncoderConfig& encoder) {
 
 }  // namespace
 
-EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder) {
+EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder,
+                             const std::string& prefix) {
   const std::string architecture = config.Text("architecture", "");
   const std::optional<PlainVitName> name = ParseName(architecture);
   if (!name) {
@@ -193,7 +195,7 @@ EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::pa
   encoder.name = architecture;
   encoder.activation = ActivationKind::kGeluErf;
   encoder.norm_eps = 1e-6f;
-  ReadShapes(Checkpoint(folder), encoder);
+  ReadShapes(Checkpoint(folder), prefix, encoder);
   ReadImageSize(config, *name, encoder);
   encoder.heads = ReadHeads(config, *name, encoder);
   encoder.classes = config.Int("num_classes", 1000, 0, 10'000'000);

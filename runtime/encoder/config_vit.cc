@@ -21,16 +21,15 @@ EncoderConfig ReadCommon(const JsonFields& fields) {
   return config;
 }
 
-// The classes that transformers' PreTrainedConfig knows: two unless it says otherwise.
-int64_t ReadClasses(const JsonFields& fields) {
-  const std::optional<JsonFields> names = fields.Object("id2label");
-  const int64_t named = names ? static_cast<int64_t>(names->raw().size()) : 2;
-  return fields.Int("num_labels", named, 1, 10'000'000);
-}
-
-void NotePooler(EncoderConfig* config) {
-  config->notes.emplace_back(
-      "the pooled output is the class token after the final norm; a 'pooler' is not run");
+// The pooler of the classes that have no classifier. Whether the checkpoint has one only its
+// tensors tell.
+void SetPooler(const JsonFields& fields, EncoderConfig* config) {
+  const std::string activation = fields.Text("pooler_act", "tanh");
+  if (activation != "tanh") {
+    Fail("{}: 'pooler_act' is '{}'; only tanh is supported.", fields.file(), activation);
+  }
+  const int64_t stated = fields.Int("pooler_output_size", 0, 0, kMaxWidth);
+  config->pooler = stated > 0 ? stated : config->width;
 }
 
 }  // namespace
@@ -40,9 +39,9 @@ EncoderConfig ReadVitConfig(const JsonFields& fields) {
   config.family = "vit";
   config.prefix_tokens = 1;
   if (HasArchitecture(fields, "ViTForImageClassification")) {
-    config.classes = ReadClasses(fields);
+    SetClassifier(fields, HeadInput::kPooled, &config);
   } else {
-    NotePooler(&config);
+    SetPooler(fields, &config);
   }
   return config;
 }
@@ -53,9 +52,9 @@ EncoderConfig ReadDeitConfig(const JsonFields& fields) {
   config.prefix_tokens = 2;
   config.distilled_head = HasArchitecture(fields, "DeiTForImageClassificationWithTeacher");
   if (config.distilled_head || HasArchitecture(fields, "DeiTForImageClassification")) {
-    config.classes = ReadClasses(fields);
+    SetClassifier(fields, HeadInput::kPooled, &config);
   } else {
-    NotePooler(&config);
+    SetPooler(fields, &config);
   }
   return config;
 }

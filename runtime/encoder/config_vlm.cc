@@ -132,6 +132,7 @@ void ReadTokensOnly(EncoderConfig* config) {
   config->pooled_unread = true;
   if (!free) config->pool = PoolKind::kNone;
   config->pool_norm = false;
+  config->pooler = 0;
   config->projection = 0;
   config->classes = 0;
   config->distilled_head = false;

@@ -18,6 +18,7 @@ FamilyKeys SiglipKeys() {
   keys.proj = "self_attn.out_proj";
   keys.fc1 = "mlp.fc1";
   keys.fc2 = "mlp.fc2";
+  keys.head = "^classifier";
   keys.computing_stems = {"embeddings.class_embedding", "pre_layrnorm."};
   return keys;
 }
@@ -142,6 +143,7 @@ FamilyKeys VitKeys() {
   keys.proj = "attention.output.dense";
   keys.fc1 = "intermediate.dense";
   keys.fc2 = "output.dense";
+  keys.pooler = "pooler.dense";
   keys.head = "^classifier";
   keys.computing_stems = {"embeddings.distillation_token", "embeddings.register_tokens"};
   return keys;

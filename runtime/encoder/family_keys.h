@@ -20,7 +20,7 @@ struct FamilyKeys {
   std::vector<std::string> qkv;  // one fused stem, or q, k, v
   bool qkv_bias_optional = false;
   bool fused_in_proj = false;  // torch's MultiheadAttention: "in_proj_weight", "in_proj_bias"
-  std::string head, distillation_head, projection;
+  std::string pooler, head, distillation_head, projection;
   bool projection_transposed = false;  // [width, projection], and its key has no ".weight"
   // A tensor under one of these, not asked for, would change what is computed.
   std::vector<std::string> computing_stems;

@@ -127,18 +127,29 @@ class GraphBuilder {
     }
     AddPooling();
     if (graph_.config.projection > 0) {
-      const SlotId projected = AddSlot("projected", 1, graph_.config.projection);
-      Add(NodeKind::kLinear, "projection", graph_.pooled, projected);
-      graph_.pooled = projected;
+      graph_.image_embeds = AddSlot("image_embeds", 1, graph_.config.projection);
+      Add(NodeKind::kLinear, "projection", graph_.pooled, graph_.image_embeds);
     }
     if (graph_.config.classes > 0) AddClassifier();
     EndStage();
   }
 
+  SlotId AddHeadInput() {
+    const EncoderConfig& config = graph_.config;
+    if (config.head_input == HeadInput::kPooled) return graph_.pooled;
+    const SlotId mean = AddSlot("patch_mean", 1, config.width);
+    Add(NodeKind::kMeanRows, "", graph_.tokens, mean).row = config.prefix_tokens;
+    if (config.head_input == HeadInput::kMeanOfPatches) return mean;
+    const SlotId both = AddSlot("pooled_and_mean", 1, 2 * config.width);
+    Add(NodeKind::kConcat, "", graph_.pooled, both).in2 = mean;
+    return both;
+  }
+
   void AddClassifier() {
-    W8A8_CHECK(graph_.pooled != kNoSlot);
+    const SlotId read = AddHeadInput();
+    W8A8_CHECK(read != kNoSlot);
     graph_.logits = AddSlot("logits", 1, graph_.config.classes);
-    Add(NodeKind::kLinear, "head", graph_.pooled, graph_.logits);
+    Add(NodeKind::kLinear, "head", read, graph_.logits);
     if (!graph_.config.distilled_head) return;
     const SlotId token = AddSlot("distilled", 1, graph_.config.width);
     const SlotId class_logits = graph_.logits;
@@ -164,6 +175,15 @@ class GraphBuilder {
       Add(NodeKind::kNorm, "pool.norm", graph_.pooled, normed);
       graph_.pooled = normed;
     }
+    if (config.pooler > 0) AddPooler();
+  }
+
+  void AddPooler() {
+    const SlotId dense = AddSlot("pooler_dense", 1, graph_.config.pooler);
+    const SlotId pooled = AddSlot("pooler", 1, graph_.config.pooler);
+    Add(NodeKind::kLinear, "pooler", graph_.pooled, dense);
+    Add(NodeKind::kTanh, "", dense, pooled);
+    graph_.pooled = pooled;
   }
 
   // h = proj(attention(probe, tokens)); pooled = h + mlp(norm(h)).

@@ -42,6 +42,8 @@ enum class NodeKind : uint8_t {
   kSelectRow,   // out: row `row` of each image of in
   kMeanRows,    // out: mean of the rows of each image of in, from row `row`
   kAverage,     // out: (in + in2) / 2
+  kConcat,      // out: the columns of in, then those of in2
+  kTanh,        // in -> out
   kConvert,     // out: in, where at least one is FP32
 };
 
@@ -74,10 +76,11 @@ struct Graph {
   // FP32, rows = channels, cols = height * width; in a graph that begins behind the embedding:
   // [tokens, width], what enters block 0.
   SlotId pixels = kNoSlot;
-  SlotId stream = kNoSlot;  // [tokens, width]: the residual stream, FP16 or FP32
-  SlotId tokens = kNoSlot;  // FP16, after the final norm (the stream's values without one)
-  SlotId pooled = kNoSlot;  // [1, width or projection] or kNoSlot
-  SlotId logits = kNoSlot;  // [1, classes] or kNoSlot
+  SlotId stream = kNoSlot;        // [tokens, width]: the residual stream, FP16 or FP32
+  SlotId tokens = kNoSlot;        // FP16, after the final norm (the stream's values without one)
+  SlotId pooled = kNoSlot;        // [1, width or pooler] or kNoSlot
+  SlotId image_embeds = kNoSlot;  // [1, projection] or kNoSlot
+  SlotId logits = kNoSlot;        // [1, classes] or kNoSlot
 
   Slot& slot(SlotId id) { return slots[static_cast<size_t>(id)]; }
   const Slot& slot(SlotId id) const { return slots[static_cast<size_t>(id)]; }

@@ -19,8 +19,12 @@ class LayoutBuilder {
     if (config_.final_norm) AddNorm("norm", keys_.norm);
     if (config_.pool_norm) AddNorm("pool.norm", keys_.pool_norm);
     if (config_.pool == PoolKind::kAttentionProbe) AddAttentionProbe();
+    if (config_.pooler > 0) AddLinear("pooler", {keys_.pooler}, config_.pooler, config_.width);
     if (config_.projection > 0) AddProjection();
-    if (config_.classes > 0) AddLinear("head", {keys_.head}, config_.classes, config_.width);
+    if (config_.classes > 0) {
+      const int64_t rows_read = config_.head_input == HeadInput::kPooledAndMean ? 2 : 1;
+      AddLinear("head", {keys_.head}, config_.classes, rows_read * config_.width);
+    }
     if (config_.distilled_head) {
       AddLinear("head_distilled", {keys_.distillation_head}, config_.classes, config_.width);
     }

@@ -222,6 +222,22 @@ std::vector<std::string> JudgeUnused(const Checkpoint& checkpoint, const std::st
   return unused;
 }
 
+// What stands beside a tower and would turn its output into another; with transformers' names.
+constexpr const char* kHeads[] = {"classifier", "cls_classifier", "distillation_classifier",
+                                  "visual_projection"};
+
+// Heads beside the tower (one within it is among its unused tensors) that nobody asked for.
+void NoteIdleHeads(const Checkpoint& checkpoint, const std::string& prefix, TowerReport* report) {
+  for (const char* head : kHeads) {
+    const std::string key = FullKey(prefix, kBesideTower + std::string(head) + ".weight");
+    const TensorView* tensor = checkpoint.Find(key);
+    if (tensor == nullptr || report->read.contains(key) || key.starts_with(prefix)) continue;
+    report->notes.push_back(fmt::format(
+        "the head '{}' {} is not run: 'architectures' in config.json names no class that runs it",
+        key, tensor->ShapeText()));
+  }
+}
+
 }  // namespace
 
 std::string StemOfKey(const std::string& key) {
@@ -244,7 +260,9 @@ TowerReport CheckTower(const Checkpoint& checkpoint, const std::string& prefix,
   TowerReport report;
   report.quantized = checker.quantized();
   report.notes = checker.Notes();
-  const std::vector<std::string> unused = JudgeUnused(checkpoint, prefix, layout, checker.used());
+  report.read = checker.used();
+  NoteIdleHeads(checkpoint, prefix, &report);
+  const std::vector<std::string> unused = JudgeUnused(checkpoint, prefix, layout, report.read);
   if (!unused.empty()) {
     report.notes.push_back(
         fmt::format("{} tensor(s) are not used: {}", unused.size(), FirstOf(unused)));

@@ -1,6 +1,7 @@
 // Holds a checkpoint against the layout that its config asks for.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,10 @@
 namespace w8a8 {
 
 struct TowerReport {
-  bool quantized = false;          // at least one site holds INT8 codes
-  std::vector<std::string> notes;  // tensors that are not used, what runs dequantized
+  bool quantized = false;  // at least one site holds INT8 codes
+  // Tensors that are not used, heads that are not run, what runs dequantized.
+  std::vector<std::string> notes;
+  std::set<std::string, std::less<>> read;  // the tensors that the layout asks for
 };
 
 // Checks name, shape and dtype of every tensor of the tower at `prefix`. Throws one Error that

@@ -281,4 +281,8 @@ std::vector<std::filesystem::path> EncoderWeights::files() const {
 
 const std::vector<std::string>& EncoderWeights::notes() const { return impl_->report.notes; }
 
+bool EncoderWeights::Reads(const std::string& key) const {
+  return impl_->report.read.contains(key);
+}
+
 }  // namespace w8a8

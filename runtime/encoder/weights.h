@@ -83,6 +83,7 @@ class EncoderWeights final : public Weights {
   const std::string& prefix() const;                 // the tower's: "vision_model." or ""
   std::vector<std::filesystem::path> files() const;  // the shards
   const std::vector<std::string>& notes() const;     // unexpected keys and other oddities
+  bool Reads(const std::string& key) const;          // whether a layer is made of this tensor
 
  private:
   struct Impl;

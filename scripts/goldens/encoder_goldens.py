@@ -1,6 +1,6 @@
 """Makes tests/golden/encoder/<case>.safetensors: what transformers' encoders of each family compute.
 
-Needs torch 2.15.0 and transformers 5.23.0 (CPU builds) and numpy 2.4.6, safetensors 0.8.0; the
+Needs torch 2.15.0 and transformers 5.24.0 (CPU builds) and numpy 2.4.6, safetensors 0.8.0; the
 versions that ran stand in each golden's metadata. Weights and pixels come from the counter hash
 (tests/python/hash_checkpoint.py, counter_hash.py) and are not stored: WriteHashCheckpoint makes the
 same weights in C++ from the config in the metadata, and pixel i of image j is
@@ -18,7 +18,7 @@ Layout of a golden, with S = stride, every tensor flattened over [images, tokens
     pooler_output, image_embeds, logits   F32 [images, width], whole, where the class has them
   metadata, all strings:
     config              the config.json
-    dtype, seed, images, height, width, stride
+    dtype, seed, images, channels (3 where it is missing), height, width, stride
     prefix              of the tower's tensors, for a tower inside a vision-language model, whose
                         golden holds what the model's projector is given, as last_hidden_state
     errors              JSON, tensor name to "torch_fp16": the relative L2 error of torch's own FP16
@@ -119,12 +119,36 @@ CASES = {
     "clip_small": case(
         "CLIPVisionModelWithProjection", {**SMALL_MLP, "projection_dim": 48}, 16, dtype="F16"
     ),
+    "clip_classifier": case(
+        "CLIPForImageClassification", {"vision_config": SMALL_MLP, "num_labels": 5}, 28
+    ),
+    "siglip_classifier": case(
+        "SiglipForImageClassification",
+        {"vision_config": SMALL_MLP, "num_labels": 5},
+        29,
+        dtype="BF16",
+    ),
     "vit_small": case("ViTForImageClassification", {**SMALL_MLP, "num_labels": 5}, 17),
+    "vit_pooler": case("ViTModel", {**SMALL_MLP, "pooler_output_size": 40, "num_channels": 1}, 30),
+    "deit_pooler": case("DeiTModel", {**SMALL_MLP, "num_channels": 4}, 31, dtype="F16"),
+    "deit_classifier": case("DeiTForImageClassification", {**SMALL_MLP, "num_labels": 5}, 32),
     "deit_small": case(
         "DeiTForImageClassificationWithTeacher", {**SMALL_MLP, "num_labels": 5}, 18, dtype="BF16"
     ),
     "dinov2_small": case("Dinov2Model", {**SMALL, "mlp_ratio": 2}, 19, size=(40, 24)),
     "dinov2_giant": case("Dinov2Model", {**SMALL, "use_swiglu_ffn": True}, 20, images=1),
+    "dinov2_classifier": case(
+        "Dinov2ForImageClassification",
+        {**SMALL, "mlp_ratio": 2, "num_labels": 5},
+        33,
+        size=(40, 24),
+    ),
+    "dinov2_registers_classifier": case(
+        "Dinov2WithRegistersForImageClassification",
+        {**SMALL, "mlp_ratio": 2, "num_labels": 5, "num_register_tokens": 3},
+        34,
+        dtype="BF16",
+    ),
     "dinov2_registers": case(
         "Dinov2WithRegistersModel", {**SMALL, "use_swiglu_ffn": True}, 21, images=1, size=(24, 48)
     ),
@@ -169,16 +193,17 @@ CASES = {
 }
 
 
-def make_pixels(height, width, images):
-    shape = (images, 3, height, width)
+def make_pixels(channels, height, width, images):
+    shape = (images, channels, height, width)
     counters = np.arange(int(np.prod(shape)), dtype=np.uint64)
     return torch.from_numpy(hash_uniform(hash_text("pixels"), counters).reshape(shape))
 
 
 def bare(key):
     """The key without the tower's prefix; what stands beside the tower has none."""
-    for prefix in ("model.", "vision_tower.", "vision_model.", "vit.", "deit."):
-        key = key.removeprefix(prefix)
+    towers = ("vision_tower", "vision_model", "vit", "deit", "dinov2", "dinov2_with_registers")
+    for prefix in ("model", *towers):
+        key = key.removeprefix(prefix + ".")
     return key
 
 
@@ -204,12 +229,20 @@ def make_model(chosen):
         return model.eval(), (folder / "config.json").read_text(), prefix
 
 
+def tower_of(model):
+    """What makes last_hidden_state and pooler_output; a class with a head has it inside."""
+    endings = ("Model", "Transformer")
+    inside = [module for module in model.children() if type(module).__name__.endswith(endings)]
+    return inside[0] if inside else model
+
+
 def blocks_of(model):
     """The list of blocks: the one ModuleList of as many modules as the config has layers."""
+    layers = getattr(model.config, "vision_config", model.config).num_hidden_layers
     lists = [
         module
         for module in model.modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == model.config.num_hidden_layers
+        if isinstance(module, torch.nn.ModuleList) and len(module) == layers
     ]
     assert len(lists) == 1, lists
     return lists[0]
@@ -232,13 +265,16 @@ def run(model, pixels):
     hooks = [blocks[0].register_forward_hook(keep("hidden_states.0", None))]
     for i, block in enumerate(blocks):
         hooks.append(block.register_forward_hook(keep(f"hidden_states.{i + 1}", 0)))
-    result = model(pixel_values=pixels)
+    results = []
+    hooks.append(tower_of(model).register_forward_hook(lambda *seen: results.append(seen[2])))
+    results.append(model(pixel_values=pixels))
     for hook in hooks:
         hook.remove()
     for name in ("last_hidden_state", *WHOLE):
-        value = getattr(result, name, None)
-        if value is not None:
-            outputs[name] = value.double().numpy()
+        for result in results:
+            value = getattr(result, name, None)
+            if value is not None:
+                outputs[name] = value.double().numpy()
     return outputs
 
 
@@ -274,9 +310,10 @@ def run_inside(model, pixels, reader):
 
 def make_golden(name, chosen):
     model, config, prefix = make_model(chosen)
-    side = chosen["fields"].get("vision_config", chosen["fields"])["image_size"]
-    height, width = chosen["size"] or (side, side)
-    pixels = make_pixels(height, width, chosen["images"])
+    vision = chosen["fields"].get("vision_config", chosen["fields"])
+    height, width = chosen["size"] or (vision["image_size"], vision["image_size"])
+    channels = vision.get("num_channels", 3)
+    pixels = make_pixels(channels, height, width, chosen["images"])
     reader = chosen["reader"]
     fp32 = run_inside(model, pixels, reader) if reader else run(model, pixels)
     model, pixels = model.half(), pixels.half()
@@ -291,7 +328,7 @@ def make_golden(name, chosen):
     metadata = {key: chosen[key] for key in ("dtype", "seed", "images", "stride")}
     if chosen["reader"]:
         metadata["prefix"] = prefix
-    metadata.update(height=height, width=width, config=config)
+    metadata.update(channels=channels, height=height, width=width, config=config)
     save(name, stored, metadata, errors)
 
 

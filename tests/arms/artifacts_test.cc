@@ -14,7 +14,9 @@
 #include "eval/cli/usage_error.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/safetensors.h"
+#include "runtime/encoder/hash_checkpoint.h"
 #include "tests/arms/random_demo.h"
+#include "tests/encoder/small_models.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
 
@@ -169,6 +171,31 @@ TEST_F(Artifacts, AModelIsInspectedWithItsMultiplyAddsAndMemory) {
   for (const auto& [name, tensor] : file.tensors()) parameters += tensor.elements();
   EXPECT_EQ(facts["parameters"], parameters);
   EXPECT_EQ(facts["memory"]["weights_fp16_bytes"], 2 * parameters);
+}
+
+TEST_F(Artifacts, OnlyTensorsThatAreNotReadAreSaidNotToBeRead) {
+  const fs::path folder = ScratchFolder("inspect_classifier");
+  WriteHashCheckpoint(folder,
+                      R"({"model_type": "siglip", "architectures": ["SiglipForImageClassification"],
+                          "num_labels": 5, "vision_config": {"hidden_size": 64,
+                          "num_attention_heads": 2, "intermediate_size": 80, "image_size": 32,
+                          "num_hidden_layers": 1}})",
+                      Dtype::kF32, /*seed=*/4);
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    OwnedTensors moved;
+    for (auto& [key, tensor] : tensors) {
+      moved[key.starts_with("classifier") ? key : "vision_model." + key] = std::move(tensor);
+    }
+    tensors = std::move(moved);
+  });
+  const auto facts = InspectArtifact(folder, "");
+  EXPECT_EQ(facts["shape"]["classes"], 5);
+  EXPECT_TRUE(facts["notes"].empty()) << facts["notes"];
+  EXPECT_EQ(facts["tensors"], ReadTensors(folder / "model.safetensors").size());
+  EditTensors(folder, [](OwnedTensors& tensors) { tensors["logit_scale"] = Zeros({1}); });
+  const auto beside = InspectArtifact(folder, "");
+  EXPECT_EQ(beside["notes"], nlohmann::json({"1 tensor(s) outside 'vision_model.' belong to other "
+                                             "parts and are not read: logit_scale"}));
 }
 
 TEST_F(Artifacts, EveryFileOfARunIsInspected) {

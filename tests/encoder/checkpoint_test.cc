@@ -89,6 +89,19 @@ TEST(Shards, AnEmptyOrWronglyTypedMapIsRefused) {
   EXPECT_TRUE(Contains(ErrorOfOpening(folder), "'weight_map.x' is 3"));
 }
 
+TEST(Checkpoint, OfTwoTowersOneIsChosenByThePrefixThatTheErrorNames) {
+  const fs::path folder = ScratchFolder("checkpoint_towers");
+  WriteTensors(folder / "model.safetensors",
+               {{"a.weight", Zeros({1})}, {"ema.a.weight", Zeros({1})}});
+  const Checkpoint both(folder);
+  const std::string message = ErrorOf([&] { both.FindTower("a.weight", ""); });
+  EXPECT_TRUE(Contains(message, "choose one of the prefixes '.', 'ema.'")) << message;
+  EXPECT_EQ(both.FindTower("a.weight", "."), "");
+  EXPECT_EQ(both.FindTower("a.weight", "ema."), "ema.");
+  EXPECT_EQ(both.FindTower("a.weight", "ema"), "ema.");
+  EXPECT_TRUE(both.HasTower("a.weight", "ema") && !both.HasTower("a.weight", "other"));
+}
+
 TEST(Checkpoint, AFolderWithoutWeightsSaysWhatItHolds) {
   const fs::path folder = ScratchFolder("checkpoint_other");
   WriteTensors(folder / "adapter.safetensors", {{"x", Zeros({1})}});

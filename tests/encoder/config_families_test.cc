@@ -58,12 +58,49 @@ TEST(VitConfig, DefaultsAreThoseOfTheClassAndTheClassifierFollowsTheArchitecture
   EXPECT_EQ(bare.activation, ActivationKind::kGeluErf);
   EXPECT_EQ(bare.tokens(), 197);
   EXPECT_EQ(bare.classes, 0);
-  EXPECT_TRUE(HasNote(bare, "'pooler' is not run"));
+  EXPECT_EQ(bare.pooler, 768);
   const EncoderConfig classifier = Read(
       R"({"model_type": "vit", "architectures": ["ViTForImageClassification"],
           "id2label": {"0": "cat", "1": "dog", "2": "owl"}})");
   EXPECT_EQ(classifier.classes, 3);
   EXPECT_TRUE(classifier.final_norm && !classifier.distilled_head);
+  EXPECT_EQ(classifier.pooler, 0);
+}
+
+TEST(VitConfig, ThePoolerIsOneOfTanhAndOfItsOwnWidth) {
+  EXPECT_EQ(Read(R"({"model_type": "vit", "pooler_output_size": 40})").pooler, 40);
+  EXPECT_EQ(Read(R"({"model_type": "deit", "pooler_output_size": null})").pooler, 768);
+  EXPECT_TRUE(Contains(ErrorOfReading(R"({"model_type": "vit", "pooler_act": "gelu"})"),
+                       "'pooler_act' is 'gelu'; only tanh"));
+}
+
+// transformers 4.57 and 5.24 alike: the names count, whatever num_labels says.
+TEST(Classifiers, HaveAsManyClassesAsNamesElseNumLabelsElseTwo) {
+  const std::string vit = R"({"model_type": "vit", "architectures": ["ViTForImageClassification"])";
+  EXPECT_EQ(Read(vit + R"(, "num_labels": 7, "id2label": {"0": "cat", "1": "dog"}})").classes, 2);
+  EXPECT_EQ(Read(vit + R"(, "num_labels": 7})").classes, 7);
+  EXPECT_EQ(Read(vit + "}").classes, 2);
+  const EncoderConfig none = Read(vit + R"(, "num_labels": 0})");
+  EXPECT_TRUE(none.classes == 0 && HasNote(none, "no classifier is run"));
+}
+
+TEST(Classifiers, OfWholeModelsAndOfDinov2ReadTheMeanOfThePatches) {
+  for (const std::string type : {"clip", "siglip", "siglip2"}) {
+    const std::string name = type == "clip" ? "CLIP" : type == "siglip" ? "Siglip" : "Siglip2";
+    const EncoderConfig config =
+        Read(R"({"num_labels": 5, "model_type": ")" + type + R"(", "architectures": [")" + name +
+             R"(ForImageClassification"]})");
+    EXPECT_TRUE(config.classes == 5 && config.projection == 0) << type;
+    EXPECT_EQ(config.head_input, HeadInput::kMeanOfPatches) << type;
+  }
+  for (const std::string name : {"Dinov2", "Dinov2WithRegisters"}) {
+    const std::string type = name == "Dinov2" ? "dinov2" : "dinov2_with_registers";
+    const EncoderConfig config =
+        Read(R"({"num_labels": 5, "model_type": ")" + type + R"(", "architectures": [")" + name +
+             R"(ForImageClassification"]})");
+    EXPECT_EQ(config.classes, 5) << name;
+    EXPECT_EQ(config.head_input, HeadInput::kPooledAndMean) << name;
+  }
 }
 
 TEST(DeitConfig, HasADistillationTokenAndWithATeacherTwoClassifiers) {

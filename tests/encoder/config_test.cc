@@ -224,6 +224,18 @@ TEST(Config, PickledWeightsAreRefusedWithTheCommandThatConvertsThem) {
   }
 }
 
+TEST(TimmConfig, OfTwoTowersTheChosenOnesShapesAreRead) {
+  const fs::path folder = TimmFolder(R"({"architecture": "vit_base_patch4_8", "num_classes": 0})");
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    const OwnedTensors whole = tensors;
+    for (const auto& [key, tensor] : whole) tensors["ema." + key] = tensor;
+    tensors["ema.patch_embed.proj.weight"] = Zeros({240, 3, 4, 4});
+  });
+  EXPECT_TRUE(Contains(ErrorOf([&] { ReadEncoderConfig(folder); }), "several vision towers"));
+  EXPECT_EQ(ReadEncoderConfig(folder, "ema.").width, 240);
+  EXPECT_TRUE(Contains(ErrorOf([&] { ReadEncoderConfig(folder, "."); }), "heads do not divide"));
+}
+
 TEST(TimmConfig, SizesComeFromTheWeightsAndHeadsFromTheName) {
   const EncoderConfig config = ReadEncoderConfig(TimmFolder(
       R"({"architecture": "vit_large_patch16_224", "num_classes": 7,

@@ -158,13 +158,39 @@ TEST(Graph, TheLogitsOfADistilledModelAreTheMeanOfTwoClassifiers) {
   EXPECT_EQ(graph.slot(graph.logits).cols, config.classes);
 }
 
-TEST(Graph, AProjectionMakesThePooledOutput) {
+TEST(Graph, AProjectionMakesTheImageEmbeddingBesideThePooledOutput) {
   EncoderConfig config = TinyVit();
   config.classes = 0;
   config.projection = 24;
   const Graph graph = BuildGraph(config);
   EXPECT_EQ(graph.nodes.back().weight, "projection");
-  EXPECT_EQ(graph.slot(graph.pooled).cols, 24);
+  EXPECT_EQ(graph.slot(graph.image_embeds).cols, 24);
+  EXPECT_EQ(graph.slot(graph.pooled).cols, config.width);
+}
+
+TEST(Graph, APoolerReplacesThePooledOutput) {
+  EncoderConfig config = TinyVit();
+  config.classes = 0;
+  config.pooler = 40;
+  const Graph graph = BuildGraph(config);
+  EXPECT_EQ(graph.nodes.back().kind, NodeKind::kTanh);
+  EXPECT_EQ(graph.slot(graph.pooled).cols, 40);
+}
+
+TEST(Graph, AClassifierReadsTheMeanOfThePatchesAloneOrBesideThePooledOutput) {
+  EncoderConfig config = TinyVit();
+  config.prefix_tokens = 4;
+  config.registers = 3;
+  config.head_input = HeadInput::kMeanOfPatches;
+  const Graph alone = BuildGraph(config);
+  const Node& head = alone.nodes.back();
+  EXPECT_TRUE(head.weight == "head" && head.out == alone.logits && head.in != alone.pooled);
+  EXPECT_EQ(alone.nodes[alone.nodes.size() - 2].kind, NodeKind::kMeanRows);
+  EXPECT_EQ(alone.nodes[alone.nodes.size() - 2].row, 4);
+  config.head_input = HeadInput::kPooledAndMean;
+  const Graph beside = BuildGraph(config);
+  EXPECT_EQ(beside.slot(beside.nodes.back().in).cols, 2 * config.width);
+  EXPECT_EQ(beside.nodes[beside.nodes.size() - 2].in, beside.pooled);
 }
 
 TEST(Graph, OnlyTheStreamIsWideWithABinary32Residual) {

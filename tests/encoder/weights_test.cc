@@ -260,6 +260,52 @@ TEST(Weights, TheSha256OfATowerLeavesOutShardsThatHoldNothingOfIt) {
   EXPECT_EQ(weights.sha256(), Sha256HexOfFile(folder / "model-00001-of-00002.safetensors"));
 }
 
+// A ViT-B/16 of one narrow block, as transformers' `architecture` saves it.
+fs::path VitFolder(const std::string& name, const std::string& architecture) {
+  const fs::path folder = ScratchFolder(name);
+  WriteHashCheckpoint(folder,
+                      R"({"model_type": "vit", "hidden_size": 64, "num_attention_heads": 2,
+                          "intermediate_size": 80, "num_hidden_layers": 1, "image_size": 32,
+                          "num_labels": 5, "architectures": [")" +
+                          architecture + "\"]}",
+                      Dtype::kF32, /*seed=*/3);
+  return folder;
+}
+
+TEST(Weights, WhetherAVitHasAPoolerItsTensorsTell) {
+  const fs::path folder = VitFolder("weights_pooler", "ViTModel");
+  EXPECT_EQ(ReadEncoderConfig(folder).pooler, 64);
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    tensors.erase("pooler.dense.weight");
+    tensors.erase("pooler.dense.bias");
+  });
+  const EncoderConfig without = ReadEncoderConfig(folder);
+  EXPECT_EQ(without.pooler, 0);
+  EXPECT_TRUE(Contains(without.notes.back(), "the checkpoint has no pooler"));
+  EXPECT_NO_THROW(EncoderWeights(folder, without));
+}
+
+TEST(Weights, ATensorBesideTheTowerIsReadOrItsHeadIsSaidNotToBeRun) {
+  const fs::path folder = VitFolder("weights_head", "ViTForImageClassification");
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    OwnedTensors moved;
+    for (auto& [key, tensor] : tensors) {
+      moved[key.starts_with("classifier") ? key : "vit." + key] = std::move(tensor);
+    }
+    tensors = std::move(moved);
+  });
+  EncoderConfig config = ReadEncoderConfig(folder);
+  const EncoderWeights run(folder, config);
+  EXPECT_TRUE(run.Reads("classifier.weight") && run.Reads("classifier.bias"));
+  EXPECT_TRUE(run.notes().empty());
+  config.classes = 0;
+  const EncoderWeights idle(folder, config);
+  EXPECT_FALSE(idle.Reads("classifier.weight"));
+  ASSERT_EQ(idle.notes().size(), 1u);
+  EXPECT_TRUE(Contains(idle.notes().front(), "'classifier.weight' [5, 64] is not run"))
+      << idle.notes().front();
+}
+
 TEST(Weights, TheRealModelHasEveryTensor) {
   if (DataFolder().empty()) W8A8_SKIP_OR_FAIL("data", "set W8A8_DATA");
   const EncoderConfig config = ReadEncoderConfig(VitTinyFolder());

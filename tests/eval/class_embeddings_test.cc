@@ -95,7 +95,7 @@ TEST(ClassEmbeddings, MustBeAsWideAsThePooledOutput) {
   const ClassEmbeddings classes = ReadClassEmbeddings(Written({}));
   EXPECT_NO_THROW(CheckEmbeddingWidth(classes, 2));
   EXPECT_TRUE(Contains(ErrorOf([&] { CheckEmbeddingWidth(classes, 768); }),
-                       "are 2 wide, but the model's pooled output is 768"));
+                       "are 2 wide, but the model's are 768"));
   EXPECT_TRUE(Contains(ErrorOf([&] { CheckEmbeddingWidth(classes, 0); }), "no pooled output"));
 }
 

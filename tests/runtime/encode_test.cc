@@ -241,5 +241,23 @@ TEST(Encode, RefusesPixelsOfAnotherSizeAndLeavesNoFile) {
   EXPECT_FALSE(std::filesystem::exists(options.out));
 }
 
+// One channel is a matter of the patch product alone (the golden vit_pooler has one), but no
+// photo is prepared for it.
+TEST(Encode, AnEncoderOfOneChannelTakesPixelsAndRefusesPhotos) {
+  const std::filesystem::path folder = ScratchFolder("encode_gray");
+  EncoderConfig gray = TinySiglip();
+  gray.channels = 1;
+  WriteHashCheckpoint(folder / "model", gray, Dtype::kF32, /*seed=*/6);
+  WritePixels(folder / "pixels.safetensors", {1, 1, 32, 32}, std::vector<float>(32 * 32, 0.5f));
+  Options options = EncodeOptions(folder / "model", folder / "pixels.safetensors", Precision::kFp16,
+                                  folder / "out.safetensors");
+  EXPECT_TRUE(Encode(options).Find("pooler_output") != nullptr);
+  options.pixels.clear();
+  options.images = folder.string();
+  const std::string message = ErrorOf([&] { RunEncode(options); });
+  EXPECT_TRUE(Contains(message, "takes images of 1 channel(s)")) << message;
+  EXPECT_TRUE(Contains(message, "pixel_values [images, 1, height, width]")) << message;
+}
+
 }  // namespace
 }  // namespace w8a8::test

@@ -16,10 +16,14 @@ namespace w8a8::test {
 namespace {
 
 const char* const kCases[] = {
-    "siglip_so400m",    "internvl_small", "internvl_resized", "internvl_300m", "internvl_6b",
-    "clip_small",       "vit_small",      "deit_small",       "dinov2_small",  "dinov2_giant",
-    "dinov2_registers", "in_paligemma",   "in_gemma3",        "in_llava",      "in_llava_onevision",
-    "in_internvl",      "in_smolvlm"};
+    "siglip_so400m",      "siglip_classifier", "internvl_small",
+    "internvl_resized",   "internvl_300m",     "internvl_6b",
+    "clip_small",         "clip_classifier",   "vit_small",
+    "vit_pooler",         "deit_small",        "deit_classifier",
+    "deit_pooler",        "dinov2_small",      "dinov2_giant",
+    "dinov2_classifier",  "dinov2_registers",  "dinov2_registers_classifier",
+    "in_paligemma",       "in_gemma3",         "in_llava",
+    "in_llava_onevision", "in_internvl",       "in_smolvlm"};
 
 class FamilyGolden : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Families, FamilyGolden, testing::ValuesIn(kCases),

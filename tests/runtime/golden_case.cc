@@ -25,11 +25,6 @@ std::vector<float> Sampled(const std::vector<float>& values, size_t stride) {
   return sampled;
 }
 
-// CLIP's projected output is its pooled output here.
-std::string OurNameOf(const std::string& tensor) {
-  return tensor == "image_embeds" ? "pooler_output" : tensor;
-}
-
 bool IsWhole(const std::string& tensor) {
   return tensor == "pooler_output" || tensor == "image_embeds" || tensor == "logits";
 }
@@ -71,9 +66,10 @@ GoldenCase::GoldenCase(const std::string& case_name)
   WriteHashCheckpoint(model, Metadata("config"), DtypeOf(Metadata("dtype")),
                       std::stoull(Metadata("seed")));
   if (golden.metadata().contains("prefix")) MoveInside(model, Metadata("prefix"));
-  const std::vector<int64_t> shape = {std::stoll(Metadata("images")), 3,
-                                      std::stoll(Metadata("height")),
-                                      std::stoll(Metadata("width"))};
+  const bool states_channels = golden.metadata().contains("channels");
+  const std::vector<int64_t> shape = {
+      std::stoll(Metadata("images")), states_channels ? std::stoll(Metadata("channels")) : 3,
+      std::stoll(Metadata("height")), std::stoll(Metadata("width"))};
   std::vector<float> values(static_cast<size_t>(shape[0] * shape[1] * shape[2] * shape[3]));
   for (size_t i = 0; i < values.size(); ++i) values[i] = HashUniform(HashText("pixels"), i);
   WritePixels(pixels, shape, values);
@@ -97,7 +93,7 @@ double GoldenCase::WorstShareOfTorch(const SafetensorsFile& features) const {
   for (const auto& [tensor, expected] : golden.tensors()) {
     const std::vector<float> values = golden.metadata().contains("prefix")
                                           ? PatchesOf(features.Get(tensor), expected.elements())
-                                          : FloatValues(features.Get(OurNameOf(tensor)));
+                                          : FloatValues(features.Get(tensor));
     const double ours =
         RelativeL2(Doubles(FloatValues(expected)), Sampled(values, IsWhole(tensor) ? 1 : stride));
     const double torch = errors.at(tensor).at("torch_fp16");

@@ -105,7 +105,7 @@ double WorstShareOfTorch(const NaflexCase& made, const SafetensorsFile& features
   double worst = 0;
   for (const auto& [name, expected] : made.golden.tensors()) {
     std::vector<float> actual;
-    if (name == "pooler_output") {
+    if (name == "pooler_output" || name == "logits") {
       actual = FloatValues(features.Get(name));
     } else {
       const size_t dot = name.rfind('.');
@@ -121,7 +121,7 @@ double WorstShareOfTorch(const NaflexCase& made, const SafetensorsFile& features
 }
 
 class NaflexGolden : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Cases, NaflexGolden, testing::Values("small", "patch16"),
+INSTANTIATE_TEST_SUITE_P(Cases, NaflexGolden, testing::Values("small", "classifier", "patch16"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(NaflexGolden, Fp16IsAtMostTwiceAsFarFromTorchFp32AsTorchFp16AndInt8EqualsEmulated) {

@@ -6,6 +6,7 @@
 #include "eval/cli/artifacts/inspect.h"
 #include "eval/export/export_quantized.h"
 #include "runtime/base/error.h"
+#include "runtime/base/names.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/config.h"
 #include "runtime/encoder/graph.h"
@@ -79,15 +80,16 @@ ordered_json SiteRows(const Graph& graph, const Plan& stored) {
 }
 
 struct TensorCounts {
-  int64_t tensors = 0, parameters = 0, outside = 0;
+  int64_t tensors = 0, parameters = 0;  // of those that are read
+  std::vector<std::string> outside;     // neither in the tower nor read
   std::map<std::string, int64_t> by_dtype;
 };
 
-TensorCounts CountTensors(const Checkpoint& checkpoint, const std::string& prefix) {
+TensorCounts CountTensors(const Checkpoint& checkpoint, const EncoderWeights& weights) {
   TensorCounts counts;
   for (const auto& [key, tensor] : checkpoint.tensors()) {
-    if (!key.starts_with(prefix)) {
-      ++counts.outside;
+    if (!weights.Reads(key)) {
+      if (!key.starts_with(weights.prefix())) counts.outside.push_back(key);
       continue;
     }
     ++counts.tensors;
@@ -138,16 +140,17 @@ ordered_json ShapeFacts(const EncoderConfig& config) {
                           (config.pool != PoolKind::kNone && config.pooled_unread
                                ? " (the model around it does not read it)"
                                : "")},
+          {"projection", config.projection},
           {"classes", config.classes}};
 }
 
 }  // namespace
 
 ordered_json InspectModel(const std::filesystem::path& folder, const std::string& model_prefix) {
-  const EncoderConfig config = ReadEncoderConfig(folder);
+  const EncoderConfig config = ReadEncoderConfig(folder, model_prefix);
   const EncoderWeights weights(folder, config, model_prefix);
   const Graph graph = BuildGraph(config);
-  const TensorCounts counts = CountTensors(Checkpoint(folder), weights.prefix());
+  const TensorCounts counts = CountTensors(Checkpoint(TowerFolder(folder)), weights);
   ordered_json facts{{"kind", weights.quantized() ? "quantized model" : "checkpoint"},
                      {"path", folder.string()},
                      {"name", config.name},
@@ -164,9 +167,10 @@ ordered_json InspectModel(const std::filesystem::path& folder, const std::string
   facts["memory"] = MemoryFacts(graph, counts.parameters);
   ordered_json notes = config.notes;
   for (const std::string& note : weights.notes()) notes.push_back(note);
-  if (counts.outside > 0) {
-    notes.push_back(fmt::format("{} tensor(s) outside '{}' belong to other parts and are not read",
-                                counts.outside, weights.prefix()));
+  if (!counts.outside.empty()) {
+    notes.push_back(
+        fmt::format("{} tensor(s) outside '{}' belong to other parts and are not read: {}",
+                    counts.outside.size(), weights.prefix(), FirstOf(counts.outside)));
   }
   facts["notes"] = std::move(notes);
   facts["sites"] = SiteRows(graph, StoredPlan(weights, graph));
