@@ -45,7 +45,7 @@ class Checkpoint {
   // final dot is added). Throws Error that lists the candidates.
   std::string FindTower(std::string_view anchor, const std::string& wanted) const;
   // Whether one exists: at `wanted`, or anywhere where that is empty.
-  bool HasTower(std::string_view anchor, const std::string& wanted) const;
+  bool HasTower(std::string_view anchor, const std::string& wanted = "") const;
 
  private:
   std::vector<std::string> PrefixesOf(std::string_view anchor) const;
