@@ -10,6 +10,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/error.h"
+#include "runtime/base/file_group.h"
 
 namespace w8a8 {
 namespace {
@@ -85,7 +86,7 @@ RgbImage DrawImage(uint64_t seed, int64_t index) {
 
 std::vector<std::filesystem::path> WriteDrawnImages(const std::filesystem::path& folder,
                                                     int64_t count, uint64_t seed) {
-  std::filesystem::create_directories(folder);
+  MakeGroupFolders(folder);
   std::vector<std::filesystem::path> paths;
   for (int64_t i = 0; i < count; ++i) {
     RgbImage image = DrawImage(seed, i);

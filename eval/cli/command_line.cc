@@ -1,6 +1,5 @@
 #include "eval/cli/command_line.h"
 
-#include <cstdio>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +10,7 @@
 #include "eval/cli/version_text.h"
 #include "runtime/base/names.h"
 #include "runtime/base/parallel.h"
+#include "runtime/base/standard_streams.h"
 #include "runtime/encoder/checkpoint.h"
 
 namespace w8a8 {
@@ -207,13 +207,13 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     const auto chosen = app.get_subcommands();
-    std::fputs((chosen.empty() ? app.help() : chosen.front()->help()).c_str(), stdout);
+    PrintText(chosen.empty() ? app.help() : chosen.front()->help());
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
     Refuse(app, error);
   }
   if (version) {
-    std::fputs((options.json ? VersionJson() : VersionText()).c_str(), stdout);
+    PrintText(options.json ? VersionJson() : VersionText());
     return std::nullopt;
   }
   if (!options.model.empty()) options.model = TowerFolder(options.model).string();

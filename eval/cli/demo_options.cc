@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <string_view>
 
 #include "eval/cli/usage_error.h"
 #include "eval/job/demo_data.h"
+#include "runtime/base/standard_streams.h"
 
 namespace w8a8 {
 namespace {
@@ -68,8 +68,8 @@ Options WithDemo(Options options) {
     if (options.demo_classes) options.classes = demo.classes();
   }
   if (!options.quiet) {
-    std::fprintf(stderr, "demo       no --model given: the embedded demo model%s (%s)\n",
-                 options.demo_images ? " and its images" : "", demo.folder.c_str());
+    Tell("demo       no --model given: the embedded demo model{} ({})\n",
+         options.demo_images ? " and its images" : "", demo.folder.string());
   }
   return options;
 }

@@ -2,13 +2,13 @@
 
 #include <utility>
 
-#include <fmt/core.h>
-
 #include "eval/cli/error_text.h"
 #include "eval/cli/settings.h"
 #include "eval/cli/thresholds.h"
 #include "eval/job/open_task.h"
 #include "eval/job/reference_check.h"
+#include "runtime/base/standard_streams.h"
+#include "runtime/base/utf8.h"
 #include "runtime/cuda/cuda_backend.h"
 
 namespace w8a8 {
@@ -17,8 +17,7 @@ Session OpenSession(const Options& options) {
   RequireFlag(options.model, "--model", options.command);
   Session session = OpenSession(ModelOf(options), DeviceOf(options));
   if (options.device == "auto" && !options.quiet) {
-    fmt::print(stderr, "device     {} ({}), {}\n", session.device, session.kernels,
-               CudaUnavailableReason());
+    Tell("device     {} ({}), {}\n", session.device, session.kernels, CudaUnavailableReason());
   }
   return session;
 }
@@ -56,8 +55,8 @@ Task OpenTaskOf(const Options& options, const Session& session,
   const char* origin = !options.labels.empty() ? "--labels " : settings.classes ? "--classes " : "";
   OpenedTask opened = From(origin, [&] { return OpenTask(session, files, std::move(settings)); });
   if (!opened.unknown_folder.empty() && !options.quiet) {
-    fmt::print(stderr, "labels     none: the sub-folder '{}' is no class of the demo model\n",
-               opened.unknown_folder);
+    Tell("labels     none: the sub-folder '{}' is no class of the demo model\n",
+         opened.unknown_folder);
   }
   CheckThresholds(options.thresholds, opened.task, session.config);
   return std::move(opened.task);
@@ -72,14 +71,14 @@ std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocess
     HealthNote& note = notes.emplace_back(std::move(found.note));
     if (found.remedy) note.text += RemedyText(*found.remedy);
     const char* colon = note.site.empty() ? "" : ": ";
-    if (!options.quiet) fmt::print(stderr, "{}: {}{}{}\n", note.level, note.site, colon, note.text);
+    if (!options.quiet) Tell("{}: {}{}{}\n", note.level, note.site, colon, note.text);
   }
   return notes;
 }
 
 void PrintSkipped(const std::vector<SkippedImage>& skipped) {
   for (const SkippedImage& image : skipped) {
-    fmt::print(stderr, "skipped    {}: {}\n", image.file, image.reason);
+    Tell("skipped    {}: {}\n", WithoutControls(image.file, KeepLines::kNo), image.reason);
   }
 }
 

@@ -13,6 +13,8 @@
 #include "quant/plan_file.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/file_group.h"
+#include "runtime/base/file_lock.h"
 #include "runtime/base/hdf5_file.h"
 #include "runtime/base/json_fields.h"
 #include "runtime/base/names.h"
@@ -67,7 +69,7 @@ void CopyPreprocessor(const fs::path& model_folder, const fs::path& out) {
   if (fs::exists(model_folder / kName)) {
     WriteFileAtomically(out / kName, ReadFile(model_folder / kName));
   } else {
-    fs::remove(out / kName);  // of an earlier export
+    FileGroup::Current()->RemoveFirst(out / kName);  // of an earlier export
   }
 }
 
@@ -90,15 +92,15 @@ void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
   if (fs::exists(out) && !fs::is_directory(out)) {
     Fail("{}: is a file; give a folder for the quantized model.", out.string());
   }
-  fs::create_directories(out);
+  MakeGroupFolders(out);
   if (fs::equivalent(model_folder, out)) {
     Fail("{}: the quantized folder would overwrite the model that it is made from.", out.string());
   }
-  if (!fs::is_empty(out) && !fs::exists(out / "scales.h5")) {
+  if (!HoldsNothing(out) && !fs::exists(out / "scales.h5")) {
     Fail("{}: holds files that no export wrote; give a new or an empty folder.", out.string());
   }
-  // Until the new one is written, the folder counts as unfinished.
-  fs::remove(out / "config.json");
+  // Until all is in its place, the folder counts as unfinished.
+  FileGroup::Current()->RemoveFirst(out / "config.json");
 }
 
 }  // namespace
@@ -136,6 +138,7 @@ std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& gr
   CheckPlan(graph, Precision::kInt8, plan, FakeFlavour::kIdeal);
   CheckExportable(checkpoint, graph);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
+  FileGroup files;
   PrepareFolder(model_folder, out);
   WriteScales(out / "scales.h5", sites, checkpoint.source_sha256());
   WritePlan(out / "plan.json", {.model_sha256 = checkpoint.source_sha256(), .plan = plan},
@@ -155,6 +158,7 @@ std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& gr
 
   CopyPreprocessor(model_folder, out);
   WriteConfig(model_folder / "config.json", out / "config.json", stems);
+  files.Commit();
   return Warnings(graph.config, sites);
 }
 

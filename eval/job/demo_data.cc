@@ -6,6 +6,7 @@
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/file_group.h"
 
 namespace w8a8 {
 namespace {
@@ -55,7 +56,7 @@ void CopyDemo(const fs::path& folder) {
   const DemoData demo = FindDemo();
   const auto copy = [&](const fs::path& from) {
     const fs::path to = folder / fs::relative(from, demo.folder);
-    fs::create_directories(to.parent_path());
+    MakeGroupFolders(to.parent_path());
     WriteFileAtomically(to, ReadFile(from));
   };
   copy(demo.classes());

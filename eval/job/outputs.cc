@@ -26,7 +26,7 @@ std::optional<fs::path> WriteChosenPlan(const Session& session, const Plan& plan
   std::error_code ignored;
   if (fs::exists(path) && !fs::equivalent(given, path, ignored) && ReadFile(path) != text) {
     kept = folder / "plan.old.json";
-    fs::rename(path, *kept);
+    WriteFileAtomically(*kept, ReadFile(path));
   }
   WriteFileAtomically(path, text);
   return kept;

@@ -1,15 +1,13 @@
 #include "eval/job/resume.h"
 
-#include <cstdio>
 #include <string>
 #include <utility>
-
-#include <fmt/core.h>
 
 #include "eval/job/calibration.h"
 #include "eval/job/output_folder.h"
 #include "eval/job/version.h"
 #include "runtime/base/sha256.h"
+#include "runtime/base/standard_streams.h"
 
 namespace w8a8 {
 namespace {
@@ -53,10 +51,10 @@ CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& 
     if (ReadMarker(folder).find(RecordOf(folder, key)) != std::string::npos) {
       images.skipped.insert(images.skipped.end(), unreadable.begin(), unreadable.end());
       if (run.progress == ProgressLines::kShown) {
-        fmt::print(stderr,
-                   "calibrate  taken from {}: same model, preprocessing, images and seed; remove "
-                   "it to calibrate again\n",
-                   (folder / kStats).string());
+        Tell(
+            "calibrate  taken from {}: same model, preprocessing, images and seed; remove "
+            "it to calibrate again\n",
+            (folder / kStats).string());
       }
       return ReadStats(folder / kStats);
     }

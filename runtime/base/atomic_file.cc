@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -12,18 +11,9 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/base/file_group.h"
 
 namespace w8a8 {
-namespace {
-
-// Unique in this process and among the processes of this machine.
-std::filesystem::path TemporaryBeside(const std::filesystem::path& target) {
-  static std::atomic<int> count{0};
-  return target.parent_path() /
-         fmt::format(".{}.{}.{}.tmp", target.filename().string(), ::getpid(), count.fetch_add(1));
-}
-
-}  // namespace
 
 void CheckOutputFile(const std::filesystem::path& target) {
   std::error_code ignored;
@@ -42,47 +32,78 @@ void CheckOutputFile(const std::filesystem::path& target) {
   }
 }
 
-AtomicFile::AtomicFile(std::filesystem::path target)
-    : target_(std::move(target)), temporary_(TemporaryBeside(target_)) {
-  CheckOutputFile(target_);
+AtomicFile::AtomicFile(std::filesystem::path target) {
+  CheckOutputFile(target);
+  file_ = std::make_unique<TemporaryFile>(std::move(target));
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
-  std::error_code ignored;
-  if (!committed_) std::filesystem::remove(temporary_, ignored);
 }
 
+const std::filesystem::path& AtomicFile::temporary() const { return file_->path(); }
+
 void AtomicFile::FailWriting(int error) const {
-  Fail("{}: writing failed: {}. What was there before is unchanged.", target_.string(),
+  Fail("{}: writing failed: {}. What was there before is unchanged.", file_->target().string(),
        std::strerror(error));
 }
 
-void AtomicFile::Append(std::span<const std::byte> bytes) {
-  if (descriptor_ < 0) {
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) FailWriting(errno);
-  }
+void AtomicFile::Open() {
+  if (descriptor_ >= 0) return;
+  descriptor_ = ::open(temporary().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) FailWriting(errno);
+}
+
+void AtomicFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
+  Open();
   while (!bytes.empty()) {
     // Linux writes at most 2 GiB - 4 KiB at once.
     const size_t piece = std::min(bytes.size(), size_t{1} << 30);
-    const ssize_t written = ::write(descriptor_, bytes.data(), piece);
+    const ssize_t written = ::pwrite(descriptor_, bytes.data(), piece, static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) FailWriting(errno);
     bytes = bytes.subspan(static_cast<size_t>(written));
+    offset += static_cast<uint64_t>(written);
+    size_ = std::max(size_, offset);
   }
 }
 
+void AtomicFile::Append(std::span<const std::byte> bytes) { WriteAt(size_, bytes); }
+
+void AtomicFile::Resize(uint64_t bytes) {
+  Open();
+  if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) FailWriting(errno);
+  size_ = bytes;
+}
+
+void AtomicFile::ReadAt(uint64_t offset, std::span<std::byte> bytes) {
+  Open();
+  while (!bytes.empty()) {
+    const ssize_t read =
+        ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (read < 0 && errno == EINTR) continue;
+    if (read < 0) {
+      Fail("{}: cannot be read again: {}.", file_->target().string(), std::strerror(errno));
+    }
+    if (read == 0) break;
+    bytes = bytes.subspan(static_cast<size_t>(read));
+    offset += static_cast<uint64_t>(read);
+  }
+  std::ranges::fill(bytes, std::byte{0});
+}
+
 void AtomicFile::Commit() {
+  W8A8_CHECK(file_ != nullptr);
   // A library may have written and closed the file by its path.
-  if (descriptor_ < 0) descriptor_ = ::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor_ < 0) descriptor_ = ::open(temporary().c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0 || ::fsync(descriptor_) != 0) FailWriting(errno);
   const int closed = ::close(std::exchange(descriptor_, -1));
   if (closed != 0) FailWriting(errno);
-  std::error_code error;
-  std::filesystem::rename(temporary_, target_, error);
-  if (error) Fail("{}: cannot be put in place: {}.", target_.string(), error.message());
-  committed_ = true;
+  if (FileGroup* const group = FileGroup::Current()) {
+    group->Add(std::move(file_));
+  } else {
+    file_->PutInPlace();
+  }
 }
 
 void WriteFileAtomically(const std::filesystem::path& target, std::string_view contents) {

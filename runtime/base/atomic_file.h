@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,9 +15,11 @@ namespace w8a8 {
 // not a regular file (or a link to one). For before the work whose result is to be written there.
 void CheckOutputFile(const std::filesystem::path& target);
 
-// A temporary path beside `target`. Write it with Append() or with any library, then Commit().
-// Without Commit() the destructor removes it and `target` keeps its old contents. Throws Error
-// where CheckOutputFile does.
+class TemporaryFile;
+
+// A temporary file beside `target`. Write it with the functions below, or with any library by its
+// path, then Commit(). Without Commit() the destructor removes it and `target` keeps its old
+// contents; a signal that ends the process removes it too. Throws Error where CheckOutputFile does.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);
@@ -23,20 +27,24 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile();
 
-  const std::filesystem::path& temporary() const { return temporary_; }
-  // Creates the temporary file at the first call and adds to its end; throws Error with the
-  // system's reason (a full disk, say).
+  const std::filesystem::path& temporary() const;
+  // The first call creates the file. All throw Error with the system's reason (a full disk, say).
   void Append(std::span<const std::byte> bytes);
-  // Flushes to the disk and renames over the target; throws Error when either fails.
+  void WriteAt(uint64_t offset, std::span<const std::byte> bytes);
+  void Resize(uint64_t bytes);
+  // Bytes past the end read as zeros.
+  void ReadAt(uint64_t offset, std::span<std::byte> bytes);
+  // Flushes to the disk and renames over the target, at once or, while a FileGroup lives, together
+  // with the group's; throws Error when either fails.
   void Commit();
 
  private:
+  void Open();
   [[noreturn]] void FailWriting(int error) const;
 
-  std::filesystem::path target_;
-  std::filesystem::path temporary_;
+  std::unique_ptr<TemporaryFile> file_;
   int descriptor_ = -1;
-  bool committed_ = false;
+  uint64_t size_ = 0;
 };
 
 void WriteFileAtomically(const std::filesystem::path& target, std::string_view contents);

@@ -1,11 +1,9 @@
 #include "runtime/base/file_seal.h"
 
-#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "runtime/base/error.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
 
@@ -17,12 +15,8 @@ constexpr size_t kSealBytes = kMark.size() + 64;
 
 }  // namespace
 
-void AppendSeal(const std::filesystem::path& path) {
-  const std::string digest = Sha256HexOfFile(path);
-  std::ofstream out(path, std::ios::binary | std::ios::app);
-  out << kMark << digest;
-  out.close();
-  if (!out) Fail("{}: writing failed; is the disk full?", path.string());
+std::string SealOf(const std::filesystem::path& path) {
+  return std::string(kMark) + Sha256HexOfFile(path);
 }
 
 bool SealFits(const std::filesystem::path& path) {

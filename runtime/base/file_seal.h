@@ -4,10 +4,12 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace w8a8 {
 
-void AppendSeal(const std::filesystem::path& path);
+// What is to be appended to the file.
+std::string SealOf(const std::filesystem::path& path);
 // False if the file ends in a seal that does not fit its bytes. A file without a seal is true.
 bool SealFits(const std::filesystem::path& path);
 

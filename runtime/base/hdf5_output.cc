@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/file_seal.h"
+#include "runtime/base/hdf5_driver.h"
 #include "runtime/base/hdf5_file.h"
-#include "runtime/base/hdf5_handle.h"
+#include "runtime/base/interrupt.h"
 
 namespace w8a8 {
 
@@ -14,8 +14,15 @@ using hdf5::Handle;
 struct Hdf5OutputFile::State {
   explicit State(const std::filesystem::path& target) : name(target.string()), whole(target) {}
 
+  // Throws what went wrong on the way to the disk; else, unless `done`, the library's reason.
+  void Check(bool done, const std::string& object, std::string_view problem) const {
+    sink.RethrowFailure();
+    if (!done) hdf5::FailAt(name, object, problem);
+  }
+
   std::string name;  // for messages: the target, not the temporary
-  AtomicFile whole;  // before `file`, so that it outlives it
+  AtomicFile whole;  // these two before `file`, so that they outlive it
+  hdf5::Sink sink{whole};
   Handle file;
   Handle group_properties, dataset_properties, link_properties;
 };
@@ -29,9 +36,10 @@ Handle UntimedProperties(hid_t kind) {
   return properties;
 }
 
-Handle CreateFile(const std::filesystem::path& path) {
+Handle CreateFile(const std::filesystem::path& path, hdf5::Sink& sink) {
   const Handle creation = UntimedProperties(H5P_FILE_CREATE);
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  hdf5::WriteTo(sink, access.id());
   H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
   // 1.8 metadata has checksums and no symbol-table heaps; every reader of the last decade has it.
   H5Pset_libver_bounds(access.id(), H5F_LIBVER_V18, H5F_LIBVER_V18);
@@ -62,8 +70,8 @@ Handle Extent(const Hdf5Shape& shape) {
 Hdf5OutputFile::Hdf5OutputFile(const std::filesystem::path& target)
     : state_(std::make_unique<State>(target)) {
   hdf5::Silence();
-  state_->file = CreateFile(state_->whole.temporary());
-  if (!state_->file.valid()) hdf5::FailAt(state_->name, "/", "cannot be created");
+  state_->file = CreateFile(state_->whole.temporary(), state_->sink);
+  state_->Check(state_->file.valid(), "/", "cannot be created");
   state_->group_properties = UntimedProperties(H5P_GROUP_CREATE);
   state_->dataset_properties = UntimedProperties(H5P_DATASET_CREATE);
   state_->link_properties = Handle(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
@@ -85,7 +93,7 @@ void Hdf5OutputFile::Group(const std::string& path) {
       const Handle group(H5Gcreate2(state_->file.id(), part.c_str(), state_->link_properties.id(),
                                     state_->group_properties.id(), H5P_DEFAULT),
                          H5Gclose);
-      if (!group.valid()) hdf5::FailAt(state_->name, part, "cannot be created as a group");
+      state_->Check(group.valid(), part, "cannot be created as a group");
     }
     if (end == std::string::npos) return;
   }
@@ -95,6 +103,7 @@ template <class T>
 void Hdf5OutputFile::Write(const std::string& path, std::span<const T> values,
                            const Hdf5Shape& shape) {
   W8A8_CHECK(state_->file.valid());
+  ThrowIfInterrupted();
   CheckPath(state_->name, path);
   int64_t elements = 1;
   for (const int64_t extent : shape) elements *= extent;
@@ -107,11 +116,10 @@ void Hdf5OutputFile::Write(const std::string& path, std::span<const T> values,
       H5Dcreate2(state_->file.id(), path.c_str(), type.id(), space.id(),
                  state_->link_properties.id(), state_->dataset_properties.id(), H5P_DEFAULT),
       H5Dclose);
-  if (!dataset.valid()) hdf5::FailAt(state_->name, path, "cannot be created");
-  if (elements > 0 &&
-      H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0) {
-    hdf5::FailAt(state_->name, path, "cannot be written; is the disk full?");
-  }
+  state_->Check(dataset.valid(), path, "cannot be created");
+  const bool written = elements == 0 || H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL,
+                                                 H5P_DEFAULT, values.data()) >= 0;
+  state_->Check(written, path, "cannot be written");
 }
 
 void Hdf5OutputFile::WriteStrings(const std::string& path, std::span<const std::string> values) {
@@ -134,11 +142,10 @@ void Hdf5OutputFile::WriteStrings(const std::string& path, std::span<const std::
       H5Dcreate2(state_->file.id(), path.c_str(), type.id(), space.id(),
                  state_->link_properties.id(), state_->dataset_properties.id(), H5P_DEFAULT),
       H5Dclose);
-  if (!dataset.valid()) hdf5::FailAt(state_->name, path, "cannot be created");
-  if (!values.empty() &&
-      H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, padded.data()) < 0) {
-    hdf5::FailAt(state_->name, path, "cannot be written; is the disk full?");
-  }
+  state_->Check(dataset.valid(), path, "cannot be created");
+  const bool written = values.empty() || H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL,
+                                                  H5P_DEFAULT, padded.data()) >= 0;
+  state_->Check(written, path, "cannot be written");
 }
 
 namespace {
@@ -200,10 +207,9 @@ void Hdf5OutputFile::Commit() {
   W8A8_CHECK(state_->file.valid());
   const bool flushed = H5Fflush(state_->file.id(), H5F_SCOPE_GLOBAL) >= 0;
   const bool closed = state_->file.Reset() >= 0;
-  if (!flushed || !closed) {
-    hdf5::FailAt(state_->name, "/", "cannot be completed; is the disk full?");
-  }
-  AppendSeal(state_->whole.temporary());
+  state_->Check(flushed && closed, "/", "cannot be completed");
+  const std::string seal = SealOf(state_->whole.temporary());
+  state_->whole.Append(std::as_bytes(std::span(seal)));
   state_->whole.Commit();
 }
 

@@ -3,29 +3,49 @@
 #include <atomic>
 #include <csignal>
 
+#include "runtime/base/temporary_paths.h"
+
 namespace w8a8 {
 namespace {
 
 std::atomic<bool> interrupt_requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
 
-void OnSignal(int /*signal*/) { interrupt_requested.store(true); }
+bool pipe_signal_was_default = false;
+
+void OnSignal(int signal) {
+  if (!interrupt_requested.exchange(true)) return;
+  RemoveTemporaryFiles();
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);  // delivered when this handler returns
+}
+
+// What stood there before.
+struct sigaction Handle(int signal, void (*handler)(int)) {
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(signal, &action, &before);
+  return before;
+}
 
 }  // namespace
 
-void CatchInterrupts() {
-  struct sigaction action {};
-  action.sa_handler = OnSignal;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+void CatchSignals() {
+  for (const int signal : {SIGINT, SIGTERM, SIGXCPU}) Handle(signal, OnSignal);
+  if (Handle(SIGHUP, OnSignal).sa_handler == SIG_IGN) Handle(SIGHUP, SIG_IGN);
+  Handle(SIGXFSZ, SIG_IGN);
+  pipe_signal_was_default = Handle(SIGPIPE, SIG_IGN).sa_handler == SIG_DFL;
 }
+
+bool PipeSignalWasDefault() { return pipe_signal_was_default; }
 
 bool InterruptRequested() { return interrupt_requested.load(std::memory_order_relaxed); }
 
 void ThrowIfInterrupted() {
-  if (InterruptRequested()) throw Interrupted("interrupted: nothing was written.");
+  if (InterruptRequested()) throw Interrupted();
 }
 
 }  // namespace w8a8

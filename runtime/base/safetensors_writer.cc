@@ -6,6 +6,7 @@
 
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/base/safetensors_header.h"
 
@@ -94,6 +95,7 @@ void SafetensorsWriter::Write(const std::filesystem::path& path) const {
   file.Append(std::as_bytes(std::span(&header_bytes, 1)));
   file.Append(std::as_bytes(std::span(header)));
   for (const Entry* entry : order) {
+    ThrowIfInterrupted();
     uint64_t appended = 0;
     entry->source([&](std::span<const std::byte> bytes) {
       file.Append(bytes);

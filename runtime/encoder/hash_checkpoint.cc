@@ -14,6 +14,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/error.h"
+#include "runtime/base/file_group.h"
 #include "runtime/encoder/layout.h"
 
 namespace w8a8 {
@@ -193,14 +194,14 @@ void WriteConfigs(const std::filesystem::path& folder, const EncoderConfig& conf
 void WriteHashCheckpoint(const std::filesystem::path& folder, const EncoderConfig& config,
                          Dtype dtype, uint64_t seed, int64_t outliers) {
   W8A8_CHECK(config.family == "siglip" && config.image_height == config.image_width);
-  std::filesystem::create_directories(folder);
+  MakeGroupFolders(folder);
   WriteTensors(folder, config, kPrefix, dtype, HashTensors(config, seed, outliers));
   WriteConfigs(folder, config);
 }
 
 void WriteHashCheckpoint(const std::filesystem::path& folder, const std::string& config_json,
                          Dtype dtype, uint64_t seed) {
-  std::filesystem::create_directories(folder);
+  MakeGroupFolders(folder);
   WriteFileAtomically(folder / "config.json", config_json);
   const EncoderConfig config = ReadEncoderConfig(folder);
   WriteTensors(folder, config, "", dtype, HashTensors(config, seed, /*outliers=*/0));

@@ -1,15 +1,13 @@
 #include "runtime/base/atomic_file.h"
 
-#include <csignal>
 #include <fstream>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "runtime/base/error.h"
-#include "runtime/base/safetensors.h"
+#include "tests/base/file_size_limit.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
 
@@ -21,24 +19,6 @@ namespace fs = std::filesystem;
 size_t FilesIn(const fs::path& folder) {
   return static_cast<size_t>(std::distance(fs::directory_iterator(folder), {}));
 }
-
-// While it lives, no file can grow past `bytes`: a write fails as it does on a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit now{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &now);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
 
 TEST(AtomicFile, ReplacesTheTargetOnCommit) {
   const fs::path folder = test::ScratchFolder("atomic");
@@ -81,25 +61,13 @@ TEST(AtomicFile, AFullDiskIsAnErrorAndKeepsTheOldFile) {
   WriteFileAtomically(folder / "file", "old");
   const std::string contents(100'000, 'x');
   {
-    const FileSizeLimit limit(50'000);
+    const test::FileSizeLimit limit(50'000);
     const std::string message =
         test::ErrorOf([&] { WriteFileAtomically(folder / "file", contents); });
     EXPECT_TRUE(test::Contains(message, "writing failed: File too large")) << message;
   }
   EXPECT_EQ(ReadFile(folder / "file"), "old");
   EXPECT_EQ(FilesIn(folder), 1u);
-}
-
-TEST(AtomicFile, AFullDiskIsAnErrorForSafetensorsToo) {
-  const fs::path folder = test::ScratchFolder("atomic");
-  const std::vector<float> values(100'000);
-  SafetensorsWriter writer;
-  writer.Add<float>("w", Dtype::kF32, {100'000}, values);
-  {
-    const FileSizeLimit limit(50'000);
-    EXPECT_THROW(writer.Write(folder / "w.safetensors"), Error);
-  }
-  EXPECT_EQ(FilesIn(folder), 0u);
 }
 
 TEST(AtomicFile, RefusesTargetsThatCannotBeReplaced) {

@@ -1,10 +1,10 @@
 #include "eval/cli/commands/diff.h"
 
-#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include "eval/cli/artifacts/difference.h"
 #include "eval/cli/usage_error.h"
+#include "runtime/base/standard_streams.h"
 
 namespace w8a8 {
 namespace {
@@ -24,7 +24,7 @@ void PrintJson(const ArtifactComparison& comparison) {
                                    {"b", difference.b},
                                    {"how", difference.how}});
   }
-  fmt::print("{}\n", json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+  Print("{}\n", json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void PrintText(const ArtifactComparison& comparison) {
@@ -32,18 +32,18 @@ void PrintText(const ArtifactComparison& comparison) {
   for (size_t i = 0; i < std::min(count, kShownAtMost); ++i) {
     const Difference& difference = comparison.differences[i];
     if (difference.how.empty()) {
-      fmt::print("{}: {} -> {}\n", difference.where, difference.a, difference.b);
+      Print("{}: {} -> {}\n", difference.where, difference.a, difference.b);
     } else {
-      fmt::print("{}: {}: {}\n", difference.where, difference.a, difference.how);
+      Print("{}: {}: {}\n", difference.where, difference.a, difference.how);
     }
   }
   if (count > kShownAtMost) {
-    fmt::print("... and {} more; --json lists all\n", count - kShownAtMost);
+    Print("... and {} more; --json lists all\n", count - kShownAtMost);
   }
   if (count == 0) {
-    fmt::print("equal: {} values\n", comparison.compared);
+    Print("equal: {} values\n", comparison.compared);
   } else {
-    fmt::print("different: {} of {} values\n", count, comparison.compared);
+    Print("different: {} of {} values\n", count, comparison.compared);
   }
 }
 

@@ -7,7 +7,6 @@
 #include <set>
 #include <utility>
 
-#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include "eval/cli/error_text.h"
@@ -18,6 +17,7 @@
 #include "eval/job/calibration.h"
 #include "eval/job/embed_source.h"
 #include "eval/job/image_run.h"
+#include "eval/job/output_folder.h"
 #include "eval/job/pixel_source.h"
 #include "eval/job/progress.h"
 #include "eval/job/recording_source.h"
@@ -25,7 +25,8 @@
 #include "eval/job/version.h"
 #include "eval/measure/feature_tap.h"
 #include "eval/run/known_sites.h"
-#include "runtime/base/atomic_file.h"
+#include "runtime/base/standard_streams.h"
+#include "runtime/base/utf8.h"
 
 namespace w8a8 {
 namespace {
@@ -49,7 +50,6 @@ void CheckFlags(const Options& o) {
         "encode --granularity per-tensor: static scales come from calibration; give --plan FILE "
         "(w8a8-calib plan makes one).");
   }
-  CheckOutputFile(o.out);
 }
 
 Arm ArmOf(const Session& session, const Options& options) {
@@ -137,7 +137,7 @@ class Input {
     for (const SkippedImage& image : Skipped()) {
       list.push_back({{"file", image.file}, {"reason", image.reason}});
     }
-    return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return list.dump();
   }
 
  private:
@@ -152,11 +152,10 @@ void WarnOfOverflow(const std::map<int64_t, uint64_t>& nonfinite, const Graph& g
   if (nonfinite.empty()) return;
   const auto& [layer, count] = *nonfinite.begin();
   const Slot& stream = graph.slot(graph.stream);
-  fmt::print(stderr,
-             "warning: hidden_states.{} holds {} values that are not finite; everything after it "
-             "is affected.{}\n",
-             layer, count,
-             stream.storage == SlotStorage::kHalf ? " Rerun with --residual fp32." : "");
+  Tell(
+      "warning: hidden_states.{} holds {} values that are not finite; everything after it "
+      "is affected.{}\n",
+      layer, count, stream.storage == SlotStorage::kHalf ? " Rerun with --residual fp32." : "");
 }
 
 // Nothing in the metadata depends on batch, threads or time: equal inputs give equal bytes.
@@ -165,8 +164,7 @@ void WriteFeatures(const Options& options, const Session& session, const Arm& ar
                    const FeatureStore& store) {
   SafetensorsWriter writer;
   store.AddTo(writer);
-  writer.SetMetadata("images", nlohmann::json(names).dump(
-                                   -1, ' ', false, nlohmann::json::error_handler_t::replace));
+  writer.SetMetadata("images", nlohmann::json(names).dump());
   writer.SetMetadata("skipped", input.SkippedText());
   writer.SetMetadata("precision", std::string(NameOf(arm.precision)));
   if (arm.precision == Precision::kFake) {
@@ -191,25 +189,26 @@ void PrintResult(const Options& options, const Session& session, const Input& in
   const std::vector<SkippedImage> skipped = input.Skipped();
   const std::string_view precision = NameOf(*options.precision);
   if (options.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"out", options.out},
-                                              {"images", images},
-                                              {"skipped", skipped.size()},
-                                              {"precision", precision},
-                                              {"kernels", session.kernels},
-                                              {"tensors", tensors}}
-                           .dump());
+    Print("{}\n", nlohmann::ordered_json{{"out", ValidUtf8(options.out)},
+                                         {"images", images},
+                                         {"skipped", skipped.size()},
+                                         {"precision", precision},
+                                         {"kernels", session.kernels},
+                                         {"tensors", tensors}}
+                      .dump());
     return;
   }
   PrintSkipped(skipped);
   if (options.quiet) return;
-  fmt::print("{}: {} images, {} ({}), {} tensors\n", options.out, images, precision,
-             session.kernels, tensors);
+  Print("{}: {} images, {} ({}), {} tensors\n", options.out, images, precision, session.kernels,
+        tensors);
 }
 
 }  // namespace
 
 int RunEncode(const Options& options) {
   CheckFlags(options);
+  const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const Session session = OpenSession(options);
   const Arm arm = ArmOf(session, options);
   FeatureSelection selection = SelectFeatures(options, session);

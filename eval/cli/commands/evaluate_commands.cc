@@ -3,12 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <exception>
 #include <string>
 #include <utility>
-
-#include <fmt/core.h>
 
 #include "eval/cli/error_text.h"
 #include "eval/cli/inputs.h"
@@ -24,16 +21,18 @@
 #include "eval/job/summary.h"
 #include "eval/job/verdict.h"
 #include "reports/report_files.h"
+#include "runtime/base/file_group.h"
 #include "runtime/base/interrupt.h"
+#include "runtime/base/standard_streams.h"
 
 namespace w8a8 {
 namespace {
 
-std::filesystem::path OutputFolder(const Options& options, const Session& session) {
-  std::filesystem::path folder = options.out.empty() ? DefaultOutputFolder(session.config.name)
-                                                     : std::filesystem::path(options.out);
-  From("--out ", [&] { PrepareOutputFolder(folder); });
-  return folder;
+OutputFolder OpenOutput(const Options& options, const Session& session) {
+  return From("--out ", [&] {
+    return OutputFolder(options.out.empty() ? DefaultOutputFolder(session.config.name)
+                                            : std::filesystem::path(options.out));
+  });
 }
 
 // Statistics of an earlier calibration of the same model and preprocessing.
@@ -77,7 +76,7 @@ void AddReferenceNotes(const std::vector<HealthNote>& notes, Report& report) {
 void PrintComparison(const Comparison& comparison, const Options& options,
                      const std::filesystem::path& folder) {
   if (options.json) {
-    std::fputs(SummaryJson(comparison.report, comparison.run, folder).c_str(), stdout);
+    PrintText(SummaryJson(comparison.report, comparison.run, folder));
   } else if (!options.quiet) {
     const std::string text = SummaryText(comparison.report, comparison.run, folder);
     const size_t verdict = text.find("\n\n");
@@ -86,14 +85,16 @@ void PrintComparison(const Comparison& comparison, const Options& options,
                          : ship == Ship::kNo ? "\033[1;31m"
                                              : "\033[1;33m";
     const bool coloured = MayColour(STDOUT_FILENO);
-    fmt::print("{}{}{}{}", coloured ? colour : "", text.substr(0, verdict),
-               coloured ? "\033[0m" : "", text.substr(verdict));
+    Print("{}{}{}{}", coloured ? colour : "", text.substr(0, verdict), coloured ? "\033[0m" : "",
+          text.substr(verdict));
   }
 }
 
 // Writes and prints the report; the exit code. A run that misses a threshold says so in its
-// verdict; one whose thresholds cannot be judged fails when its report is written.
-int Finish(const Options& options, const std::filesystem::path& folder, Comparison& comparison) {
+// verdict; one whose thresholds cannot be judged fails when its report is written. `files` are what
+// goes with the report.
+int Finish(const Options& options, const std::filesystem::path& folder, Comparison& comparison,
+           FileGroup& files) {
   constexpr int kBelowThreshold = 3;
   std::string missed;
   std::exception_ptr unjudged;
@@ -104,10 +105,11 @@ int Finish(const Options& options, const std::filesystem::path& folder, Comparis
   }
   if (!missed.empty()) Overrule(missed, comparison.report.verdict);
   WriteReportFiles(folder, comparison.report, comparison.run);
+  files.Commit();
   PrintComparison(comparison, options, folder);
   if (unjudged) std::rethrow_exception(unjudged);
   if (missed.empty()) return 0;
-  fmt::print(stderr, "{}\n", missed);
+  Tell("{}\n", missed);
   return kBelowThreshold;
 }
 
@@ -119,10 +121,10 @@ void WarnOfOlderFiles(const Options& options, const std::filesystem::path& folde
     older += (older.empty() ? "" : " and ") + (folder / name).string();
   }
   if (older.empty() || options.quiet) return;
-  fmt::print(stderr,
-             "warning: {} stay as an earlier run wrote them; the new report is of the plan given "
-             "here. --out another folder keeps the two apart.\n",
-             older);
+  Tell(
+      "warning: {} stay as an earlier run wrote them; the new report is of the plan given "
+      "here. --out another folder keeps the two apart.\n",
+      older);
 }
 
 int CompareOnly(const Options& options, const SweepPoints& points) {
@@ -140,14 +142,16 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
       ChoosePlan(session, PlanOf(options, stats ? Statistics::kGiven : Statistics::kNone), run,
                  stats ? &stats->sites : nullptr);
   if (stats) stats->DropRows();
-  const std::filesystem::path folder = OutputFolder(options, session);
+  const OutputFolder output = OpenOutput(options, session);
+  const std::filesystem::path& folder = output.path();
   WarnOfOlderFiles(options, folder);
   clock.Stage("reference");
   const std::vector<HealthNote> reference_notes =
       WarnOfReference(session, preprocessing, options, input.evaluation);
   Comparison comparison = Compare(session, preprocessing, run, input, clock);
   AddReferenceNotes(reference_notes, comparison.report);
-  return Finish(options, folder, comparison);
+  FileGroup files;
+  return Finish(options, folder, comparison, files);
 }
 
 void WritePlanOf(const Options& options, const Session& session, const Plan& plan,
@@ -155,9 +159,8 @@ void WritePlanOf(const Options& options, const Session& session, const Plan& pla
   const std::optional<std::filesystem::path> kept =
       WriteChosenPlan(session, plan, folder, options.plan);
   if (!kept || options.quiet) return;
-  fmt::print(stderr,
-             "warning: {} was another plan; it is now {}. --plan uses a plan that is there.\n",
-             (folder / "plan.json").string(), kept->string());
+  Tell("warning: {} was another plan; it is now {}. --plan uses a plan that is there.\n",
+       (folder / "plan.json").string(), kept->string());
 }
 
 // What follows the calibration: the plan, the arms, quantized/ and the report.
@@ -182,17 +185,18 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   Comparison comparison = Compare(session, preprocessing, run, input, clock);
   ThrowIfInterrupted();
   AddReferenceNotes(reference_notes, comparison.report);
+  FileGroup files;
   WriteQuantized(session, input.chosen.plan, folder, comparison.report);
-  return Finish(options, folder, comparison);
+  return Finish(options, folder, comparison, files);
 }
 
-// Calls `work`; an interruption in it is told with what is there and how to go on.
+// Calls `work`; an interruption in it is told with the way on.
 template <class Work>
-auto Resumable(const std::string& what, const Work& work) {
+auto Resumable(const std::string& way_on, const Work& work) {
   try {
     return work();
   } catch (const Interrupted&) {
-    throw Interrupted("interrupted: " + what);
+    throw Interrupted(way_on);
   }
 }
 
@@ -224,23 +228,24 @@ int RunWholeJob(const Options& options) {
   }
   ImagePlan images = PlanImages(options, preprocessing);
   Task task = OpenTaskOf(options, session, images.evaluation);
-  const std::filesystem::path folder = OutputFolder(options, session);
+  const OutputFolder output = OpenOutput(options, session);
+  const std::filesystem::path& folder = output.path();
 
   clock.Stage("calibrate");
   CheckImagesDiffer(EntriesOf(images.calibration), "--images " + options.images);
   CalibrationStats stats = Resumable(
-      "the calibration was not finished; the same command starts it again.",
+      "The calibration was not finished; the same command starts it again.",
       [&] { return CalibrateOrResume(session, preprocessing, RunOf(options), folder, images); });
   clock.Stage("reference");
-  const std::vector<HealthNote> reference_notes =
-      WarnOfReference(session, preprocessing, options, images.calibration);
   const std::string resume = fmt::format(
-      "the calibration is finished ({}). The same command with --out {} goes on from there.{}",
+      "The calibration is finished ({}). The same command with --out {} goes on from there.{}",
       (folder / "stats.h5").string(), folder.string(),
       std::filesystem::exists(folder / "report.json")
           ? " The report and the weights in that folder are still those of an earlier run."
           : "");
   return Resumable(resume, [&] {
+    const std::vector<HealthNote> reference_notes =
+        WarnOfReference(session, preprocessing, options, images.calibration);
     return CompareAndWrite(session, preprocessing, options, folder, std::move(stats),
                            std::move(images), std::move(task), reference_notes, clock);
   });

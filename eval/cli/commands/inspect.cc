@@ -1,6 +1,5 @@
 #include "eval/cli/commands/inspect.h"
 
-#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include "eval/cli/artifacts/artifact.h"
@@ -8,6 +7,7 @@
 #include "eval/cli/usage_error.h"
 #include "eval/job/summary.h"
 #include "reports/json_reader.h"
+#include "runtime/base/standard_streams.h"
 
 namespace w8a8 {
 namespace {
@@ -20,8 +20,7 @@ void PrintReport(const fs::path& file, const Options& options) {
   const Report report = ReadReportJson(file);
   const RunInfo run =
       fs::exists(folder / "run.json") ? ReadRunJson(folder / "run.json") : RunInfo();
-  fmt::print("{}",
-             options.json ? SummaryJson(report, run, folder) : SummaryText(report, run, folder));
+  PrintText(options.json ? SummaryJson(report, run, folder) : SummaryText(report, run, folder));
 }
 
 }  // namespace
@@ -41,9 +40,9 @@ int RunInspect(const Options& options) {
                                            : InspectArtifact(path, options.model_prefix);
   if (options.json) {
     using Json = nlohmann::ordered_json;
-    fmt::print("{}\n", facts.dump(1, ' ', false, Json::error_handler_t::replace));
+    Print("{}\n", facts.dump(1, ' ', false, Json::error_handler_t::replace));
   } else {
-    fmt::print("{}", FactsText(facts));
+    PrintText(FactsText(facts));
   }
   return 0;
 }

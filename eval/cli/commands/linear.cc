@@ -2,16 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <optional>
 #include <vector>
 
+#include "eval/cli/error_text.h"
 #include "eval/cli/usage_error.h"
+#include "eval/job/output_folder.h"
 #include "quant/fake_quant.h"
 #include "quant/reference_quantizer.h"
 #include "quant/row_scales.h"
 #include "runtime/base/safetensors.h"
+#include "runtime/base/standard_streams.h"
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
 #include "runtime/cpu/int8_linear.h"
@@ -147,7 +149,7 @@ const Kernels& KernelsOf(const Options& options) {
   }
   const Kernels& kernels = Select(options.kernels);
   if (options.device == "auto" && !options.quiet) {
-    std::fprintf(stderr, "device     cpu (%s)\n", std::string(kernels.name).c_str());
+    Tell("device     cpu ({})\n", kernels.name);
   }
   return kernels;
 }
@@ -268,6 +270,7 @@ int RunLinear(const Options& options) {
   CheckLinearFlags(options);
   const SitePlan plan = PlanOf(options);
   CheckQuantizer(*plan.input, "x");
+  const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const Kernels& kernels = KernelsOf(options);
   const LayerInput in = ReadInput(options.in);
   LayerOutput out = RunLayer(in, plan, options, kernels);

@@ -3,10 +3,11 @@
 #include <filesystem>
 #include <vector>
 
-#include <fmt/core.h>
-
 #include "calib/stats_file.h"
+#include "eval/cli/error_text.h"
 #include "eval/cli/usage_error.h"
+#include "eval/job/output_folder.h"
+#include "runtime/base/standard_streams.h"
 
 namespace w8a8 {
 
@@ -16,12 +17,13 @@ int RunMerge(const Options& options) {
               options.inputs.size());
   }
   if (options.out.empty()) FailUsage("merge: --out FILE is missing.");
+  const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const std::vector<std::filesystem::path> inputs(options.inputs.begin(), options.inputs.end());
   const StatsHeader merged = MergeStats(inputs, options.out);
   if (options.json) {
-    fmt::print("{{\"files\": {}, \"images\": {}}}\n", inputs.size(), merged.images.size());
+    Print("{{\"files\": {}, \"images\": {}}}\n", inputs.size(), merged.images.size());
   } else if (!options.quiet) {
-    fmt::print("{}: {} images from {} files\n", options.out, merged.images.size(), inputs.size());
+    Print("{}: {} images from {} files\n", options.out, merged.images.size(), inputs.size());
   }
   return 0;
 }

@@ -1,15 +1,16 @@
 #include "eval/cli/commands/preprocess.h"
 
-#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include "datasets/loader.h"
 #include "eval/cli/error_text.h"
 #include "eval/cli/inputs.h"
 #include "eval/cli/settings.h"
+#include "eval/job/output_folder.h"
 #include "eval/job/progress.h"
-#include "runtime/base/atomic_file.h"
 #include "runtime/base/safetensors.h"
+#include "runtime/base/standard_streams.h"
+#include "runtime/base/utf8.h"
 
 namespace w8a8 {
 namespace {
@@ -40,11 +41,6 @@ Preprocessed LoadAll(const Options& options, const Preprocessor& preprocessor) {
   }
   all.skipped.insert(all.skipped.end(), loader.skipped().begin(), loader.skipped().end());
   return all;
-}
-
-// File names are bytes; those that are not UTF-8 are shown with replacement characters.
-std::string Dump(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 nlohmann::json SkippedJson(const std::vector<SkippedImage>& skipped) {
@@ -93,8 +89,8 @@ void Write(const Options& options, const Preprocessor& preprocessor, const Prepr
     writer.Add("image_index", Dtype::kI64, {static_cast<int64_t>(all.image_index.size())},
                std::span<const int64_t>(all.image_index));
   }
-  writer.SetMetadata("images", Dump(all.names));
-  writer.SetMetadata("skipped", Dump(SkippedJson(all.skipped)));
+  writer.SetMetadata("images", nlohmann::json(all.names).dump());
+  writer.SetMetadata("skipped", SkippedJson(all.skipped).dump());
   writer.SetMetadata("preprocessing", DescribePreprocessing(preprocessor.config()));
   writer.SetMetadata("preprocessing_sha256", PreprocessingSha256(preprocessor.config()));
   writer.Write(options.out);
@@ -103,16 +99,17 @@ void Write(const Options& options, const Preprocessor& preprocessor, const Prepr
 void PrintResult(const Options& options, const Preprocessor& preprocessor,
                  const Preprocessed& all) {
   if (options.json) {
-    fmt::print("{}\n", Dump({{"out", options.out},
-                             {"images", all.names.size()},
-                             {"skipped", SkippedJson(all.skipped)},
-                             {"preprocessing", DescribePreprocessing(preprocessor.config())}}));
+    const nlohmann::json said{{"out", ValidUtf8(options.out)},
+                              {"images", all.names.size()},
+                              {"skipped", SkippedJson(all.skipped)},
+                              {"preprocessing", DescribePreprocessing(preprocessor.config())}};
+    Print("{}\n", said.dump());
     return;
   }
   PrintSkipped(all.skipped);
   if (options.quiet) return;
-  fmt::print("{}: {} images, {} skipped; {}\n", options.out, all.names.size(), all.skipped.size(),
-             DescribePreprocessing(preprocessor.config()));
+  Print("{}: {} images, {} skipped; {}\n", options.out, all.names.size(), all.skipped.size(),
+        DescribePreprocessing(preprocessor.config()));
 }
 
 }  // namespace
@@ -121,7 +118,7 @@ int RunPreprocess(const Options& options) {
   RequireFlag(options.model, "--model", "preprocess");
   RequireFlag(options.images, "--images", "preprocess");
   RequireFlag(options.out, "--out", "preprocess");
-  CheckOutputFile(options.out);
+  const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const Preprocessor preprocessor(
       From("--model ", [&] { return ReadPreprocessConfig(options.model, options.resampler); }));
   const Preprocessed all = LoadAll(options, preprocessor);

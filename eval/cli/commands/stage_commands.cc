@@ -1,6 +1,5 @@
 #include "eval/cli/commands/stage_commands.h"
 
-#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include "datasets/draw.h"
@@ -16,7 +15,9 @@
 #include "reports/card_file.h"
 #include "reports/json_reader.h"
 #include "reports/report_files.h"
-#include "runtime/base/atomic_file.h"
+#include "runtime/base/file_group.h"
+#include "runtime/base/standard_streams.h"
+#include "runtime/base/utf8.h"
 #include "runtime/encoder/hash_checkpoint.h"
 
 namespace w8a8 {
@@ -44,10 +45,9 @@ EncoderConfig DemoConfig() {
 // What a command says at its end on stdout: where it wrote, and what for people.
 void PrintWritten(const Options& options, const std::string& path, const std::string& what) {
   if (options.json) {
-    const nlohmann::ordered_json said{{"out", path}};
-    fmt::print("{}\n", said.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    Print("{}\n", nlohmann::ordered_json{{"out", ValidUtf8(path)}}.dump());
   } else if (!options.quiet) {
-    fmt::print("{}: {}\n", path, what);
+    Print("{}: {}\n", path, what);
   }
 }
 
@@ -56,7 +56,7 @@ void PrintWritten(const Options& options, const std::string& path, const std::st
 int RunCalibrate(const Options& options) {
   RequireFlag(options.out, "--out", "calibrate");
   RequireFlag(options.images, "--images", "calibrate");
-  CheckOutputFile(options.out);
+  const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
   const ImageSet images = ListImagesOf("--images", options.images);
@@ -75,6 +75,7 @@ int RunCalibrate(const Options& options) {
 
 int RunPlan(const Options& options) {
   RequireFlag(options.out, "--out", "plan");
+  const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const Session session = OpenSession(options);
   std::optional<CalibrationStats> stats;
   if (!options.stats.empty()) {
@@ -91,12 +92,13 @@ int RunPlan(const Options& options) {
 
 int RunQuantize(const Options& options) {
   RequireFlag(options.out, "--out", "quantize");
+  const LockedFolder held = From("--out ", [&] { return LockedFolder(options.out); });
   const Session session = OpenSession(options);
   const ChosenPlan chosen =
       ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr);
   for (const std::string& warning : DefaultExportTarget().write(
            *session.weights, session.graph, chosen.plan, session.folder, options.out)) {
-    fmt::print(stderr, "warning    {}\n", warning);
+    Tell("warning    {}\n", warning);
   }
   PrintWritten(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
   return 0;
@@ -112,7 +114,7 @@ int RunReport(const Options& options) {
   Report report = ReadReportJson(from / "report.json");
   ReadCards(from / "report.h5", report);
   const RunInfo run = ReadRunJson(from / "run.json");
-  From("--out ", [&] { PrepareOutputFolder(to); });
+  const OutputFolder held = From("--out ", [&] { return OutputFolder(to); });
   WriteReportFiles(to, report, run);
   PrintWritten(options, to.string(), "report.html, report.h5, report.json and run.json");
   return 0;
@@ -121,15 +123,18 @@ int RunReport(const Options& options) {
 int RunDemo(const Options& options) {
   RequireFlag(options.out, "--out", "demo");
   const std::filesystem::path folder = options.out;
-  From("--out ", [&] { PrepareOutputFolder(folder); });
+  const OutputFolder held = From("--out ", [&] { return OutputFolder(folder); });
+  FileGroup files;
   if (!options.random) {
     CopyDemo(folder);
+    files.Commit();
     PrintWritten(options, options.out,
                  "the demo's model/, class_embeddings.safetensors, images/calib and images/eval");
     return 0;
   }
   WriteHashCheckpoint(folder / "model", DemoConfig(), Dtype::kF16, options.seed, kDemoOutliers);
   WriteDrawnImages(folder / "images", kDemoImages, options.seed);
+  files.Commit();
   PrintWritten(
       options, options.out,
       fmt::format("model/ with random weights (not trained) and {} drawn images in images/",
