@@ -3,14 +3,19 @@
 #include <algorithm>
 #include <fstream>
 #include <set>
+#include <string_view>
+#include <system_error>
 #include <tuple>
+#include <utility>
 
 #include "datasets/decode.h"
 #include "datasets/image_header.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interrupt.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/sha256.h"
+#include "runtime/base/utf8.h"
 
 namespace w8a8 {
 namespace {
@@ -25,46 +30,104 @@ bool HasImageSignature(const fs::path& path) {
   return FormatBySignature(FileBytes(head, count)) != ImageFormat::kUnknown;
 }
 
-bool LooksLikeImage(const fs::path& path) {
-  return FormatByExtension(path.filename().string()) != ImageFormat::kUnknown ||
-         HasImageSignature(path);
+bool HasImageExtension(const fs::path& path) {
+  return FormatByExtension(path.filename().string()) != ImageFormat::kUnknown;
 }
 
-// Follows symbolic links, as data sets are often made of them; `ancestors` breaks their cycles.
-void Collect(const fs::path& folder, const fs::path& prefix, std::set<fs::path>& ancestors,
-             std::vector<ImageFile>& files) {
-  std::error_code error;
-  const fs::path canonical = fs::canonical(folder, error);
-  if (error || !ancestors.insert(canonical).second) return;
-  fs::directory_iterator entries(folder, error);
-  if (error) Fail("{}: the folder cannot be read: {}", folder.string(), error.message());
-  for (const fs::directory_entry& entry : entries) {
+bool LooksLikeImage(const fs::path& path) {
+  return HasImageExtension(path) || HasImageSignature(path);
+}
+
+struct FoundImages {
+  std::vector<ImageFile> files;          // without their hashes
+  std::vector<SkippedImage> unreadable;  // folders too, with a '/' at the end
+};
+
+uint8_t Byte(char c) { return static_cast<uint8_t>(c); }
+
+bool BytewiseLess(const std::string& x, const std::string& y) {
+  return std::ranges::lexicographical_compare(x, y, {}, Byte, Byte);
+}
+
+// Why there are no bytes at `path`, whose `status` (or the `error` in its place) is no regular
+// file's.
+std::string WhyNotRegular(const fs::path& path, fs::file_status status, std::error_code error) {
+  std::error_code ignored;
+  const bool missing = status.type() == fs::file_type::not_found;
+  if (missing && fs::is_symlink(fs::symlink_status(path, ignored))) {
+    return "a symbolic link to a file that does not exist";
+  }
+  if (missing) return "no such file";
+  if (status.type() == fs::file_type::none) return "cannot be read: " + error.message();
+  return "not a regular file";
+}
+
+// Collects the images of a folder and of those in it. Follows symbolic links, as data sets are
+// often made of them; those that lead back into a folder that is being read are left out.
+class FolderReader {
+ public:
+  // `prefix` is where `folder` stands in the names. False, with the reason in `error`, if it cannot
+  // be read.
+  bool Read(const fs::path& folder, const fs::path& prefix, std::error_code& error) {
+    const fs::path canonical = fs::canonical(folder, error);
+    if (error) return false;
+    if (!open_.insert(canonical).second) return true;
+    // All of it before any folder in it: a deep tree would keep too many open.
+    std::vector<fs::directory_entry> entries;
+    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+      entries.push_back(*at);
+    }
+    if (!error) {
+      for (const fs::directory_entry& entry : entries) Take(entry, prefix);
+    }
+    open_.erase(canonical);
+    return !error;
+  }
+
+  FoundImages Found() {
+    std::ranges::sort(found_.files, BytewiseLess, &ImageFile::name);
+    for (ImageFile& file : found_.files) file.name = NameAsText(file.name);
+    std::ranges::sort(found_.unreadable, BytewiseLess, &SkippedImage::file);
+    return std::move(found_);
+  }
+
+ private:
+  void Take(const fs::directory_entry& entry, const fs::path& prefix) {
     const fs::path relative = prefix / entry.path().filename();
-    if (entry.is_directory(error)) {
-      Collect(entry.path(), relative, ancestors, files);
-    } else if (entry.is_regular_file(error) && LooksLikeImage(entry.path())) {
-      files.push_back({entry.path(), relative.generic_string(), ""});
+    std::error_code error;
+    const fs::file_status status = entry.status(error);
+    if (fs::is_directory(status)) {
+      if (Read(entry.path(), relative, error)) return;
+      found_.unreadable.push_back({NameAsText(relative.generic_string() + "/"),
+                                   "the folder cannot be read: " + error.message()});
+    } else if (fs::is_regular_file(status)) {
+      if (LooksLikeImage(entry.path())) {
+        found_.files.push_back({entry.path(), relative.generic_string(), ""});
+      }
+    } else if (HasImageExtension(entry.path())) {
+      found_.unreadable.push_back(
+          {NameAsText(relative.generic_string()), WhyNotRegular(entry.path(), status, error)});
     }
   }
-  ancestors.erase(canonical);
-}
 
-std::vector<ImageFile> FilesOfFolder(const fs::path& folder) {
-  std::vector<ImageFile> files;
-  std::set<fs::path> ancestors;
-  Collect(folder, "", ancestors, files);
-  std::sort(files.begin(), files.end(), [](const ImageFile& x, const ImageFile& y) {
-    return std::lexicographical_compare(
-        x.name.begin(), x.name.end(), y.name.begin(), y.name.end(),
-        [](char p, char q) { return static_cast<uint8_t>(p) < static_cast<uint8_t>(q); });
-  });
-  if (files.empty()) {
+  FoundImages found_;        // names as they are on the disk until Found()
+  std::set<fs::path> open_;  // the folder that is being read and those around it
+};
+
+FoundImages ImagesOfFolder(const fs::path& folder) {
+  FolderReader reader;
+  std::error_code error;
+  if (!reader.Read(folder, "", error)) {
+    Fail("{}: the folder cannot be read: {}", folder.string(), error.message());
+  }
+  FoundImages found = reader.Found();
+  if (found.files.empty() && found.unreadable.empty()) {
     Fail(
         "{}: no images in this folder. Looked for files with an image extension (.jpg, .png, "
         ".webp, .bmp, .tif, ...) or an image signature, in sub-folders too.",
         folder.string());
   }
-  return files;
+  return found;
 }
 
 std::vector<ImageFile> FilesOfList(const fs::path& list) {
@@ -72,13 +135,15 @@ std::vector<ImageFile> FilesOfList(const fs::path& list) {
   if (text.find('\0') != std::string::npos) {
     Fail("{}: neither an image nor a list of paths (it holds NUL bytes)", list.string());
   }
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   std::vector<ImageFile> files;
-  for (size_t begin = 0; begin < text.size();) {
+  size_t begin = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  while (begin < text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     std::string line = text.substr(begin, end - begin);
     begin = end + 1;
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) files.push_back({list.parent_path() / line, line, ""});
+    if (!line.empty()) files.push_back({list.parent_path() / line, NameAsText(line), ""});
   }
   if (files.empty()) Fail("{}: the list of images is empty", list.string());
   const bool any = std::any_of(files.begin(), files.end(), [](const ImageFile& file) {
@@ -95,16 +160,16 @@ std::vector<ImageFile> FilesOfList(const fs::path& list) {
 }
 
 // Fills in the hashes; files without readable bytes move to `unreadable`, in order.
-ImageSet Hashed(std::vector<ImageFile> files) {
+ImageSet Hashed(FoundImages found) {
+  std::vector<ImageFile>& files = found.files;
   std::vector<std::string> reasons(files.size());
   ThreadPool(AvailableCpus()).For(static_cast<int64_t>(files.size()), [&](int64_t index, int) {
+    ThrowIfInterrupted();
     ImageFile& file = files[static_cast<size_t>(index)];
     std::error_code error;
     const fs::file_status status = fs::status(file.path, error);
-    if (!fs::exists(status)) {
-      reasons[static_cast<size_t>(index)] = "no such file";
-    } else if (!fs::is_regular_file(status)) {
-      reasons[static_cast<size_t>(index)] = "not a regular file";
+    if (!fs::is_regular_file(status)) {
+      reasons[static_cast<size_t>(index)] = WhyNotRegular(file.path, status, error);
     } else {
       try {
         file.sha256 = Sha256HexOfFile(file.path);
@@ -114,6 +179,7 @@ ImageSet Hashed(std::vector<ImageFile> files) {
     }
   });
   ImageSet set;
+  set.unreadable = std::move(found.unreadable);
   for (size_t i = 0; i < files.size(); ++i) {
     if (reasons[i].empty()) {
       set.files.push_back(std::move(files[i]));
@@ -139,12 +205,12 @@ ImageSet ListImages(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) Fail("{}: no such file or folder", path.string());
-  if (fs::is_directory(status)) return Hashed(FilesOfFolder(path));
+  if (fs::is_directory(status)) return Hashed(ImagesOfFolder(path));
   if (!fs::is_regular_file(status)) {
     Fail("{}: neither a folder nor a regular file", path.string());
   }
-  if (LooksLikeImage(path)) return Hashed({{path, path.filename().string(), ""}});
-  return Hashed(FilesOfList(path));
+  if (LooksLikeImage(path)) return Hashed({{{path, NameAsText(path.filename().string()), ""}}, {}});
+  return Hashed({FilesOfList(path), {}});
 }
 
 ImageSplit SplitForEvaluation(const std::vector<ImageFile>& files) {

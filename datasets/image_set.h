@@ -10,7 +10,8 @@ namespace w8a8 {
 
 struct ImageFile {
   std::filesystem::path path;
-  std::string name;    // what reports call it: relative to the folder, or the line of the list
+  // What reports call it: relative to the folder, or the line of the list; UTF-8 (NameAsText()).
+  std::string name;
   std::string sha256;  // of the file's bytes
 };
 
@@ -25,8 +26,9 @@ struct ImageSet {
 };
 
 // `path` is a folder (recursive, sorted bytewise by relative path; files with neither an image
-// extension nor an image signature are ignored), one image, or else a list of paths (one a line,
-// relative to the list or absolute, order kept, blank lines ignored). Throws Error if the path does
+// extension nor an image signature are ignored; a sub-folder that cannot be read is among the
+// unreadable), one image, or else a list of paths (one a line, relative to the list or absolute,
+// order kept, blank lines ignored). Throws Error if the path does
 // not exist, names no image at all, or is neither image nor text. Whether a file decodes is not
 // looked at here.
 ImageSet ListImages(const std::filesystem::path& path);

@@ -203,7 +203,9 @@ void AddFacts(List& rows, const std::string& prefix, const nlohmann::ordered_jso
 
 }  // namespace
 
-Data Shown(const std::string& text) { return Data(ValidUtf8(text)); }
+Data Shown(const std::string& text) {
+  return Data(WithoutControls(ValidUtf8(text), KeepLines::kYes));
+}
 
 Data ArmRows(const Report& report) {
   List rows;

@@ -6,11 +6,9 @@
 #include <string_view>
 
 #include "reports/estimate.h"
+#include "runtime/base/utf8.h"
 
 namespace w8a8 {
-
-// File names are bytes: what is not UTF-8 (and the zero byte) becomes U+FFFD.
-std::string ValidUtf8(std::string_view text);
 
 // ValidUtf8() with the five characters that mean something to HTML and XML escaped.
 std::string EscapeMarkup(std::string_view text);

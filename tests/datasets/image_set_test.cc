@@ -1,13 +1,18 @@
 #include "datasets/image_set.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "runtime/base/error.h"
 #include "runtime/base/sha256.h"
 #include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
@@ -58,6 +63,66 @@ TEST(ListImages, FollowsLinksAndEndsTheirCycles) {
   fs::create_symlink(folder / "real/x.png", folder / "link.png");
   EXPECT_EQ(Names(ListImages(folder).files),
             (std::vector<std::string>{"again/x.png", "link.png", "real/x.png"}));
+}
+
+// A tree whose paths become too long to be read: what even root is refused.
+void MakeUnreadableFolder(const fs::path& folder) {
+  fs::create_directories(folder);
+  const std::string part(200, 'd');
+  const int top = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY);
+  int at = top;
+  for (int depth = 0; depth < 25; ++depth) {
+    ASSERT_EQ(::mkdirat(at, part.c_str(), 0700), 0);
+    const int below = ::openat(at, part.c_str(), O_RDONLY | O_DIRECTORY);
+    ::close(at);
+    at = below;
+  }
+  ::close(at);
+}
+
+TEST(ListImages, SkipsWhatCannotBeReadAndSaysWhy) {
+  const fs::path folder = ScratchFolder("image_set");
+  WriteText(folder / "good.png", "");
+  MakeUnreadableFolder(folder / "deep");
+  fs::create_symlink(folder / "nowhere", folder / "dangling.jpg");
+  fs::create_symlink(folder / "nowhere", folder / "dangling.txt");
+  fs::create_symlink("loop.png", folder / "loop.png");
+  fs::create_symlink("/dev/zero", folder / "zero.jpg");
+  ASSERT_EQ(::mkfifo((folder / "pipe.png").c_str(), 0600), 0);
+  const ImageSet set = ListImages(folder);
+  EXPECT_EQ(Names(set.files), std::vector<std::string>{"good.png"});
+  ASSERT_EQ(set.unreadable.size(), 5u);
+  EXPECT_EQ(set.unreadable[0].file, "dangling.jpg");
+  EXPECT_TRUE(Contains(set.unreadable[0].reason, "a symbolic link to a file that does not exist"));
+  EXPECT_TRUE(set.unreadable[1].file.starts_with("deep/ddd"));
+  EXPECT_TRUE(set.unreadable[1].file.ends_with("ddd/"));
+  EXPECT_EQ(set.unreadable[1].reason, "the folder cannot be read: File name too long");
+  EXPECT_EQ(set.unreadable[2].file, "loop.png");
+  EXPECT_TRUE(Contains(set.unreadable[2].reason, "Too many levels of symbolic links"));
+  EXPECT_EQ(set.unreadable[3].file, "pipe.png");
+  EXPECT_EQ(set.unreadable[3].reason, "not a regular file");
+  EXPECT_EQ(set.unreadable[4].file, "zero.jpg");
+}
+
+TEST(ListImages, NamesAreUtf8AndDiffer) {
+  const fs::path folder = ScratchFolder("image_set");
+  for (const char* name : {"\xe4.png", "\xe5.png", "ä.png"}) WriteText(folder / name, name);
+  const std::vector<std::string> names = {"ä.png", "\\xe4.png", "\\xe5.png"};
+  EXPECT_EQ(Names(ListImages(folder).files), names);
+  WriteText(folder / "list", "ä.png\n\xe4.png\n\xe5.png\n");
+  EXPECT_EQ(Names(ListImages(folder / "list").files), names);
+  EXPECT_EQ(Names(ListImages(folder / "\xe4.png").files), std::vector<std::string>{"\\xe4.png"});
+}
+
+TEST(ListImages, TakesAListWithAByteOrderMark) {
+  const fs::path folder = ScratchFolder("image_set");
+  WriteText(folder / "a.png", "");
+  WriteText(folder / "list.txt",
+            "\xEF\xBB\xBF"
+            "a.png\r\n\r\n");
+  const ImageSet set = ListImages(folder / "list.txt");
+  EXPECT_EQ(Names(set.files), std::vector<std::string>{"a.png"});
+  EXPECT_TRUE(set.unreadable.empty());
 }
 
 TEST(ListImages, TakesOneImage) {
