@@ -10,6 +10,8 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include "datasets/cmyk_jpeg.h"
+
 namespace w8a8 {
 namespace {
 
@@ -38,13 +40,18 @@ cv::Mat DecodeAsStored(FileBytes bytes, const ImageHeader& header) {
   return image;
 }
 
-cv::Mat HighBytes(const cv::Mat& image) {
+// 16-bit levels as Pillow's convert("RGB") takes them: the high bytes of colours, but grey levels
+// as they are, up to 255, which leaves an image white that uses all 16 bits.
+cv::Mat EightBits(const cv::Mat& image) {
+  const bool grey = image.channels() == 1;
   cv::Mat out(image.rows, image.cols, CV_MAKETYPE(CV_8U, image.channels()));
   const int elements = image.cols * image.channels();
   for (int y = 0; y < image.rows; ++y) {
     const auto* from = image.ptr<uint16_t>(y);
     auto* to = out.ptr<uint8_t>(y);
-    for (int x = 0; x < elements; ++x) to[x] = static_cast<uint8_t>(from[x] >> 8);
+    for (int x = 0; x < elements; ++x) {
+      to[x] = static_cast<uint8_t>(grey ? std::min<int>(from[x], 255) : from[x] >> 8);
+    }
   }
   return out;
 }
@@ -116,8 +123,13 @@ RgbImage Oriented(RgbImage image, int orientation) {
 }
 
 RgbImage DecodeChecked(FileBytes bytes, const ImageHeader& header, AlphaRule alpha) {
+  constexpr int kCmyk = 4;
+  if (header.format == ImageFormat::kJpeg && header.components == kCmyk) {
+    const auto width = static_cast<int>(header.width), height = static_cast<int>(header.height);
+    return Oriented(DecodeCmykJpeg(bytes, width, height), header.orientation);
+  }
   cv::Mat stored = DecodeAsStored(bytes, header);
-  if (stored.depth() == CV_16U) stored = HighBytes(stored);
+  if (stored.depth() == CV_16U) stored = EightBits(stored);
   const int channels = stored.channels();
   if (stored.depth() != CV_8U || (channels != 1 && channels != 3 && channels != 4)) {
     throw UnreadableImage(

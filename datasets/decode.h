@@ -14,8 +14,9 @@ enum class AlphaRule {
   kDrop,     // ignored, as PIL's convert("RGB") does
 };
 
-// Decodes JPEG, PNG, WebP, BMP and TIFF with OpenCV; grey, palette, CMYK and 16-bit files (their
-// high byte) become RGB. Colour profiles are ignored, as everywhere in this field.
+// Decodes JPEG, PNG, WebP, BMP and TIFF with OpenCV (CMYK with libjpeg); grey, palette, CMYK and
+// 16-bit files become what Pillow's convert("RGB") makes of them, level by level. Colour profiles
+// are ignored, as everywhere in this field.
 //
 // Throws UnreadableImage with the reason for everything that is not a whole image of a known
 // format. The header is parsed and bounded first (kMaxImagePixels, kMaxDecodedBytes), so that no

@@ -28,6 +28,7 @@ struct ImageHeader {
   ImageFormat format = ImageFormat::kUnknown;
   int64_t width = 0;  // before orientation
   int64_t height = 0;
+  int components = 3;            // of a JPEG
   int bytes_per_pixel = 3;       // as the decoder will hold it
   int orientation = 1;           // EXIF, 1 to 8
   bool decoder_orients = false;  // OpenCV applies a TIFF's orientation whatever it is told

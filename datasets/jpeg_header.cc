@@ -56,6 +56,7 @@ ImageHeader ReadJpegHeader(FileBytes bytes) {
     if (IsFrameHeader(marker)) {
       header.height = in.U16(at + 3);
       header.width = in.U16(at + 5);
+      header.components = in.U8(at + 7);
     }
     if (marker == kApp1 && !oriented && in.Matches(at + 2, std::string_view("Exif\0\0", 6)) &&
         length >= 8) {

@@ -10,8 +10,9 @@ namespace {
 
 using Order = ByteReader::Order;
 
-constexpr uint16_t kImageWidth = 256, kImageLength = 257, kBitsPerSample = 258, kPhotometric = 262,
-                   kOrientation = 274, kSamplesPerPixel = 277, kTileWidth = 322, kTileLength = 323;
+constexpr uint16_t kImageWidth = 256, kImageLength = 257, kBitsPerSample = 258, kCompression = 259,
+                   kPhotometric = 262, kOrientation = 274, kSamplesPerPixel = 277, kTileWidth = 322,
+                   kTileLength = 323, kSampleFormat = 339;
 
 // The first value of each SHORT or LONG entry of the first directory; entries that point outside
 // the file are left out.
@@ -49,6 +50,30 @@ int ValidOrientation(uint32_t value) {
   return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
+// OpenCV hands over colours multiplied by alpha, and colours of other spaces otherwise than Pillow.
+void CheckColours(const std::map<uint16_t, uint32_t>& values, uint32_t samples) {
+  constexpr uint32_t kPalette = 3, kCmyk = 5, kYCbCr = 6;
+  constexpr uint32_t kUncompressed = 1;
+  constexpr uint32_t kUnsigned = 1;
+  const uint32_t space = ValueOr(values, kPhotometric, 0);
+  // Compressed YCbCr is converted by libtiff for both.
+  const bool by_libtiff = space == kYCbCr && ValueOr(values, kCompression, 1) != kUncompressed;
+  if (space > kPalette && !by_libtiff) {
+    throw UnreadableImage(
+        fmt::format("TIFF in {} is not supported; convert it to RGB, as PNG or JPEG",
+                    space == kCmyk    ? "CMYK"
+                    : space == kYCbCr ? "YCbCr"
+                                      : fmt::format("the colour space {}", space)));
+  }
+  if (samples == 2 || samples == 4) {
+    throw UnreadableImage("TIFF with transparency is not supported; convert it to PNG or JPEG");
+  }
+  if (ValueOr(values, kSampleFormat, kUnsigned) != kUnsigned) {
+    throw UnreadableImage(
+        "TIFF with signed or floating-point samples is not supported; convert it to PNG or JPEG");
+  }
+}
+
 }  // namespace
 
 int ExifOrientation(FileBytes tiff) {
@@ -74,11 +99,7 @@ ImageHeader ReadTiffHeader(FileBytes bytes) {
         fmt::format("TIFF with {} samples of {} bits is not supported; convert it to PNG or JPEG",
                     samples, bits));
   }
-  constexpr uint32_t kCmyk = 5;
-  if (samples == 2 || (samples == 4 && ValueOr(values, kPhotometric, 0) != kCmyk)) {
-    // OpenCV would hand over colours multiplied by alpha.
-    throw UnreadableImage("TIFF with transparency is not supported; convert it to PNG or JPEG");
-  }
+  CheckColours(values, samples);
   header.bytes_per_pixel = static_cast<int>(std::max(3u, samples)) * (bits > 8 ? 2 : 1);
   const int64_t tile = int64_t{ValueOr(values, kTileWidth, 0)} * ValueOr(values, kTileLength, 0);
   if (tile > kMaxImagePixels) {

@@ -4,6 +4,7 @@ find_package(fmt REQUIRED)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
 find_package(HDF5 REQUIRED COMPONENTS C)
 
 add_library(w8a8_dep_hdf5 INTERFACE)

@@ -1,16 +1,19 @@
 #include "datasets/decode.h"
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <openssl/evp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
@@ -18,6 +21,15 @@ namespace {
 std::vector<uint8_t> Encode(const std::string& extension, const cv::Mat& image) {
   std::vector<uint8_t> bytes;
   cv::imencode(extension, image, bytes);
+  return bytes;
+}
+
+std::vector<uint8_t> FromBase64(const std::string& text) {
+  std::vector<uint8_t> bytes(text.size() / 4 * 3);
+  const int length = EVP_DecodeBlock(bytes.data(), reinterpret_cast<const uint8_t*>(text.data()),
+                                     static_cast<int>(text.size()));
+  W8A8_CHECK(length == static_cast<int>(bytes.size()));
+  bytes.resize(bytes.size() - static_cast<size_t>(std::ranges::count(text, '=')));
   return bytes;
 }
 
@@ -123,10 +135,42 @@ TEST(Decode, TransparencyIsComposedOnWhiteOrDropped) {
   EXPECT_EQ(DecodeRgb(png, AlphaRule::kDrop).pixels, std::vector<uint8_t>(18, 50));
 }
 
-TEST(Decode, SixteenBitGreyKeepsItsHighByte) {
-  const cv::Mat grey(1, 2, CV_16UC1, cv::Scalar(0x1234));
-  EXPECT_EQ(DecodeRgb(Encode(".png", grey), AlphaRule::kOnWhite).pixels,
-            std::vector<uint8_t>(6, 0x12));
+// Every mode, format and orientation that Pillow writes; what it reads otherwise than we could is
+// refused by name.
+TEST(Decode, EveryModeAndFormatHasPillowsLevels) {
+  int decoded = 0;
+  for (const GoldenRow& row : ReadGoldenTable("image_modes.tsv")) {
+    const std::string& file = row.at("file");
+    const std::vector<uint8_t> bytes = FromBase64(row.at("base64"));
+    const std::string& refused = row.at("refused");
+    try {
+      EXPECT_EQ(Digest(DecodeRgb(bytes, AlphaRule::kOnWhite).pixels), row.at("white_sha256"))
+          << file;
+      EXPECT_EQ(Digest(DecodeRgb(bytes, AlphaRule::kDrop).pixels), row.at("drop_sha256")) << file;
+      EXPECT_EQ(refused, "") << file;
+      ++decoded;
+    } catch (const UnreadableImage& reason) {
+      EXPECT_TRUE(!refused.empty() && Contains(reason.what(), refused)) << file << reason.what();
+    }
+  }
+  EXPECT_GT(decoded, 100);
+}
+
+TEST(Decode, ACmykJpegThatIsCutShortOrDamagedGivesPixelsOrAReason) {
+  for (const GoldenRow& row : ReadGoldenTable("image_modes.tsv")) {
+    if (row.at("file") != "CMYK-0.jpg") continue;
+    const std::vector<uint8_t> whole = FromBase64(row.at("base64"));
+    for (size_t i = 0; i < whole.size(); ++i) {
+      std::vector<uint8_t> bytes = whole;
+      bytes[i] ^= 0xff;
+      try {
+        EXPECT_FALSE(DecodeRgb(bytes, AlphaRule::kDrop).pixels.empty());
+        EXPECT_THROW(DecodeRgb(FileBytes(whole).first(i), AlphaRule::kDrop), UnreadableImage);
+      } catch (const UnreadableImage& reason) {
+        EXPECT_NE(std::string(reason.what()), "");
+      }
+    }
+  }
 }
 
 TEST(Decode, TiffWithTransparencyIsRefused) {
