@@ -95,16 +95,19 @@ class FolderReader {
   void Take(const fs::directory_entry& entry, const fs::path& prefix) {
     const fs::path relative = prefix / entry.path().filename();
     std::error_code error;
-    const fs::file_status status = entry.status(error);
-    if (fs::is_directory(status)) {
+    // Known from the listing, even of one whose path is too long to ask.
+    if (entry.is_directory(error)) {
       if (Read(entry.path(), relative, error)) return;
       found_.unreadable.push_back({NameAsText(relative.generic_string() + "/"),
                                    "the folder cannot be read: " + error.message()});
-    } else if (fs::is_regular_file(status)) {
+      return;
+    }
+    const fs::file_status status = entry.status(error);
+    if (fs::is_regular_file(status)) {
       if (LooksLikeImage(entry.path())) {
         found_.files.push_back({entry.path(), relative.generic_string(), ""});
       }
-    } else if (HasImageExtension(entry.path())) {
+    } else if (status.type() == fs::file_type::none || HasImageExtension(entry.path())) {
       found_.unreadable.push_back(
           {NameAsText(relative.generic_string()), WhyNotRegular(entry.path(), status, error)});
     }
