@@ -48,12 +48,12 @@ void CheckSizes(const fs::path& file, const EncoderConfig& config) {
 // a tower's export its own config says so.
 void ApplyVila(const JsonFields& own, const fs::path& tower, EncoderConfig* config) {
   if (own.Has("vision_config")) return;  // a model of its own, whose reader has applied its fields
-  if (own.Has("mm_vision_select_layer")) return ApplyConsumer(own, "vila", own, config);
+  if (own.Has("mm_vision_select_layer")) return ApplyConsumer(own, {"vila"}, own, config);
   const fs::path whole = fs::weakly_canonical(tower);
   const fs::path file = whole.parent_path() / "config.json";
   if (whole.filename() != kTowerFolder || !fs::exists(file)) return;
   const nlohmann::json parsed = ReadJsonObject(file);
-  ApplyConsumer(JsonFields(parsed, file, ""), "vila", own, config);
+  ApplyConsumer(JsonFields(parsed, file, ""), {"vila"}, own, config);
 }
 
 // Two sets of names are in use for some families, beside one config.

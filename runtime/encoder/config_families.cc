@@ -96,8 +96,17 @@ std::string VisionType(const std::string& type, const VlmEntry* model, const Jso
   Fail("{}: the 'vision_config' of a '{}' checkpoint states no 'model_type'.", vision.file(), type);
 }
 
+// The model builds its tower as an encoder, whatever class the tower's config was once saved by.
+nlohmann::json WithoutClass(const JsonFields& vision) {
+  nlohmann::json bare = vision.raw();
+  bare.erase("architectures");
+  return bare;
+}
+
 EncoderConfig ReadTowerOf(const JsonFields& config, const std::string& type,
-                          const JsonFields& vision) {
+                          const JsonFields& stored, const std::string& prefix) {
+  const nlohmann::json bare = WithoutClass(stored);
+  const JsonFields vision(bare, stored.file(), stored.place());
   RefuseExperts(vision);
   const VlmEntry* model = FindVlm(type);
   EncoderConfig encoder = ReadVision(VisionType(type, model, vision), vision);
@@ -105,7 +114,7 @@ EncoderConfig ReadTowerOf(const JsonFields& config, const std::string& type,
   if (type != "clip" && type != "siglip" && type != "siglip2") {
     encoder.notes.push_back(fmt::format("the {} tower of a '{}' checkpoint", encoder.family, type));
   }
-  ApplyConsumer(config, type, vision, &encoder);
+  ApplyConsumer(config, {.model_type = type, .prefix = prefix}, vision, &encoder);
   return encoder;
 }
 
@@ -123,14 +132,14 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder,
   RefuseKnown(config.file(), type);
   const VlmEntry* model = FindVlm(type);
   if (const std::optional<JsonFields> vision = VisionFields(config, type)) {
-    return ReadTowerOf(config, type, *vision);
+    return ReadTowerOf(config, type, *vision, prefix);
   }
   if (model == nullptr) return ReadVision(type, config);
   if (model->absent[0] == '\0') {
     Fail("{}: a '{}' checkpoint whose 'vision_config' is missing.", config.file(), type);
   }
   const auto defaults = nlohmann::json::parse(model->absent);
-  return ReadTowerOf(config, type, JsonFields(defaults, config.file(), "vision_config"));
+  return ReadTowerOf(config, type, JsonFields(defaults, config.file(), "vision_config"), prefix);
 }
 
 }  // namespace w8a8

@@ -12,13 +12,18 @@ namespace w8a8 {
 EncoderConfig ReadFamily(const JsonFields& config, const std::filesystem::path& folder,
                          const std::string& prefix);
 
+// The model around a tower, and which of its towers is meant.
+struct Consumer {
+  std::string model_type;   // of the whole config, or "vila"
+  std::string prefix = {};  // of the tower, where one was chosen
+};
+
 // Cuts a tower down to what the model around it reads: its blocks, whether the final norm is run,
-// which tokens; no pooled output. Says so in a note. `model_type` is that of `whole`, or "vila";
-// one that vlm_table.h does not know is taken at the word of the fields that are known in any
-// model, and else to read the tokens behind the final norm. Throws Error naming the field for
-// several layers, layers that the tower (of the config `vision`) does not have, and fields whose
-// meaning is unknown.
-void ApplyConsumer(const JsonFields& whole, const std::string& model_type, const JsonFields& vision,
+// which tokens; no pooled output. Says so in a note. A model that vlm_table.h does not know is
+// taken at the word of the fields that are known in any model, and else to read the tokens behind
+// the final norm. Throws Error naming the field for several layers, layers that the tower (of the
+// config `vision`) does not have, and fields whose meaning is unknown.
+void ApplyConsumer(const JsonFields& whole, const Consumer& consumer, const JsonFields& vision,
                    EncoderConfig* config);
 
 // `vision` holds the fields of Idefics3VisionConfig or SmolVLMVisionConfig.

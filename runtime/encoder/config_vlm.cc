@@ -19,9 +19,10 @@ constexpr const char* kWayOut =
 struct Reading {
   TowerOutput output = TowerOutput::kTokens;
   int64_t layer = -1;
-  std::string layer_from;  // "vision_feature_layer -2", for the notes; "" where nothing says so
+  std::string layer_from =
+      {};  // "vision_feature_layer -2", for the notes; "" where nothing says so
   FirstToken first_token = FirstToken::kRead;
-  std::string token_from;
+  std::string token_from = {};
 };
 
 // One layer, or a list of one.
@@ -174,8 +175,9 @@ void Apply(const JsonFields& whole, const std::string& reads, const Reading& rea
 
 }  // namespace
 
-void ApplyConsumer(const JsonFields& whole, const std::string& model_type, const JsonFields& vision,
+void ApplyConsumer(const JsonFields& whole, const Consumer& consumer, const JsonFields& vision,
                    EncoderConfig* config) {
+  const std::string& model_type = consumer.model_type;
   const VlmEntry* entry = FindVlm(model_type);
   if (entry == nullptr) {
     return Apply(whole, fmt::format("'{}' is not known here and taken to read", model_type),
@@ -189,7 +191,12 @@ void ApplyConsumer(const JsonFields& whole, const std::string& model_type, const
     }
     return;
   }
-  Apply(whole, fmt::format("'{}' reads", model_type), ReadingOfKnown(whole, *entry), config);
+  Reading reading = ReadingOfKnown(whole, *entry);
+  // Video-LLaVA's get_video_features leaves the first token, whatever the strategy.
+  if (consumer.prefix.find("video_tower") != std::string::npos) {
+    reading.first_token = FirstToken::kRead;
+  }
+  Apply(whole, fmt::format("'{}' reads", model_type), reading, config);
 }
 
 }  // namespace w8a8

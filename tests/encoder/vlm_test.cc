@@ -115,6 +115,22 @@ TEST(VisionLanguageModel, VipllavasFieldHasBothItsNames) {
   EXPECT_TRUE(Contains(ErrorOfReading(Inside("vipllava", "clip_vision_model")), "several layers"));
 }
 
+// transformers: get_image_features takes [:, 1:], get_video_features does not.
+TEST(VisionLanguageModel, VideoLlavasTowerOfVideosIsReadWithItsClassToken) {
+  const fs::path folder = ScratchFolder("vlm");
+  WriteText(folder / "config.json", Inside("video_llava", "clip_vision_model"));
+  EXPECT_EQ(ReadEncoderConfig(folder).unread_tokens, 1);
+  EXPECT_EQ(ReadEncoderConfig(folder, "model.video_tower.").unread_tokens, 0);
+}
+
+// transformers builds the tower as its base class, whatever class its config names.
+TEST(VisionLanguageModel, TheClassInATowersOwnConfigIsPassedOver) {
+  const EncoderConfig config = Read(R"({"model_type": "gemma3", "vision_config": {
+      "model_type": "clip_vision_model", "architectures": ["CLIPVisionModelWithProjection"]}})");
+  EXPECT_EQ(config.projection, 0);
+  EXPECT_FALSE(HasNote(config, "projected"));
+}
+
 TEST(VisionLanguageModel, ADroppedFirstPatchIsNoted) {
   EXPECT_TRUE(
       HasNote(Read(Inside("llava", "siglip_vision_model")), "the tower has no class token"));
