@@ -17,7 +17,9 @@ Filter FilterOf(const JsonFields& cfg) {
   cfg.At("interpolation").Refuse("nearest, bilinear, bicubic or lanczos");
 }
 
+// timm's default is 224.
 ImageSize ReadInputSize(const JsonFields& cfg) {
+  if (!cfg.Has("input_size")) return {224, 224};
   const JsonFields size = cfg.At("input_size");
   if (!size.raw().is_array() || size.raw().size() != 3 || size.raw()[0] != 3) {
     size.Refuse("[3, height, width]: only models of 3 channels are supported");

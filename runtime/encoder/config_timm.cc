@@ -104,21 +104,22 @@ void ReadShapes(const Checkpoint& checkpoint, const std::string& wanted_prefix,
 
 // input_size is [channels, height, width].
 void ReadImageSize(const JsonFields& config, const PlainVitName& name, EncoderConfig& encoder) {
-  const std::optional<JsonFields> pretrained = config.Object("pretrained_cfg");
+  // Old timm wrote the fields of pretrained_cfg beside the architecture.
+  const JsonFields pretrained = config.Object("pretrained_cfg").value_or(config);
   const std::optional<JsonFields> arguments = config.Object("model_args");
   if (arguments && arguments->Has("img_size") && !arguments->raw().at("img_size").is_array()) {
     encoder.image_height = arguments->Int("img_size", 0, 1, kMaxImageSide);
     encoder.image_width = encoder.image_height;
-  } else if (pretrained && pretrained->Has("input_size")) {
-    const nlohmann::json& size = pretrained->raw().at("input_size");
+  } else if (pretrained.Has("input_size")) {
+    const nlohmann::json& size = pretrained.raw().at("input_size");
     const bool right = size.is_array() && size.size() == 3 &&
                        std::all_of(size.begin(), size.end(), [](const nlohmann::json& side) {
                          return side.is_number_unsigned() && side.get<uint64_t>() >= 1 &&
                                 side.get<uint64_t>() <= uint64_t{kMaxImageSide};
                        });
     if (!right) {
-      Fail("{}: 'pretrained_cfg.input_size' is {}; expected [channels, height, width].",
-           config.file(), size.dump());
+      Fail("{}: 'input_size' is {}; expected [channels, height, width].", config.file(),
+           size.dump());
     }
     encoder.image_height = size[1].get<int64_t>();
     encoder.image_width = size[2].get<int64_t>();

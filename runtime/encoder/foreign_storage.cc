@@ -142,7 +142,7 @@ void RefuseForeignTower(const Checkpoint& checkpoint, const std::string& anchor,
 void RefuseStorage(const Checkpoint& checkpoint, const ForeignStorage& storage,
                    const std::string& described) {
   Fail(
-      "{}: the vision encoder itself is quantized in a format that is not read: '{}' is {} {} "
+      "{}: the vision encoder itself is stored in a form that is not read: '{}' is {} {} "
       "({}{}{})"
       ". Read are F32, F16, BF16, and the INT8 of compressed-tensors (int-quantized W8A8). Give "
       "the model before it was quantized.",

@@ -3,7 +3,7 @@
 #include "runtime/encoder/quantization_record.h"
 
 #include <algorithm>
-#include <cctype>
+#include <map>
 #include <optional>
 #include <regex>
 
@@ -29,26 +29,7 @@ const json* ObjectIn(const json& object, const char* key) {
   return found != object.end() && found->is_object() && !found->empty() ? &*found : nullptr;
 }
 
-// Python's re.match: anchored at the start. A pattern that is none in ECMAScript matches nothing.
-bool MatchesPattern(const std::string& pattern, const std::string& module) {
-  constexpr size_t kLongest = 1000;
-  if (pattern.size() > kLongest || module.size() > kLongest) return false;
-  try {
-    // __polynomial: no backtracking, whose time a file from elsewhere could make endless.
-    const std::regex regex(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
-    return std::regex_search(module, regex, std::regex_constants::match_continuous);
-  } catch (const std::regex_error&) {
-    return false;
-  }
-}
-
 bool IsPattern(const std::string& target) { return target.starts_with("re:"); }
-
-// Names of modules begin differently in files and in models.
-bool MatchesName(const std::string& target, const std::string& module) {
-  if (IsPattern(target)) return MatchesPattern(target.substr(3), module);
-  return target == module || module.ends_with("." + target) || target.ends_with("." + module);
-}
 
 // "Linear", and vLLM's "ReplicatedLinear" and kin.
 bool IsClassOfLinears(const std::string& target) {
@@ -63,16 +44,6 @@ std::vector<std::string> TargetsOf(const json& object) {
     if (target.is_string()) targets.push_back(target.get<std::string>());
   }
   return targets;
-}
-
-// 0: by name or pattern; 1: by class; 2: not at all.
-int MatchRank(const json& group, const std::string& module) {
-  int rank = 2;
-  for (const std::string& target : TargetsOf(group)) {
-    if (MatchesName(target, module)) return 0;
-    if (IsClassOfLinears(target)) rank = 1;
-  }
-  return rank;
 }
 
 bool AreEightBitIntegers(const JsonFields& arguments) {
@@ -130,7 +101,52 @@ InputScheme CheckGroup(const JsonFields& group, const StoredCodes& codes) {
 
 }  // namespace
 
-QuantizationRecord::QuantizationRecord(const fs::path& folder) {
+// How well targets match a module.
+class QuantizationRecord::Matcher {
+ public:
+  // 0: by name or pattern; 1: by class; 2: not at all.
+  int Rank(const json& targeted, const std::string& module) {
+    int rank = 2;
+    for (const std::string& target : TargetsOf(targeted)) {
+      if (MatchesName(target, module)) return 0;
+      if (IsClassOfLinears(target)) rank = 1;
+    }
+    return rank;
+  }
+
+ private:
+  // Names of modules begin differently in files and in models.
+  bool MatchesName(const std::string& target, const std::string& module) {
+    if (IsPattern(target)) return MatchesPattern(target.substr(3), module);
+    return target == module || module.ends_with("." + target) || target.ends_with("." + module);
+  }
+
+  // Python's re.match: anchored at the start.
+  bool MatchesPattern(const std::string& pattern, const std::string& module) {
+    const std::optional<std::regex>& regex = Compiled(pattern);
+    return regex && module.size() <= kLongest &&
+           std::regex_search(module, *regex, std::regex_constants::match_continuous);
+  }
+
+  // nullopt for one that is none in ECMAScript. An export of ours has a pattern for every layer.
+  const std::optional<std::regex>& Compiled(const std::string& pattern) {
+    const auto [entry, added] = patterns_.try_emplace(pattern);
+    if (!added || pattern.size() > kLongest) return entry->second;
+    try {
+      // __polynomial: no backtracking, whose time a file from elsewhere could make endless.
+      entry->second.emplace(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
+    } catch (const std::regex_error&) {
+      entry->second.reset();
+    }
+    return entry->second;
+  }
+
+  static constexpr size_t kLongest = 1000;
+  std::map<std::string, std::optional<std::regex>> patterns_;
+};
+
+QuantizationRecord::QuantizationRecord(const fs::path& folder)
+    : matcher_(std::make_shared<Matcher>()) {
   const fs::path file = folder / "config.json";
   if (fs::exists(file)) {
     const json config = ReadJsonObject(file);
@@ -178,16 +194,13 @@ std::string QuantizationRecord::Describe() const {
   return text;
 }
 
-std::vector<JsonFields> QuantizationRecord::GroupsByMatch(const std::string& module) const {
+std::vector<JsonFields> QuantizationRecord::Groups() const {
   std::vector<JsonFields> groups;
   const std::optional<JsonFields> all = Fields().Object("config_groups");
   if (!all) return groups;
   for (const auto& [name, group] : all->Members()) {
     if (group.raw().is_object()) groups.push_back(group);
   }
-  std::stable_sort(groups.begin(), groups.end(), [&](const JsonFields& a, const JsonFields& b) {
-    return MatchRank(a.raw(), module) < MatchRank(b.raw(), module);
-  });
   return groups;
 }
 
@@ -200,7 +213,7 @@ void QuantizationRecord::RefuseOnlineTransforms(const std::string& module) const
     if (!group.is_object() || !group.contains("apply") || !group["apply"].is_array()) continue;
     for (const json& apply : group["apply"]) {
       if (!apply.is_object() || TextOf(apply, "location").starts_with("weight_")) continue;
-      if (MatchRank(apply, module) == 2) continue;
+      if (matcher_->Rank(apply, module) == 2) continue;
       Fail(
           "{}: 'transform_config.config_groups.{}' transforms the {} of '{}' at run time, which is "
           "not supported.",
@@ -216,19 +229,22 @@ InputScheme QuantizationRecord::SchemeOf(const StoredCodes& codes) const {
     Fail("{}: '{}' is stored as INT8 codes of {}; only those of compressed-tensors are read.",
          file_, codes.module, Describe());
   }
-  const std::vector<JsonFields> groups = GroupsByMatch(codes.module);
+  std::vector<JsonFields> groups = Groups();
   if (groups.empty()) return InputScheme::kUnknown;
   RefuseOnlineTransforms(codes.module);
   const std::string format = TextOf(*record_, "format");
-  const auto stores_int8 = [&](const JsonFields& group) { return StoresInt8(group, format); };
-  const auto fitting = std::find_if(groups.begin(), groups.end(), stores_int8);
-  if (fitting == groups.end()) {
+  std::erase_if(groups, [&](const JsonFields& group) { return !StoresInt8(group, format); });
+  if (groups.empty()) {
     Fail(
         "{}: '{}' is stored as INT8 codes, but no group of '{}' makes them ({}); only "
         "'int-quantized' W8A8 is read.",
         file_, codes.module, place_, Describe());
   }
-  return CheckGroup(*fitting, codes);
+  if (groups.size() == 1) return CheckGroup(groups.front(), codes);
+  const auto rank = [&](const JsonFields& group) {
+    return matcher_->Rank(group.raw(), codes.module);
+  };
+  return CheckGroup(*std::ranges::min_element(groups, {}, rank), codes);
 }
 
 }  // namespace w8a8

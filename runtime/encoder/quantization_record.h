@@ -22,6 +22,7 @@ struct StoredCodes {
 
 enum class InputScheme : uint8_t { kUnknown, kDynamicToken, kStaticTensor };
 
+// Not thread-safe.
 class QuantizationRecord {
  public:
   // Of config.json in `folder`: `quantization_config` (older: `compression_config`) of its
@@ -43,11 +44,14 @@ class QuantizationRecord {
  private:
   void Take(const nlohmann::json& config, const std::string& file);
   JsonFields Fields() const;
-  std::vector<JsonFields> GroupsByMatch(const std::string& module) const;
+  std::vector<JsonFields> Groups() const;
   void RefuseOnlineTransforms(const std::string& module) const;
 
+  class Matcher;
+
   std::shared_ptr<const nlohmann::json> record_;
-  std::string file_, place_;  // place_: "quantization_config"
+  std::shared_ptr<Matcher> matcher_;  // keeps compiled patterns
+  std::string file_, place_;          // place_: "quantization_config"
 };
 
 }  // namespace w8a8

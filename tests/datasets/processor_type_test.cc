@@ -98,6 +98,8 @@ TEST(ProcessorType, ATimmConfigIsFoundWhereverOneStands) {
     EXPECT_EQ(Read(files).processor, "timm pretrained_cfg") << files.begin()->second;
     EXPECT_EQ(Read(files).OutputSize(), (ImageSize{32, 32}));
   }
+  EXPECT_EQ(Read({{"config.json", R"({"pretrained_cfg": {}})"}}).OutputSize(),
+            (ImageSize{224, 224}));
   EXPECT_EQ(Read({{"config.json", wrapped},
                   {"processor_config.json", R"({"image_processor": )" + clip + "}"}})
                 .processor,

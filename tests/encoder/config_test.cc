@@ -252,6 +252,12 @@ TEST(TimmConfig, SizesComeFromTheWeightsAndHeadsFromTheName) {
   EXPECT_EQ(config.pool, PoolKind::kFirstToken);
 }
 
+TEST(TimmConfig, OldConfigsHaveTheFieldsBesideTheArchitecture) {
+  const EncoderConfig config = ReadEncoderConfig(
+      TimmFolder(R"({"architecture": "vit_large_patch16_224", "input_size": [3, 12, 20]})"));
+  EXPECT_EQ(config.tokens(), 3 * 5 + 1);
+}
+
 TEST(TimmConfig, HeadsComeFromModelArgsThenTheNameThenTheWidth) {
   const std::string size = R"("pretrained_cfg": {"input_size": [3, 8, 8]})";
   const EncoderConfig stated = ReadEncoderConfig(

@@ -102,6 +102,19 @@ TEST(QuantizedFolder, LayersOutsideTheBlocksRunDequantized) {
             "1 layer(s) outside the blocks are stored in INT8 and run dequantized: pool.fc1");
 }
 
+TEST(QuantizedFolder, APatchEmbeddingRunsDequantizedToo) {
+  const fs::path folder = TinySiglipFolder("quantized_patches");
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    const std::string stem = "vision_model.embeddings.patch_embedding";
+    QuantizeStem(tensors, stem, 64, 3 * 8 * 8);
+    tensors[stem + ".weight"].shape = {64, 3, 8, 8};
+    tensors[stem + ".weight_scale"].shape = {64, 1, 1, 1};
+  });
+  const LinearParameters patches = EncoderWeights(folder, TinySiglip()).Linear("patch_embed");
+  ASSERT_EQ(patches.values.size(), 64u * 192u);
+  EXPECT_EQ(patches.values[2 * 192 + 1], 1 * Scales(64)[2]);  // code (385 + 128) mod 256
+}
+
 TEST(QuantizedFolder, AHeadInInt8MakesNoQuantizedFolder) {
   const fs::path folder = TinySiglipFolder("quantized_head_only");
   EditTensors(folder, [](OwnedTensors& tensors) { QuantizeStem(tensors, kHead, 160, 64); });
