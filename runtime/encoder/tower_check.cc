@@ -195,10 +195,17 @@ int64_t CountBlocks(const CheckpointLayout& layout) {
   return blocks;
 }
 
+// A scale of the cache of keys and values, which the decoder of a quantized model has; writers give
+// every attention one.
+bool IsCacheScale(std::string_view key) {
+  return key.ends_with(".k_scale") || key.ends_with(".v_scale");
+}
+
 // Sorts the tensors that nobody asked for into harmless ones (a note) and those without which the
 // tower would compute something else (an Error).
 std::vector<std::string> JudgeUnused(const Checkpoint& checkpoint, const std::string& prefix,
                                      const CheckpointLayout& layout,
+                                     const QuantizationRecord& record,
                                      const std::set<std::string, std::less<>>& used) {
   const int64_t blocks = CountBlocks(layout);
   std::vector<std::string> unused;
@@ -208,7 +215,7 @@ std::vector<std::string> JudgeUnused(const Checkpoint& checkpoint, const std::st
     if (key.ends_with("position_ids")) continue;  // a buffer that older files still hold
     const int64_t block = BlockOf(key, layout.block_stem);
     const bool computes =
-        (block >= 0 && block < blocks) ||
+        (block >= 0 && block < blocks && !(record.present() && IsCacheScale(key))) ||
         std::any_of(layout.computing_stems.begin(), layout.computing_stems.end(),
                     [key](const std::string& stem) { return key.starts_with(stem); });
     if (computes) {
@@ -262,7 +269,8 @@ TowerReport CheckTower(const Checkpoint& checkpoint, const std::string& prefix,
   report.notes = checker.Notes();
   report.read = checker.used();
   NoteIdleHeads(checkpoint, prefix, &report);
-  const std::vector<std::string> unused = JudgeUnused(checkpoint, prefix, layout, report.read);
+  const std::vector<std::string> unused =
+      JudgeUnused(checkpoint, prefix, layout, record, report.read);
   if (!unused.empty()) {
     report.notes.push_back(
         fmt::format("{} tensor(s) are not used: {}", unused.size(), FirstOf(unused)));

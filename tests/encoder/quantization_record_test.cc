@@ -111,6 +111,21 @@ TEST(QuantizationRecord, WhatLiesOutsideTheTowerIsNobodysReasonToRefuseIt) {
   }
 }
 
+TEST(QuantizationRecord, ScalesOfADecodersCacheAreNotUsedByAnEncoder) {
+  const fs::path folder = TinySiglipFolder("cache_scales");
+  EditTensors(folder, [](OwnedTensors& tensors) {
+    for (const char* scale : {"k_scale", "v_scale"}) {
+      tensors[std::string(kAttention) + scale] = Floats({1}, {0.5f});
+    }
+  });
+  EXPECT_TRUE(Contains(ErrorOf([&] { EncoderWeights(folder, TinySiglip()); }), "k_scale"));
+  DescribeQuantization(folder, R"({"quant_method": "compressed-tensors",
+                                   "kv_cache_scheme": {"num_bits": 8, "type": "float"}})");
+  const EncoderWeights weights(folder, TinySiglip());
+  ASSERT_EQ(weights.notes().size(), 2u);
+  EXPECT_TRUE(Contains(weights.notes()[1], "2 tensor(s) are not used")) << weights.notes()[1];
+}
+
 // A tower of INT8 codes beside a config that says how they are meant.
 std::string ErrorOfConfig(const std::string& quantization,
                           const std::string& place = "quantization_config") {
