@@ -60,6 +60,14 @@ const ProcessorDefaults& DefaultsOf(const JsonFields& fields, const ProcessorTyp
   Fail("{}: image processor '{}' is not supported. Supported:{}", fields.file(), type.name, names);
 }
 
+// These classes have steps of their own, among which is no crop, whatever their file says.
+bool CanCrop(const ProcessorDefaults& defaults) {
+  constexpr std::string_view kNever[] = {"Gemma3ImageProcessor", "GotOcr2ImageProcessor",
+                                         "Idefics3ImageProcessor", "SmolVLMImageProcessor",
+                                         kNaflex};
+  return std::find(std::begin(kNever), std::end(kNever), defaults.name) == std::end(kNever);
+}
+
 // What a step's switch says; null is off, whatever the class's default.
 bool IsOn(const JsonFields& fields, const char* key, bool fallback) {
   const auto found = fields.raw().find(key);
@@ -201,7 +209,7 @@ void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
 
 void ReadCrop(const JsonFields& fields, const ProcessorDefaults& defaults,
               PreprocessConfig& config) {
-  if (!IsOn(fields, "do_center_crop", defaults.center_crop)) return;
+  if (!CanCrop(defaults) || !IsOn(fields, "do_center_crop", defaults.center_crop)) return;
   const std::optional<JsonFields> size = fields.Find("crop_size");
   if (!size) {
     if (!defaults.center_crop) {

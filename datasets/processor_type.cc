@@ -73,12 +73,9 @@ std::string OfModelType(const std::string& model_type) {
 
 bool IsInternVl(const JsonFields& fields, const std::optional<JsonFields>& around,
                 const std::string& model_type) {
-  if (fields.Has("processor_class"))
-    return fields.Text("processor_class", "") == "InternVLProcessor";
-  if (around && around->Has("processor_class")) {
-    return around->Text("processor_class", "") == "InternVLProcessor";
-  }
-  return model_type == "internvl";
+  std::optional<JsonFields> processor_class = fields.Find("processor_class");
+  if (!processor_class && around) processor_class = around->Find("processor_class");
+  return processor_class ? processor_class->raw() == "InternVLProcessor" : model_type == "internvl";
 }
 
 }  // namespace

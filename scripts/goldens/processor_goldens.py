@@ -66,6 +66,8 @@ CASES = [
     {OWN: {**VIT, "do_center_crop": True}},
     {OWN: {**VIT, "do_center_crop": True, "crop_size": 32}},
     {OWN: {**VIT, "do_pad": True}},
+    *[{OWN: {"image_processor_type": f"{name}ImageProcessor", **SMALL, "do_center_crop": True,
+             "crop_size": 32}} for name in ("Siglip", "Gemma3", "GotOcr2", "Bit")],
     {OWN: {**VIT, "do_pad": False, "pad_size": {"height": 48, "width": 48}}},
     {OWN: {**VIT, "do_rescale": None}},
     {OWN: {**VIT, "do_normalize": None}},
