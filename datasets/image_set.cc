@@ -38,6 +38,17 @@ bool LooksLikeImage(const fs::path& path) {
   return HasImageExtension(path) || HasImageSignature(path);
 }
 
+// What editors, version control and archives leave beside images: .ipynb_checkpoints, .git,
+// __MACOSX. Copies of images in there are no further images, nor are their folders classes.
+bool IsLeftover(const std::string& folder) {
+  return folder.starts_with(".") || folder == "__MACOSX";
+}
+
+// A file that macOS puts beside one of the same name; its bytes are no image.
+bool IsAppleDouble(const fs::path& path) {
+  return path.filename().string().starts_with("._") && !HasImageSignature(path);
+}
+
 struct FoundImages {
   std::vector<ImageFile> files;          // without their hashes
   std::vector<SkippedImage> unreadable;  // folders too, with a '/' at the end
@@ -93,15 +104,18 @@ class FolderReader {
 
  private:
   void Take(const fs::directory_entry& entry, const fs::path& prefix) {
-    const fs::path relative = prefix / entry.path().filename();
+    const std::string name = entry.path().filename().string();
+    const fs::path relative = prefix / name;
     std::error_code error;
     // Known from the listing, even of one whose path is too long to ask.
     if (entry.is_directory(error)) {
+      if (IsLeftover(name)) return;
       if (Read(entry.path(), relative, error)) return;
       found_.unreadable.push_back({NameAsText(relative.generic_string() + "/"),
                                    "the folder cannot be read: " + error.message()});
       return;
     }
+    if (IsAppleDouble(entry.path())) return;
     const fs::file_status status = entry.status(error);
     if (fs::is_regular_file(status)) {
       if (LooksLikeImage(entry.path())) {
@@ -217,9 +231,13 @@ ImageSet ListImages(const fs::path& path) {
 }
 
 ImageSplit SplitForEvaluation(const std::vector<ImageFile>& files) {
-  const size_t held_out = std::max(kMinSplitImages, files.size() / 4);
-  if (files.size() < held_out + kMinSplitImages) return {files, files, true};
+  size_t held_out = std::max(kMinSplitImages, files.size() / 4);
   const std::vector<size_t> order = OrderByHash(files);
+  while (held_out < files.size() &&
+         files[order[held_out]].sha256 == files[order[held_out - 1]].sha256) {
+    ++held_out;
+  }
+  if (files.size() < held_out + kMinSplitImages) return {files, files, true};
   std::vector<bool> is_held_out(files.size(), false);
   for (size_t i = 0; i < held_out; ++i) is_held_out[order[i]] = true;
   ImageSplit split;

@@ -26,11 +26,11 @@ struct ImageSet {
 };
 
 // `path` is a folder (recursive, sorted bytewise by relative path; files with neither an image
-// extension nor an image signature are ignored; a sub-folder that cannot be read is among the
-// unreadable), one image, or else a list of paths (one a line, relative to the list or absolute,
-// order kept, blank lines ignored). Throws Error if the path does
-// not exist, names no image at all, or is neither image nor text. Whether a file decodes is not
-// looked at here.
+// extension nor an image signature are ignored, and so are hidden folders, __MACOSX and the ._
+// files of macOS; a sub-folder that cannot be read is among the unreadable), one image, or else a
+// list of paths (one a line, relative to the list or absolute, order kept, blank lines ignored).
+// Throws Error if the path does not exist, names no image at all, or is neither image nor text.
+// Whether a file decodes is not looked at here.
 ImageSet ListImages(const std::filesystem::path& path);
 
 struct ImageSplit {
@@ -42,8 +42,8 @@ struct ImageSplit {
 constexpr size_t kMinSplitImages = 16;
 
 // Without evaluation images of its own a run evaluates on the max(16, N/4) images of smallest
-// (sha256, name) and calibrates on the others; if fewer than 16 would remain, all serve both. The
-// split depends on the files' bytes, not on their order.
+// (sha256, name) and calibrates on the others; copies of an image stay on one side. If fewer than
+// 16 would remain, all serve both. The split depends on the files' bytes, not on their order.
 ImageSplit SplitForEvaluation(const std::vector<ImageFile>& files);
 
 }  // namespace w8a8

@@ -1,51 +1,52 @@
-// Accepted classes of images: from a table or from class sub-folders.
+// Accepted classes of images, from a table.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "datasets/image_set.h"
+#include "datasets/class_index.h"
 
 namespace w8a8 {
 
+// Class indices, ascending, by image name.
+using LabelsByImage = std::map<std::string, std::vector<int32_t>, std::less<>>;
+
+struct MatchedLabels {
+  LabelsByImage accepted;                // images without a label are not in it
+  std::vector<std::string> unused_rows;  // whose file is none of the images
+};
+
 class Labels {
  public:
-  // Class indices, ascending, by image name as the table or the folder has it.
-  explicit Labels(std::map<std::string, std::vector<int32_t>, std::less<>> accepted)
-      : accepted_(std::move(accepted)) {}
-  Labels() = default;
+  // `rows` by the file's name as the table has it; `source` names the table in messages.
+  explicit Labels(LabelsByImage rows, std::string source = "labels");
+  Labels(const Labels&) = delete;  // rows are pointed at
+  Labels(Labels&&) = default;
 
-  bool empty() const { return accepted_.empty(); }
-  // nullptr if the image has no label. The whole relative name counts first, then the file name
-  // alone (tables are often written without the folder).
-  const std::vector<int32_t>* Find(std::string_view image_name) const;
-  // Throws Error naming the first class outside [0, classes).
-  void CheckClasses(int64_t classes) const;
+  // The row of each image: the one of its whole name, else one whose path ends as the image's does
+  // or the other way round (tables are written with other roots than image folders: "x.png",
+  // "val/x.png", "/data/val/x.png"). Throws Error where two rows or two images fit each other that
+  // way: x.png could be either.
+  MatchedLabels Match(const std::vector<std::string>& images) const;
 
  private:
-  std::map<std::string, std::vector<int32_t>, std::less<>> accepted_;
+  using Row = LabelsByImage::value_type;
+  // nullptr if there is none; rows in `taken` are another image's.
+  const Row* RowEndingAs(const std::string& image, const std::set<const Row*>& taken) const;
+
+  LabelsByImage rows_;
+  std::string source_;
+  std::map<std::string, std::vector<const Row*>, std::less<>> by_file_name_;
 };
 
 // A TSV with a header line: first column the file name; the column `accepted`, else the third one,
-// a comma-separated set of class indices (empty: no label). Throws Error naming file and line.
-Labels ReadLabels(const std::filesystem::path& tsv);
-
-// Class sub-folders by name: the first folder of an image's name is its class, images without one
-// have no label. `unknown_folder` is the first folder that is no class; there are no labels then.
-struct NamedFolders {
-  Labels labels;
-  std::string unknown_folder;
-};
-NamedFolders LabelsFromNamedFolders(const std::vector<ImageFile>& files,
-                                    const std::vector<std::string>& class_names);
-
-// Class sub-folders: where every image lies in a sub-folder, the first folder of its name is its
-// class. Folders named by numbers are those indices; otherwise, where there are exactly `classes`
-// folders, they are numbered in bytewise order (the ImageNet layout). Empty in every other case.
-Labels LabelsFromFolders(const std::vector<ImageFile>& files, int64_t classes);
-
+// a comma-separated set of class indices or of names (ClassIndex; a whole cell may be one name with
+// commas), empty: no label. Numbers are indices. Cells may be quoted. Throws Error naming file,
+// line and value for anything that is no class or could be several.
+Labels ReadLabels(const std::filesystem::path& tsv, const ClassIndex& classes);
 }  // namespace w8a8

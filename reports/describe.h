@@ -42,6 +42,7 @@ void DescribeMembers(Field& field, const Verdict*) {
   field("ship", &Verdict::ship);
   field("arm", &Verdict::arm);
   field("text", &Verdict::text);
+  field("notes", &Verdict::notes, {.presence = Presence::kUnlessDefault});
 }
 
 template <class Field>

@@ -176,8 +176,9 @@ void WriteHdf5Table(Hdf5OutputFile& file, const Report& report, const std::strin
 // An object of JSON as attributes of nested groups.
 void WriteHdf5Facts(Hdf5OutputFile& file, const std::string& group, const Facts& facts);
 
-// One record: texts and single numbers as attributes of the group, lists of numbers as datasets of
-// it, lists of records as tables, records by name as groups. What is inline is a table of one row.
+// One record: texts and single numbers as attributes of the group, lists of numbers or texts as
+// datasets of it, lists of records as tables, records by name as groups. What is inline is a table
+// of one row.
 template <class Record>
 class Hdf5Group {
  public:
@@ -203,6 +204,10 @@ class Hdf5Group {
       }
     } else if constexpr (Described<T>) {
       WriteHdf5Group(file_, report_, PathOf(name), value);
+    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      std::vector<std::string> texts;
+      for (const std::string& text : value) texts.push_back(ValidUtf8(text));
+      file_.WriteStrings(PathOf(name), texts);
     } else if constexpr (Described<typename T::value_type>) {
       WriteHdf5Table(file_, report_, PathOf(name), value);
     } else {

@@ -293,7 +293,17 @@ Data FactRows(const Report& report) {
   return Data(rows);
 }
 
-Data VerdictData(const Report& report) { return RowOf(report, report.verdict); }
+Data VerdictData(const Report& report) {
+  Data verdict = RowOf(report, report.verdict);
+  List notes;
+  for (const std::string& text : report.verdict.notes) {
+    Data note;
+    note.set("note", Shown(text));
+    notes.push_back(note);
+  }
+  verdict.set("notes", Data(notes));
+  return verdict;
+}
 
 Data RunData(const RunInfo& run) {
   const Report none;

@@ -65,6 +65,7 @@ class Writer {
 template <class T>
 bool IsDefault(const T& value) {
   if constexpr (kIsOptional<T>) return !value;
+  if constexpr (kIsList<T>) return value.empty();
   if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) return value == T{};
   return false;
 }

@@ -18,8 +18,9 @@ namespace w8a8 {
 
 struct Verdict {
   Ship ship = Ship::kUndecided;
-  std::optional<ArmRef> arm;  // the arm it is about
-  std::string text;           // one sentence with the threshold and the interval
+  std::optional<ArmRef> arm;       // the arm it is about
+  std::string text;                // one sentence with the threshold and the interval
+  std::vector<std::string> notes;  // what it and the figures stand on, sentences
 };
 
 struct ArmReport {

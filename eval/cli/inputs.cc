@@ -35,31 +35,35 @@ ImagePlan PlanImages(const Options& options, const Preprocessing& preprocessing)
     });
   }
   ImageSet evaluation = ListImagesOf("--eval-images", options.eval_images);
+  std::vector<std::string> listed = ListedNames(evaluation);
   ImagePlan plan{.calibration = std::move(images.files),
                  .evaluation = std::move(evaluation.files),
                  .skipped = std::move(images.unreadable),
                  .max_calibration = options.max_images,
-                 .evaluated_on = "judged on the images of --eval-images"};
+                 .evaluated_on = "judged on the images of --eval-images",
+                 .listed = std::move(listed)};
   plan.skipped.insert(plan.skipped.end(), evaluation.unreadable.begin(),
                       evaluation.unreadable.end());
   return plan;
 }
 
-Task OpenTaskOf(const Options& options, const Session& session,
-                const std::vector<ImageFile>& files) {
+OpenedTask OpenTaskOf(const Options& options, const Session& session,
+                      const std::vector<ImageFile>& files, std::vector<std::string> listed) {
   TaskSettings settings{
       .labels = options.labels,
       .classes = From("--classes ", [&] { return OpenClasses(options.classes, session); }),
       .unknown_folders =
-          options.demo_classes ? UnknownFolders::kMeanNoLabels : UnknownFolders::kAreAnError};
-  const char* origin = !options.labels.empty() ? "--labels " : settings.classes ? "--classes " : "";
+          options.demo_classes ? UnknownFolders::kMeanNoLabels : UnknownFolders::kAreAnError,
+      .listed = std::move(listed)};
+  const char* origin = !options.labels.empty()        ? "--labels "
+                       : !options.eval_images.empty() ? "--eval-images "
+                                                      : "--images ";
   OpenedTask opened = From(origin, [&] { return OpenTask(session, files, std::move(settings)); });
-  if (!opened.unknown_folder.empty() && !options.quiet) {
-    Tell("labels     none: the sub-folder '{}' is no class of the demo model\n",
-         opened.unknown_folder);
+  if (!options.quiet) {
+    for (const std::string& note : opened.notes) Tell("labels     {}\n", note);
   }
   CheckThresholds(options.thresholds, opened.task, session.config);
-  return std::move(opened.task);
+  return opened;
 }
 
 std::vector<HealthNote> WarnOfReference(const Session& session, const Preprocessing& preprocessing,

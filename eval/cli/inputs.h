@@ -6,8 +6,8 @@
 
 #include "eval/cli/options.h"
 #include "eval/job/image_run.h"
+#include "eval/job/open_task.h"
 #include "eval/job/session.h"
-#include "eval/measure/task.h"
 #include "reports/report.h"
 
 namespace w8a8 {
@@ -21,10 +21,10 @@ ImageSet ListImagesOf(const char* flag, const std::string& path);
 // Calibration and evaluation images of the whole job.
 ImagePlan PlanImages(const Options& options, const Preprocessing& preprocessing);
 
-// The task of evaluation images, by --labels and --classes. Thresholds that it cannot answer are
-// refused here, before the work.
-Task OpenTaskOf(const Options& options, const Session& session,
-                const std::vector<ImageFile>& files);
+// The task of evaluation images, by --labels and --classes; `listed` are the names of all images of
+// their set. Thresholds that it cannot answer are refused here, before the work.
+OpenedTask OpenTaskOf(const Options& options, const Session& session,
+                      const std::vector<ImageFile>& files, std::vector<std::string> listed);
 
 // What CheckReference() finds over the first of `files` that can be read, with the flags that mend
 // it; printed on stderr as well, unless --quiet, because everything is measured against the

@@ -1,6 +1,8 @@
 #include "eval/job/comparison.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 #include <fmt/core.h>
@@ -41,23 +43,59 @@ std::vector<SkippedFile> SkippedFiles(const std::vector<SkippedImage>& before,
   return files;
 }
 
+// Says which of the judged images served calibration too, whatever they are called there.
+void NoteOverlap(const std::vector<ImageFile>& judged, const StatsHeader& calibration,
+                 ReportContext& context) {
+  std::map<std::string, std::string> calibrated;  // names by SHA-256
+  for (const ImageEntry& image : calibration.images) calibrated.emplace(image.sha256, image.name);
+  size_t count = 0;
+  std::string first;
+  for (const ImageFile& file : judged) {
+    const auto found = calibrated.find(file.sha256);
+    if (found == calibrated.end() || count++ > 0) continue;
+    const bool renamed = found->second != file.name;
+    first = fmt::format("'{}'", file.name) + (renamed ? ", there '" + found->second + "'" : "");
+  }
+  if (count == 0) return;
+  context.evaluated_on +=
+      fmt::format(", {} of {} of which took part in calibration", count, judged.size());
+  context.notes.push_back(fmt::format(
+      "{} of the {} images judged took part in calibration too (equal SHA-256; the first: {}).",
+      count, judged.size(), first));
+}
+
+void CountDifferent(const LoaderSource& judged, const Task& task, ReportContext& context) {
+  std::set<std::string> inputs, labelled;
+  for (size_t i = 0; i < judged.used().size(); ++i) {
+    inputs.insert(judged.inputs()[i]);
+    if (task.accepted.contains(judged.used()[i].name)) labelled.insert(judged.inputs()[i]);
+  }
+  context.evaluation_images = judged.used().size();
+  context.different_images = inputs.size();
+  context.different_labelled = labelled.size();
+}
+
 ReportContext BuildContext(const Session& session, const Preprocessing& preprocessing,
                            uint64_t seed, const ComparisonInput& input,
                            const LoaderSource& images) {
   std::vector<ImageEntry> all = EntriesOf(images.used());
   ReportContext context;
+  context.evaluated_on = input.evaluated_on;
   if (input.stats != nullptr) {
     const std::vector<ImageEntry>& calibrated = input.stats->header.images;
     context.calibration_images = calibrated.size();
     all.insert(all.end(), calibrated.begin(), calibrated.end());
     context.health = HealthOf(session, input.stats->sites, input.chosen.plan);
+    if (!input.evaluated_on_calibration) {
+      NoteOverlap(images.used(), input.stats->header, context);
+    }
   }
+  context.notes.insert(context.notes.end(), input.notes.begin(), input.notes.end());
+  CountDifferent(images, input.task, context);
   context.model_name = session.config.name;
   context.preprocessing = preprocessing.description;
   context.preprocessing_sha256 = preprocessing.sha256;
-  context.evaluation_images = images.used().size();
   context.image_set_sha256 = ImageSetSha256(std::move(all));
-  context.evaluated_on = input.evaluated_on;
   context.plan_sha256 =
       PlanSha256(ToPlanFile(session, input.chosen.plan), KnownSites(session.graph));
   context.thresholds = input.thresholds;
@@ -112,6 +150,7 @@ void AddFacts(const ComparisonInput& input, const Preprocessing& preprocessing,
                        "every tile and thumbnail is a sample; errors and intervals are over "
                        "images, classes are ranked for the whole image"}};
   }
+  if (!input.labels.empty()) facts["labels"] = input.labels;
   const std::optional<ClassEmbeddings>& classes = input.task.classes;
   if (classes) facts["classes"] = {{"count", classes->classes()}, {"sha256", classes->sha256}};
 }
@@ -123,6 +162,16 @@ void AddDetails(const Session& session, const Evaluation& evaluation, const Comp
   report.cards =
       BuildCards(session.graph.Sites(), statistics, evaluation.details, report.site_names);
   AddWorstImages(evaluation, input.task, images.used(), report);
+}
+
+// Why the reference cannot judge anything; empty: it can.
+std::string WhyUnsound(const Evaluation& evaluation, const LoaderSource& images) {
+  const size_t nonfinite = evaluation.outputs.nonfinite_reference.size();
+  if (nonfinite == 0) return "";
+  return fmt::format(
+      "the FP16 reference is not finite on {} of {} images, so nothing can be judged by it; the "
+      "report says under Health where that begins.",
+      nonfinite, images.used().size());
 }
 
 }  // namespace
@@ -162,8 +211,8 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
                                   BuildContext(session, preprocessing, run.seed, input, images));
   AddFacts(input, preprocessing, images, comparison.report);
   AddDetails(session, evaluation, input, images, comparison.report);
-  const double reference_seconds = evaluation.run.arm_seconds[0] / run.threads;
-  comparison.run = clock.Info(session, run.threads, reference_seconds);
+  comparison.unsound = WhyUnsound(evaluation, images);
+  comparison.run = clock.Info(session, run.threads, evaluation.run.arm_seconds[0] / run.threads);
   AddLatency(evaluation, comparison.run);
   return comparison;
 }

@@ -27,7 +27,10 @@ struct ComparisonInput {
   std::vector<ImageFile> evaluation;
   std::optional<int64_t> max_images;  // the first so many of `evaluation` that can be read
   Task task;
-  std::string evaluated_on;                 // ends the verdict's sentence
+  std::string labels;                       // where the task's come from; empty: there are none
+  std::vector<std::string> notes;           // on the images and their labels, sentences
+  std::string evaluated_on;                 // ends the verdict's sentence; of a set that served
+  bool evaluated_on_calibration = false;    // calibration too it says so
   std::vector<SkippedImage> skipped;        // found before the evaluation
   const CalibrationStats* stats = nullptr;  // needed for per-tensor points; nullptr: none
   ChosenPlan chosen;
@@ -40,6 +43,7 @@ struct ComparisonInput {
 struct Comparison {
   Report report;
   RunInfo run;
+  std::string unsound;  // why the reference cannot judge anything, a sentence; empty: it can
 };
 
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,

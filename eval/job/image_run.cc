@@ -1,11 +1,13 @@
 #include "eval/job/image_run.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "eval/job/session.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
+#include "runtime/base/sha256.h"
 
 namespace w8a8 {
 namespace {
@@ -64,6 +66,15 @@ void FailNoneRead(const char* images, const std::vector<SkippedImage>& skipped) 
 
 namespace {
 
+std::string InputSha256(const LoadedImage& image) {
+  std::string of_views;
+  for (const ImageView& view : image.views) {
+    of_views += fmt::format("{}x{} {}\n", view.resized.width, view.resized.height,
+                            Sha256Hex(std::as_bytes(std::span(view.resized.pixels))));
+  }
+  return Sha256Hex(of_views);
+}
+
 std::vector<std::string> NamesOf(const std::vector<ImageFile>& files) {
   std::vector<std::string> names;
   names.reserve(files.size());
@@ -90,6 +101,7 @@ std::optional<InputImage> LoaderSource::Next() {
     if (!image_) return std::nullopt;
     next_view_ = 0;
     used_.push_back(files_[static_cast<size_t>(image_->index)]);
+    inputs_.push_back(InputSha256(*image_));
   }
   ImageView& view = image_->views[next_view_++];
   PatchGrid grid;
@@ -116,8 +128,15 @@ std::vector<ImageEntry> EntriesOf(const std::vector<ImageFile>& files) {
   return entries;
 }
 
+std::vector<std::string> ListedNames(const ImageSet& images) {
+  std::vector<std::string> names = NamesOf(images.files);
+  for (const SkippedImage& image : images.unreadable) names.push_back(image.file);
+  return names;
+}
+
 ImagePlan SplitImages(ImageSet images, const Preprocessing& preprocessing, LoaderOptions loading) {
   ImagePlan plan;
+  plan.listed = ListedNames(images);
   plan.skipped = std::move(images.unreadable);
   const std::vector<ImageFile> readable =
       ReadableImages(images.files, preprocessing, loading, &plan.skipped);
@@ -125,6 +144,7 @@ ImagePlan SplitImages(ImageSet images, const Preprocessing& preprocessing, Loade
   ImageSplit split = SplitForEvaluation(readable);
   plan.calibration = std::move(split.calibration);
   plan.evaluation = std::move(split.evaluation);
+  plan.shared = split.shared;
   plan.evaluated_on =
       split.shared
           ? fmt::format(

@@ -38,7 +38,9 @@ class LoaderSource final : public ImageSource {
   double expected() const { return expected_; }
   const std::vector<SkippedImage>& skipped() const { return loader_.skipped(); }
   const std::vector<ImageFile>& used() const { return used_; }  // that Next() has handed out
-  int64_t samples() const { return samples_; }                  // and in how many views
+  // What the encoder sees of each of used(): SHA-256 of its resized pixels.
+  const std::vector<std::string>& inputs() const { return inputs_; }
+  int64_t samples() const { return samples_; }  // and in how many views
 
  private:
   const std::vector<ImageFile> files_;
@@ -50,6 +52,7 @@ class LoaderSource final : public ImageSource {
   size_t next_view_ = 0;
   int64_t samples_ = 0;
   std::vector<ImageFile> used_;
+  std::vector<std::string> inputs_;
 };
 
 // The first `loading.max_images` of `files` that can be decoded; the others before that point are
@@ -67,7 +70,12 @@ struct ImagePlan {
   std::vector<SkippedImage> skipped;       // found while splitting
   std::optional<int64_t> max_calibration;  // still to be applied while loading
   std::string evaluated_on;                // ends the verdict's sentence
+  bool shared = false;                     // all images serve both, as the sentence says
+  std::vector<std::string> listed;         // all names of the set that `evaluation` was taken from
 };
+
+// Of every image of a set, also of those without readable bytes.
+std::vector<std::string> ListedNames(const ImageSet& images);
 
 // Keeps a part of the images for evaluation (SplitForEvaluation). The split counts images that can
 // be read, so all are decoded once. Throws Error if there are none.

@@ -1,28 +1,132 @@
 #include "eval/job/open_task.h"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
+#include "datasets/folder_labels.h"
 #include "datasets/labels.h"
+#include "eval/job/class_names.h"
 #include "eval/job/session.h"
-#include "runtime/base/error.h"
+#include "runtime/base/names.h"
+#include "runtime/base/setting.h"
 
 namespace w8a8 {
 namespace {
 
-// Of the class sub-folders, by the names of the classes.
-Labels LabelsOfNamedFolders(const std::vector<ImageFile>& files, const TaskSettings& settings,
-                            std::string& unknown_folder) {
-  const ClassEmbeddings& classes = *settings.classes;
-  NamedFolders named = LabelsFromNamedFolders(files, classes.names);
-  if (named.unknown_folder.empty()) return std::move(named.labels);
-  if (settings.unknown_folders == UnknownFolders::kAreAnError) {
-    Fail(
-        "{}: the images' sub-folder '{}' is none of its {} classes ('{}', ...). Name the "
-        "sub-folders as the classes, or give a table of labels.",
-        classes.file, named.unknown_folder, classes.classes(), classes.names.front());
+std::vector<std::string> NamesOf(const std::vector<ImageFile>& files) {
+  std::vector<std::string> names;
+  for (const ImageFile& file : files) names.push_back(file.name);
+  return names;
+}
+
+// Where the images' names begin.
+std::string RootOf(const std::vector<ImageFile>& files) {
+  if (files.empty()) return "the images";
+  const std::string path = files.front().path.string(), &name = files.front().name;
+  if (path.size() <= name.size() || !path.ends_with(name)) return path;
+  const std::string root = path.substr(0, path.size() - name.size());
+  return root.size() > 1 && root.ends_with('/') ? root.substr(0, root.size() - 1) : root;
+}
+
+// The classes and how folders without a name among them would be numbered.
+struct Classes {
+  ClassIndex index;
+  FolderOrder order;
+};
+
+Classes ClassesOf(const Session& session, const std::optional<ClassEmbeddings>& embeddings) {
+  std::vector<ClassName> names;
+  if (embeddings) {
+    for (const std::string& name : embeddings->names) {
+      names.push_back({.index = std::ssize(names), .name = name, .description = ""});
+    }
+    return {ClassIndex(embeddings->classes(), names), FolderOrder::kNone};
   }
-  unknown_folder = named.unknown_folder;
-  return {};
+  ClassNames read = ReadClassNames(session.folder);
+  std::erase_if(read.names,
+                [&](const ClassName& name) { return name.index >= session.config.classes; });
+  return {ClassIndex(session.config.classes, read.names), read.order};
+}
+
+void AddTable(const std::filesystem::path& file, const std::vector<std::string>& listed,
+              const ClassIndex& classes, OpenedTask& opened, LabelsByImage& accepted) {
+  const Labels table = ReadLabels(file, classes);
+  MatchedLabels matched = table.Match(listed);
+  accepted = std::move(matched.accepted);
+  opened.labels = fmt::format("the table {}", file.filename().string());
+  const std::vector<std::string>& unused = matched.unused_rows;
+  if (unused.empty()) return;
+  opened.notes.push_back(
+      fmt::format("{} {} of {} name{} no image that was given (the first: '{}').", unused.size(),
+                  unused.size() == 1 ? "row" : "rows", file.filename().string(),
+                  unused.size() == 1 ? "s" : "", unused.front()));
+}
+
+// Classes of the whole set that no image in `files` is of.
+void NoteMissingClasses(const std::vector<ImageFile>& files, const FolderLabels& folders,
+                        OpenedTask& opened) {
+  std::set<int32_t> all, judged;
+  for (const auto& [image, classes] : folders.accepted) all.insert(classes.begin(), classes.end());
+  for (const ImageFile& file : files) {
+    const auto found = folders.accepted.find(file.name);
+    if (found != folders.accepted.end()) judged.insert(found->second.front());
+  }
+  std::vector<std::string> missing;
+  size_t place = 0;
+  for (const int32_t index : all) {
+    if (!judged.contains(index)) missing.push_back("'" + folders.folder.at(place) + "'");
+    ++place;
+  }
+  if (missing.empty()) return;
+  opened.notes.push_back(
+      fmt::format("no evaluation image is of {} of the {} classes that there are sub-folders of: "
+                  "{}; top-1 is over the others.",
+                  missing.size(), all.size(), FirstOf(missing)));
+}
+
+void AddFolders(const std::vector<ImageFile>& files, const std::vector<std::string>& listed,
+                const TaskSettings& settings, const Classes& classes, OpenedTask& opened,
+                LabelsByImage& accepted) {
+  FolderLabels folders = LabelsFromFolders(listed, classes.index, classes.order, RootOf(files));
+  if (folders.folders == FoldersAre::kNoClasses) {
+    if (folders.text.empty()) return;
+    if (settings.classes && settings.unknown_folders == UnknownFolders::kAreAnError) {
+      Fail(
+          "{}: {} (of {}: '{}', ...). Name the sub-folders as the classes, or give a table of "
+          "labels.",
+          RootOf(files), folders.text, settings.classes->file, settings.classes->names.front());
+    }
+    opened.notes.push_back(fmt::format("no labels: {}.", folders.text));
+    return;
+  }
+  opened.labels = folders.text;
+  const bool guessed = folders.folders == FoldersAre::kOrdered ||
+                       (folders.folders == FoldersAre::kNumbers && classes.index.named());
+  if (guessed) opened.notes.push_back(folders.text + ".");
+  NoteMissingClasses(files, folders, opened);
+  accepted = std::move(folders.accepted);
+}
+
+void AddAccepted(const std::vector<ImageFile>& files, const TaskSettings& settings,
+                 const Classes& classes, OpenedTask& opened) {
+  const std::vector<std::string> listed =
+      settings.listed.empty() ? NamesOf(files) : settings.listed;
+  LabelsByImage accepted;
+  if (settings.labels.empty()) {
+    AddFolders(files, listed, settings, classes, opened, accepted);
+  } else {
+    AddTable(settings.labels, listed, classes.index, opened, accepted);
+  }
+  for (const ImageFile& file : files) {
+    const auto found = accepted.find(file.name);
+    if (found == accepted.end()) continue;
+    opened.task.accepted[file.name].assign(found->second.begin(), found->second.end());
+  }
+  if (!settings.labels.empty() && opened.task.accepted.empty()) {
+    Fail("{}: names none of the {} evaluation images (the first is '{}').",
+         settings.labels.string(), files.size(), files.empty() ? "" : files.front().name);
+  }
 }
 
 }  // namespace
@@ -41,21 +145,18 @@ std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
 OpenedTask OpenTask(const Session& session, const std::vector<ImageFile>& files,
                     TaskSettings settings) {
   OpenedTask opened;
-  const int64_t head_classes = session.config.classes;
-  const Labels labels = !settings.labels.empty() ? ReadLabels(settings.labels)
-                        : settings.classes
-                            ? LabelsOfNamedFolders(files, settings, opened.unknown_folder)
-                            : LabelsFromFolders(files, head_classes);
-  const int64_t classes = settings.classes ? settings.classes->classes() : head_classes;
-  if (classes > 0) labels.CheckClasses(classes);
-  AcceptedClasses& accepted = opened.task.accepted;
-  for (const ImageFile& file : files) {
-    const std::vector<int32_t>* found = labels.Find(file.name);
-    if (found != nullptr) accepted[file.name].assign(found->begin(), found->end());
+  if (!settings.classes && session.config.classes == 0) {
+    if (settings.labels.empty()) return opened;
+    throw BadSetting(fmt::format(
+        "{}: the model has no classifier, so there are no answers to compare labels with. Give "
+        "class embeddings, or leave the labels out.",
+        settings.labels.string()));
   }
-  if (!settings.labels.empty() && accepted.empty()) {
-    Fail("{}: names none of the {} evaluation images (the first is '{}').",
-         settings.labels.string(), files.size(), files.empty() ? "" : files.front().name);
+  try {
+    AddAccepted(files, settings, ClassesOf(session, settings.classes), opened);
+  } catch (const Error& error) {
+    if (settings.unknown_folders == UnknownFolders::kAreAnError || !settings.labels.empty()) throw;
+    opened.notes.push_back(fmt::format("no labels: {}", error.what()));
   }
   opened.task.classes = std::move(settings.classes);
   return opened;

@@ -18,22 +18,26 @@ struct Session;
 std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
                                            const Session& session);
 
-// What a class sub-folder means that is none of the classes.
+// What class sub-folders mean that do not fit the classes.
 enum class UnknownFolders { kAreAnError, kMeanNoLabels };
 
 struct TaskSettings {
   std::filesystem::path labels = {};            // TSV; empty: class sub-folders are the labels
   std::optional<ClassEmbeddings> classes = {};  // by whose names the sub-folders are matched
   UnknownFolders unknown_folders = UnknownFolders::kAreAnError;
+  // The names of the whole set that `files` were taken from, read or not: its sub-folders are the
+  // classes. Empty: those of `files`.
+  std::vector<std::string> listed = {};
 };
 
 struct OpenedTask {
   Task task;
-  std::string unknown_folder;  // the first one, where that means that there are no labels
+  std::string labels;              // where they come from, a clause; empty: there are none
+  std::vector<std::string> notes;  // what a reader of the figures must know, sentences
 };
 
-// Accepted classes of `files`: by the table, else by sub-folders, by name where there are classes,
-// else as LabelsFromFolders() numbers them. Throws Error where they do not fit the classes.
+// Accepted classes of `files`: by the table, else by sub-folders (LabelsFromFolders). Throws Error
+// where they do not fit the classes. Without classes there is no task, and a table is an error.
 OpenedTask OpenTask(const Session& session, const std::vector<ImageFile>& files,
                     TaskSettings settings);
 

@@ -12,7 +12,7 @@
 namespace w8a8 {
 namespace {
 
-ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t seed) {
+ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, const ReportContext& context) {
   const Arm& arm = evaluation.experiment.runs[row.run];
   ArmReport report;
   report.name = row.name;
@@ -27,11 +27,12 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, uint64_t see
   for (const char* output : kOutputNames) {
     const auto meter = evaluation.outputs.meters.find({row.run, output});
     if (meter == evaluation.outputs.meters.end()) continue;
-    report.outputs[output] = meter->second.Estimates(seed);
+    report.outputs[output] = meter->second.Estimates(context.seed);
   }
   const auto task = evaluation.outputs.tasks.find(row.run);
   if (task != evaluation.outputs.tasks.end()) {
-    const TaskAccuracy accuracy = task->second.Result();
+    const TaskAccuracy accuracy =
+        task->second.Result(context.different_images, context.different_labelled);
     report.top1 = accuracy.top1;
     report.top5 = accuracy.top5;
     report.agreement = accuracy.agreement;
@@ -162,6 +163,7 @@ nlohmann::ordered_json BuildFacts(const Session& session, const ReportContext& c
           {"images",
            {{"calibration", context.calibration_images},
             {"evaluation", context.evaluation_images},
+            {"evaluation_different", context.different_images},
             {"sha256", context.image_set_sha256}}},
           {"evaluated_on", context.evaluated_on},
           {"preprocessing", context.preprocessing},
@@ -200,15 +202,55 @@ void AddClipRangeCost(Report& report) {
   }
 }
 
-void AddPartlyLabelled(const Evaluation& evaluation, Report& report) {
-  if (evaluation.outputs.tasks.empty()) return;
-  const TaskAccuracy accuracy = evaluation.outputs.tasks.begin()->second.Result();
-  if (accuracy.labelled == 0 || accuracy.labelled == accuracy.images) return;
+// What the verdict and the figures beside it stand on.
+std::vector<std::string> VerdictNotes(const Evaluation& evaluation, const ReportContext& context) {
+  std::vector<std::string> notes;
+  if (!evaluation.outputs.tasks.empty()) {
+    const TaskAccuracy accuracy = evaluation.outputs.tasks.begin()->second.Result();
+    if (accuracy.labelled > 0 && accuracy.labelled < accuracy.images) {
+      notes.push_back(fmt::format("top-1 is over {} of {} images: the others do not have a label.",
+                                  accuracy.labelled, accuracy.images));
+    }
+  }
+  if (context.different_images < context.evaluation_images) {
+    notes.push_back(
+        fmt::format("only {} of the {} images differ in what the encoder sees; intervals "
+                    "count equal ones once.",
+                    context.different_images, context.evaluation_images));
+  }
+  notes.insert(notes.end(), context.notes.begin(), context.notes.end());
+  return notes;
+}
+
+void AddNonFinite(const Evaluation& evaluation, Report& report) {
+  const std::map<ImageKey, uint64_t>& nonfinite = evaluation.outputs.nonfinite_reference;
+  if (nonfinite.empty()) return;
+  uint64_t values = 0;
+  for (const auto& [image, count] : nonfinite) values += count;
   report.health.push_back(
-      {.level = "note",
+      {.level = "warning",
        .site = "",
-       .text = fmt::format("top-1 is over the {} of {} images that have a label.",
-                           accuracy.labelled, accuracy.images)});
+       .text = fmt::format("{} output values of the FP16 reference are not finite, on {} images "
+                           "(the first: '{}'); no figure of this report can be trusted.",
+                           values, nonfinite.size(), nonfinite.begin()->first.name)});
+}
+
+// Of the chosen INT8 arm.
+void AddVerdict(const Evaluation& evaluation, const Plan& plan, const ReportContext& context,
+                Report& report) {
+  const Judged judged{.images = context.evaluation_images,
+                      .different = context.different_images,
+                      .nonfinite = evaluation.outputs.nonfinite_reference.size(),
+                      .on = context.evaluated_on};
+  if (const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8)) {
+    report.verdict = JudgeArm(report[*chosen], context.thresholds, judged);
+    report.verdict.arm = chosen;
+  }
+  if (plan.sites.empty() && judged.nonfinite == 0) {
+    report.verdict.ship = Ship::kUndecided;
+    report.verdict.text = "nothing to judge: the plan leaves every site in FP16.";
+  }
+  report.verdict.notes = VerdictNotes(evaluation, context);
 }
 
 }  // namespace
@@ -230,38 +272,25 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
   report.title = context.model_name;
   report.facts = Facts(BuildFacts(session, context));
   for (const ArmRow& row : evaluation.experiment.rows) {
-    ArmReport arm = BuildArm(evaluation, row, context.seed);
+    ArmReport arm = BuildArm(evaluation, row, context);
     const Arm& run = evaluation.experiment.runs[row.run];
     if (run.precision == Precision::kFp16 || row.chosen) {
       const bool int8 = run.precision == Precision::kInt8;
       arm.weight_bytes = WeightBytes(session.graph, int8 ? run.plan : Plan{});
     }
-    if (row.chosen && run.precision == Precision::kInt8) {
-      report.verdict =
-          JudgeArm(arm, context.thresholds, {context.evaluation_images, context.evaluated_on});
-      report.verdict.arm = ArmRef{report.arms.size()};
-    }
     report.arms.push_back(std::move(arm));
   }
-  if (plan.sites.empty()) {
-    report.verdict.ship = Ship::kUndecided;
-    report.verdict.text = "nothing to judge: the plan leaves every site in FP16.";
-  }
-  AddPartlyLabelled(evaluation, report);
+  AddVerdict(evaluation, plan, context, report);
   report.sites = BuildSites(session, evaluation, report.site_names);
   report.checks = BuildChecks(session, evaluation, report.site_names);
   report.skipped_images = context.skipped;
   report.plan_choices = BuildChoices(session, plan, context.choices, report.site_names);
   report.health = context.health;
-  AddClipRangeCost(report);
-  if (evaluation.outputs.nonfinite_reference > 0) {
-    report.health.push_back(
-        {.level = "warning",
-         .site = "",
-         .text = fmt::format("{} output values of the FP16 reference are not finite; no figure of "
-                             "this report can be trusted.",
-                             evaluation.outputs.nonfinite_reference)});
+  for (const std::string& note : report.verdict.notes) {
+    report.health.push_back({.level = "note", .site = "", .text = note});
   }
+  AddClipRangeCost(report);
+  AddNonFinite(evaluation, report);
   return report;
 }
 

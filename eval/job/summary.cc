@@ -143,7 +143,9 @@ std::string WorstSiteLines(const Report& report) {
 
 std::string SummaryText(const Report& report, const RunInfo& run,
                         const std::filesystem::path& folder) {
-  std::string text = Wrapped(report.verdict.text) + "\n";
+  std::string text = Wrapped(report.verdict.text);
+  for (const std::string& note : report.verdict.notes) text += Wrapped(note);
+  text += "\n";
   text += ArmLines(report, run) + WorstSiteLines(report);
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(

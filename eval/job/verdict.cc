@@ -7,7 +7,8 @@
 namespace w8a8 {
 namespace {
 
-Ship Decide(const Estimate& estimate, double threshold) {
+Ship Decide(const Estimate& estimate, double threshold, const Judged& judged) {
+  if (judged.different < kMinJudgedImages) return Ship::kUndecided;
   if (estimate.low >= threshold) return Ship::kYes;
   return estimate.high < threshold ? Ship::kNo : Ship::kUndecided;
 }
@@ -29,24 +30,47 @@ const char* ShipText(Ship ship) {
   return ship == Ship::kNo ? "INT8 should not ship as it is" : "undecided: more images";
 }
 
-std::string FewImages(uint64_t images) {
-  constexpr uint64_t kPercentileNeeds = 100;
-  if (images >= kPercentileNeeds) return "";
-  return fmt::format(", as far as {} image{} can tell: use {} or more", images,
-                     images == 1 ? "" : "s", kPercentileNeeds);
+// ", as far as 8 images can tell: use 100 or more" for fewer than `needed`.
+std::string FewImages(const Judged& judged, uint64_t needed) {
+  if (judged.different >= needed) return "";
+  return fmt::format(", as far as {} {}image{} can tell: use {} or more", judged.different,
+                     judged.different < judged.images ? "different " : "",
+                     judged.different == 1 ? "" : "s", needed);
+}
+
+// Why nothing can be compared; empty: it can.
+std::string NotFinite(const ArmReport& arm, const Judged& judged) {
+  if (judged.nonfinite > 0) {
+    return fmt::format(
+        "the FP16 reference is not finite on {} of {} images, so there is nothing to compare with; "
+        "more images would not help",
+        judged.nonfinite, judged.images);
+  }
+  for (const auto& [output, errors] : arm.outputs) {
+    if (errors.nonfinite == 0) continue;
+    return fmt::format("{} values of the {} output of {} are not finite, where the reference's are",
+                       errors.nonfinite, output, arm.name);
+  }
+  return "";
 }
 
 }  // namespace
 
 Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, const Judged& judged) {
   Verdict verdict;
+  if (const std::string reason = NotFinite(arm, judged); !reason.empty()) {
+    verdict.ship = Ship::kNo;
+    verdict.text = fmt::format("{}: {}, {}.", ShipText(verdict.ship), reason, judged.on);
+    return verdict;
+  }
   if (arm.agreement) {
-    verdict.ship = Decide(*arm.agreement, thresholds.min_agreement);
+    verdict.ship = Decide(*arm.agreement, thresholds.min_agreement, judged);
     verdict.text = fmt::format(
         "{}: {} has the reference's top-1 on {:.1f} % of the images (95 % interval {:.1f} to "
-        "{:.1f}; needed: at least {:.1f}), {}.",
+        "{:.1f}; needed: at least {:.1f}){}, {}.",
         ShipText(verdict.ship), arm.name, 100 * arm.agreement->value, 100 * arm.agreement->low,
-        100 * arm.agreement->high, 100 * thresholds.min_agreement, judged.on);
+        100 * arm.agreement->high, 100 * thresholds.min_agreement,
+        FewImages(judged, kMinJudgedImages), judged.on);
     return verdict;
   }
   std::string name;
@@ -55,12 +79,14 @@ Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, cons
     verdict.text = fmt::format("{}: no image could be compared.", ShipText(verdict.ship));
     return verdict;
   }
-  verdict.ship = Decide(feature->cosine_p1, thresholds.min_cosine_p1);
+  constexpr uint64_t kPercentileNeeds = 100;
+  verdict.ship = Decide(feature->cosine_p1, thresholds.min_cosine_p1, judged);
   verdict.text = fmt::format(
       "{}: the {} feature of {} has a cosine of {:.4f} with the reference at the 1st percentile of "
       "the images (95 % interval {:.4f} to {:.4f}; needed: at least {:.2f}){}, {}.",
       ShipText(verdict.ship), name, arm.name, feature->cosine_p1.value, feature->cosine_p1.low,
-      feature->cosine_p1.high, thresholds.min_cosine_p1, FewImages(judged.images), judged.on);
+      feature->cosine_p1.high, thresholds.min_cosine_p1, FewImages(judged, kPercentileNeeds),
+      judged.on);
   return verdict;
 }
 

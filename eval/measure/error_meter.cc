@@ -1,8 +1,10 @@
 #include "eval/measure/error_meter.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <span>
 #include <utility>
 
@@ -121,6 +123,22 @@ double Mean(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value;
   return sum / static_cast<double>(values.size());
+}
+
+// The places of images that are one to the encoder, together: equal pixels give equal bits in every
+// sum, whatever the files are. In the order of the first of each.
+std::vector<std::vector<size_t>> DifferentImages(const std::vector<ImageError>& records) {
+  using Sums = std::array<double, 5>;
+  std::map<Sums, size_t> place_of;
+  std::vector<std::vector<size_t>> different;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const ImageError& r = records[i];
+    const Sums sums{r.sum_expected_sq, r.sum_actual_sq, r.sum_product, r.sum_error_sq, r.max_abs};
+    const auto [at, is_new] = place_of.emplace(sums, different.size());
+    if (is_new) different.emplace_back();
+    different[at->second].push_back(i);
+  }
+  return different;
 }
 
 double FirstPercentile(std::vector<double> values) {
@@ -269,13 +287,17 @@ OutputErrors ErrorMeter::Estimates(uint64_t seed) const {
   if (records.empty()) return errors;
 
   const std::vector<double> cosines = Cosines(records);
+  const std::vector<std::vector<size_t>> different = DifferentImages(records);
   std::vector<double> sqnr_db, relative_l2, cosine_mean, cosine_p1, max_abs;
-  std::vector<double> drawn_cosines(records.size());
-  ForEachResample(records.size(), seed, [&](std::span<const uint32_t> draws) {
+  std::vector<double> drawn_cosines;
+  ForEachResample(different.size(), seed, [&](std::span<const uint32_t> draws) {
     Pooled pooled;
-    for (size_t i = 0; i < draws.size(); ++i) {
-      pooled.Add(records[draws[i]]);
-      drawn_cosines[i] = cosines[draws[i]];
+    drawn_cosines.clear();
+    for (const uint32_t draw : draws) {
+      for (const size_t i : different[draw]) {
+        pooled.Add(records[i]);
+        drawn_cosines.push_back(cosines[i]);
+      }
     }
     sqnr_db.push_back(pooled.error_sq == 0 ? HUGE_VAL : pooled.SqnrDb());
     relative_l2.push_back(pooled.RelativeL2());

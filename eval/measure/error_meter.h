@@ -68,7 +68,8 @@ class ErrorMeter {
 
   // A sample added twice is a bug. The views of an image are one image here, its rows their rows.
   ErrorSummary Summarize() const;
-  // With bootstrap intervals over the images.
+  // With bootstrap intervals over the images; those that are one to the encoder, with equal sums,
+  // are drawn together.
   OutputErrors Estimates(uint64_t seed) const;
 
   // One record per image, in the order of the keys.

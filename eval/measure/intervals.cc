@@ -9,11 +9,16 @@
 namespace w8a8 {
 
 Estimate WilsonInterval(uint64_t successes, uint64_t trials) {
-  W8A8_CHECK(successes <= trials);
+  return WilsonInterval(successes, trials, trials);
+}
+
+Estimate WilsonInterval(uint64_t successes, uint64_t trials, uint64_t independent) {
+  W8A8_CHECK(successes <= trials && independent <= trials);
   if (trials == 0) return {};
+  W8A8_CHECK(independent >= 1);
   constexpr double kZ = 1.959963984540054;  // the normal quantile of 0.975
-  const auto n = static_cast<double>(trials);
-  const double share = static_cast<double>(successes) / n;
+  const auto n = static_cast<double>(independent);
+  const double share = static_cast<double>(successes) / static_cast<double>(trials);
   const double shrink = 1 + kZ * kZ / n;
   const double centre = (share + kZ * kZ / (2 * n)) / shrink;
   const double half = kZ / shrink * std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n));

@@ -7,6 +7,14 @@ namespace {
 
 constexpr size_t kTokens = 0, kPooled = 1;  // in kOutputNames
 
+void CountNonFinite(const ImageKey& image, MatView<const Half> values, OutputTap::Result& result) {
+  uint64_t count = 0;
+  for (int64_t row = 0; row < values.rows; ++row) {
+    for (const Half value : values.row_span(row)) count += IsFinite(value) ? 0 : 1;
+  }
+  if (count > 0) result.nonfinite_reference[image] += count;
+}
+
 }  // namespace
 
 OutputTap::OutputTap(int workers, const EncoderConfig& config, const AcceptedClasses& accepted,
@@ -34,20 +42,19 @@ void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const
   Result& result = worker.result;
   const auto run = static_cast<size_t>(event.arm);
   std::vector<Half>& kept = worker.reference[output];
-  if (run == 0) {
-    kept.assign(actual.data, actual.data + actual.rows * actual.cols);
-    for (const Half value : kept) result.nonfinite_reference += IsFinite(value) ? 0 : 1;
-  }
+  if (run == 0) kept.assign(actual.data, actual.data + actual.rows * actual.cols);
   const MatView<const Half> expected{kept.data(), actual.rows, actual.cols, actual.cols};
   const int64_t rows = actual.rows / static_cast<int64_t>(event.samples.size());
   const int64_t unread = output == kTokens ? unread_tokens_ : 0;
   for (size_t i = 0; i < event.samples.size(); ++i) {
     const Sample& sample = event.samples[i];
     const int64_t first = static_cast<int64_t>(i) * rows;
-    if (run != 0) {
+    const MatView<const Half> read = actual.RowRange(first + unread, rows - unread);
+    if (run == 0) {
+      CountNonFinite(sample.key->image, read, result);
+    } else {
       result.meters[{run, kOutputNames[output]}].Add(
-          sample.key, expected.RowRange(first + unread, rows - unread),
-          actual.RowRange(first + unread, rows - unread));
+          sample.key, expected.RowRange(first + unread, rows - unread), read);
     }
   }
 }

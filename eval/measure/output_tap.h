@@ -34,7 +34,8 @@ class OutputTap final : public Tap {
   struct Result {
     std::map<RunPlace, ErrorMeter> meters;  // by run and output name
     std::map<size_t, TaskMeter> tasks;      // by run; empty without classes
-    uint64_t nonfinite_reference = 0;       // values of the reference's outputs that are not finite
+    // Values of the reference's outputs that are not finite, of images that have any.
+    std::map<ImageKey, uint64_t> nonfinite_reference;
 
     friend bool operator==(const Result&, const Result&) = default;
     friend constexpr auto ColumnsOf(const Result*) {

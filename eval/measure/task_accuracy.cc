@@ -73,15 +73,17 @@ void TaskMeter::Add(std::span<const Half> scores, std::span<const Half> referenc
   Add(std::span<const float>(scores_float), std::span<const float>(reference_float), accepted);
 }
 
-TaskAccuracy TaskMeter::Result() const {
+TaskAccuracy TaskMeter::Result() const { return Result(images_, labelled_); }
+
+TaskAccuracy TaskMeter::Result(uint64_t different, uint64_t different_labelled) const {
   TaskAccuracy result;
   result.images = images_;
   result.labelled = labelled_;
   if (labelled_ > 0) {
-    result.top1 = WilsonInterval(top1_, labelled_);
-    result.top5 = WilsonInterval(top5_, labelled_);
+    result.top1 = WilsonInterval(top1_, labelled_, different_labelled);
+    result.top5 = WilsonInterval(top5_, labelled_, different_labelled);
   }
-  if (images_ > 0) result.agreement = WilsonInterval(agree_, images_);
+  if (images_ > 0) result.agreement = WilsonInterval(agree_, images_, different);
   return result;
 }
 

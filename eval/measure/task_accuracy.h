@@ -38,6 +38,9 @@ class TaskMeter {
            std::span<const int64_t> accepted);
   // Fractions with Wilson intervals.
   TaskAccuracy Result() const;
+  // With the intervals of as many trials as there are images of different bytes, in all and with a
+  // label: a copy is no further trial. Each is at least 1 where there are images of its kind.
+  TaskAccuracy Result(uint64_t different, uint64_t different_labelled) const;
 
   friend bool operator==(const TaskMeter&, const TaskMeter&) = default;
   friend constexpr auto ColumnsOf(const TaskMeter*) {

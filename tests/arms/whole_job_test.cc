@@ -205,7 +205,13 @@ TEST_F(WholeJob, NamesTheFlagThatGaveAPathWithoutImages) {
   job.eval_images = none;
   EXPECT_EQ(ErrorOf([&] { RunWholeJob(job); }),
             "--eval-images " + none + ": no such file or folder");
-  EXPECT_EQ(ErrorOf([&] { RunCompare(job); }),
+  Options compare = job;
+  compare.command = "compare";
+  EXPECT_TRUE(
+      Contains(ErrorOf([&] { RunCompare(compare); }), "leave --images and --max-images out"));
+  compare.images.clear();
+  compare.max_images.reset();
+  EXPECT_EQ(ErrorOf([&] { RunCompare(compare); }),
             "--eval-images " + none + ": no such file or folder");
   job.images = none;
   EXPECT_EQ(ErrorOf([&] { RunWholeJob(job); }), "--images " + none + ": no such file or folder");

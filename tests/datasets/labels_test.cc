@@ -2,104 +2,125 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/base/error.h"
+#include "datasets/image_set.h"
 #include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
 
 using Indices = std::vector<int32_t>;
+using Names = std::vector<std::string>;
 
-Labels FromText(const std::string& text) {
-  const auto path = ScratchFolder("labels") / "labels.tsv";
-  WriteText(path, text);
-  return ReadLabels(path);
+ClassIndex Named(const Names& names) {
+  std::vector<ClassName> classes;
+  for (const std::string& name : names) {
+    classes.push_back({.index = std::ssize(classes), .name = name, .description = ""});
+  }
+  return ClassIndex(std::ssize(names), classes);
 }
 
-std::string MessageOf(const std::string& text) {
-  try {
-    FromText(text);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
+const ClassIndex kUnnamed(1000, {});
+
+Labels FromText(const std::string& text, const ClassIndex& classes = kUnnamed) {
+  const auto path = ScratchFolder("labels") / "labels.tsv";
+  WriteText(path, text);
+  return ReadLabels(path, classes);
+}
+
+// The classes of one image; empty without a label.
+Indices Of(const Labels& labels, const std::string& image) {
+  const MatchedLabels matched = labels.Match({image});
+  return matched.accepted.empty() ? Indices() : matched.accepted.begin()->second;
+}
+
+std::string MessageOf(const std::string& text, const ClassIndex& classes = kUnnamed) {
+  return ErrorOf([&] { FromText(text, classes); });
 }
 
 TEST(ReadLabels, TakesTheColumnAcceptedOrTheThird) {
-  EXPECT_EQ(*FromText("file\taccepted\tother\na.png\t3\t7\n").Find("a.png"), Indices{3});
-  EXPECT_EQ(*FromText("file\tname\tindex\na.png\tcat\t9,2, 9\r\n").Find("a.png"), (Indices{2, 9}));
+  EXPECT_EQ(Of(FromText("file\taccepted\tother\na.png\t3\t7\n"), "a.png"), Indices{3});
+  EXPECT_EQ(Of(FromText("file\tname\tindex\na.png\tcat\t9,2, 9\r\n"), "a.png"), (Indices{2, 9}));
 }
 
-TEST(ReadLabels, FindsTheWholeNameThenTheFileName) {
+TEST(ReadLabels, TakesNamesToo) {
+  const ClassIndex classes = Named({"tench, Tinca tinca", "cat", "dog"});
+  const auto accepted = [&](const std::string& cell) {
+    return Of(FromText("file\taccepted\na.png\t" + cell + "\n", classes), "a.png");
+  };
+  EXPECT_EQ(accepted("dog"), Indices{2});
+  EXPECT_EQ(accepted("dog,Cat"), (Indices{1, 2}));
+  EXPECT_EQ(accepted("tench, Tinca tinca"), Indices{0});
+  EXPECT_EQ(accepted("\"tench, Tinca tinca\""), Indices{0});
+  EXPECT_EQ(accepted("1, dog"), (Indices{1, 2}));
+  EXPECT_EQ(Of(FromText("file\taccepted\na\tn02123045\n"), "a"), Indices{281});
+}
+
+TEST(ReadLabels, ReadsWhatSpreadsheetsWrite) {
+  const Labels labels =
+      FromText("\xEF\xBB\xBF\"file\"\t\"accepted\"\r\n\"a \"\"b\"\".png\"\t\"3\"\r\n\r\n");
+  EXPECT_EQ(Of(labels, "a \"b\".png"), Indices{3});
+  EXPECT_TRUE(Contains(MessageOf(std::string("f\0i\0", 4)), "UTF-16"));
+}
+
+TEST(Labels, FitTheWholeNameThenTheEndOfThePath) {
   const Labels labels = FromText("f\ta\tb\nx.png\t-\t1\nsub/x.png\t-\t2\nnone.png\t-\t\n");
-  EXPECT_EQ(*labels.Find("sub/x.png"), Indices{2});
-  EXPECT_EQ(*labels.Find("elsewhere/x.png"), Indices{1});
-  EXPECT_EQ(labels.Find("none.png"), nullptr);
-  EXPECT_EQ(labels.Find("y.png"), nullptr);
+  EXPECT_EQ(Of(labels, "sub/x.png"), Indices{2});
+  EXPECT_EQ(Of(labels, "else/sub/x.png"), Indices{2});
+  EXPECT_EQ(Of(labels, "elsewhere/x.png"), Indices{1});
+  EXPECT_EQ(Of(labels, "none.png"), Indices());
+  EXPECT_EQ(Of(labels, "y.png"), Indices());
+  EXPECT_EQ(Of(labels, "xx.png"), Indices());
+}
+
+TEST(Labels, FitTablesWithLongerPathsThanTheImages) {
+  const Labels labels = FromText("f\ta\tb\n/data/val/x.png\t-\t1\nval\\y.png\t-\t2\n");
+  EXPECT_EQ(Of(labels, "x.png"), Indices{1});
+  EXPECT_EQ(Of(labels, "val/y.png"), Indices{2});
+  EXPECT_EQ(Of(labels, "./y.png"), Indices{2});
+}
+
+TEST(Labels, RefuseARowThatTwoImagesFitAndAnImageThatTwoRowsFit) {
+  const Labels one_row = FromText("f\ta\tb\n1.png\t-\t1\n");
+  EXPECT_TRUE(Contains(ErrorOf([&] {
+                         one_row.Match({"cat/1.png", "dog/1.png"});
+                       }),
+                       "'1.png' could be the image 'cat/1.png' or 'dog/1.png'"));
+  EXPECT_EQ(one_row.Match({"1.png", "dog/1.png"}).accepted.size(), 1u);  // by its whole name
+  const Labels two_rows = FromText("f\ta\tb\ncat/1.png\t-\t1\ndog/1.png\t-\t2\n");
+  EXPECT_TRUE(Contains(ErrorOf([&] { two_rows.Match({"1.png"}); }), "could be 'cat/1.png' or"));
+}
+
+TEST(Labels, SayWhichRowsNameNoImage) {
+  const Labels labels = FromText("f\ta\tb\nx.png\t-\t1\ny.png\t-\t2\n");
+  EXPECT_EQ(labels.Match({"x.png", "z.png"}).unused_rows, Names{"y.png"});
 }
 
 TEST(ReadLabels, NamesTheLineThatIsWrong) {
-  EXPECT_NE(MessageOf("file\tx\na.png\t1\n").find("none is called 'accepted'"), std::string::npos);
-  EXPECT_NE(MessageOf("f\ta\tb\nx.png\t1\n").find(":2: 2 columns"), std::string::npos);
-  EXPECT_NE(MessageOf("f\ta\tb\nx.png\t1\tcat\n").find("'cat' is not a class"), std::string::npos);
-  EXPECT_NE(MessageOf("f\ta\tb\nx.png\t1\t-4\n").find("'-4' is not a class"), std::string::npos);
-  EXPECT_NE(MessageOf("f\ta\tb\nx\t\t1\nx\t\t2\n").find(":3: 'x' is listed twice"),
-            std::string::npos);
-  EXPECT_NE(MessageOf("f\ta\tb\n").find("no labels"), std::string::npos);
-}
-
-TEST(LabelsFromNamedFolders, TakesTheFirstFolderAsTheClass) {
-  const std::vector<ImageFile> files = {
-      {"", "dog/a.png", ""}, {"", "cat/x/b.png", ""}, {"", "c.png", ""}};
-  const NamedFolders named = LabelsFromNamedFolders(files, {"cat", "cow", "dog"});
-  EXPECT_EQ(named.unknown_folder, "");
-  EXPECT_EQ(*named.labels.Find("dog/a.png"), Indices{2});
-  EXPECT_EQ(*named.labels.Find("cat/x/b.png"), Indices{0});
-  EXPECT_EQ(named.labels.Find("c.png"), nullptr);
-}
-
-TEST(LabelsFromNamedFolders, NamesTheFolderThatIsNoClass) {
-  const NamedFolders named =
-      LabelsFromNamedFolders({{"", "dog/a.png", ""}, {"", "0/b.png", ""}}, {"dog"});
-  EXPECT_EQ(named.unknown_folder, "0");
-  EXPECT_TRUE(named.labels.empty());
-}
-
-TEST(ReadLabels, ClassesBeyondTheHeadAreNamed) {
-  const Labels labels = FromText("f\ta\tb\nx.png\t-\t1000\n");
-  EXPECT_NO_THROW(labels.CheckClasses(1001));
-  EXPECT_THROW(labels.CheckClasses(1000), Error);
+  EXPECT_TRUE(Contains(MessageOf("file\tx\na.png\t1\n"), "none is called 'accepted'"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx.png\t1\n"), ":2: 2 columns"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx.png\t1\tcat\n"), ":2: 'cat' is neither a class"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx.png\t1\tdgo\n", Named({"cat", "dog"})),
+                       "Did you mean 'dog'?"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx.png\t1\t-4\n"), "'-4' is no class index"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx.png\t1\t1000\n"), "there are 1000 classes"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx.png\t1\t3.0\n"), "'3.0' is neither"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx\t\t1\nx\t\t2\n"), ":3: 'x' is listed twice"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\n"), "no labels"));
+  EXPECT_TRUE(Contains(MessageOf("x.png\t-\t3\ny.png\t-\t4\n"), "should be a header"));
+  EXPECT_TRUE(
+      Contains(MessageOf("f\ta\tb\nx\t\tcrane\n", Named({"crane", "crane"})), "class 0 or 1"));
 }
 
 TEST(ReadLabels, ReadsTheLabelsOfTheRealImages) {
   const auto folder = DataFolder() / "images/eval";
   if (!std::filesystem::exists(folder)) W8A8_SKIP_OR_FAIL("data", "no " + folder.string());
-  const Labels labels = ReadLabels(folder / "labels.tsv");
-  EXPECT_EQ(*labels.Find("Leopards_image_0118.jpg"), (Indices{288, 289, 290, 293}));
+  const Labels labels = ReadLabels(folder / "labels.tsv", kUnnamed);
+  EXPECT_EQ(Of(labels, "Leopards_image_0118.jpg"), (Indices{288, 289, 290, 293}));
   const ImageSet set = ListImages(folder);
   EXPECT_EQ(set.files.size(), 220u);
-  for (const ImageFile& file : set.files) EXPECT_NE(labels.Find(file.name), nullptr) << file.name;
-}
-
-std::vector<ImageFile> Files(std::initializer_list<const char*> names) {
-  std::vector<ImageFile> files;
-  for (const char* name : names) files.push_back({name, name, ""});
-  return files;
-}
-
-TEST(LabelsFromFolders, NumbersAreIndicesAndNamesAreNumberedInOrder) {
-  const Labels numbers = LabelsFromFolders(Files({"7/a.png", "3/b.png"}), 10);
-  EXPECT_EQ(*numbers.Find("7/a.png"), Indices{7});
-  const Labels names = LabelsFromFolders(Files({"dog/a.png", "cat/x/b.png"}), 2);
-  EXPECT_EQ(*names.Find("cat/x/b.png"), Indices{0});
-  EXPECT_EQ(*names.Find("dog/a.png"), Indices{1});
-}
-
-TEST(LabelsFromFolders, NothingIsGuessed) {
-  EXPECT_TRUE(LabelsFromFolders(Files({"dog/a.png", "cat/b.png"}), 1000).empty());
-  EXPECT_TRUE(LabelsFromFolders(Files({"dog/a.png", "b.png"}), 2).empty());
-  EXPECT_TRUE(LabelsFromFolders(Files({"12/a.png"}), 10).empty());
+  for (const ImageFile& file : set.files) EXPECT_FALSE(Of(labels, file.name).empty()) << file.name;
 }
 
 }  // namespace

@@ -110,6 +110,16 @@ TEST(Summary, SaysHowManySitesStayFp16AndWhereItsOwnWeightsAre) {
   EXPECT_NE(text.find("out/quantized"), std::string::npos);
 }
 
+TEST(Summary, SaysWhatTheVerdictStandsOn) {
+  Report report = FullReport();
+  report.verdict.notes = {"top-1 is over 1 of 6 images."};
+  EXPECT_NE(SummaryText(report, MadeRun(), "out").find("agrees\ntop-1 is over 1 of 6 images.\n"),
+            std::string::npos)
+      << SummaryText(report, MadeRun(), "out");
+  const auto json = nlohmann::json::parse(SummaryJson(report, MadeRun(), "out"));
+  EXPECT_EQ(json["verdict"]["notes"], nlohmann::json::array({"top-1 is over 1 of 6 images."}));
+}
+
 TEST(Summary, NamesTheChosenArmAndDoesWithoutOne) {
   Report report = FullReport();
   report.arms[2].name = "int8/mixed";

@@ -55,6 +55,21 @@ TEST(TaskMeter, MergesByAddition) {
   EXPECT_EQ(first.Result().agreement->low, both.Result().agreement->low);
 }
 
+TEST(TaskMeter, LearnsNothingFromCopies) {
+  TaskMeter once, twice;
+  for (int i = 0; i < 20; ++i) {
+    for (TaskMeter* meter : {&once, &twice, &twice}) {
+      AddFloats(*meter, {static_cast<float>(i % 3), 1, 0}, {2, 1, 0}, {0});
+    }
+  }
+  const TaskAccuracy expected = once.Result(), actual = twice.Result(20, 20);
+  EXPECT_EQ(actual.images, 40u);
+  EXPECT_EQ(actual.agreement->value, expected.agreement->value);
+  EXPECT_EQ(actual.agreement->low, expected.agreement->low);
+  EXPECT_EQ(actual.top1->high, expected.top1->high);
+  EXPECT_LT(actual.agreement->low, twice.Result().agreement->low);
+}
+
 TEST(TaskMeter, SaysNothingAboutNothing) {
   TaskMeter meter;
   EXPECT_FALSE(meter.Result().agreement.has_value());

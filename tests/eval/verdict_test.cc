@@ -7,7 +7,7 @@
 namespace w8a8::test {
 namespace {
 
-const Judged kJudged{.images = 240, .on = "judged on held-out images"};
+const Judged kJudged{.images = 240, .different = 240, .on = "judged on held-out images"};
 
 ArmReport ArmWith(std::optional<Estimate> agreement, Estimate cosine_p1) {
   ArmReport arm;
@@ -49,10 +49,38 @@ TEST(Verdict, SaysOnHowFewImagesAPercentileStands) {
   const ArmReport arm = ArmWith(std::nullopt, {0.995, 0.99, 0.999});
   Judged judged = kJudged;
   EXPECT_FALSE(Contains(JudgeArm(arm, {}, judged).text, "as far as"));
-  judged.images = 8;
+  judged.images = judged.different = 8;
   EXPECT_TRUE(Contains(JudgeArm(arm, {}, judged).text, "as far as 8 images can tell"));
-  judged.images = 1;
+  judged.images = judged.different = 1;
   EXPECT_TRUE(Contains(JudgeArm(arm, {}, judged).text, "as far as 1 image can tell"));
+}
+
+TEST(Verdict, IsUndecidedOnFewerThan16DifferentImages) {
+  Judged judged{.images = 40, .different = 15, .on = "judged on copies"};
+  for (const Estimate certain : {Estimate{1, 1, 1}, Estimate{0.2, 0.1, 0.3}}) {
+    for (const ArmReport& arm : {ArmWith(certain, {}), ArmWith(std::nullopt, certain)}) {
+      judged.different = 15;
+      const Verdict verdict = JudgeArm(arm, {}, judged);
+      EXPECT_EQ(verdict.ship, Ship::kUndecided);
+      EXPECT_TRUE(Contains(verdict.text, "as far as 15 different images can tell"));
+      judged.different = 16;
+      EXPECT_NE(JudgeArm(arm, {}, judged).ship, Ship::kUndecided);
+    }
+  }
+}
+
+TEST(Verdict, IsNoWhereTheReferenceOrTheArmIsNotFinite) {
+  Judged judged{.images = 6, .different = 6, .nonfinite = 2, .on = "judged on images"};
+  ArmReport arm = ArmWith(Estimate{1, 0.99, 1}, {1, 1, 1});
+  Verdict verdict = JudgeArm(arm, {}, judged);
+  EXPECT_EQ(verdict.ship, Ship::kNo);
+  EXPECT_TRUE(Contains(verdict.text, "the FP16 reference is not finite on 2 of 6 images"));
+  EXPECT_TRUE(Contains(verdict.text, "more images would not help"));
+  judged.nonfinite = 0;
+  arm.outputs["pooled"].nonfinite = 3;
+  verdict = JudgeArm(arm, {}, judged);
+  EXPECT_EQ(verdict.ship, Ship::kNo);
+  EXPECT_TRUE(Contains(verdict.text, "3 values of the pooled output of int8/plan are not finite"));
 }
 
 TEST(Verdict, IsUndecidedWithoutAnyImage) {

@@ -46,7 +46,7 @@ class Demo(unittest.TestCase):
         job = run(*QUICK, "--images", own.parent, "--out", self.folder / "own_out", demo=self.demo)
         self.assertEqual(job.returncode, 0, job.stderr)
         self.assertNotIn("and its images", job.stderr)
-        self.assertIn("'elsewhere' is no class of the demo model", job.stderr)
+        self.assertIn("the sub-folder 'elsewhere' is none of the model's 2 classes", job.stderr)
         report = json.loads((self.folder / "own_out/report.json").read_text())
         self.assertEqual(report["facts"]["demo"], "the embedded demo model")
         self.assertIsNone(report["arms"][1]["top1"])
@@ -58,7 +58,7 @@ class Demo(unittest.TestCase):
         job = run(*QUICK, "--images", own.parent, "--model", self.demo / "model", "--classes",
                   self.demo / "class_embeddings.safetensors", "--out", self.folder / "named_out")
         self.assertEqual(job.returncode, 1)
-        self.assertIn("sub-folder 'elsewhere' is none of its 2 classes", job.stderr)
+        self.assertIn("sub-folder 'elsewhere' is none of the model's 2 classes (of", job.stderr)
 
     def test_does_not_lend_its_images_to_another_model(self):
         job = run("--model", self.demo / "model", demo=self.demo)

@@ -32,6 +32,7 @@ TEST(ReportHtml, EscapesEveryNameFromOutside) {
   const std::string hostile = test::kHostileName;
   report.title = hostile;
   report.verdict.text = hostile;
+  report.verdict.notes = {hostile, hostile};
   report.facts.json()[hostile] = hostile;
   report.facts.json()["list"] = {hostile};
   report.health.push_back({hostile, hostile, hostile});
@@ -54,6 +55,16 @@ TEST(ReportHtml, EscapesEveryNameFromOutside) {
   EXPECT_EQ(page.find("<script>alert"), std::string::npos);
   EXPECT_EQ(Occurrences(page, "<script"), 1u);  // the page's own
   EXPECT_GT(Occurrences(page, "&lt;script&gt;alert(1)&lt;/script&gt;&quot;"), 30u);
+}
+
+TEST(ReportHtml, SaysWhatTheVerdictStandsOnBesideIt) {
+  Report report = test::SampleReport(2);
+  report.verdict.notes = {"top-1 is over 1 of 6 images.", "2 images served calibration too."};
+  const std::string page = ReportHtml(report, test::SampleRun());
+  const std::string shown =
+      "<br><small>top-1 is over 1 of 6 images.</small><br><small>2 images served calibration "
+      "too.</small></p>";
+  EXPECT_EQ(Occurrences(page, shown), 1u);
 }
 
 TEST(ReportHtml, OnlyTheMarkedSectionDependsOnTheRun) {

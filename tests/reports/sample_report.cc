@@ -145,7 +145,8 @@ Report SampleReport(int blocks) {
                     .arm = kChosenInt8,
                     .text =
                         "agreement 98.2 % [95.4, 99.3]; yes needs a lower bound of 98 %: more "
-                        "images"};
+                        "images",
+                    .notes = {}};
   report.facts = Facts(nlohmann::ordered_json{
       {"tool", {{"version", "0.1.0"}}},
       {"model", {{"name", "vit <tiny> & friends"}, {"sha256", "0123"}}},

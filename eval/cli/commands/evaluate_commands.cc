@@ -44,15 +44,28 @@ std::optional<CalibrationStats> ReadStatsFor(const Options& options, const Sessi
   return stats;
 }
 
+void SetTask(OpenedTask opened, ComparisonInput& input) {
+  input.task = std::move(opened.task);
+  input.labels = std::move(opened.labels);
+  input.notes = std::move(opened.notes);
+}
+
 // The images that `sweep` and `compare` judge on: --eval-images where given, else --images.
 void ChooseImages(const Options& options, const Session& session, ComparisonInput& input) {
   const bool apart = !options.eval_images.empty();
+  if (apart && (!options.images.empty() || options.max_images)) {
+    FailUsage(
+        "{}: judges on --eval-images {} and calibrates on nothing; leave --images and --max-images "
+        "out, or give the folder as --images.",
+        options.command, options.eval_images);
+  }
   const std::string& path = apart ? options.eval_images : options.images;
   RequireFlag(path, "--images", options.command);
   ImageSet images = ListImagesOf(apart ? "--eval-images" : "--images", path);
+  std::vector<std::string> listed = ListedNames(images);
   input.evaluation = std::move(images.files);
   input.skipped = std::move(images.unreadable);
-  input.task = OpenTaskOf(options, session, input.evaluation);
+  SetTask(OpenTaskOf(options, session, input.evaluation, std::move(listed)), input);
   if (!apart) input.max_images = options.max_images;
   input.evaluated_on = "judged on the images given";
 }
@@ -103,10 +116,11 @@ int Finish(const Options& options, const std::filesystem::path& folder, Comparis
   } catch (const Error&) {
     unjudged = std::current_exception();
   }
-  if (!missed.empty()) Overrule(missed, comparison.report.verdict);
+  if (!missed.empty() && comparison.unsound.empty()) Overrule(missed, comparison.report.verdict);
   WriteReportFiles(folder, comparison.report, comparison.run);
   files.Commit();
   PrintComparison(comparison, options, folder);
+  if (!comparison.unsound.empty()) Fail("{}", comparison.unsound);
   if (unjudged) std::rethrow_exception(unjudged);
   if (missed.empty()) return 0;
   Tell("{}\n", missed);
@@ -127,6 +141,22 @@ void WarnOfOlderFiles(const Options& options, const std::filesystem::path& folde
       older);
 }
 
+// vLLM's static path has no per-token scales.
+void CheckFakeRuns(const Options& options, const ComparisonInput& input) {
+  if (options.fake != FakeFlavour::kVllmStatic) return;
+  const std::vector<Granularity>& swept = input.points.granularities;
+  const bool any_static_point =
+      std::find(swept.begin(), swept.end(), Granularity::kTensor) != swept.end();
+  const auto& sites = input.chosen.plan.sites;
+  const bool per_token = std::any_of(sites.begin(), sites.end(), [](const auto& entry) {
+    return entry.second.input && !entry.second.input->is_static();
+  });
+  if (any_static_point || !per_token) return;
+  FailUsage(
+      "--fake vllm-static: takes static scales only, but the plan is per-token, so no fake arm "
+      "would run; give a per-tensor plan (w8a8-calib plan --granularity per-tensor makes one).");
+}
+
 int CompareOnly(const Options& options, const SweepPoints& points) {
   RunClock clock(options.typed);
   clock.Stage("open");
@@ -141,6 +171,7 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
   input.chosen =
       ChoosePlan(session, PlanOf(options, stats ? Statistics::kGiven : Statistics::kNone), run,
                  stats ? &stats->sites : nullptr);
+  CheckFakeRuns(options, input);
   if (stats) stats->DropRows();
   const OutputFolder output = OpenOutput(options, session);
   const std::filesystem::path& folder = output.path();
@@ -166,7 +197,7 @@ void WritePlanOf(const Options& options, const Session& session, const Plan& pla
 // What follows the calibration: the plan, the arms, quantized/ and the report.
 int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
                     const Options& options, const std::filesystem::path& folder,
-                    CalibrationStats stats, ImagePlan images, Task task,
+                    CalibrationStats stats, ImagePlan images, OpenedTask task,
                     const std::vector<HealthNote>& reference_notes, RunClock& clock) {
   clock.Stage("plan");
   const RunSettings run = RunOf(options);
@@ -177,11 +208,13 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   WritePlanOf(options, session, input.chosen.plan, folder);
 
   input.evaluation = std::move(images.evaluation);
-  input.task = std::move(task);
+  SetTask(std::move(task), input);
   input.evaluated_on = std::move(images.evaluated_on);
+  input.evaluated_on_calibration = images.shared;
   input.skipped = std::move(images.skipped);
   input.stats = &stats;
   input.points = {options.granularities, options.clip_ranges};
+  CheckFakeRuns(options, input);
   Comparison comparison = Compare(session, preprocessing, run, input, clock);
   ThrowIfInterrupted();
   AddReferenceNotes(reference_notes, comparison.report);
@@ -227,7 +260,7 @@ int RunWholeJob(const Options& options) {
         ChoosePlan(session, PlanOf(options, Statistics::kGiven), RunOf(options), nullptr).plan);
   }
   ImagePlan images = PlanImages(options, preprocessing);
-  Task task = OpenTaskOf(options, session, images.evaluation);
+  OpenedTask task = OpenTaskOf(options, session, images.evaluation, images.listed);
   const OutputFolder output = OpenOutput(options, session);
   const std::filesystem::path& folder = output.path();
 
