@@ -60,19 +60,26 @@ void AddImages(CLI::App& app, Options& o) {
            });
 }
 
-void AddRun(CLI::App& app, Options& o) {
+void AddSeed(CLI::App& app, Options& o) {
   AddValue(app, "--seed", "Seed of samples and bootstraps (default 0)", "N",
            [&o](const std::string& text) {
              o.seed = static_cast<uint64_t>(ParseCount("--seed", text, 0));
            });
-  AddValue(app, "--batch", "Images a worker runs at once; no result depends on it (default 1)", "N",
-           [&o](const std::string& text) { o.batch = ParseCount("--batch", text, 1); });
+}
+
+void AddThreads(CLI::App& app, Options& o) {
   AddValue(app, "--threads", "Worker threads (default: the CPUs this process may use)", "N",
            [&o](const std::string& text) {
              const int64_t count = ParseCount("--threads", text, 1);
              if (count > 4096) FailUsage("--threads '{}': takes at most 4096.", text);
              o.threads = static_cast<int>(count);
            });
+}
+
+void AddRun(CLI::App& app, Options& o) {
+  AddValue(app, "--batch", "Images a worker runs at once; no result depends on it (default 1)", "N",
+           [&o](const std::string& text) { o.batch = ParseCount("--batch", text, 1); });
+  AddThreads(app, o);
   AddValue(app, "--memory", "Room for the residual streams of all arms (default 2GiB)", "SIZE",
            [&o](const std::string& text) { o.memory_bytes = ParseSize("--memory", text); });
 }
@@ -100,14 +107,20 @@ void AddResidual(CLI::App& app, Options& o) {
            });
 }
 
-void AddArm(CLI::App& app, Options& o) {
+void AddPlan(CLI::App& app, Options& o) {
   AddText(app, "--plan", o.plan, "FILE",
           "A plan.json; without it every site is per-token, no clip");
+}
+
+void AddQuantizer(CLI::App& app, Options& o) {
   AddValue(
       app, "--granularity", "Granularity of activation scales", "per-token|per-tensor",
       [&o](const std::string& text) { o.granularity = ParseGranularity("--granularity", text); });
   AddValue(app, "--clip-range", "Largest magnitude that still gets its own code; inf: no clip", "R",
            [&o](const std::string& text) { o.clip_range = ParseClipRange("--clip-range", text); });
+}
+
+void AddFake(CLI::App& app, Options& o) {
   AddValue(app, "--fake", "Flavour of the fake arm (default ideal)", "ideal|llm-awq|vllm-static",
            [&o](const std::string& text) {
              o.fake = ParseFakeFlavour("--fake", text);
@@ -119,6 +132,9 @@ void AddArm(CLI::App& app, Options& o) {
              if (bits > 8) FailUsage("--weight-bits '{}': takes 2 to 8.", text);
              o.weight_bits = static_cast<int>(bits);
            });
+}
+
+void AddAttention(CLI::App& app, Options& /*o*/) {
   AddValue(app, "--attention", "Arithmetic of attention in the quantized arms", "fp32",
            [](const std::string& text) {
              RequireOneOf("--attention", text, {"fp32", "bf16", "int8"});
@@ -126,7 +142,10 @@ void AddArm(CLI::App& app, Options& o) {
                FailUsage("--attention {}: not in this version; only fp32 is.", text);
              }
            });
-  AddResidual(app, o);
+}
+
+void AddArm(CLI::App& app, Options& o) {
+  for (const auto add : {AddPlan, AddQuantizer, AddFake, AddAttention, AddResidual}) add(app, o);
 }
 
 void AddSweep(CLI::App& app, Options& o) {
@@ -151,10 +170,10 @@ void AddEvaluation(CLI::App& app, Options& o) {
       app, "--eval-images", o.eval_images, "PATH",
       "Images to judge on; without it the whole job keeps a part of --images for that, the other "
       "commands judge on all of --images");
-  AddText(app, "--labels", o.labels, "FILE",
-          "TSV with a header: file name first, comma-separated class indices in the column "
-          "'accepted' or "
-          "the third");
+  AddText(
+      app, "--labels", o.labels, "FILE",
+      "TSV with a header: file name first, comma-separated class indices or names in the column "
+      "'accepted' or the third");
   AddText(
       app, "--classes", o.classes, "FILE",
       "Class embeddings (safetensors: class_embeddings [classes, width], metadata classes: a "

@@ -20,12 +20,19 @@ void AddValue(CLI::App& app, const std::string& flag, const std::string& help, c
 void AddText(CLI::App& app, const std::string& flag, std::string& target, const char* type,
              const std::string& help);
 
+// A command takes the flags that it acts on and no others, so that none is ignored.
 void AddCommon(CLI::App& app, Options& o);      // --json, --quiet
 void AddModel(CLI::App& app, Options& o);       // --model, --model-prefix
 void AddImages(CLI::App& app, Options& o);      // --images, --max-images, --resampler
-void AddRun(CLI::App& app, Options& o);         // --seed, --batch, --threads, --memory
+void AddSeed(CLI::App& app, Options& o);        // --seed
+void AddThreads(CLI::App& app, Options& o);     // --threads
+void AddRun(CLI::App& app, Options& o);         // --batch, --threads, --memory
 void AddDevice(CLI::App& app, Options& o);      // --device, --kernels
 void AddResidual(CLI::App& app, Options& o);    // --residual
+void AddPlan(CLI::App& app, Options& o);        // --plan
+void AddQuantizer(CLI::App& app, Options& o);   // --granularity, --clip-range
+void AddFake(CLI::App& app, Options& o);        // --fake, --weight-bits
+void AddAttention(CLI::App& app, Options& o);   // --attention
 void AddArm(CLI::App& app, Options& o);         // --plan, --granularity, … and --residual
 void AddSweep(CLI::App& app, Options& o);       // --granularities, --clip-ranges
 void AddEvaluation(CLI::App& app, Options& o);  // --eval-images, --labels, --classes, --min-…

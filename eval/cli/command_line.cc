@@ -48,7 +48,9 @@ void AddStats(CLI::App& app, Options& o) {
 // Commands that write tensors.
 void AddPreprocess(CLI::App& app, Options& o) {
   CLI::App* c = AddCommand(app, o, "preprocess", "Images to encoder input (safetensors)");
-  AddGroups(*c, o, {AddModel, AddImages, AddRun});
+  AddText(*c, "--model", o.model, "DIR",
+          "Hugging Face or timm folder with a preprocessing config (default: the demo's)");
+  AddGroups(*c, o, {AddImages, AddThreads});
   AddOut(*c, o, "FILE", "A safetensors file");
 }
 
@@ -69,7 +71,7 @@ void AddEncode(CLI::App& app, Options& o) {
 void AddLinear(CLI::App& app, Options& o) {
   CLI::App* c =
       AddCommand(app, o, "linear", "One quantized linear layer on given tensors (safetensors)");
-  AddGroups(*c, o, {AddRun, AddDevice, AddArm, AddPrecision});
+  AddGroups(*c, o, {AddThreads, AddDevice, AddQuantizer, AddFake, AddPrecision});
   AddText(*c, "--in", o.in, "FILE", "x F16 [M, K]; weight [N, K]; weight_scale with I8; bias");
   AddValue(*c, "--input-scale", "Static input scale; implies per-tensor", "S",
            [&o](const std::string& text) { o.input_scale = ParseFloat("--input-scale", text); });
@@ -80,7 +82,7 @@ void AddLinear(CLI::App& app, Options& o) {
 void AddStages(CLI::App& app, Options& o) {
   CLI::App* c =
       AddCommand(app, o, "calibrate", "Activation statistics of all of --images (stats.h5)");
-  AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddResidual});
+  AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddResidual});
   AddOut(*c, o, "FILE", "stats.h5");
 
   c = AddCommand(app, o, "merge", "Statistics of several runs as one (stats.h5)");
@@ -88,7 +90,8 @@ void AddStages(CLI::App& app, Options& o) {
   AddOut(*c, o, "FILE", "stats.h5");
 
   c = AddCommand(app, o, "plan", "Statistics to a plan (plan.json)");
-  AddGroups(*c, o, {AddModel, AddRun, AddDevice, AddArm, AddStats});
+  AddGroups(*c, o, {AddModel, AddThreads, AddDevice, AddPlan, AddQuantizer, AddAttention});
+  AddGroups(*c, o, {AddResidual, AddStats});
   AddOut(*c, o, "FILE", "plan.json");
 }
 
@@ -96,12 +99,13 @@ void AddComparisons(CLI::App& app, Options& o) {
   constexpr const char* kOut = "A folder for the report (default ./w8a8-<model name>)";
   CLI::App* c =
       AddCommand(app, o, "sweep", "Every clip range and granularity, fake and int8, on --images");
-  AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddResidual, AddSweep});
+  AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddResidual, AddSweep});
   AddGroups(*c, o, {AddEvaluation, AddStats});
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "compare", "fp16, fake, emulated and int8 under one plan, on --images");
-  AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm, AddEvaluation, AddStats});
+  AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddArm, AddEvaluation});
+  AddStats(*c, o);
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "quantize", "Write the quantized/ folder of a model under a plan");
@@ -123,7 +127,7 @@ void AddFileCommands(CLI::App& app, Options& o) {
   c->add_flag("--random", o.random,
               "A model of random weights with planted outlier channels and other drawn images "
               "instead; --seed chooses them");
-  AddGroups(*c, o, {AddRun});
+  AddSeed(*c, o);
 
   c = AddCommand(app, o, "inspect",
                  "What a checkpoint, quantized/ folder, report, stats.h5 or plan.json holds");
@@ -178,7 +182,7 @@ void AddAllFlags(CLI::App& app, Options& o) {
       "different),\n"
       "130 interrupted.\n"
       "Results go to stdout, progress and errors to stderr.");
-  AddGroups(app, o, {AddCommon, AddModel, AddImages, AddEvaluation});
+  AddGroups(app, o, {AddCommon, AddModel, AddImages, AddEvaluation, AddSeed});
   AddOut(app, o, "DIR", "Output folder (default ./w8a8-<model name>)");
   AddGroups(app, o, {AddRun, AddDevice, AddArm, AddSweep});
   AddGroups(app, o, {AddPreprocess, AddEncode, AddLinear, AddStages, AddComparisons});

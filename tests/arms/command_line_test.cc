@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "eval/cli/commands/commands.h"
+#include "eval/cli/commands/encode.h"
+#include "eval/cli/commands/linear.h"
+#include "eval/cli/commands/stage_commands.h"
 #include "eval/cli/error_text.h"
 #include "eval/cli/settings.h"
 #include "eval/cli/usage_error.h"
@@ -95,6 +98,49 @@ TEST(CommandLine, KeepsThresholdsInBinary64SoThatEqualFractionsAreEqual) {
 TEST(CommandLine, FlagsBelongToTheirCommand) {
   EXPECT_EQ(Parse({"linear", "--in", "a", "--out", "b", "--precision", "int8"}).in, "a");
   EXPECT_NE(Refusal({"merge", "--model", "m"}).find("--model"), std::string::npos);
+}
+
+TEST(CommandLine, RefusesFlagsThatACommandWouldIgnore) {
+  const std::vector<std::pair<std::vector<const char*>, std::vector<const char*>>> ignored = {
+      {{"preprocess"}, {"--model-prefix", "--seed", "--batch", "--memory", "--labels"}},
+      {{"encode"}, {"--seed", "--labels", "--eval-images", "--stats", "--granularities"}},
+      {{"linear"}, {"--seed", "--batch", "--memory", "--plan", "--residual", "--attention"}},
+      {{"calibrate"}, {"--eval-images", "--labels", "--plan", "--granularity", "--fake"}},
+      {{"plan"}, {"--seed", "--batch", "--memory", "--fake", "--weight-bits", "--images"}},
+      {{"sweep"}, {"--plan", "--granularity", "--clip-range", "--fake"}},
+      {{"compare"}, {"--granularities", "--clip-ranges"}},
+      {{"quantize"}, {"--threads", "--stats"}},
+      {{"demo"}, {"--batch", "--threads", "--memory", "--images"}}};
+  for (const auto& [command, flags] : ignored) {
+    for (const char* flag : flags) {
+      EXPECT_TRUE(Contains(Refusal({command[0], flag, "1"}), flag)) << command[0] << " " << flag;
+    }
+  }
+}
+
+TEST(CommandLine, RefusesFlagsThatAnotherFlagMakesIdle) {
+  const auto says = [](int (*command)(const Options&), const std::vector<const char*>& arguments) {
+    return ErrorOf([&] { command(Parse(arguments)); });
+  };
+  for (const char* flag : {"--granularity=per-token", "--clip-range=5", "--plan=p.json"}) {
+    EXPECT_TRUE(Contains(says(RunEncode, {"encode", "--model", "m", "--out", "o", "--images", "i",
+                                          "--precision", "fp16", flag}),
+                         "nothing is quantized"));
+  }
+  for (const char* flag : {"--max-images=3", "--resampler=torchvision"}) {
+    EXPECT_TRUE(Contains(says(RunEncode, {"encode", "--model", "m", "--out", "o", "--pixels", "p",
+                                          "--precision", "fp16", flag}),
+                         "are of --images"));
+  }
+  EXPECT_TRUE(Contains(says(RunLinear, {"linear", "--in", "i", "--out", "o", "--precision", "fp16",
+                                        "--clip-range", "5"}),
+                       "nothing is quantized"));
+  EXPECT_TRUE(Contains(says(RunLinear, {"linear", "--in", "i", "--out", "o", "--precision", "int8",
+                                        "--fake", "ideal"}),
+                       "--fake"));
+  EXPECT_TRUE(
+      Contains(says(RunDemo, {"demo", "--out", ScratchFolder("seeded").c_str(), "--seed", "3"}),
+               "--random"));
 }
 
 struct Refused {

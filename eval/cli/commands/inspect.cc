@@ -31,6 +31,11 @@ int RunInspect(const Options& options) {
   const fs::path path = options.inputs.empty() ? options.model : options.inputs.front();
   const ArtifactKind kind =
       options.inputs.empty() ? ArtifactKind::kCheckpoint : RecognizeArtifact(path);
+  if (!options.model_prefix.empty() && kind != ArtifactKind::kCheckpoint &&
+      kind != ArtifactKind::kQuantized) {
+    FailUsage("inspect --model-prefix {}: {} is no checkpoint.", options.model_prefix,
+              path.string());
+  }
   if (kind == ArtifactKind::kReport || kind == ArtifactKind::kReportFile) {
     PrintReport(kind == ArtifactKind::kReport ? path / "report.json" : path, options);
     return 0;

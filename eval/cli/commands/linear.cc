@@ -105,7 +105,6 @@ void CheckLinearFlags(const Options& options) {
   if (options.in.empty()) FailUsage("linear needs --in FILE.");
   if (options.out.empty()) FailUsage("linear needs --out FILE.");
   if (!options.precision) FailUsage("linear needs --precision fp16, fake, emulated or int8.");
-  if (!options.plan.empty()) FailUsage("linear takes no --plan; its layer has no site.");
   const bool per_tensor = options.granularity == Granularity::kTensor;
   if (per_tensor && !options.input_scale) {
     FailUsage("--granularity per-tensor needs --input-scale S: linear calibrates nothing.");
@@ -115,6 +114,15 @@ void CheckLinearFlags(const Options& options) {
   }
   if (options.input_scale && options.clip_range) {
     FailUsage("--input-scale excludes --clip-range: a static scale is min(abs-max, R) / 127.");
+  }
+  if (*options.precision == Precision::kFp16 &&
+      (options.granularity || options.clip_range || options.input_scale)) {
+    FailUsage(
+        "linear --precision fp16: nothing is quantized; leave --granularity, --clip-range and "
+        "--input-scale out.");
+  }
+  if (options.fake_given && *options.precision != Precision::kFake) {
+    FailUsage("--fake: only --precision fake has flavours.");
   }
   if (options.weight_bits != 8 && *options.precision != Precision::kFake) {
     FailUsage("--weight-bits {}: --precision {} has 8-bit weights; only fake takes other widths.",

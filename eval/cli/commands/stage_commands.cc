@@ -122,6 +122,9 @@ int RunReport(const Options& options) {
 
 int RunDemo(const Options& options) {
   RequireFlag(options.out, "--out", "demo");
+  if (options.seed != 0 && !options.random) {
+    FailUsage("demo --seed {}: only a demo made with --random depends on it.", options.seed);
+  }
   const std::filesystem::path folder = options.out;
   const OutputFolder held = From("--out ", [&] { return OutputFolder(folder); });
   FileGroup files;
