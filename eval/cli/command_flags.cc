@@ -148,6 +148,11 @@ void AddArm(CLI::App& app, Options& o) {
   for (const auto add : {AddPlan, AddQuantizer, AddFake, AddAttention, AddResidual}) add(app, o);
 }
 
+void AddScope(CLI::App& app, Options& o) {
+  app.add_flag("--tower-only", o.tower_only,
+               "Write the vision tower of a larger model alone, as a checkpoint of its own class");
+}
+
 void AddSweep(CLI::App& app, Options& o) {
   AddValue(app, "--granularities", "Granularities of the sweep (default per-token,per-tensor)",
            "LIST", [&o](const std::string& text) {

@@ -34,6 +34,7 @@ void AddQuantizer(CLI::App& app, Options& o);   // --granularity, --clip-range
 void AddFake(CLI::App& app, Options& o);        // --fake, --weight-bits
 void AddAttention(CLI::App& app, Options& o);   // --attention
 void AddArm(CLI::App& app, Options& o);         // --plan, --granularity, … and --residual
+void AddScope(CLI::App& app, Options& o);       // --tower-only
 void AddSweep(CLI::App& app, Options& o);       // --granularities, --clip-ranges
 void AddEvaluation(CLI::App& app, Options& o);  // --eval-images, --labels, --classes, --min-…
 

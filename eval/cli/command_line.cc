@@ -109,7 +109,7 @@ void AddComparisons(CLI::App& app, Options& o) {
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "quantize", "Write the quantized/ folder of a model under a plan");
-  AddGroups(*c, o, {AddModel, AddArm});
+  AddGroups(*c, o, {AddModel, AddArm, AddScope});
   AddOut(*c, o, "DIR", "A folder");
 }
 
@@ -184,7 +184,7 @@ void AddAllFlags(CLI::App& app, Options& o) {
       "Results go to stdout, progress and errors to stderr.");
   AddGroups(app, o, {AddCommon, AddModel, AddImages, AddEvaluation, AddSeed});
   AddOut(app, o, "DIR", "Output folder (default ./w8a8-<model name>)");
-  AddGroups(app, o, {AddRun, AddDevice, AddArm, AddSweep});
+  AddGroups(app, o, {AddRun, AddDevice, AddArm, AddScope, AddSweep});
   AddGroups(app, o, {AddPreprocess, AddEncode, AddLinear, AddStages, AddComparisons});
   AddGroups(app, o, {AddFileCommands, AddLaterCommands});
 }

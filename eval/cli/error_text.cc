@@ -11,6 +11,8 @@ const char* FlagOf(Setting setting) {
       return "--model-prefix";
     case Setting::kResidual:
       return "--residual";
+    case Setting::kTowerOnly:
+      return "--tower-only";
   }
   W8A8_CHECK(!"a Setting outside its enumeration");
   return "";
@@ -19,7 +21,8 @@ const char* FlagOf(Setting setting) {
 }  // namespace
 
 std::string RemedyText(const Remedy& remedy) {
-  return fmt::format(" Rerun with {} {}.", FlagOf(remedy.setting), remedy.value);
+  const char* separator = remedy.value.empty() ? "" : " ";
+  return fmt::format(" Rerun with {}{}{}.", FlagOf(remedy.setting), separator, remedy.value);
 }
 
 std::string ErrorText(const Error& error) {

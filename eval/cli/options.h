@@ -50,6 +50,7 @@ struct Options {
   std::string stats;                   // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;     // merge, report: positional files
   Thresholds thresholds;               // exit 3 below
+  bool tower_only = false;             // quantize, the whole job: without the rest of the model
   bool random = false;                 // demo: a model of random weights
   bool demo_model = false;             // --model was not given: the embedded demo's
   bool demo_images = false;            // all images are the demo's

@@ -61,6 +61,10 @@ VerdictThresholds VerdictOf(const Options& options) {
   return verdict;
 }
 
+ExportScope ScopeOf(const Options& options) {
+  return options.tower_only ? ExportScope::kTowerOnly : ExportScope::kWhole;
+}
+
 PlanSettings PlanOf(const Options& options, Statistics statistics) {
   if (!options.plan.empty() && (options.granularity || options.clip_range)) {
     FailUsage(

@@ -6,6 +6,7 @@
 
 #include "datasets/loader.h"
 #include "eval/cli/options.h"
+#include "eval/export/exported_scope.h"
 #include "eval/job/calibration.h"
 #include "eval/job/comparison.h"
 #include "eval/job/session.h"
@@ -19,6 +20,7 @@ ModelSettings ModelOf(const Options& options);
 DeviceSettings DeviceOf(const Options& options);
 FakeSettings FakeOf(const Options& options);
 VerdictThresholds VerdictOf(const Options& options);
+ExportScope ScopeOf(const Options& options);
 
 // Whether there are, or will be, statistics to take static scales from.
 enum class Statistics { kNone, kGiven };

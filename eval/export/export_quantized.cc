@@ -3,22 +3,25 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <system_error>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/export/carried_files.h"
+#include "eval/export/exported_config.h"
+#include "eval/export/exported_folder.h"
 #include "eval/export/exported_tensors.h"
-#include "eval/export/quantization_scheme.h"
+#include "eval/export/merged_quantization.h"
 #include "eval/run/known_sites.h"
 #include "quant/plan_file.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/file_group.h"
-#include "runtime/base/file_lock.h"
 #include "runtime/base/hdf5_file.h"
 #include "runtime/base/json_fields.h"
 #include "runtime/base/names.h"
-#include "runtime/encoder/checkpoint.h"
+#include "runtime/base/setting.h"
 #include "runtime/lower.h"
 
 namespace w8a8 {
@@ -26,9 +29,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void WriteScales(const fs::path& path, const ExportedSites& sites, const std::string& sha256) {
+void WriteScales(const fs::path& path, const ExportedSites& sites, const std::string& sha256,
+                 const std::vector<std::string>& carried) {
   Hdf5OutputFile file(path);
   file.Group("/sites");
+  file.WriteStrings(kFileList, carried);
   file.Attribute("/", "model_sha256", sha256);
   for (const auto& [site, exported] : sites) {
     const std::string group = "/sites/" + site;
@@ -43,34 +48,19 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
   file.Commit();
 }
 
-// What is read of a VILA tower stands in the config around it; the export has only its own.
-void KeepSelection(const fs::path& model_folder, nlohmann::ordered_json* config) {
-  const fs::path whole = fs::weakly_canonical(model_folder);
-  const fs::path around = whole.parent_path() / "config.json";
-  if (whole.filename() != kTowerFolder || !fs::exists(around)) return;
-  const auto parsed = ReadJsonObject<nlohmann::ordered_json>(around);
-  // With VILA's defaults, because a config without them is that of an encoder alone.
-  (*config)["mm_vision_select_layer"] =
-      parsed.value("mm_vision_select_layer", nlohmann::ordered_json(-2));
-  (*config)["mm_vision_select_feature"] =
-      parsed.value("mm_vision_select_feature", nlohmann::ordered_json("patch"));
-}
-
-void WriteConfig(const fs::path& from, const fs::path& to, const QuantizedStems& stems) {
-  auto config = ReadJsonObject<nlohmann::ordered_json>(from);
-  KeepSelection(from.parent_path(), &config);
-  config.erase("quantization_config");
-  if (!stems.by_input.empty()) config["quantization_config"] = QuantizationConfig(stems);
-  WriteFileAtomically(to, JsonText(config, 2) + "\n");
-}
-
-void CopyPreprocessor(const fs::path& model_folder, const fs::path& out) {
-  constexpr const char* kName = "preprocessor_config.json";
-  if (fs::exists(model_folder / kName)) {
-    WriteFileAtomically(out / kName, ReadFile(model_folder / kName));
-  } else {
-    FileGroup::Current()->RemoveFirst(out / kName);  // of an earlier export
+// Classes of transformers read neither timm's names nor those of the files that models came out in.
+std::vector<std::string> LoadingWarnings(const EncoderConfig& config) {
+  if (config.family == "timm-vit" || config.family == "dinov2-meta") {
+    return {
+        "no class of transformers or timm loads INT8 weights under these names: this tool reads "
+        "the folder, other code multiplies each row of P.weight by P.weight_scale."};
   }
+  if (config.family == "dinov2" && !config.gated_mlp) {
+    return {
+        "transformers 5.24 loads no compressed-tensors DINOv2 without a gated MLP (its converter "
+        "for gated ones gets in the way); 4.57 loads it."};
+  }
+  return {};
 }
 
 // vLLM builds SigLIP's fc1 and fc2 without quantization unless both widths are multiples of 64, and
@@ -79,7 +69,7 @@ std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSit
   const bool has_mlp = std::any_of(sites.begin(), sites.end(), [&config](const auto& entry) {
     return entry.second.n == config.mlp_width || entry.second.k == config.mlp_width;
   });
-  if (config.family != "siglip" || !has_mlp) return {};
+  if (config.family != "siglip" || !has_mlp) return LoadingWarnings(config);
   if (config.width % 64 == 0 && config.mlp_width % 64 == 0) return {};
   return {
       fmt::format("vLLM does not load INT8 fc1 and fc2 of a SigLIP tower whose widths ({} and "
@@ -87,20 +77,21 @@ std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSit
                   config.width, config.mlp_width)};
 }
 
-// scales.h5 is written first, so it marks every folder that an export has begun.
-void PrepareFolder(const fs::path& model_folder, const fs::path& out) {
-  if (fs::exists(out) && !fs::is_directory(out)) {
-    Fail("{}: is a file; give a folder for the quantized model.", out.string());
-  }
-  MakeGroupFolders(out);
-  if (fs::equivalent(model_folder, out)) {
+void CheckNotTheModel(const fs::path& model_folder, const fs::path& out) {
+  std::error_code ignored;
+  if (fs::equivalent(model_folder, out, ignored)) {
     Fail("{}: the quantized folder would overwrite the model that it is made from.", out.string());
   }
-  if (!HoldsNothing(out) && !fs::exists(out / "scales.h5")) {
-    Fail("{}: holds files that no export wrote; give a new or an empty folder.", out.string());
+}
+
+ExportedLayers LayersOf(const ExportedSites& sites, const ExportedKeys& keys,
+                        const TensorCollector& tensors) {
+  ExportedLayers layers{.by_input = {}, .others = tensors.ignored()};
+  for (const auto& [site, exported] : sites) {
+    std::vector<std::string>& group = layers.by_input[exported.plan.input->granularity];
+    for (const std::string& name : keys.NamesOf(exported.source.stems)) group.push_back(name);
   }
-  // Until all is in its place, the folder counts as unfinished.
-  FileGroup::Current()->RemoveFirst(out / "config.json");
+  return layers;
 }
 
 }  // namespace
@@ -132,32 +123,28 @@ void CheckExportable(const Plan& plan) {
 
 std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& graph,
                                          const Plan& plan, const fs::path& model_folder,
-                                         const fs::path& out) {
+                                         const fs::path& out, ExportScope scope) {
   const EncoderWeights& checkpoint = weights.checkpoint();
   CheckExportable(plan);
   CheckPlan(graph, Precision::kInt8, plan, FakeFlavour::kIdeal);
   CheckExportable(checkpoint, graph);
+  CheckNotTheModel(model_folder, out);
+  const nlohmann::ordered_json source = ReadSourceConfig(model_folder);
+  const ExportedKeys keys(scope, graph.config, checkpoint.prefix(), source);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
+  TensorCollector tensors(weights, sites, keys);
+  const nlohmann::ordered_json config =
+      ExportedConfig(source, model_folder, graph.config, keys, LayersOf(sites, keys, tensors));
+  const std::vector<std::string> carried = CarriedFiles(model_folder);
+
   FileGroup files;
-  PrepareFolder(model_folder, out);
-  WriteScales(out / "scales.h5", sites, checkpoint.source_sha256());
+  PrepareFolder(out, carried);
+  WriteScales(out / kScalesFile, sites, checkpoint.source_sha256(), carried);
+  CopyCarriedFiles(model_folder, carried, out);
   WritePlan(out / "plan.json", {.model_sha256 = checkpoint.source_sha256(), .plan = plan},
             KnownSites(graph));
-
-  TensorCollector tensors(weights, sites);
   tensors.Write(out / "model.safetensors");
-  QuantizedStems stems;
-  for (const auto& [site, exported] : sites) {
-    std::vector<std::string>& group = stems.by_input[exported.plan.input->granularity];
-    group.insert(group.end(), exported.source.stems.begin(), exported.source.stems.end());
-  }
-  stems.ignored = tensors.ignored();
-  if (tensors.AllStartWith(checkpoint.prefix())) {
-    stems.optional_prefix = checkpoint.prefix();
-  }
-
-  CopyPreprocessor(model_folder, out);
-  WriteConfig(model_folder / "config.json", out / "config.json", stems);
+  WriteFileAtomically(out / "config.json", JsonText(config, 2) + "\n");
   files.Commit();
   return Warnings(graph.config, sites);
 }
@@ -171,6 +158,15 @@ void CheckExportable(const EncoderWeights& weights, const Graph& graph) {
         "export: '{}' is a fused projection of OpenAI's CLIP, which compressed-tensors cannot "
         "name; convert the model to transformers' CLIP first.",
         stem);
+  }
+}
+
+std::string WhyTowerOnly(const fs::path& model_folder) {
+  try {
+    FindQuantization(ReadSourceConfig(model_folder), model_folder);
+    return "";
+  } catch (const MendableError& error) {
+    return error.what();
   }
 }
 

@@ -6,7 +6,7 @@ namespace w8a8 {
 
 std::span<const ExportTarget> ExportTargets() {
   static constexpr ExportTarget kTargets[] = {
-      {"compressed-tensors", CheckExportable, CheckExportable, ExportQuantized}};
+      {"compressed-tensors", CheckExportable, CheckExportable, WhyTowerOnly, ExportQuantized}};
   return kTargets;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "eval/export/exported_scope.h"
 #include "quant/spec.h"
 #include "runtime/encoder/graph.h"
 #include "runtime/encoder/weights.h"
@@ -19,10 +20,12 @@ struct ExportTarget {
   std::string_view name;
   void (*check_plan)(const Plan& plan);
   void (*check_model)(const EncoderWeights& checkpoint, const Graph& graph);
+  // Why the whole of a model cannot be written, but its tower can; "" if it can.
+  std::string (*why_tower_only)(const std::filesystem::path& model_folder);
   // Writes the folder `out`; checks again. Returns warnings for the user.
   std::vector<std::string> (*write)(const Weights& weights, const Graph& graph, const Plan& plan,
                                     const std::filesystem::path& model_folder,
-                                    const std::filesystem::path& out);
+                                    const std::filesystem::path& out, ExportScope scope);
 };
 
 std::span<const ExportTarget> ExportTargets();

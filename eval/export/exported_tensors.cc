@@ -1,5 +1,6 @@
 #include "eval/export/exported_tensors.h"
 
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -53,8 +54,9 @@ std::span<const int8_t> CodeMaker::Codes(const std::string& site) {
   return codes;
 }
 
-TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& sites)
-    : codes_(weights, sites), source_sha256_(weights.checkpoint().source_sha256()) {
+TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& sites,
+                                 const ExportedKeys& keys)
+    : keys_(keys), codes_(weights, sites), source_sha256_(weights.checkpoint().source_sha256()) {
   for (const std::filesystem::path& shard : weights.checkpoint().files()) {
     shards_.emplace_back(shard);
   }
@@ -62,47 +64,44 @@ TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& si
   AddTheRest();
 }
 
-template <class Bytes>
-void TensorCollector::Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape,
-                          Bytes bytes) {
-  writer_.Add(key, dtype, std::move(shape), std::move(bytes));
-  replaced_.insert(key);
-}
-
 void TensorCollector::AddSite(const std::string& name, const ExportedSite& site) {
   const std::span<const float> scales = site.weight_scale;
   const auto inputs = static_cast<size_t>(site.k);
   size_t row = 0;
   for (size_t part = 0; part < site.source.stems.size(); ++part) {
-    const std::string& stem = site.source.stems[part];
+    replaced_.insert(site.source.stems[part]);
+    const std::string stem = keys_.NameOf(site.source.stems[part]).value();
     const int64_t outputs = site.source.rows[part];
     const auto rows = static_cast<size_t>(outputs);
-    Add(stem + ".weight", Dtype::kI8, {outputs, site.k},
-        [this, name, row, rows, inputs](const SafetensorsWriter::Append& append) {
-          append(std::as_bytes(codes_.Codes(name).subspan(row * inputs, rows * inputs)));
-        });
-    Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1},
-        std::as_bytes(scales.subspan(row, rows)));
-    AddInputScale(stem, *site.plan.input);
+    writer_.Add(stem + ".weight", Dtype::kI8, {outputs, site.k},
+                [this, name, row, rows, inputs](const SafetensorsWriter::Append& append) {
+                  append(std::as_bytes(codes_.Codes(name).subspan(row * inputs, rows * inputs)));
+                });
+    writer_.Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1}, scales.subspan(row, rows));
+    const Quantizer& input = *site.plan.input;
+    if (input.is_static()) {
+      writer_.Add(stem + ".input_scale", Dtype::kF32, {1}, std::span(&input.scale, 1));
+    }
     row += rows;
   }
 }
 
-void TensorCollector::AddInputScale(const std::string& stem, const Quantizer& input) {
-  const std::string key = stem + ".input_scale";
-  replaced_.insert(key);  // one that the source had is never kept
-  if (!input.is_static()) return;
-  Add(key, Dtype::kF32, {1}, std::as_bytes(std::span(&input.scale, 1)));
+// Of a site's layer only the bias is kept: scales and zero points that the source had are its own.
+bool TensorCollector::IsReplaced(const std::string& key) const {
+  const size_t dot = key.rfind('.');
+  return dot != std::string::npos && replaced_.contains(key.substr(0, dot)) &&
+         key.substr(dot) != ".bias";
 }
 
 void TensorCollector::AddTheRest() {
   for (const SafetensorsFile& shard : shards_) {
     for (const auto& [key, tensor] : shard.tensors()) {
-      if (replaced_.contains(key)) continue;
+      const std::optional<std::string> name = keys_.NameOf(key);
+      if (!name || IsReplaced(key)) continue;
       if (IsOtherLinear(key, tensor)) {
-        ignored_.push_back(key.substr(0, key.size() - std::string_view(".weight").size()));
+        ignored_.push_back(name->substr(0, name->size() - std::string_view(".weight").size()));
       }
-      writer_.Add(key, tensor.dtype, tensor.shape,
+      writer_.Add(*name, tensor.dtype, tensor.shape,
                   [bytes = tensor.bytes](const SafetensorsWriter::Append& append) {
                     append(bytes);
                     ReleasePages(bytes);
@@ -115,15 +114,6 @@ void TensorCollector::Write(const std::filesystem::path& path) {
   writer_.SetMetadata("format", "pt");
   writer_.SetMetadata("source_sha256", source_sha256_);
   writer_.Write(path);
-}
-
-bool TensorCollector::AllStartWith(const std::string& prefix) const {
-  for (const SafetensorsFile& shard : shards_) {
-    for (const auto& [key, tensor] : shard.tensors()) {
-      if (!key.starts_with(prefix)) return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace w8a8

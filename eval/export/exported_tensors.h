@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/export/exported_scope.h"
 #include "quant/spec.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/graph.h"
@@ -57,27 +58,25 @@ class CodeMaker {
 // after the other.
 class TensorCollector {
  public:
-  // `weights` and `sites` outlive this object.
-  TensorCollector(const Weights& weights, const ExportedSites& sites);
+  // The arguments outlive this object.
+  TensorCollector(const Weights& weights, const ExportedSites& sites, const ExportedKeys& keys);
 
   // transformers refuses files that do not say which framework's layout they hold.
   void Write(const std::filesystem::path& path);
 
-  // Checkpoint stems of the other matrices that are layers' weights.
+  // Stems of the other matrices that are layers' weights, as they are written.
   const std::vector<std::string>& ignored() const { return ignored_; }
-  bool AllStartWith(const std::string& prefix) const;
 
  private:
-  template <class Bytes>  // a span, or a source of bytes
-  void Add(const std::string& key, Dtype dtype, std::vector<int64_t> shape, Bytes bytes);
   void AddSite(const std::string& name, const ExportedSite& site);
-  void AddInputScale(const std::string& stem, const Quantizer& input);
+  bool IsReplaced(const std::string& key) const;
   void AddTheRest();
 
+  const ExportedKeys& keys_;
   CodeMaker codes_;
   const std::string source_sha256_;
   std::vector<SafetensorsFile> shards_;
-  std::set<std::string, std::less<>> replaced_;
+  std::set<std::string, std::less<>> replaced_;  // stems in the source of the sites' layers
   std::vector<std::string> ignored_;
   SafetensorsWriter writer_;
 };

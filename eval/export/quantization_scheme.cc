@@ -7,17 +7,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// "re:.*encoder\.layers\.0\.mlp\.fc1$"
-std::string Target(const std::string& stem, const std::string& optional_prefix) {
-  std::string target = "re:.*";
-  const size_t start = stem.starts_with(optional_prefix) ? optional_prefix.size() : 0;
-  for (const char c : stem.substr(start)) {
-    if (c == '.') target += '\\';
-    target += c;
-  }
-  return target + "$";
-}
-
 ordered_json EightBitSymmetric(const char* strategy) {
   return {{"num_bits", 8},
           {"type", "int"},
@@ -49,13 +38,11 @@ ordered_json WeightScheme() {
 
 }  // namespace
 
-ordered_json QuantizationConfig(const QuantizedStems& stems) {
+ordered_json QuantizationConfig(const QuantizedTargets& targets) {
   ordered_json groups = ordered_json::object();
-  for (const auto& [granularity, names] : stems.by_input) {
-    ordered_json targets = ordered_json::array();
-    for (const std::string& name : names) targets.push_back(Target(name, stems.optional_prefix));
+  for (const auto& [granularity, found] : targets.by_input) {
     groups["group_" + std::to_string(groups.size())] = {
-        {"targets", targets},
+        {"targets", found},
         {"weights", WeightScheme()},
         {"input_activations", InputScheme(granularity)},
         {"output_activations", nullptr}};
@@ -66,7 +53,7 @@ ordered_json QuantizationConfig(const QuantizedStems& stems) {
           {"quantization_status", "compressed"},
           {"global_compression_ratio", nullptr},
           {"kv_cache_scheme", nullptr},
-          {"ignore", stems.ignored},
+          {"ignore", targets.ignored},
           {"config_groups", groups}};
 }
 

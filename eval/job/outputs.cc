@@ -3,6 +3,7 @@
 #include <string>
 #include <system_error>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "eval/export/export_target.h"
@@ -33,9 +34,19 @@ std::optional<fs::path> WriteChosenPlan(const Session& session, const Plan& plan
 }
 
 void WriteQuantized(const Session& session, const Plan& plan, const fs::path& folder,
-                    Report& report) {
-  for (const std::string& warning : DefaultExportTarget().write(
-           *session.weights, session.graph, plan, session.folder, folder / kQuantizedFolder)) {
+                    ExportScope scope, Report& report) {
+  const ExportTarget& target = DefaultExportTarget();
+  const std::string why = target.why_tower_only(session.folder);
+  if (scope == ExportScope::kWhole && !why.empty()) {
+    scope = ExportScope::kTowerOnly;
+    report.health.push_back(
+        {.level = "note",
+         .site = "",
+         .text = fmt::format("{}/ holds the vision tower alone. {}", kQuantizedFolder, why)});
+  }
+  for (const std::string& warning :
+       target.write(*session.weights, session.graph, plan, session.folder,
+                    folder / kQuantizedFolder, scope)) {
     report.health.push_back({.level = "note", .site = "", .text = warning});
   }
   report.facts.json()["weights"] = kQuantizedFolder;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "eval/export/exported_scope.h"
 #include "eval/job/session.h"
 #include "quant/spec.h"
 #include "reports/report.h"
@@ -16,8 +17,9 @@ std::optional<std::filesystem::path> WriteChosenPlan(const Session& session, con
                                                      const std::filesystem::path& folder,
                                                      const std::filesystem::path& given);
 
-// Writes folder/quantized of the plan; the report says where, and what the exporter warns of.
+// Writes folder/quantized of the plan; the report says where, and what the exporter warns of. Where
+// the whole of the model cannot be written it is the tower alone, and the report says why.
 void WriteQuantized(const Session& session, const Plan& plan, const std::filesystem::path& folder,
-                    Report& report);
+                    ExportScope scope, Report& report);
 
 }  // namespace w8a8

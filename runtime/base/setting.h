@@ -10,12 +10,12 @@
 namespace w8a8 {
 
 // What can be chosen otherwise.
-enum class Setting { kFakeFlavour, kModelPrefix, kResidual };
+enum class Setting { kFakeFlavour, kModelPrefix, kResidual, kTowerOnly };
 
 // The way out of an error: another value of a setting.
 struct Remedy {
   Setting setting;
-  std::string value;  // as people write it: "fp32"
+  std::string value;  // as people write it: "fp32"; empty: the setting has none
 };
 
 // An Error whose message leaves the way out to the one who knows how to say it.

@@ -96,8 +96,9 @@ int RunQuantize(const Options& options) {
   const Session session = OpenSession(options);
   const ChosenPlan chosen =
       ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr);
-  for (const std::string& warning : DefaultExportTarget().write(
-           *session.weights, session.graph, chosen.plan, session.folder, options.out)) {
+  for (const std::string& warning :
+       DefaultExportTarget().write(*session.weights, session.graph, chosen.plan, session.folder,
+                                   options.out, ScopeOf(options))) {
     Tell("warning    {}\n", warning);
   }
   PrintWritten(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));

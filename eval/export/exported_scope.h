@@ -1,0 +1,45 @@
+// How much of a checkpoint an export holds: all of it, or its vision tower alone.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "runtime/encoder/config.h"
+
+namespace w8a8 {
+
+enum class ExportScope : uint8_t {
+  kWhole,      // every tensor: the class that loads the source loads the export
+  kTowerOnly,  // the tower as a checkpoint of its own vision class, whatever is around it
+};
+
+// Which tensors of the source are written, and under which names.
+class ExportedKeys {
+ public:
+  // `config`: of the source. A model without a 'vision_config' is its own tower, and stays whole.
+  ExportedKeys(ExportScope scope, const EncoderConfig& encoder, const std::string& prefix,
+               const nlohmann::ordered_json& config);
+
+  // nullopt: left out.
+  std::optional<std::string> NameOf(const std::string& key) const;
+  // For keys that are not left out.
+  std::vector<std::string> NamesOf(const std::vector<std::string>& keys) const;
+  // The tower's in the export.
+  const std::string& prefix() const { return written_prefix_; }
+  bool tower_only() const { return tower_only_; }
+
+ private:
+  bool tower_only_ = false;
+  std::string prefix_, written_prefix_;
+  std::string beside_, written_beside_;  // CLIP's projection stands beside the tower
+};
+
+// The config of the vision class, from that of the model around it.
+nlohmann::ordered_json TowerConfig(const EncoderConfig& encoder,
+                                   const nlohmann::ordered_json& whole);
+
+}  // namespace w8a8
