@@ -17,8 +17,8 @@ constexpr std::array<std::string_view, 10> kEndings = {
     ".json", ".jsonl", ".jinja", ".py", ".txt", ".tiktoken", ".model", ".vocab", ".bpe", ".pbtxt"};
 constexpr std::array<std::string_view, 3> kBeginnings = {"LICENSE", "LICENCE", "NOTICE"};
 
-// Written anew, of another checkpoint, or of a run.
-constexpr std::array<std::string_view, 11> kLeftOut = {"config.json",
+// Written anew, of another checkpoint, of a run, or the list of folders that are not copied.
+constexpr std::array<std::string_view, 14> kLeftOut = {"config.json",
                                                        "plan.json",
                                                        "adapter_config.json",
                                                        "report.json",
@@ -28,13 +28,20 @@ constexpr std::array<std::string_view, 11> kLeftOut = {"config.json",
                                                        "quantize_config.json",
                                                        "requirements.txt",
                                                        "trainer_state.json",
-                                                       "training_args.json"};
+                                                       "training_args.json",
+                                                       "modules.json",
+                                                       "sentence_bert_config.json",
+                                                       "config_sentence_transformers.json"};
 
 constexpr const char* kTemplates = "additional_chat_templates";  // a folder of .jinja files
 constexpr size_t kLargest = size_t{1} << 30;
 
+bool IsAscii(const std::string& name) {
+  return std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
 bool IsCarried(const std::string& name) {
-  if (name.front() == '.' || name.ends_with(".index.json")) return false;
+  if (name.front() == '.' || name.ends_with(".index.json") || !IsAscii(name)) return false;
   if (std::count(kLeftOut.begin(), kLeftOut.end(), name) == 1) return false;
   const auto begins = [&name](std::string_view word) { return name.starts_with(word); };
   const auto ends = [&name](std::string_view word) { return name.ends_with(word); };
