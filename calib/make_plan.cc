@@ -45,7 +45,7 @@ double ErrorOf(const std::string& site, const SitePlan& plan, float clip,
     FailWith(
         {Setting::kResidual, "fp32"},
         "site '{}': the error at clip {} is not finite, so the sampled rows or weights overflow in "
-        "FP16.",
+        "FP16. Statistics from a file are then to be taken again, in the same way.",
         site, clip);
   }
   return value;

@@ -48,18 +48,18 @@ void RefusePickledWeights(const fs::path& folder) {
   const std::vector<std::string> pickled =
       NamesWithExtension(folder, {".bin", ".pth", ".pt", ".ckpt"});
   if (pickled.empty() || !NamesWithExtension(folder, {".safetensors"}).empty()) return;
-  if (pickled.size() > 1) {
-    Fail(
-        "{}: the weights are in PyTorch's format ({}, ...); only safetensors is read. Convert:\n"
-        "       python3 -c \"from transformers import AutoModel; "
-        "AutoModel.from_pretrained('{}').save_pretrained('{}-safetensors')\"",
-        folder.string(), pickled.front(), folder.string(), folder.string());
-  }
+  // Beside transformers' weights a trainer leaves its arguments, optimizer and scheduler.
+  std::vector<std::string> weights = pickled;
+  std::erase_if(weights, [](const std::string& n) { return !n.starts_with("pytorch_model"); });
+  if (weights.empty()) weights = pickled;
+  for (std::string& name : weights) name = (folder / name).string();
   Fail(
-      "{}: the weights are in PyTorch's format ({}); only safetensors is read. Convert them:\n"
-      "       python3 -c \"import torch, safetensors.torch as s; s.save_file({{k: v.clone() for "
-      "k, v in torch.load('{}', map_location='cpu', weights_only=True).items()}}, '{}')\"",
-      folder.string(), pickled.front(), (folder / pickled.front()).string(),
+      "{}: the weights are in PyTorch's format ({}{}); only safetensors is read. Convert them:\n"
+      "       python3 -c \"import torch, safetensors.torch as s; s.save_file({{k: v.clone() for f "
+      "in ['{}'] for k, v in torch.load(f, map_location='cpu', weights_only=True).items()}}, "
+      "'{}')\"",
+      folder.string(), fs::path(weights.front()).filename().string(),
+      weights.size() > 1 ? ", ..." : "", fmt::join(weights, "', '"),
       (folder / kSingleFile).string());
 }
 

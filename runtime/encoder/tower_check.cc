@@ -236,7 +236,7 @@ constexpr const char* kHeads[] = {"classifier", "cls_classifier", "distillation_
 // Heads beside the tower (one within it is among its unused tensors) that nobody asked for.
 void NoteIdleHeads(const Checkpoint& checkpoint, const std::string& prefix, TowerReport* report) {
   for (const char* head : kHeads) {
-    const std::string key = FullKey(prefix, kBesideTower + std::string(head) + ".weight");
+    const std::string key = FullKey(prefix, fmt::format("{}{}.weight", kBesideTower, head));
     const TensorView* tensor = checkpoint.Find(key);
     if (tensor == nullptr || report->read.contains(key) || key.starts_with(prefix)) continue;
     report->notes.push_back(fmt::format(
