@@ -57,7 +57,7 @@ void AddPreprocess(CLI::App& app, Options& o) {
 void AddEncode(CLI::App& app, Options& o) {
   CLI::App* c = AddCommand(app, o, "encode", "Run one arm and write its features (safetensors)");
   AddGroups(*c, o, {AddModel, AddImages, AddRun, AddDevice, AddArm, AddPrecision});
-  AddText(*c, "--pixels", o.pixels, "FILE", "pixel_values F32 [B, 3, H, W] instead of --images");
+  AddText(*c, "--pixels", o.pixels, "FILE", "pixel_values F32 [B, C, H, W] instead of --images");
   AddText(*c, "--embeds", o.embeds, "FILE",
           "inputs_embeds [B, S, D], what enters block 0, and optionally attention_mask [B, S] "
           "(1 = attend) instead of --images");
