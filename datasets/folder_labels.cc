@@ -147,10 +147,10 @@ void RefuseShared(const NamedLevel& names, const std::string& root) {
     if (quoted.size() > 200) break;
   }
   Fail(
-      "{}: {} of its {} sub-folders are none of the model's {} classes: {}.{} Name them as the "
+      "{}: {} of its {} sub-folders {} none of the model's {} classes: {}.{} Name them as the "
       "classes, take them out, or give a table of labels.",
-      root, unknown.size(), unknown.size() + known, classes.classes(), quoted,
-      DidYouMean(unknown.front(), classes.names()));
+      root, unknown.size(), unknown.size() + known, unknown.size() == 1 ? "is" : "are",
+      classes.classes(), quoted, DidYouMean(unknown.front(), classes.names()));
 }
 
 // The level whose folders are classes, and which.

@@ -109,7 +109,7 @@ void AddComparisons(CLI::App& app, Options& o) {
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "quantize", "Write the quantized/ folder of a model under a plan");
-  AddGroups(*c, o, {AddModel, AddArm, AddScope});
+  AddGroups(*c, o, {AddModel, AddPlan, AddQuantizer, AddAttention, AddScope});
   AddOut(*c, o, "DIR", "A folder");
 }
 

@@ -109,7 +109,7 @@ TEST(CommandLine, RefusesFlagsThatACommandWouldIgnore) {
       {{"plan"}, {"--seed", "--batch", "--memory", "--fake", "--weight-bits", "--images"}},
       {{"sweep"}, {"--plan", "--granularity", "--clip-range", "--fake"}},
       {{"compare"}, {"--granularities", "--clip-ranges"}},
-      {{"quantize"}, {"--threads", "--stats"}},
+      {{"quantize"}, {"--fake", "--weight-bits", "--residual", "--threads", "--stats"}},
       {{"demo"}, {"--batch", "--threads", "--memory", "--images"}}};
   for (const auto& [command, flags] : ignored) {
     for (const char* flag : flags) {
