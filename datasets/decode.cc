@@ -135,7 +135,8 @@ RgbImage DecodeChecked(FileBytes bytes, const ImageHeader& header, AlphaRule alp
     throw UnreadableImage(
         fmt::format("{} channels of OpenCV depth {} are not supported", channels, stored.depth()));
   }
-  RgbImage image = ToRgb(stored, alpha);
+  // Where one colour is transparent, the decoder's alpha is that colour at full depth.
+  RgbImage image = ToRgb(stored, header.transparent ? AlphaRule::kDrop : alpha);
   stored.release();
   if (header.transparent && alpha == AlphaRule::kOnWhite) {
     WhitenTransparent(image, *header.transparent);

@@ -34,11 +34,8 @@ ImageHeader ReadPngHeader(FileBytes bytes) {
     const size_t data = at + 8;
     if (in.Matches(at + 4, "IEND")) return header;
     if (in.Matches(at + 4, "eXIf")) header.orientation = ExifOrientation(in.Slice(data, length));
-    if (in.Matches(at + 4, "tRNS") && depth <= 8) {
-      const auto level = [&](size_t i) {
-        const int steps = (1 << depth) - 1;
-        return static_cast<uint8_t>(in.U16(data + 2 * i) * 255 / steps);
-      };
+    if (in.Matches(at + 4, "tRNS")) {
+      const auto level = [&](size_t i) { return static_cast<uint8_t>(in.U16(data + 2 * i)); };
       if (colour == kGray && length >= 2) header.transparent = {level(0), level(0), level(0)};
       if (colour == kRgb && length >= 6) header.transparent = {level(0), level(1), level(2)};
     }

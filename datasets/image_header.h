@@ -32,7 +32,8 @@ struct ImageHeader {
   int bytes_per_pixel = 3;       // as the decoder will hold it
   int orientation = 1;           // EXIF, 1 to 8
   bool decoder_orients = false;  // OpenCV applies a TIFF's orientation whatever it is told
-  // PNG tRNS of images without a palette: the one transparent colour, in 8-bit levels.
+  // PNG tRNS of images without a palette: the one transparent colour. As Pillow takes it: the low
+  // bytes of what is stored, whatever the depth, are compared with 8-bit levels.
   std::optional<std::array<uint8_t, 3>> transparent;
 };
 

@@ -3,9 +3,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <csignal>
 #include <cstdint>
 #include <mutex>
 #include <random>
+#include <regex>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -44,6 +47,16 @@ std::string ShortName(const std::string& name) {
   constexpr size_t kLongest = 180, kBegin = 160;  // file systems allow 255 bytes
   if (name.size() <= kLongest) return name;
   return name.substr(0, kBegin) + "-" + Sha256Hex(name).substr(0, 16);
+}
+
+void RemoveTemporaryFilesOf(int id, const fs::path& folder) {
+  if (::kill(id, 0) == 0 || errno != ESRCH) return;
+  const std::regex name(fmt::format(R"(\..*\.{}\.[0-9a-f]{{8}}\.tmp)", id));
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code ignored;
+    if (std::regex_match(at->path().filename().string(), name)) fs::remove(at->path(), ignored);
+  }
 }
 
 TemporaryFile::TemporaryFile(fs::path target)

@@ -83,6 +83,9 @@ void MakeGroupFolders(const std::filesystem::path& folder);
 // Every file that this process has put in place so far, in order.
 std::vector<std::filesystem::path> WrittenFiles();
 
+// Removes the temporary files that the process `id` left in `folder`, unless it is alive.
+void RemoveTemporaryFilesOf(int id, const std::filesystem::path& folder);
+
 // `name`, or where it is too long to be part of another file's name, its begin and its SHA-256's.
 std::string ShortName(const std::string& name);
 

@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstring>
+#include <string_view>
+#include <system_error>
 
 #include <fmt/chrono.h>
 #include <sys/file.h>
@@ -37,6 +40,28 @@ std::string HolderIn(int descriptor) {
   const std::string holder(text.data(), read > 0 ? static_cast<size_t>(read) : 0);
   // Between its lock and its line a process has not said who it is.
   return holder.empty() ? "another process" : holder.substr(0, holder.find('\n'));
+}
+
+// The id in what ThisProcess() wrote.
+std::optional<int> ProcessIn(std::string_view holder) {
+  constexpr std::string_view kBegin = "process ";
+  if (!holder.starts_with(kBegin)) return std::nullopt;
+  int id = 0;
+  const char* const digits = holder.data() + kBegin.size();
+  const auto parsed = std::from_chars(digits, holder.data() + holder.size(), id);
+  return parsed.ec == std::errc() ? std::optional(id) : std::nullopt;
+}
+
+// In the folder of the lock, and in those below where the whole folder was its own.
+void RemoveWhatItLeft(int killed, const fs::path& folder, WriteLock::Kind kind) {
+  RemoveTemporaryFilesOf(killed, folder.empty() ? "." : folder);
+  if (kind == WriteLock::Kind::kFile) return;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;
+    if (at->is_directory(ignored)) RemoveTemporaryFilesOf(killed, at->path());
+  }
 }
 
 // Its last holder removes a lock file, so that the one that was opened may be gone by now.
@@ -87,6 +112,21 @@ void WriteLock::CheckFree(const fs::path& folder) {
 
 WriteLock::WriteLock(const fs::path& target, Kind kind)
     : lock_file_(kind == Kind::kFolder ? target / kFolderLockName : LockBeside(target)) {
+  Open(target);
+  listed_.emplace(lock_file_);
+  if (const std::optional<int> killed = ProcessIn(HolderIn(descriptor_))) {
+    RemoveWhatItLeft(*killed, lock_file_.parent_path(), kind);
+  }
+  // The line is for people: a disk too full for it fails the run soon enough.
+  const std::string holder = ThisProcess();
+  if (::ftruncate(descriptor_, 0) != 0 ||
+      ::pwrite(descriptor_, holder.data(), holder.size(), 0) < 0) {
+    (void)::ftruncate(descriptor_, 0);
+  }
+}
+
+// Opens the lock file and locks it, or throws.
+void WriteLock::Open(const fs::path& target) {
   do {
     if (descriptor_ >= 0) ::close(descriptor_);
     descriptor_ = ::open(lock_file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
@@ -105,13 +145,6 @@ WriteLock::WriteLock(const fs::path& target, Kind kind)
            target.string(), std::strerror(errno));
     }
   } while (!StillThere(descriptor_, lock_file_));
-  listed_.emplace(lock_file_);
-  // The line is for people: a disk too full for it fails the run soon enough.
-  const std::string holder = ThisProcess();
-  if (::ftruncate(descriptor_, 0) != 0 ||
-      ::pwrite(descriptor_, holder.data(), holder.size(), 0) < 0) {
-    (void)::ftruncate(descriptor_, 0);
-  }
 }
 
 WriteLock::~WriteLock() {

@@ -10,9 +10,10 @@
 namespace w8a8 {
 
 // An exclusive lock that the system drops with the process that holds it, however that ends
-// (flock(2)). While it is held a lock file says by whom; one without a holder means nothing and is
-// taken over. Over NFS it needs the server's lock service, as every lock does there; a file system
-// that has no locks is worked on without one, which a warning on stderr says.
+// (flock(2)). While it is held a lock file says by whom; one whose holder was killed is taken over,
+// and the temporary files that the killed process left in the folder are removed. Over NFS it needs
+// the server's lock service, as every lock does there; a file system that has no locks is worked on
+// without one, which a warning on stderr says.
 class WriteLock {
  public:
   enum class Kind {
@@ -32,6 +33,8 @@ class WriteLock {
   ~WriteLock();
 
  private:
+  void Open(const std::filesystem::path& target);
+
   std::filesystem::path lock_file_;
   int descriptor_ = -1;
   std::optional<TemporaryPath> listed_;

@@ -11,6 +11,7 @@ import base64
 import io
 import struct
 import warnings
+import zlib
 
 import numpy as np
 from resample_goldens import digest, hash_image, require, write
@@ -68,6 +69,35 @@ def saved(image, format_name, **options):
     return file.getvalue()
 
 
+def png_chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def transparent_png(depth, channels, levels, transparent):
+    """A PNG of one transparent colour; `levels` [HEIGHT, WIDTH * channels], which Pillow writes in no depth but 8."""
+    rows = []
+    for row in levels:
+        bits = "".join(format(int(level), f"0{depth}b") for level in row)
+        bits += "0" * (-len(bits) % 8)
+        rows.append(b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big"))
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, depth, 2 if channels == 3 else 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join([
+        png_chunk(b"IHDR", header), png_chunk(b"tRNS", struct.pack(f">{channels}H", *[transparent] * channels)),
+        png_chunk(b"IDAT", zlib.compress(b"".join(rows))), png_chunk(b"IEND", b"")])
+
+
+def transparent_pngs():
+    noise = hash_image(WIDTH, HEIGHT, 5).reshape(HEIGHT, WIDTH * 3)
+    for depth in (1, 2, 4, 8, 16):
+        for transparent in (0, 1, 2, 300):
+            if transparent >= 2**depth:
+                continue
+            two = np.where(noise & 1, transparent, 2**depth - 1)
+            yield f"grey{depth}-transparent{transparent}.png", transparent_png(depth, 1, two[:, :WIDTH], transparent)
+            if depth >= 8:
+                yield f"rgb{depth}-transparent{transparent}.png", transparent_png(depth, 3, two, transparent)
+
+
 def without_adobe_marker(jpeg):
     at = jpeg.index(b"\xff\xee")
     return jpeg[:at] + jpeg[at + 2 + struct.unpack(">H", jpeg[at + 2:at + 4])[0]:]
@@ -88,6 +118,7 @@ def files():
     for mode, shade in shades.items():
         yield f"{mode}-transparent.png", saved(images[mode], "png", transparency=shade)
     yield "P-alphas.png", saved(images["P"], "png", transparency=bytes(range(0, 250, 5)))
+    yield from transparent_pngs()
     yield "CMYK-no-adobe.jpg", without_adobe_marker(saved(images["CMYK"], "jpg"))
     exif = Image.Exif()
     for orientation in range(1, 9):

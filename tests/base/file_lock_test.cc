@@ -40,16 +40,20 @@ TEST(WriteLock, TheSecondIsToldWhoHoldsIt) {
 
 TEST(WriteLock, IsTakenOverFromADeadHolder) {
   const fs::path folder = test::ScratchFolder("lock");
+  fs::create_directory(folder / "below");
   const pid_t child = ::fork();
   if (child == 0) {
     new WriteLock(folder, Kind::kFolder);  // as after a SIGKILL, no destructor runs
+    (new AtomicFile(folder / "below/file"))->Append({});
     ::_exit(0);
   }
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
-  ASSERT_EQ(FilesIn(folder), 1u);
+  ASSERT_EQ(FilesIn(folder), 2u);
+  ASSERT_EQ(FilesIn(folder / "below"), 1u);
   WriteLock::CheckFree(folder);
   { const WriteLock taken(folder, Kind::kFolder); }
-  EXPECT_EQ(FilesIn(folder), 0u);
+  EXPECT_EQ(FilesIn(folder), 1u);
+  EXPECT_EQ(FilesIn(folder / "below"), 0u);
 }
 
 TEST(WriteLock, OfFilesWithLongNamesDiffer) {
