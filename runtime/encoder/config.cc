@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
+#include "runtime/base/utf8.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/config_readers.h"
 #include "runtime/encoder/family_keys.h"
@@ -94,7 +95,7 @@ EncoderConfig ReadEncoderConfig(const fs::path& folder, const std::string& prefi
   ApplyVila(fields, tower, &config);
   if (config.name.empty()) {
     const fs::path whole = fs::weakly_canonical(folder);
-    config.name = whole.filename().string();
+    config.name = ValidUtf8(whole.filename().string());
   }
   if (HasWeights(tower) && (!OtherNamesOf(config.family).empty() || config.pooler > 0)) {
     const Checkpoint checkpoint(tower);

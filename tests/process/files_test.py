@@ -295,7 +295,7 @@ class Files(unittest.TestCase):
         json.loads(job.stdout.decode())
         report = json.loads((out / "report.json").read_bytes().decode())
         self.assertEqual({i["file"] for i in report["skipped_images"]}, bad)
-        for name in ("report.html", "run.json", "quantized/config.json"):
+        for name in ("report.html", "report.json", "run.json", "quantized/config.json"):
             self.assertNotIn("\ufffd", (out / name).read_bytes().decode(), name)
         names = h5py.File(out / "stats.h5")["images/name"].asstr()[:]
         self.assertEqual(sorted(names), sorted(shown.values()))

@@ -12,6 +12,7 @@
 #include "runtime/base/json_fields.h"
 #include "runtime/base/names.h"
 #include "runtime/base/safetensors.h"
+#include "runtime/base/utf8.h"
 
 namespace w8a8 {
 namespace {
@@ -135,7 +136,7 @@ ordered_json InspectArtifact(const fs::path& path, const std::string& model_pref
   if (kind == ArtifactKind::kCheckpoint || kind == ArtifactKind::kQuantized) {
     return InspectModel(path, model_prefix);
   }
-  ordered_json facts{{"kind", ArtifactName(kind)}, {"path", path.string()}};
+  ordered_json facts{{"kind", ArtifactName(kind)}, {"path", ValidUtf8(path.string())}};
   switch (kind) {
     case ArtifactKind::kStatistics:
       InspectStatistics(path, facts);

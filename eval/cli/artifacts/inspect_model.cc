@@ -7,6 +7,7 @@
 #include "eval/export/export_quantized.h"
 #include "runtime/base/error.h"
 #include "runtime/base/names.h"
+#include "runtime/base/utf8.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/config.h"
 #include "runtime/encoder/graph.h"
@@ -152,7 +153,7 @@ ordered_json InspectModel(const std::filesystem::path& folder, const std::string
   const Graph graph = BuildGraph(config);
   const TensorCounts counts = CountTensors(Checkpoint(TowerFolder(folder)), weights);
   ordered_json facts{{"kind", weights.quantized() ? "quantized model" : "checkpoint"},
-                     {"path", folder.string()},
+                     {"path", ValidUtf8(folder.string())},
                      {"name", config.name},
                      {"family", config.family}};
   facts["shape"] = ShapeFacts(config);
