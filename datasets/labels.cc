@@ -8,6 +8,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/names.h"
+#include "runtime/base/utf8.h"
 
 namespace w8a8 {
 namespace {
@@ -225,7 +226,7 @@ Labels ReadLabels(const std::filesystem::path& tsv, const ClassIndex& classes) {
     std::vector<int32_t> accepted;
     const std::string cell(Trimmed(cells[*column]));
     if (!cell.empty()) accepted = ClassesOf(cell, classes, place);
-    if (!rows.emplace(cells[0], std::move(accepted)).second) {
+    if (!rows.emplace(ValidUtf8(cells[0]), std::move(accepted)).second) {
       Fail("{}: '{}' is listed twice", place.Text(), cells[0]);
     }
   }

@@ -44,6 +44,12 @@ TEST(ReadLabels, TakesTheColumnAcceptedOrTheThird) {
   EXPECT_EQ(Of(FromText("file\tname\tindex\na.png\tcat\t9,2, 9\r\n"), "a.png"), (Indices{2, 9}));
 }
 
+// By its bytes, and as a report shows it.
+TEST(ReadLabels, TakesAFileNameThatIsNotUtf8) {
+  EXPECT_EQ(Of(FromText("file\taccepted\ncaf\xe9.png\t3\n"), "caf\\xe9.png"), Indices{3});
+  EXPECT_EQ(Of(FromText("file\taccepted\ncaf\\xe9.png\t3\n"), "caf\\xe9.png"), Indices{3});
+}
+
 TEST(ReadLabels, TakesNamesToo) {
   const ClassIndex classes = Named({"tench, Tinca tinca", "cat", "dog"});
   const auto accepted = [&](const std::string& cell) {
