@@ -9,9 +9,8 @@ namespace w8a8 {
 
 // Relative paths, sorted bytewise, of what a class, its processor and this tool read beside weights
 // and config.json: preprocessing, tokenizer, chat templates, generation_config.json, the modules of
-// custom code, licences. Not weights, their indexes, adapters, what an export writes itself, and
-// what states another quantization. All of
-// the names that are meant have ASCII letters only; others are not taken over.
+// custom code, licences. Not weights, their indexes, adapters, what an export writes itself, what
+// states another quantization, and files whose names are not ASCII.
 std::vector<std::string> CarriedFiles(const std::filesystem::path& model_folder);
 
 // Copies them; symbolic links become the files that they lead to. Throws Error naming the file for

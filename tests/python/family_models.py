@@ -131,6 +131,23 @@ FAMILIES = {
         [],
     ),
     "gemma3": ("Gemma3ForConditionalGeneration", gemma3, []),
+    "aya_vision": (
+        "AyaVisionForConditionalGeneration",
+        lambda: llava(tf.AyaVisionConfig, siglip_tower(), tf.CohereConfig),
+        [],
+    ),
+    "llava_vit": (
+        "LlavaForConditionalGeneration",
+        lambda: llava(tf.LlavaConfig, tf.ViTConfig(**SIZES, **IMAGE).to_dict(), tf.LlamaConfig),
+        [],
+    ),
+    "llava_dinov2": (
+        "LlavaForConditionalGeneration",
+        lambda: llava(
+            tf.LlavaConfig, tf.Dinov2Config(use_swiglu_ffn=True, **DINO).to_dict(), tf.LlamaConfig
+        ),
+        [],
+    ),
     "idefics3": ("Idefics3ForConditionalGeneration", lambda: idefics(tf.Idefics3Config), []),
     "smolvlm": ("SmolVLMForConditionalGeneration", lambda: idefics(tf.SmolVLMConfig), []),
     "internvl": (
