@@ -231,6 +231,10 @@ void ReadTiles(const JsonFields& fields, const ProcessorDefaults& defaults, bool
                PreprocessConfig& config) {
   const bool splits = defaults.left_out != kSplits || IsOn(fields, "do_image_splitting", true);
   if (splits) config.left_out = defaults.left_out;
+  if (defaults.left_out == kAnyres && config.resize_rule == ResizeRule::kNone) {
+    Fail("{}: 'do_resize' is off, which {} only does by half; it must be on.", fields.file(),
+         defaults.name);
+  }
   if (defaults.left_out == kAnyres && config.resize_rule == ResizeRule::kShortestEdge) {
     // The whole image is squared first; the shortest edge has nothing left to do.
     config.resize_rule = ResizeRule::kExact;

@@ -194,6 +194,8 @@ TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_pad": true,
                      "pad_size": {"height": 9, "width": 9}})",
                  "'pad_size' is {\"height\":9");
+  EXPECT_REFUSED(R"({"image_processor_type": "LlavaNextImageProcessor", "do_resize": false})",
+                 "'do_resize' is off");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_flip": true})",
                  "'do_flip' is true; expected false");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_center_crop": true})",
