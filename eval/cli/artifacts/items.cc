@@ -26,7 +26,8 @@ std::string NameOf(const json& element, size_t index) {
     for (const char* key : {"name", "site", "arm", "view", "rule", "file"}) {
       const auto found = element.find(key);
       if (found == element.end() || !found->is_string()) continue;
-      name += (name.empty() ? "" : " ") + found->get<std::string>();
+      if (!name.empty()) name += ' ';
+      name += found->get<std::string>();
     }
   }
   return name.empty() ? fmt::format("{}", index) : name;
