@@ -247,4 +247,11 @@ ImageSplit SplitForEvaluation(const std::vector<ImageFile>& files) {
   return split;
 }
 
+std::vector<std::string> NamesOf(const std::vector<ImageFile>& files) {
+  std::vector<std::string> names;
+  names.reserve(files.size());
+  for (const ImageFile& file : files) names.push_back(file.name);
+  return names;
+}
+
 }  // namespace w8a8

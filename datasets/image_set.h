@@ -33,6 +33,9 @@ struct ImageSet {
 // Whether a file decodes is not looked at here.
 ImageSet ListImages(const std::filesystem::path& path);
 
+// Their names in their order.
+std::vector<std::string> NamesOf(const std::vector<ImageFile>& files);
+
 struct ImageSplit {
   std::vector<ImageFile> calibration;  // each in the order of the set
   std::vector<ImageFile> evaluation;

@@ -75,13 +75,6 @@ std::string InputSha256(const LoadedImage& image) {
   return Sha256Hex(of_views);
 }
 
-std::vector<std::string> NamesOf(const std::vector<ImageFile>& files) {
-  std::vector<std::string> names;
-  names.reserve(files.size());
-  for (const ImageFile& file : files) names.push_back(file.name);
-  return names;
-}
-
 }  // namespace
 
 LoaderSource::LoaderSource(std::vector<ImageFile> files, const Preprocessing& preprocessing,

@@ -14,12 +14,6 @@
 namespace w8a8 {
 namespace {
 
-std::vector<std::string> NamesOf(const std::vector<ImageFile>& files) {
-  std::vector<std::string> names;
-  for (const ImageFile& file : files) names.push_back(file.name);
-  return names;
-}
-
 // Where the images' names begin.
 std::string RootOf(const std::vector<ImageFile>& files) {
   if (files.empty()) return "the images";

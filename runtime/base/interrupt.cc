@@ -21,7 +21,7 @@ void OnSignal(int signal) {
 }
 
 // What stood there before.
-struct sigaction Handle(int signal, void (*handler)(int)) {
+struct sigaction SetHandler(int signal, void (*handler)(int)) {
   struct sigaction action {
   }, before{};
   action.sa_handler = handler;
@@ -34,10 +34,10 @@ struct sigaction Handle(int signal, void (*handler)(int)) {
 }  // namespace
 
 void CatchSignals() {
-  for (const int signal : {SIGINT, SIGTERM, SIGXCPU}) Handle(signal, OnSignal);
-  if (Handle(SIGHUP, OnSignal).sa_handler == SIG_IGN) Handle(SIGHUP, SIG_IGN);
-  Handle(SIGXFSZ, SIG_IGN);
-  pipe_signal_was_default = Handle(SIGPIPE, SIG_IGN).sa_handler == SIG_DFL;
+  for (const int signal : {SIGINT, SIGTERM, SIGXCPU}) SetHandler(signal, OnSignal);
+  if (SetHandler(SIGHUP, OnSignal).sa_handler == SIG_IGN) SetHandler(SIGHUP, SIG_IGN);
+  SetHandler(SIGXFSZ, SIG_IGN);
+  pipe_signal_was_default = SetHandler(SIGPIPE, SIG_IGN).sa_handler == SIG_DFL;
 }
 
 bool PipeSignalWasDefault() { return pipe_signal_was_default; }

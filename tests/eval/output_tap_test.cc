@@ -41,6 +41,7 @@ OutputTap::Result Compared(const EncoderConfig& config) {
                    .samples = samples,
                    .tokens = {tokens.data(), 2 * kTokens, kWidth, kWidth},
                    .pooled = {pooled.data(), 2, kWidth, kWidth},
+                   .image_embeds = {},
                    .logits = {}});
   }
   return tap.Take();

@@ -12,7 +12,7 @@ namespace {
 constexpr int kExitDifferent = 3;
 constexpr size_t kShownAtMost = 40;
 
-void PrintJson(const ArtifactComparison& comparison) {
+void PrintDifferencesAsJson(const ArtifactComparison& comparison) {
   nlohmann::ordered_json json{{"schema", "w8a8-diff/1"},
                               {"equal", comparison.differences.empty()},
                               {"compared", comparison.compared},
@@ -27,7 +27,7 @@ void PrintJson(const ArtifactComparison& comparison) {
   Print("{}\n", json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-void PrintText(const ArtifactComparison& comparison) {
+void PrintDifferences(const ArtifactComparison& comparison) {
   const size_t count = comparison.differences.size();
   for (size_t i = 0; i < std::min(count, kShownAtMost); ++i) {
     const Difference& difference = comparison.differences[i];
@@ -56,9 +56,9 @@ int RunDiff(const Options& options) {
   const RunFacts run = options.ignore_run ? RunFacts::kIgnored : RunFacts::kCompared;
   const ArtifactComparison comparison = CompareArtifacts(options.inputs[0], options.inputs[1], run);
   if (options.json) {
-    PrintJson(comparison);
+    PrintDifferencesAsJson(comparison);
   } else if (!options.quiet) {
-    PrintText(comparison);
+    PrintDifferences(comparison);
   }
   return comparison.differences.empty() ? 0 : kExitDifferent;
 }
