@@ -1,15 +1,15 @@
 // compressed-tensors: github.com/vllm-project/compressed-tensors, quantization/quant_config.py,
-// quant_args.py and utils/match.py.
+// quant_args.py and quant_scheme.py.
 #include "runtime/encoder/quantization_record.h"
 
 #include <algorithm>
-#include <map>
+#include <cctype>
 #include <optional>
-#include <regex>
 
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
+#include "runtime/encoder/module_matcher.h"
 
 namespace w8a8 {
 namespace {
@@ -29,21 +29,22 @@ const json* ObjectIn(const json& object, const char* key) {
   return found != object.end() && found->is_object() && !found->empty() ? &*found : nullptr;
 }
 
-bool IsPattern(const std::string& target) { return target.starts_with("re:"); }
-
-// "Linear", and vLLM's "ReplicatedLinear" and kin.
-bool IsClassOfLinears(const std::string& target) {
-  return !IsPattern(target) && target.find('.') == std::string::npos && target.ends_with("Linear");
-}
-
-std::vector<std::string> TargetsOf(const json& object) {
-  std::vector<std::string> targets;
-  const auto found = object.find("targets");
-  if (found == object.end() || !found->is_array()) return targets;
-  for (const json& target : *found) {
-    if (target.is_string()) targets.push_back(target.get<std::string>());
+// Groups may be written as a preset and its targets: "W8A8": ["Linear"]. Only those of W8A8 are
+// spelled out; of others (preset_name_to_scheme, quant_scheme.py) no codes are read.
+void SpellOutPresets(json& record) {
+  const auto groups = record.find("config_groups");
+  if (groups == record.end() || !groups->is_object()) return;
+  for (const auto& [name, group] : groups->items()) {
+    if (!group.is_array()) continue;
+    std::string preset = name;
+    std::ranges::transform(preset, preset.begin(), [](unsigned char c) { return std::toupper(c); });
+    json scheme = {{"targets", group}};
+    if (preset == "W8A8" || preset == "INT8") {
+      scheme["weights"] = {{"num_bits", 8}, {"strategy", "channel"}};
+      scheme["input_activations"] = {{"num_bits", 8}, {"strategy", "token"}, {"dynamic", true}};
+    }
+    group = std::move(scheme);
   }
-  return targets;
 }
 
 bool AreEightBitIntegers(const JsonFields& arguments) {
@@ -101,52 +102,8 @@ InputScheme CheckGroup(const JsonFields& group, const StoredCodes& codes) {
 
 }  // namespace
 
-// How well targets match a module.
-class QuantizationRecord::Matcher {
- public:
-  // 0: by name or pattern; 1: by class; 2: not at all.
-  int Rank(const json& targeted, const std::string& module) {
-    int rank = 2;
-    for (const std::string& target : TargetsOf(targeted)) {
-      if (MatchesName(target, module)) return 0;
-      if (IsClassOfLinears(target)) rank = 1;
-    }
-    return rank;
-  }
-
- private:
-  // Names of modules begin differently in files and in models.
-  bool MatchesName(const std::string& target, const std::string& module) {
-    if (IsPattern(target)) return MatchesPattern(target.substr(3), module);
-    return target == module || module.ends_with("." + target) || target.ends_with("." + module);
-  }
-
-  // Python's re.match: anchored at the start.
-  bool MatchesPattern(const std::string& pattern, const std::string& module) {
-    const std::optional<std::regex>& regex = Compiled(pattern);
-    return regex && module.size() <= kLongest &&
-           std::regex_search(module, *regex, std::regex_constants::match_continuous);
-  }
-
-  // nullopt for one that is none in ECMAScript. An export of ours has a pattern for every layer.
-  const std::optional<std::regex>& Compiled(const std::string& pattern) {
-    const auto [entry, added] = patterns_.try_emplace(pattern);
-    if (!added || pattern.size() > kLongest) return entry->second;
-    try {
-      // __polynomial: no backtracking, whose time a file from elsewhere could make endless.
-      entry->second.emplace(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
-    } catch (const std::regex_error&) {
-      entry->second.reset();
-    }
-    return entry->second;
-  }
-
-  static constexpr size_t kLongest = 1000;
-  std::map<std::string, std::optional<std::regex>> patterns_;
-};
-
 QuantizationRecord::QuantizationRecord(const fs::path& folder)
-    : matcher_(std::make_shared<Matcher>()) {
+    : matcher_(std::make_shared<ModuleMatcher>()) {
   const fs::path file = folder / "config.json";
   if (fs::exists(file)) {
     const json config = ReadJsonObject(file);
@@ -173,7 +130,9 @@ void QuantizationRecord::Take(const json& config, const std::string& file) {
     const json* found = present() ? nullptr : ObjectIn(config, key);
     if (found == nullptr) continue;
     const json* inner = ObjectIn(*found, "quantization_config");
-    record_ = std::make_shared<const json>(inner != nullptr ? *inner : *found);
+    json record = inner != nullptr ? *inner : *found;
+    SpellOutPresets(record);
+    record_ = std::make_shared<const json>(std::move(record));
     file_ = file;
     place_ = key;
   }
@@ -204,6 +163,14 @@ std::vector<JsonFields> QuantizationRecord::Groups() const {
   return groups;
 }
 
+std::string QuantizationRecord::GroupNames() const {
+  std::string names;
+  for (const auto& [name, group] : record_->at("config_groups").items()) {
+    names += (names.empty() ? "'" : ", '") + name + "'";
+  }
+  return names;
+}
+
 // A transform of weights is folded into them; one of inputs or outputs is computed at run time.
 void QuantizationRecord::RefuseOnlineTransforms(const std::string& module) const {
   const json* transforms = ObjectIn(*record_, "transform_config");
@@ -222,6 +189,19 @@ void QuantizationRecord::RefuseOnlineTransforms(const std::string& module) const
   }
 }
 
+std::string QuantizationRecord::WhyUncovered(const StoredCodes& codes) const {
+  if (!present()) return "config.json has no quantization_config";
+  if (const std::string by = matcher_->IgnoredBy(*record_, codes.module, file_); !by.empty()) {
+    return fmt::format("'{}' in {}.ignore", by, place_);
+  }
+  const std::vector<JsonFields> groups = Groups();
+  if (groups.empty()) return place_ + " has no config_groups";
+  for (const JsonFields& group : groups) {
+    if (matcher_->MayTarget(group.raw(), codes, file_)) return "";
+  }
+  return fmt::format("no group of {} targets it", place_);
+}
+
 InputScheme QuantizationRecord::SchemeOf(const StoredCodes& codes) const {
   if (!present()) return InputScheme::kUnknown;
   const std::string method = TextOf(*record_, "quant_method");
@@ -236,9 +216,9 @@ InputScheme QuantizationRecord::SchemeOf(const StoredCodes& codes) const {
   std::erase_if(groups, [&](const JsonFields& group) { return !StoresInt8(group, format); });
   if (groups.empty()) {
     Fail(
-        "{}: '{}' is stored as INT8 codes, but no group of '{}' makes them ({}); only "
+        "{}: '{}' is stored as INT8 codes, but no group of '{}' makes them ({}; groups: {}); only "
         "'int-quantized' W8A8 is read.",
-        file_, codes.module, place_, Describe());
+        file_, codes.module, place_, Describe(), GroupNames());
   }
   if (groups.size() == 1) return CheckGroup(groups.front(), codes);
   const auto rank = [&](const JsonFields& group) {

@@ -18,7 +18,10 @@ struct StoredCodes {
   std::string module;              // "vision_tower.encoder.layers.0.mlp.fc1"
   bool zero_weight_point = false;  // a zero point is stored for the weights, and it is 0
   bool zero_input_point = false;   // for the inputs
+  bool convolution = false;        // not a Linear
 };
+
+class ModuleMatcher;
 
 enum class InputScheme : uint8_t { kUnknown, kDynamicToken, kStaticTensor };
 
@@ -40,18 +43,22 @@ class QuantizationRecord {
   // (compressed-tensors: names and "re:" patterns before class names). Names of modules change
   // between versions of transformers, so that a group may count whose targets match nothing.
   InputScheme SchemeOf(const StoredCodes& codes) const;
+  // Why a loader that goes by the record would take these codes for plain weights; "" where one
+  // may cover them. A group counts if its targets match any end of the module's name, or if its
+  // patterns cannot be read here (Python's syntax is larger). Throws Error naming a pattern that is
+  // none in Python either.
+  std::string WhyUncovered(const StoredCodes& codes) const;
 
  private:
   void Take(const nlohmann::json& config, const std::string& file);
   JsonFields Fields() const;
   std::vector<JsonFields> Groups() const;
+  std::string GroupNames() const;
   void RefuseOnlineTransforms(const std::string& module) const;
 
-  class Matcher;
-
   std::shared_ptr<const nlohmann::json> record_;
-  std::shared_ptr<Matcher> matcher_;  // keeps compiled patterns
-  std::string file_, place_;          // place_: "quantization_config"
+  std::shared_ptr<ModuleMatcher> matcher_;  // keeps compiled patterns
+  std::string file_, place_;                // place_: "quantization_config"
 };
 
 }  // namespace w8a8

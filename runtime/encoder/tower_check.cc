@@ -78,6 +78,12 @@ class TowerChecker {
           fmt::format("{} layer(s) outside the blocks are stored in INT8 and run dequantized: {}",
                       dequantized_.size(), FirstOf(dequantized_)));
     }
+    if (!uncovered_.empty()) {
+      notes.push_back(fmt::format(
+          "{} module(s) are stored as INT8 codes, first '{}' ({}): their scales are applied here; "
+          "a loader that goes by the config takes the codes for weights",
+          uncovered_.size(), uncovered_.front(), why_uncovered_));
+    }
     if (record_.present() && !quantized_ && dequantized_.empty()) {
       notes.push_back(fmt::format("the encoder itself is not quantized, other parts may be ({})",
                                   record_.Describe()));
@@ -112,12 +118,21 @@ class TowerChecker {
     CheckScale(Expect(stem + ".weight_scale"), weight.rows);
     const StoredCodes stored{.module = FullKey(prefix_, stem),
                              .zero_weight_point = HasZeroPoint(stem + ".weight_zero_point"),
-                             .zero_input_point = HasZeroPoint(stem + ".input_zero_point")};
+                             .zero_input_point = HasZeroPoint(stem + ".input_zero_point"),
+                             .convolution = weight.shape.size() > 2};
     const InputScheme scheme = record_.SchemeOf(stored);
+    NoteUncovered(stored);
     const std::string input_key = stem + ".input_scale";
     const bool stored_input = checkpoint_.Find(FullKey(prefix_, input_key)) != nullptr;
     if (!stored_input && scheme != InputScheme::kStaticTensor) return;
     CheckScale(Expect(input_key), 1);
+  }
+
+  void NoteUncovered(const StoredCodes& stored) {
+    const std::string why = record_.WhyUncovered(stored);
+    if (why.empty()) return;
+    if (uncovered_.empty()) why_uncovered_ = why;
+    uncovered_.push_back(stored.module);
   }
 
   // [rows, 1] as compressed-tensors writes it, or [rows]; one for all rows may be a scalar.
@@ -174,6 +189,9 @@ class TowerChecker {
   std::set<std::string, std::less<>> used_;
   std::vector<std::string> missing_, wrong_;
   std::vector<std::string> dequantized_;  // canonical stems
+  // Stored as codes which the config does not cover, and what it says of the first.
+  std::vector<std::string> uncovered_;
+  std::string why_uncovered_;
   bool quantized_ = false;
 };
 

@@ -203,10 +203,84 @@ TEST(QuantizationRecord, TheGroupThatTargetsTheTowerCounts) {
     EXPECT_TRUE(Contains(ErrorOfConfig(groups(targets, "null", w8a8)), "only W8A8 is read"))
         << targets;
   }
-  // A pattern that is none, and one whose search would take longer than anyone waits.
-  EXPECT_EQ(
-      ErrorOfConfig(groups(R"(["re:(", "re:(a|aa)+$", "re:(.*)*(.*)*(.*)*x"])", token, four_bits)),
-      kReads);
+  // Searches that would take longer than anyone waits.
+  EXPECT_EQ(ErrorOfConfig(groups(R"(["re:(a|aa)+$", "re:(.*)*(.*)*(.*)*x"])", token, four_bits)),
+            kReads);
+}
+
+constexpr const char* kScheme =
+    R"("weights": {"strategy": "channel"},
+       "input_activations": {"strategy": "token", "dynamic": true})";
+
+// What is noted of three codes of q, k and v beside a config with these fields.
+std::string NoteOf(const std::string& fields) {
+  const fs::path folder = QuantizedFolder("quantized_uncovered");
+  if (!fields.empty()) {
+    DescribeQuantization(folder, R"({"quant_method": "compressed-tensors",
+                                     "format": "int-quantized", )" +
+                                     fields + "}");
+  }
+  const EncoderWeights weights(folder, TinySiglip());
+  EXPECT_TRUE(weights.quantized());
+  EXPECT_LE(weights.notes().size(), 1u);
+  return weights.notes().empty() ? "" : weights.notes().front();
+}
+
+std::string Targeting(const std::string& targets, const std::string& ignore = "[]") {
+  return R"("ignore": )" + ignore + R"(, "config_groups": {"g": {"targets": )" + targets + ", " +
+         kScheme + "}}";
+}
+
+TEST(QuantizationRecord, CodesThatTheConfigDoesNotCoverAreNoted) {
+  const std::string begin =
+      "3 module(s) are stored as INT8 codes, first "
+      "'vision_model.encoder.layers.0.self_attn.q_proj'";
+  const std::string end =
+      ": their scales are applied here; a loader that goes by the config takes the codes for "
+      "weights";
+  EXPECT_EQ(NoteOf(""), begin + " (config.json has no quantization_config)" + end);
+  EXPECT_EQ(NoteOf(R"("config_groups": {})"),
+            begin + " (quantization_config has no config_groups)" + end);
+  EXPECT_EQ(NoteOf(Targeting(R"(["Conv2d"])")),
+            begin + " (no group of quantization_config targets it)" + end);
+  EXPECT_EQ(NoteOf(Targeting(R"(["re:language_model.*"])")),
+            begin + " (no group of quantization_config targets it)" + end);
+  EXPECT_EQ(NoteOf(Targeting(R"(["Linear"])", R"(["lm_head", "re:.*"])")),
+            begin + " ('re:.*' in quantization_config.ignore)" + end);
+  const std::string one =
+      NoteOf(Targeting(R"(["Linear"])", R"(["vision_model.encoder.layers.0.self_attn.k_proj"])"));
+  EXPECT_TRUE(Contains(one, "1 module(s)") && Contains(one, "k_proj'")) << one;
+}
+
+TEST(QuantizationRecord, CodesThatTheConfigMayCoverAreNotNoted) {
+  for (const char* targets :
+       {R"(["Linear"])", R"(["re:.*self_attn.*"])", R"(["re:^encoder.*"])",
+        R"(["re:model\\.vision_model.*"])", R"(["re:(?P<part>vision_model).*"])",
+        R"(["re:.*q_proj", "re:.*k_proj$", "encoder.layers.0.self_attn.v_proj"])"}) {
+    EXPECT_EQ(NoteOf(Targeting(targets, R"(["lm_head", "re:language_model.*"])")), "") << targets;
+  }
+}
+
+TEST(QuantizationRecord, WhatIsNoRegularExpressionIsRefusedByName) {
+  for (const char* broken : {"re:([", "re:("}) {
+    for (const bool ignored : {true, false}) {
+      const std::string list = std::string("[\"") + broken + "\"]";
+      const std::string message =
+          ErrorOf([&] { NoteOf(ignored ? Targeting(R"(["Linear"])", list) : Targeting(list)); });
+      EXPECT_TRUE(Contains(message, std::string("'") + broken + "' of its quantization is not a"))
+          << message;
+    }
+  }
+}
+
+TEST(QuantizationRecord, APresetIsReadAsTheSchemeItStandsFor) {
+  EXPECT_EQ(NoteOf(R"("config_groups": {"W8A8": ["Linear"]})"), "");
+  EXPECT_EQ(NoteOf(R"("config_groups": {"int8": ["Linear"]})"), "");
+  for (const char* preset : {"W4A16", "W8A16", "FP8_DYNAMIC"}) {
+    const std::string message = ErrorOf(
+        [&] { NoteOf(std::string("\"config_groups\": {\"") + preset + "\": [\"Linear\"]}"); });
+    EXPECT_TRUE(Contains(message, std::string("groups: '") + preset + "')")) << message;
+  }
 }
 
 TEST(QuantizationRecord, TransformsAtRunTimeAreRefusedForTheLayersThatHaveThem) {

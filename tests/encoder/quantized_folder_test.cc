@@ -13,6 +13,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* kHead = "vision_model.head.mlp.fc1";
 
+constexpr const char* kCovers =
+    R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+        "config_groups": {"g": {"targets": ["Linear"], "weights": {"strategy": "channel"},
+          "input_activations": {"strategy": "token", "dynamic": true}}}})";
+
 OwnedTensor Brains(std::vector<int64_t> shape, uint16_t bits) {
   OwnedTensor tensor{Dtype::kBF16, std::move(shape), {}};
   for (int64_t i = 0; i < tensor.shape.front(); ++i) {
@@ -23,7 +28,9 @@ OwnedTensor Brains(std::vector<int64_t> shape, uint16_t bits) {
 }
 
 TEST(QuantizedFolder, GivesCodesAndScalesOfAllParts) {
-  const EncoderWeights weights(QuantizedFolder("quantized_codes"), TinySiglip());
+  const fs::path folder = QuantizedFolder("quantized_codes");
+  DescribeQuantization(folder, kCovers);
+  const EncoderWeights weights(folder, TinySiglip());
   EXPECT_TRUE(weights.quantized());
   EXPECT_TRUE(weights.notes().empty());
   const LinearParameters qkv = weights.Linear("blocks.0.attn.qkv");
@@ -88,10 +95,10 @@ TEST(QuantizedFolder, CodesWithoutScalesOrOfOnePartAreRefused) {
 }
 
 TEST(QuantizedFolder, LayersOutsideTheBlocksRunDequantized) {
-  const EncoderWeights weights(
-      QuantizedFolder("quantized_head",
-                      [](OwnedTensors& tensors) { QuantizeStem(tensors, kHead, 160, 64); }),
-      TinySiglip());
+  const fs::path folder = QuantizedFolder(
+      "quantized_head", [](OwnedTensors& tensors) { QuantizeStem(tensors, kHead, 160, 64); });
+  DescribeQuantization(folder, kCovers);
+  const EncoderWeights weights(folder, TinySiglip());
   const LinearParameters fc1 = weights.Linear("pool.fc1");
   EXPECT_TRUE(fc1.codes.empty());
   ASSERT_EQ(fc1.values.size(), 160u * 64u);
@@ -156,7 +163,9 @@ TEST(QuantizedFolder, ZeroPointsOfZeroAreSymmetric) {
       tensors[stem + ".input_zero_point"] = {Dtype::kI8, {1}, std::vector<std::byte>(1)};
     });
   };
-  const EncoderWeights weights(with_points("quantized_zero_points", std::byte{0}), TinySiglip());
+  const fs::path folder = with_points("quantized_zero_points", std::byte{0});
+  DescribeQuantization(folder, kCovers);
+  const EncoderWeights weights(folder, TinySiglip());
   EXPECT_EQ(weights.Linear("blocks.0.attn.qkv").codes.size(), 192u * 64u);
   EXPECT_TRUE(weights.notes().empty());
   const std::string message = ErrorOfReading(with_points("quantized_points", std::byte{3}));
