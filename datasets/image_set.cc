@@ -10,6 +10,7 @@
 
 #include "datasets/decode.h"
 #include "datasets/image_header.h"
+#include "datasets/image_paths.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
@@ -176,6 +177,18 @@ std::vector<ImageFile> FilesOfList(const fs::path& list) {
   return files;
 }
 
+FoundImages FindImages(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) Fail("{}: no such file or folder", path.string());
+  if (fs::is_directory(status)) return ImagesOfFolder(path);
+  if (!fs::is_regular_file(status)) {
+    Fail("{}: neither a folder nor a regular file", path.string());
+  }
+  if (LooksLikeImage(path)) return {{{path, NameAsText(path.filename().string()), ""}}, {}};
+  return {FilesOfList(path), {}};
+}
+
 // Fills in the hashes; files without readable bytes move to `unreadable`, in order.
 ImageSet Hashed(FoundImages found) {
   std::vector<ImageFile>& files = found.files;
@@ -218,16 +231,12 @@ std::vector<size_t> OrderByHash(const std::vector<ImageFile>& files) {
 
 }  // namespace
 
-ImageSet ListImages(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) Fail("{}: no such file or folder", path.string());
-  if (fs::is_directory(status)) return Hashed(ImagesOfFolder(path));
-  if (!fs::is_regular_file(status)) {
-    Fail("{}: neither a folder nor a regular file", path.string());
-  }
-  if (LooksLikeImage(path)) return Hashed({{{path, NameAsText(path.filename().string()), ""}}, {}});
-  return Hashed({FilesOfList(path), {}});
+ImageSet ListImages(const fs::path& path) { return Hashed(FindImages(path)); }
+
+std::vector<fs::path> ListImagePaths(const fs::path& path) {
+  std::vector<fs::path> paths;
+  for (ImageFile& file : FindImages(path).files) paths.push_back(std::move(file.path));
+  return paths;
 }
 
 ImageSplit SplitForEvaluation(const std::vector<ImageFile>& files) {

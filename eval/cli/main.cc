@@ -13,7 +13,7 @@
 #include "eval/cli/commands/commands.h"
 #include "eval/cli/demo_options.h"
 #include "eval/cli/error_text.h"
-#include "eval/cli/settings.h"
+#include "eval/cli/output_check.h"
 #include "eval/cli/usage_error.h"
 #include "eval/job/output_folder.h"
 #include "runtime/base/file_group.h"
@@ -29,9 +29,11 @@ int RunCommand(int argc, char** argv) {
   const std::optional<Options> options = ParseCommandLine(argc, argv);
   if (!options) return 0;
   UseKernels(Select(options->kernels));
-  CheckOutIsNoInput(*options);
   for (const Command& command : Commands()) {
-    if (options->command == command.name) return command.run(WithDemo(*options));
+    if (options->command != command.name) continue;
+    const Options filled = WithDemo(*options);
+    CheckOutput(filled, command.output);
+    return command.run(filled);
   }
   FailUsage("{}: this command is not in this version.", options->command);
 }

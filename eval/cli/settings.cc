@@ -1,9 +1,5 @@
 #include "eval/cli/settings.h"
 
-#include <filesystem>
-#include <system_error>
-#include <vector>
-
 #include "eval/cli/flag_values.h"
 #include "eval/cli/usage_error.h"
 
@@ -86,19 +82,6 @@ void RequireFlag(const std::string& value, const char* flag, const std::string& 
   if (!value.empty()) return;
   const std::string name = command.empty() ? "w8a8-calib" : "w8a8-calib " + command;
   FailUsage("{0}: {1} is missing. {0} --help shows what it takes.", name, flag);
-}
-
-void CheckOutIsNoInput(const Options& options) {
-  if (options.out.empty() || options.command == "report") return;  // which renews its own folder
-  std::vector<std::string> read = {
-      options.images, options.eval_images, options.labels, options.classes, options.model,
-      options.plan,   options.in,          options.stats,  options.pixels,  options.embeds};
-  read.insert(read.end(), options.inputs.begin(), options.inputs.end());
-  for (const std::string& input : read) {
-    std::error_code ignored;  // an --out that does not exist yet is no input
-    if (input.empty() || !std::filesystem::equivalent(input, options.out, ignored)) continue;
-    FailUsage("--out {}: is the input; it would be overwritten.", options.out);
-  }
 }
 
 }  // namespace w8a8

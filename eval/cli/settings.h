@@ -31,7 +31,4 @@ PlanSettings PlanOf(const Options& options, Statistics statistics);
 // Throws UsageError naming the flag and the command unless `value` was given.
 void RequireFlag(const std::string& value, const char* flag, const std::string& command);
 
-// Throws UsageError if --out is one of the files or folders that the command reads.
-void CheckOutIsNoInput(const Options& options);
-
 }  // namespace w8a8

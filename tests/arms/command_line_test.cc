@@ -9,6 +9,7 @@
 #include "eval/cli/commands/linear.h"
 #include "eval/cli/commands/stage_commands.h"
 #include "eval/cli/error_text.h"
+#include "eval/cli/output_check.h"
 #include "eval/cli/settings.h"
 #include "eval/cli/usage_error.h"
 #include "runtime/base/atomic_file.h"
@@ -69,16 +70,50 @@ TEST(CommandLine, SuggestsTheNearestNameForOneThatItDoesNotKnow) {
 
 TEST(CommandLine, RefusesToWriteOverWhatItReads) {
   const std::filesystem::path file = ScratchFolder("out_is_input") / "a.h5";
-  WriteFileAtomically(file, "x");
+  WriteFileAtomically(file, "");
   const std::string name = file.string();
-  CheckOutIsNoInput(Parse({"calibrate", "--images", "photos", "--out", name.c_str()}));
+  CheckOutput(Parse({"calibrate", "--images", "photos", "--out", name.c_str()}),
+              Output::kStatistics);
   for (const char* flag : {"--images", "--stats", "--model"}) {
-    const char* command = std::string_view(flag) == "--stats" ? "plan" : "calibrate";
-    const Options options = Parse({command, flag, name.c_str(), "--out", name.c_str()});
-    EXPECT_TRUE(Contains(ErrorOf([&] { CheckOutIsNoInput(options); }), "would be overwritten"));
+    const bool plan = std::string_view(flag) == "--stats";
+    const Options options =
+        Parse({plan ? "plan" : "calibrate", flag, name.c_str(), "--out", name.c_str()});
+    const Output output = plan ? Output::kPlan : Output::kStatistics;
+    EXPECT_TRUE(Contains(ErrorOf([&] { CheckOutput(options, output); }), "would be overwritten"));
   }
   const Options merge = Parse({"merge", name.c_str(), "b.h5", "--out", name.c_str()});
-  EXPECT_THROW(CheckOutIsNoInput(merge), UsageError);
+  EXPECT_THROW(CheckOutput(merge, Output::kStatistics), UsageError);
+}
+
+TEST(CommandLine, EveryCommandOnOneFileRefusesToReplaceOneThatItDidNotWrite) {
+  const std::filesystem::path folder = ScratchFolder("out_is_foreign");
+  const std::string foreign = (folder / "notes.txt").string();
+  const std::string empty = (folder / "empty").string(), absent = (folder / "absent").string();
+  WriteFileAtomically(foreign, "{}");
+  WriteFileAtomically(empty, "");
+  std::vector<std::string_view> refusing;
+  for (const Command& command : Commands()) {
+    Options options;
+    options.command = command.name;
+    for (const std::string& out : {empty, absent, std::string("/dev/null")}) {
+      options.out = out;
+      EXPECT_NO_THROW(CheckOutput(options, command.output)) << command.name << " " << out;
+    }
+    options.out = foreign;
+    const std::string refusal = [&] {
+      try {
+        CheckOutput(options, command.output);
+      } catch (const UsageError& error) {
+        return std::string(error.what());
+      }
+      return std::string();
+    }();
+    if (refusal.empty()) continue;
+    refusing.push_back(command.name);
+    EXPECT_TRUE(Contains(refusal, "would be lost. Choose another name, or remove it first"));
+  }
+  EXPECT_EQ(refusing, (std::vector<std::string_view>{"calibrate", "encode", "linear", "merge",
+                                                     "plan", "preprocess"}));
 }
 
 TEST(CommandLine, RoundsANumberOnceToBinary32) {

@@ -146,6 +146,94 @@ class Files(unittest.TestCase):
             self.assertEqual(before, contents(self.out))
             shutil.rmtree(self.out)
 
+    def refused(self, arguments, out, says):
+        before = out.read_bytes()
+        refused = tool(*arguments, "--out", out, env=self.environment)
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertIn(says.encode(), refused.stderr)
+        self.assertIn(f"error: --out {out}: ".encode(), refused.stderr)
+        self.assertEqual(refused.stdout, b"")
+        self.assertEqual(out.read_bytes(), before)
+        self.no_litter()
+
+    def test_a_file_that_a_command_did_not_write_is_not_replaced(self):
+        image = next((self.demo / "images").rglob("*.png"))
+        text = self.folder / "notes.txt"
+        text.write_text("mine\n")
+        of_others = {"statistics": self.whole["calibrate"], "scales": self.whole["quantize"] / "scales.h5",
+                     "plan": self.whole["plan"], "features": self.whole["encode"],
+                     "layer": self.whole["linear"], "config": self.demo / "model/config.json",
+                     "weights": self.demo / "model/model.safetensors", "in": self.folder / "layer.safetensors",
+                     "report": self.whole["job"] / "report.json", "tables": self.whole["job"] / "report.h5",
+                     "photo": image, "text": text}
+        own = {"calibrate": "statistics", "merge": "statistics", "plan": "plan", "encode": "features",
+               "preprocess": "features", "linear": "layer"}
+        for name, kind in own.items():
+            for other, file in of_others.items():
+                with self.subTest(command=name, over=other):
+                    out = self.out if other == kind else self.place / ("out" + file.suffix)
+                    shutil.copy(file, out)
+                    if other == kind:
+                        self.assertEqual(self.run_command(name).returncode, 0)
+                        self.assertEqual(out.read_bytes(), self.whole[name].read_bytes())
+                    else:
+                        self.refused(self.commands[name], out, "it would be lost. Choose another name")
+            self.out.write_bytes(b"")  # of mktemp
+            self.assertEqual(self.run_command(name).returncode, 0)
+            self.assertEqual(self.run_command(name).returncode, 0)
+            self.assertEqual(self.out.read_bytes(), self.whole[name].read_bytes())
+
+    def test_an_input_is_not_replaced_under_any_of_its_names(self):
+        model, photos = self.place / "model", self.place / "photos"
+        shutil.copytree(self.demo / "model", model)
+        shutil.copytree(self.folder / "few", photos)
+        (photos / "empty.png").touch()
+        listed = self.place / "list.txt"
+        listed.write_text("".join(f"photos/{p.name}\n" for p in photos.iterdir()))
+        images = [*photos.iterdir(), listed]
+        files = [p for p in model.rglob("*") if p.is_file()]
+        run = ["--model", model, "--images", listed, *QUICK]
+        quantized = self.place / "quantized"
+        shutil.copytree(self.whole["quantize"], quantized)
+        pixels, plan, layer, stats = (self.place / n for n in ("pixels", "p.json", "layer", "a.h5"))
+        for source, copy in ((self.whole["preprocess"], pixels), (self.whole["plan"], plan),
+                             (self.folder / "layer.safetensors", layer), (self.folder / "a.h5", stats)):
+            shutil.copy(source, copy)
+        fp16, int8 = ["--precision", "fp16"], ["--precision", "int8", "--device", "cpu"]
+        for arguments, inputs in (
+                (["calibrate", *run], [*files, *images]),
+                (["encode", *run, *fp16], [*files, *images]),
+                (["preprocess", "--model", model, "--images", photos], [*files, *images[:-1]]),
+                (["plan", "--model", model, "--plan", plan], [*files, plan]),
+                (["plan", "--model", model, "--stats", stats], [*files, stats]),
+                (["plan", "--model", quantized], [quantized / "plan.json", quantized / "scales.h5"]),
+                (["encode", "--model", model, "--pixels", pixels, *fp16], [pixels]),
+                (["encode", "--model", model, "--embeds", pixels, *fp16], [pixels]),
+                (["encode", *run, "--plan", plan, "--precision", "int8"], [plan]),
+                (["linear", "--in", layer, *int8], [layer]),
+                (["merge", self.folder / "b.h5", stats], [stats])):
+            for number, file in enumerate(inputs):
+                symbolic, hard = self.place / f"symbolic{number}", self.place / f"hard{number}"
+                symbolic.symlink_to(file)
+                hard.hardlink_to(file)
+                for out in (file, symbolic, hard):
+                    with self.subTest(command=arguments[0], over=file.name, out=out.name):
+                        self.refused(arguments, out, "is the input ")
+                symbolic.unlink()
+                hard.unlink()
+
+    def test_results_beside_their_inputs_are_renewed(self):
+        place = self.place / "model"
+        shutil.copytree(self.demo / "model", place)
+        shutil.copytree(self.folder / "few", place / "few")
+        run = ["--model", place, "--images", place, *QUICK]
+        for arguments in (["calibrate", *run], ["encode", *run, "--precision", "fp16"],
+                          ["preprocess", *run[:4]], ["plan", "--model", place]):
+            out = place / arguments[0]
+            for _ in range(2):
+                done = tool(*arguments, "--out", out, env=self.environment)
+                self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_results_that_stdout_does_not_take_are_an_error(self):
         for name in [*self.commands, *self.read_only]:
             if name == "linear":

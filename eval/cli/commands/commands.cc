@@ -15,20 +15,20 @@ namespace w8a8 {
 
 std::span<const Command> Commands() {
   static constexpr std::array kCommands{
-      Command{"", RunWholeJob},
-      Command{"calibrate", RunCalibrate},
-      Command{"compare", RunCompare},
-      Command{"demo", RunDemo},
-      Command{"diff", RunDiff},
-      Command{"encode", RunEncode},
-      Command{"inspect", RunInspect},
-      Command{"linear", RunLinear},
-      Command{"merge", RunMerge},
-      Command{"plan", RunPlan},
-      Command{"preprocess", RunPreprocess},
-      Command{"quantize", RunQuantize},
-      Command{"report", RunReport},
-      Command{"sweep", RunSweep},
+      Command{"", Output::kFolder, RunWholeJob},
+      Command{"calibrate", Output::kStatistics, RunCalibrate},
+      Command{"compare", Output::kFolder, RunCompare},
+      Command{"demo", Output::kFolder, RunDemo},
+      Command{"diff", Output::kNothing, RunDiff},
+      Command{"encode", Output::kFeatures, RunEncode},
+      Command{"inspect", Output::kNothing, RunInspect},
+      Command{"linear", Output::kLayer, RunLinear},
+      Command{"merge", Output::kStatistics, RunMerge},
+      Command{"plan", Output::kPlan, RunPlan},
+      Command{"preprocess", Output::kFeatures, RunPreprocess},
+      Command{"quantize", Output::kFolder, RunQuantize},
+      Command{"report", Output::kItsOwnFolder, RunReport},
+      Command{"sweep", Output::kFolder, RunSweep},
   };
   return kCommands;
 }
