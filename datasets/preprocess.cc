@@ -13,18 +13,40 @@ namespace {
 
 constexpr int64_t kMaxResizedSide = int64_t{1} << 30;
 
+[[noreturn]] void RefuseTooLong(const RgbImage& image, int64_t edge) {
+  throw UnreadableImage(fmt::format("too long: {}x{} pixels with the shorter side resized to {}",
+                                    image.width, image.height, edge));
+}
+
+// The shorter side to `edge`, or to less where the longer one would pass `most`: transformers'
+// get_size_with_aspect_ratio, in Python's binary64 and rounding.
+ImageSize SizeWithinEdges(const RgbImage& image, int64_t edge, int64_t most) {
+  const int64_t shorter = std::min(image.width, image.height);
+  const int64_t longer = std::max(image.width, image.height);
+  const double aspect = static_cast<double>(longer) / static_cast<double>(shorter);
+  auto exact = static_cast<double>(edge);
+  if (aspect * exact > static_cast<double>(most)) {
+    exact = static_cast<double>(most * shorter) / static_cast<double>(longer);
+    edge = static_cast<int64_t>(std::nearbyint(exact));
+  }
+  if (shorter == edge) return {image.width, image.height};
+  if (edge < 1) RefuseTooLong(image, edge);
+  const int other =
+      static_cast<int>(exact * static_cast<double>(longer) / static_cast<double>(shorter));
+  const int side = static_cast<int>(edge);
+  return image.width < image.height ? ImageSize{side, other} : ImageSize{other, side};
+}
+
 ImageSize ResizedSize(const PreprocessConfig& config, const RgbImage& image) {
   if (config.resize_rule == ResizeRule::kNone) return {image.width, image.height};
   if (config.resize_rule == ResizeRule::kExact) return config.resize;
   if (config.variable_size()) return SizeWithinBudget({image.width, image.height}, config.budget);
   const int64_t edge = config.shortest_edge;
+  if (config.longest_edge > 0) return SizeWithinEdges(image, edge, config.longest_edge);
   const int64_t shorter = std::min(image.width, image.height);
   const int64_t longer = std::max(image.width, image.height);
   const double exact = static_cast<double>(edge * longer) / static_cast<double>(shorter);
-  if (exact > static_cast<double>(kMaxResizedSide)) {
-    throw UnreadableImage(fmt::format("too long: {}x{} pixels with the shorter side resized to {}",
-                                      image.width, image.height, edge));
-  }
+  if (exact > static_cast<double>(kMaxResizedSide)) RefuseTooLong(image, edge);
   const int other = static_cast<int>(exact);
   const int side = static_cast<int>(edge);
   return image.width <= image.height ? ImageSize{side, other} : ImageSize{other, side};

@@ -88,11 +88,11 @@ void CheckPixels(const PreprocessConfig& config) {
 }
 
 void UseTorchvision(PreprocessConfig& config) {
-  if (config.filter == Filter::kNearest && config.resize_rule != ResizeRule::kNone) {
+  if (!IsInTorchvision(config.filter) && config.resize_rule != ResizeRule::kNone) {
     throw BadSetting(
-        fmt::format("{}: asks for nearest, which the resampler torchvision does not do; pillow13 "
+        fmt::format("{}: asks for {}, which the resampler torchvision does not do; pillow13 "
                     "does.",
-                    config.source_file.string()));
+                    config.source_file.string(), FilterName(config.filter)));
   }
   if (config.arithmetic != Arithmetic::kNumpy) return;
   config.arithmetic = Arithmetic::kFused;
@@ -108,7 +108,10 @@ std::string ResizeText(const PreprocessConfig& config) {
   const std::string how =
       fmt::format("{} ({})", FilterName(config.filter), ResamplerName(config.resampler));
   if (config.resize_rule == ResizeRule::kShortestEdge) {
-    return fmt::format("shorter side to {}, {}", config.shortest_edge, how);
+    return fmt::format(
+        "shorter side to {}, {}{}", config.shortest_edge,
+        config.longest_edge > 0 ? fmt::format("longer to at most {}, ", config.longest_edge) : "",
+        how);
   }
   if (config.variable_size()) {
     return fmt::format("aspect kept, at most {} patches of {}x{}, {}", config.budget.max_patches,
@@ -175,6 +178,9 @@ std::string DescribePreprocessing(const PreprocessConfig& config) {
   if (!config.left_out.empty()) {
     text += fmt::format("; the whole image only, without {}", config.left_out);
   }
+  for (const std::string& step : config.passed_over) {
+    text += fmt::format("; '{}' is passed over: {} has no such step", step, config.processor);
+  }
   return text;
 }
 
@@ -194,17 +200,19 @@ std::string PreprocessingSha256(const PreprocessConfig& config) {
       config.before
           ? fmt::format(" before={},{}", config.before->longest_edge, config.before->multiple_of)
           : "";
+  const std::string longest =
+      config.longest_edge > 0 ? fmt::format(" longest={}", config.longest_edge) : "";
   return Sha256Hex(fmt::format(
       "w8a8-preprocessing/1 resize={} {}x{} edge={} filter={} order={} crop={} {}x{} rule={} "
       "rescale={:a} normalize={} mean={:a},{:a},{:a} std={:a},{:a},{:a} alpha={} "
-      "arithmetic={}{}{}{}",
+      "arithmetic={}{}{}{}{}",
       static_cast<int>(config.resize_rule), config.resize.width, config.resize.height,
       config.shortest_edge, resizes ? FilterName(config.filter) : "",
       resizes ? ResamplerName(config.resampler) : "", config.crop.has_value(), crop.width,
       crop.height, static_cast<int>(config.crop_rule), rescales ? config.rescale_factor : 1.0,
       config.normalize, config.mean[0], config.mean[1], config.mean[2], config.std_dev[0],
       config.std_dev[1], config.std_dev[2], static_cast<int>(config.alpha),
-      static_cast<int>(config.arithmetic), tiles, budget, before));
+      static_cast<int>(config.arithmetic), tiles, budget, before, longest));
 }
 
 }  // namespace w8a8

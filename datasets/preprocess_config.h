@@ -50,6 +50,7 @@ struct PreprocessConfig {
   ResizeRule resize_rule = ResizeRule::kExact;
   ImageSize resize;                    // kExact
   int shortest_edge = 0;               // kShortestEdge
+  int longest_edge = 0;                // kShortestEdge: the longer side at most; 0: as it comes
   PatchBudget budget;                  // kPatchBudget
   std::optional<ResizeBefore> before;  // kExact
   Filter filter = Filter::kBicubic;
@@ -65,6 +66,8 @@ struct PreprocessConfig {
   std::optional<Tiling> tiling;  // with kExact: `resize` is then the size of a tile
   // What the model's own pipeline shows it besides the whole image, and we do not: "anyres tiles".
   std::string left_out;
+  // Steps that the file asks for and the class does not have: "do_flip".
+  std::vector<std::string> passed_over;
 
   bool variable_size() const { return resize_rule == ResizeRule::kPatchBudget; }
   // Of every image, but for variable_size().

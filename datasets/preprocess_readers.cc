@@ -19,6 +19,7 @@ constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
 constexpr std::string_view kAnyres = "the anyres tiles of this processor";
 constexpr std::string_view kSplits = "the tiles of this processor";
 constexpr std::string_view kNaflex = "Siglip2ImageProcessor";
+constexpr std::string_view kClip = "CLIPImageProcessor";
 constexpr std::string_view kLlava = "LlavaImageProcessor";
 
 // What a class does where the file is silent (transformers 5, image_processing_pil_*.py).
@@ -35,7 +36,7 @@ struct ProcessorDefaults {
 
 constexpr ProcessorDefaults kProcessors[] = {
     {"SiglipImageProcessor", 224, true, false, Filter::kBicubic, false, kHalf, kHalf},
-    {"CLIPImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
+    {kClip, 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
     {"ViTImageProcessor", 224, true, true, Filter::kBilinear, false, kHalf, kHalf},
     {"DeiTImageProcessor", 256, true, true, Filter::kBicubic, true, kHalf, kHalf},
     {"BitImageProcessor", 224, false, false, Filter::kBicubic, true, kClipMean, kClipStd},
@@ -68,32 +69,77 @@ bool CanCrop(const ProcessorDefaults& defaults) {
   return std::find(std::begin(kNever), std::end(kNever), defaults.name) == std::end(kNever);
 }
 
-// What a step's switch says; null is off, whatever the class's default.
+// By the backend's own resize, which knows every form of `size`.
+bool ResizesPlainly(const ProcessorDefaults& defaults) {
+  constexpr std::string_view kPlain[] = {"SiglipImageProcessor", kClip,
+                                         "ViTImageProcessor",    "DeiTImageProcessor",
+                                         "BitImageProcessor",    kLlava};
+  return std::ranges::find(kPlain, defaults.name) != std::end(kPlain);
+}
+
+// What a step's switch says, in Python's truth of 0 and 1 too; null is off, whatever the class's
+// default.
 bool IsOn(const JsonFields& fields, const char* key, bool fallback) {
   const auto found = fields.raw().find(key);
-  if (found != fields.raw().end() && found->is_null()) return false;
+  if (found != fields.raw().end()) {
+    if (found->is_null() || *found == 0) return false;
+    if (found->is_number() && *found == 1) return true;
+  }
   return fields.Bool(key, fallback);
+}
+
+// [height, width].
+ImageSize SizeFromList(const JsonFields& size) {
+  const std::vector<JsonFields> sides = size.Elements();
+  if (sides.size() != 2) size.Refuse("height and width");
+  return {ReadSide(sides[1]), ReadSide(sides[0])};
+}
+
+ImageSize SizeFromObject(const JsonFields& size) {
+  for (const auto& [key, value] : size.Members()) {
+    if (key == "height" || key == "width" || value.raw().is_null()) continue;
+    value.Refuse("none: it is not supported");
+  }
+  if (!size.Has("height") || !size.Has("width")) size.Refuse("height and width");
+  return {ReadSide(size.At("width")), ReadSide(size.At("height"))};
+}
+
+// Steps of other classes, which the class passes over.
+std::vector<std::string> PassedOver(const JsonFields& fields, const ProcessorDefaults& defaults) {
+  constexpr std::string_view kAll[] = {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb",
+                                       "do_pad"};
+  constexpr std::string_view kElsewhere[] = {"do_pan_and_scan", "do_image_splitting",
+                                             "do_center_crop", "do_reduce_labels"};
+  std::vector<std::string> passed_over;
+  for (const auto& [key, value] : fields.Members()) {
+    const auto is_key = [&key](std::string_view name) { return name == key; };
+    if (!key.starts_with("do_") || std::ranges::any_of(kAll, is_key)) continue;
+    if (std::ranges::any_of(kElsewhere, is_key)) continue;
+    if (IsOn(fields, key.c_str(), false)) passed_over.push_back(key);
+  }
+  if (defaults.name != kClip && IsOn(fields, "use_square_size", false)) {
+    passed_over.emplace_back("use_square_size");
+  }
+  return passed_over;
+}
+
+// Padding brings the images of a batch to one size, which ours have; LLaVA's makes them square
+// first, those of others may bring them to another size.
+void RefusePadding(const JsonFields& fields, const ProcessorDefaults& defaults,
+                   const PreprocessConfig& config) {
+  if (!IsOn(fields, "do_pad", !defaults.left_out.empty())) return;
+  if (defaults.name == kLlava) fields.At("do_pad").Refuse("false; the model must do without it");
+  const std::optional<JsonFields> size = fields.Find("pad_size");
+  if (!size) return;
+  const bool fixed = !config.variable_size() && defaults.left_out.empty();
+  if (!fixed || !size->raw().is_object() || SizeFromObject(*size) != config.OutputSize()) {
+    size->Refuse("none: it is not supported");
+  }
 }
 
 // Anything else that would change pixels and that we do not do.
 void RefuseUnsupported(const JsonFields& fields, const ProcessorDefaults& defaults) {
-  constexpr std::string_view kKnown[] = {"do_resize",       "do_center_crop",    "do_rescale",
-                                         "do_normalize",    "do_convert_rgb",    "do_reduce_labels",
-                                         "do_pan_and_scan", "do_image_splitting"};
-  for (const auto& [key, value] : fields.Members()) {
-    // Padding brings the images of a batch to one size, which ours have; LLaVA's makes them square.
-    const bool pads_nothing = key == "do_pad" && defaults.name != kLlava;
-    const bool known =
-        pads_nothing || std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
-    if (key.starts_with("do_") && !known && value.raw() == true) {
-      value.Refuse("false; the model must do without it");
-    }
-  }
-  const std::optional<JsonFields> pad_size = fields.Find("pad_size");
-  if (pad_size && IsOn(fields, "do_pad", !defaults.left_out.empty())) {
-    pad_size->Refuse("none: it is not supported");
-  }
-  for (const char* key : {"size_divisor", "use_square_size", "max_num_patches"}) {
+  for (const char* key : {"size_divisor", "max_num_patches"}) {
     const std::optional<JsonFields> value = fields.Find(key);
     const bool read = defaults.name == kNaflex && key == std::string_view("max_num_patches");
     if (value && value->raw() != false && !read) value->Refuse("none: it is not supported");
@@ -111,36 +157,12 @@ Filter ReadResample(const JsonFields& value) {
     }
   }
   if (value.raw().is_number_integer()) {
-    switch (value.raw().get<int64_t>()) {
-      case 0:
-        return Filter::kNearest;
-      case 1:
-        return Filter::kLanczos;
-      case 2:
-        return Filter::kBilinear;
-      case 3:
-        return Filter::kBicubic;
-      default:
-        break;
-    }
+    constexpr std::array kOfCode = {Filter::kNearest, Filter::kLanczos, Filter::kBilinear,
+                                    Filter::kBicubic, Filter::kBox,     Filter::kHamming};
+    const auto code = value.raw().get<int64_t>();
+    if (code >= 0 && code < std::ssize(kOfCode)) return kOfCode[static_cast<size_t>(code)];
   }
-  value.Refuse("0 (nearest), 1 (lanczos), 2 (bilinear) or 3 (bicubic)");
-}
-
-// [height, width].
-ImageSize SizeFromList(const JsonFields& size) {
-  const std::vector<JsonFields> sides = size.Elements();
-  if (sides.size() != 2) size.Refuse("height and width");
-  return {ReadSide(sides[1]), ReadSide(sides[0])};
-}
-
-ImageSize SizeFromObject(const JsonFields& size) {
-  for (const auto& [key, value] : size.Members()) {
-    if (key == "height" || key == "width" || value.raw().is_null()) continue;
-    value.Refuse("none: it is not supported");
-  }
-  if (!size.Has("height") || !size.Has("width")) size.Refuse("height and width");
-  return {ReadSide(size.At("width")), ReadSide(size.At("height"))};
+  value.Refuse("0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming)");
 }
 
 void ReadPatchBudget(const JsonFields& fields, PreprocessConfig& config) {
@@ -167,6 +189,14 @@ void ReadLongestEdges(const JsonFields& fields, const ProcessorDefaults& default
   if (IsOn(fields, "do_image_splitting", true)) config.before->multiple_of = side;
 }
 
+// What the longer side may be at most where the shorter is resized; 0: as it comes.
+int LongerSide(const JsonFields& size, const ProcessorDefaults& defaults) {
+  const std::optional<JsonFields> longest = size.Find("longest_edge");
+  if (!longest) return 0;
+  if (!ResizesPlainly(defaults)) longest->Refuse("none: it is not supported");
+  return ReadSide(*longest);
+}
+
 void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
                 PreprocessConfig& config) {
   if (!IsOn(fields, "do_resize", true)) {
@@ -189,7 +219,9 @@ void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
     return square ? ResizeRule::kExact : ResizeRule::kShortestEdge;
   };
   const std::optional<JsonFields> size = fields.Find("size");
-  if (!size) {
+  if (defaults.name == kClip && IsOn(fields, "use_square_size", false)) {
+    resize_to(defaults.side, ResizeRule::kExact);  // Kosmos-2's, whatever `size` says
+  } else if (!size) {
     resize_to(defaults.side, rule_of(defaults.square));
   } else if (size->raw().is_array()) {
     config.resize = SizeFromList(*size);
@@ -197,10 +229,8 @@ void ReadResize(const JsonFields& fields, const ProcessorDefaults& defaults,
   } else if (!size->raw().is_object()) {
     resize_to(ReadSide(*size), rule_of(IsOn(fields, "default_to_square", defaults.integer_square)));
   } else if (const auto edge = size->Find("shortest_edge")) {
-    if (const auto longest = size->Find("longest_edge")) {
-      longest->Refuse("none: it is not supported");
-    }
     resize_to(ReadSide(*edge), ResizeRule::kShortestEdge);
+    config.longest_edge = LongerSide(*size, defaults);
   } else {
     config.resize = SizeFromObject(*size);
     config.resize_rule = ResizeRule::kExact;
@@ -296,6 +326,8 @@ PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields, const Processor
   ReadResize(fields, defaults, config);
   ReadCrop(fields, defaults, config);
   ReadTiles(fields, defaults, type.internvl, config);
+  RefusePadding(fields, defaults, config);
+  config.passed_over = PassedOver(fields, defaults);
   config.rescale = IsOn(fields, "do_rescale", true);
   if (const auto factor = fields.Find("rescale_factor"); factor && config.rescale) {
     config.rescale_factor = ReadNumber(*factor);

@@ -25,6 +25,14 @@ double Sinc(double x) {
   return std::sin(x) / x;
 }
 
+double BoxWeight(double x) { return -0.5 < x && x <= 0.5 ? 1.0 : 0.0; }
+
+// Pillow's factors are binary32.
+double HammingWeight(double x) {
+  x = std::fabs(x);
+  return x < 1.0 ? Sinc(x) * (0.54f + 0.46f * std::cos(x * std::numbers::pi)) : 0.0;
+}
+
 double LanczosWeight(double x) { return -3.0 <= x && x < 3.0 ? Sinc(x) * Sinc(x / 3) : 0.0; }
 
 struct FilterShape {
@@ -40,6 +48,10 @@ FilterShape ShapeOf(Filter filter) {
       return {BicubicWeight, 2.0};
     case Filter::kLanczos:
       return {LanczosWeight, 3.0};
+    case Filter::kBox:
+      return {BoxWeight, 0.5};
+    case Filter::kHamming:
+      return {HammingWeight, 1.0};
     case Filter::kNearest:
       break;
   }
@@ -218,8 +230,13 @@ RgbImage NearestWindow(const RgbImage& image, ImageSize size, const Window& wind
 }  // namespace
 
 std::string_view FilterName(Filter filter) {
-  constexpr std::array<std::string_view, 4> names = {"nearest", "bilinear", "bicubic", "lanczos"};
+  constexpr std::array<std::string_view, 6> names = {"nearest", "bilinear", "bicubic",
+                                                     "lanczos", "box",      "hamming"};
   return names[static_cast<size_t>(filter)];
+}
+
+bool IsInTorchvision(Filter filter) {
+  return filter == Filter::kBilinear || filter == Filter::kBicubic || filter == Filter::kLanczos;
 }
 
 std::string_view ResamplerName(Resampler resampler) {
@@ -248,12 +265,13 @@ RgbImage ResizeWindow(const RgbImage& image, ImageSize size, const Window& windo
   W8A8_CHECK(image.width > 0 && image.height > 0 && window.x >= 0 && window.y >= 0);
   W8A8_CHECK(window.x + window.width <= size.width && window.y + window.height <= size.height);
   if (size == ImageSize{image.width, image.height}) return Crop(image, window);
-  if (filter == Filter::kNearest) {
-    if (resampler != Resampler::kTorchvision) return NearestWindow(image, size, window);
+  if (resampler == Resampler::kTorchvision && !IsInTorchvision(filter)) {
     throw BadSetting(
-        "the preprocessing config asks for nearest, which the resampler torchvision does not do; "
-        "pillow13 does.");
+        fmt::format("the preprocessing config asks for {}, which the resampler torchvision does "
+                    "not do; pillow13 does.",
+                    FilterName(filter)));
   }
+  if (filter == Filter::kNearest) return NearestWindow(image, size, window);
   // A pass over an axis that keeps its length is left out, as there: it would copy.
   if (size.width == image.width) {
     const AxisTaps rows =

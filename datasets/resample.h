@@ -11,8 +11,10 @@
 
 namespace w8a8 {
 
-enum class Filter { kNearest, kBilinear, kBicubic, kLanczos };
+enum class Filter { kNearest, kBilinear, kBicubic, kLanczos, kBox, kHamming };
 std::string_view FilterName(Filter filter);
+// Whether ResizeWindow() does it with kTorchvision.
+bool IsInTorchvision(Filter filter);
 
 enum class Resampler {
   kPillow13,     // vertical pass first where that is clearly less work; 22-bit weights
@@ -36,8 +38,9 @@ struct Window {
 RgbImage Crop(const RgbImage& image, const Window& window);
 
 // The part `window` of `image` resized to `size`: the bytes of resizing everything and cropping
-// then, but time and memory depend on the window alone. The window lies inside `size`. Nearest with
-// kTorchvision throws BadSetting (PyTorch's nearest is another rule, which nothing here needs).
+// then, but time and memory depend on the window alone. The window lies inside `size`. Nearest,
+// box and hamming with kTorchvision throw BadSetting (PyTorch's nearest is another rule, which
+// nothing here needs; it has neither of the others).
 RgbImage ResizeWindow(const RgbImage& image, ImageSize size, const Window& window, Filter filter,
                       Resampler resampler);
 

@@ -17,6 +17,7 @@ from resample_goldens import digest, hash_image, require, write
 OWN, PROCESSOR, MODEL = "preprocessor_config.json", "processor_config.json", "config.json"
 SMALL = {"size": {"height": 40, "width": 40}}
 CLIP = {"image_processor_type": "CLIPImageProcessor", "size": 40, "crop_size": 32}
+EDGES = {"shortest_edge": 40}
 VIT = {"image_processor_type": "ViTImageProcessor", "size": 40}
 
 
@@ -78,6 +79,18 @@ CASES = [
     {OWN: {**VIT, "image_mean": 0.25, "image_std": 0.5}},
     {OWN: {**VIT, "rescale_factor": 0.01, "do_convert_rgb": False}},
     {OWN: {**VIT, "do_rescale": False, "do_normalize": False}},
+    *[{OWN: {"image_processor_type": f"{name}ImageProcessor", "size": dict(EDGES, longest_edge=most),
+             "do_center_crop": True, "crop_size": 32}}
+      for name in ("Siglip", "CLIP", "ViT", "DeiT", "Bit", "Llava") for most in (37, 45, 64)],
+    {OWN: {**CLIP, "size": {"shortest_edge": 61, "longest_edge": 97}}},
+    {OWN: {**CLIP, "use_square_size": True}},
+    {OWN: {**VIT, "use_square_size": True}},
+    {OWN: {**VIT, "do_flip": True, "do_grayscale": True, "do_thumbnail": 1}},
+    {OWN: {**VIT, "do_normalize": 0}},
+    {OWN: {**VIT, "do_normalize": 1, "do_rescale": 0}},
+    {OWN: {**VIT, "do_pad": True, "pad_size": {"height": 40, "width": 40}}},
+    {OWN: {**VIT, "resample": 4}},
+    {OWN: {**CLIP, "resample": 5}},
 ]
 
 

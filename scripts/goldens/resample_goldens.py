@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests/python"))
 from counter_hash import counter_hash  # noqa: E402
 
 FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3, "lanczos": 1}  # PIL's codes
+RARER_FILTERS = {"box": 4, "hamming": 5}
 SIDES = [1, 2, 3, 7, 16, 31, 64, 100, 224, 248, 333]
 # Around the rule that chooses the order of the passes, and what photos look like.
 PLANNED = [
@@ -42,13 +43,14 @@ def cases():
     chance = random.Random(20)
     side = lambda: chance.choice(SIDES) if chance.random() < 0.5 else chance.randint(1, 400)
     sizes = PLANNED + [(side(), side(), side(), side()) for _ in range(60)]
-    return [(*size, name) for size in sizes for name in FILTERS]
+    rarer = [(*size, name) for size in sizes for name in RARER_FILTERS]
+    return [(*size, name) for size in sizes for name in FILTERS] + rarer
 
 
 def pillow_resize(image, width, height, name):
     from PIL import Image
 
-    return np.asarray(Image.fromarray(image).resize((width, height), FILTERS[name]))
+    return np.asarray(Image.fromarray(image).resize((width, height), (FILTERS | RARER_FILTERS)[name]))
 
 
 def torchvision_resize(image, width, height, name):
@@ -68,7 +70,7 @@ def digest(array):
 def write_cases(order, resize):
     lines = ["width\theight\tout_width\tout_height\tfilter\tseed\tsha256"]
     for seed, (width, height, out_width, out_height, name) in enumerate(cases()):
-        if order == "torchvision" and name == "nearest":
+        if order == "torchvision" and name in ("nearest", *RARER_FILTERS):
             continue
         out = resize(hash_image(width, height, seed), out_width, out_height, name)
         lines.append(f"{width}\t{height}\t{out_width}\t{out_height}\t{name}\t{seed}\t{digest(out)}")

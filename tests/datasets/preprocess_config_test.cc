@@ -5,6 +5,7 @@
 #include "runtime/base/error.h"
 #include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
@@ -196,12 +197,13 @@ TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
                  "'pad_size' is {\"height\":9");
   EXPECT_REFUSED(R"({"image_processor_type": "LlavaNextImageProcessor", "do_resize": false})",
                  "'do_resize' is off");
-  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_flip": true})",
-                 "'do_flip' is true; expected false");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_center_crop": true})",
                  "there is no 'crop_size'");
-  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "resample": 4})",
-                 "'resample' is 4");
+  EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "resample": 6})",
+                 "'resample' is 6");
+  EXPECT_REFUSED(R"({"image_processor_type": "Gemma3ImageProcessor",
+                     "size": {"shortest_edge": 9, "longest_edge": 9}})",
+                 "'size.longest_edge' is 9");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 9}})",
                  "'size.longest_edge' is 9");
   EXPECT_REFUSED(R"({"image_processor_type": "ViTImageProcessor", "do_resize": false})",
@@ -213,6 +215,15 @@ TEST(PreprocessConfig, RefusesWhatItDoesNotDoByName) {
                  "crop_mode' is \"border\"");
   EXPECT_REFUSED(R"({"pretrained_cfg": {"input_size": [3, 9, 9], "interpolation": "random"}})",
                  "interpolation' is \"random\"");
+}
+
+TEST(PreprocessConfig, StepsThatTheClassDoesNotHaveArePassedOverAndNamed) {
+  const auto config =
+      FromJson(R"({"image_processor_type": "ViTImageProcessor", "do_flip": true, "do_pad": true,
+                   "do_thumbnail": false, "do_convert_rgb": true})");
+  EXPECT_EQ(config.passed_over, std::vector<std::string>{"do_flip"});
+  EXPECT_TRUE(Contains(DescribePreprocessing(config),
+                       "'do_flip' is passed over: ViTImageProcessor has no such step"));
 }
 
 TEST(PreprocessConfig, RefusesValuesOfTheWrongKind) {
@@ -233,6 +244,12 @@ TEST(PreprocessConfig, RefusesValuesOfTheWrongKind) {
 TEST(PreprocessConfig, TheDigestCoversWhatChangesPixels) {
   const std::string vit = R"({"image_processor_type": "ViTImageProcessor"})";
   const std::string digest = PreprocessingSha256(FromJson(vit));
+  const auto of_clip = [](const std::string& size) {
+    return PreprocessingSha256(
+        FromJson(R"({"image_processor_type": "CLIPImageProcessor", "size": )" + size + "}"));
+  };
+  EXPECT_NE(of_clip(R"({"shortest_edge": 224})"),
+            of_clip(R"({"shortest_edge": 224, "longest_edge": 300})"));
   EXPECT_EQ(PreprocessingSha256(FromJson(
                 R"({"image_processor_type": "ViTImageProcessorFast", "size": 224, "x": 1})")),
             digest);

@@ -9,8 +9,8 @@ namespace w8a8::test {
 namespace {
 
 Filter FilterFromName(const std::string& name) {
-  for (const Filter filter :
-       {Filter::kNearest, Filter::kBilinear, Filter::kBicubic, Filter::kLanczos}) {
+  for (const Filter filter : {Filter::kNearest, Filter::kBilinear, Filter::kBicubic,
+                              Filter::kLanczos, Filter::kBox, Filter::kHamming}) {
     if (name == FilterName(filter)) return filter;
   }
   throw Error("no filter " + name);
