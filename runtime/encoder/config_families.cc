@@ -1,4 +1,5 @@
 // Which reader a config.json goes to, by its model_type.
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -75,6 +76,35 @@ void RefuseExperts(const JsonFields& fields) {
   }
 }
 
+bool IsSupported(const std::string& model_type) {
+  return std::ranges::any_of(kReaders,
+                             [&](const Reader& reader) { return model_type == reader.model_type; });
+}
+
+// Where a config inside, at most three deep, is that of a supported tower: "encoder.vision_config".
+std::string FindTowerIn(const nlohmann::json& config, int depth = 3) {
+  for (const auto& [key, inner] : config.items()) {
+    if (!inner.is_object() || depth == 0) continue;
+    const nlohmann::json type = inner.value("model_type", nlohmann::json());
+    if (type.is_string() && IsSupported(type.get<std::string>())) return key;
+    if (const std::string below = FindTowerIn(inner, depth - 1); !below.empty()) {
+      return key + "." + below;
+    }
+  }
+  return "";
+}
+
+// A model that is not read, around a tower that is.
+void RefuseAround(const JsonFields& config, const std::string& model_type) {
+  if (IsSupported(model_type)) return;
+  const std::string place = FindTowerIn(config.raw());
+  if (place.empty()) return;
+  Fail(
+      "{}: model_type '{}' is not supported, but the tower in its '{}' is. Save the vision tower "
+      "as a folder of its own (its save_pretrained) to measure it as an encoder.",
+      config.file(), model_type, place);
+}
+
 EncoderConfig ReadVision(const std::string& model_type, const JsonFields& fields) {
   for (const Reader& reader : kReaders) {
     if (model_type == reader.model_type) return reader.read(fields);
@@ -134,7 +164,10 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder,
   if (const std::optional<JsonFields> vision = VisionFields(config, type)) {
     return ReadTowerOf(config, type, *vision, prefix);
   }
-  if (model == nullptr) return ReadVision(type, config);
+  if (model == nullptr) {
+    RefuseAround(config, type);
+    return ReadVision(type, config);
+  }
   if (model->absent[0] == '\0') {
     Fail("{}: a '{}' checkpoint whose 'vision_config' is missing.", config.file(), type);
   }

@@ -73,6 +73,29 @@ TEST(VisionLanguageModel, ThatIsNotKnownIsTakenAtTheWordOfItsConfigAndSaysSo) {
                        "the 'vision_config' of a 'my_vlm' checkpoint states no 'model_type'"));
 }
 
+TEST(VisionLanguageModel, ThatIsNotReadButHoldsASupportedTowerNamesTheWayOut) {
+  const auto refused = [](const std::string& type, const std::string& parts) {
+    return ErrorOfReading("{\"model_type\": \"" + type + "\", " + parts + "}");
+  };
+  const std::string siglip = R"("vision_config": {"model_type": "siglip_vision_model"})";
+  for (const auto& [message, place] :
+       {std::pair{refused("t5gemma2", "\"encoder\": {\"model_type\": \"x\", " + siglip + "}"),
+                  "encoder.vision_config"},
+        std::pair{
+            refused("colpali", "\"vlm_config\": {\"model_type\": \"paligemma\", " + siglip + "}"),
+            "vlm_config.vision_config"},
+        std::pair{refused("vision-encoder-decoder", R"("encoder": {"model_type": "vit"},
+                                                        "decoder": {"model_type": "gpt2"})"),
+                  "encoder"}}) {
+    EXPECT_TRUE(Contains(message, std::string("but the tower in its '") + place + "' is"))
+        << message;
+    EXPECT_TRUE(Contains(message, "Save the vision tower as a folder of its own")) << message;
+  }
+  const std::string swin =
+      refused("vision-encoder-decoder", R"("encoder": {"model_type": "swin"})");
+  EXPECT_FALSE(Contains(swin, "Save the vision tower")) << swin;
+}
+
 TEST(VisionLanguageModel, FieldsWhoseMeaningIsNotKnownAreRefusedByName) {
   for (const char* field :
        {"\"vision_layers_used\": [1, 2]", "\"spatial_vision_layer\": -1",
