@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "eval/cli/usage_error.h"
+#include "eval/measure/task_accuracy.h"
 
 namespace w8a8 {
 namespace {
@@ -64,13 +65,15 @@ std::string MissedAgreement(const Thresholds& thresholds, const ArmReport& arm) 
 }  // namespace
 
 void CheckThresholds(const Thresholds& thresholds, const Task& task, const EncoderConfig& config) {
-  const bool ranked = config.classes > 0 || task.classes;
+  const bool ranked = config.classes >= kMinClasses || task.classes;
   const char* asked = thresholds.min_agreement ? "--min-agreement" : "--max-drop";
   if ((thresholds.min_agreement || thresholds.max_drop) && !ranked) {
     FailUsage(
-        "{}: this model has no classifier, so there is no top-1; give --classes FILE with class "
-        "embeddings, or judge by --min-sqnr-db.",
-        asked);
+        "{}: {}, so there is no top-1; give --classes FILE with class embeddings, or judge by "
+        "--min-sqnr-db.",
+        asked,
+        config.classes == 0 ? "this model has no classifier"
+                            : "this model's head has one output, which ranks no classes");
   }
   if (thresholds.max_drop && task.accepted.empty()) {
     FailUsage(

@@ -18,7 +18,7 @@ struct Thresholds {
 };
 
 // Before any work: throws UsageError for a threshold on a figure that this run cannot have
-// (agreement without classes, a drop without labels).
+// (agreement without two classes to rank, a drop without labels).
 void CheckThresholds(const Thresholds& thresholds, const Task& task, const EncoderConfig& config);
 
 // One line that names figure, threshold and arm of everything that the chosen INT8 arm misses;

@@ -181,7 +181,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   // Classes are ranked for the view of the whole image. Only InternVL's chat models can cut images
   // up without a thumbnail, and those have no pooled output to rank classes by.
   const std::optional<Tiling>& tiling = preprocessing.preprocessor.config().tiling;
-  const bool ranked = session.config.classes > 0 || input.task.classes;
+  const bool ranked = session.config.classes >= kMinClasses || input.task.classes;
   W8A8_CHECK(!ranked || !tiling || tiling->thumbnail || tiling->max_tiles == 1);
   clock.Stage("evaluate");
   RunnerOptions runner = session.Runner(run);

@@ -141,8 +141,9 @@ ImagePlan SplitImages(ImageSet images, const Preprocessing& preprocessing, Loade
   plan.evaluated_on =
       split.shared
           ? fmt::format(
-                "judged on the same {} images that served calibration (too few to keep some apart)",
-                plan.evaluation.size())
+                "judged on the same {} image{} that served calibration (too few to keep some "
+                "apart)",
+                plan.evaluation.size(), plan.evaluation.size() == 1 ? "" : "s")
           : fmt::format("judged on {} images kept out of calibration", plan.evaluation.size());
   return plan;
 }

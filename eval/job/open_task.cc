@@ -8,6 +8,7 @@
 #include "datasets/labels.h"
 #include "eval/job/class_names.h"
 #include "eval/job/session.h"
+#include "eval/measure/task_accuracy.h"
 #include "runtime/base/names.h"
 #include "runtime/base/setting.h"
 
@@ -139,12 +140,18 @@ std::optional<ClassEmbeddings> OpenClasses(const std::filesystem::path& file,
 OpenedTask OpenTask(const Session& session, const std::vector<ImageFile>& files,
                     TaskSettings settings) {
   OpenedTask opened;
-  if (!settings.classes && session.config.classes == 0) {
-    if (settings.labels.empty()) return opened;
+  const int64_t classes = session.config.classes;
+  if (!settings.classes && classes < kMinClasses) {
+    const char* why = classes == 0 ? "the model has no classifier"
+                                   : "the model's head has one output, which ranks no classes";
+    if (settings.labels.empty()) {
+      if (classes > 0) opened.notes.push_back(fmt::format("{}: its features are judged.", why));
+      return opened;
+    }
     throw BadSetting(fmt::format(
-        "{}: the model has no classifier, so there are no answers to compare labels with. Give "
-        "class embeddings, or leave the labels out.",
-        settings.labels.string()));
+        "{}: {}, so there are no answers to compare labels with. Give class embeddings, or leave "
+        "the labels out.",
+        settings.labels.string(), why));
   }
   try {
     AddAccepted(files, settings, ClassesOf(session, settings.classes), opened);

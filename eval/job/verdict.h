@@ -25,12 +25,12 @@ struct Judged {
 constexpr uint64_t kMinJudgedImages = 16;
 
 // `yes` when the lower bound of the arm's agreement reaches the threshold (where there are classes
-// to rank: a classifier, or class embeddings; labels are not needed), else when the 1st percentile
-// of the feature cosine does; `no` when the upper bound fails; otherwise, and always on fewer than
-// kMinJudgedImages different images, `undecided: more images`. Outputs that are not finite are `no`
-// at once, the reference's (nothing can be compared with it) and the arm's. The arm is for the
-// caller to name. Below 100 images the 1st percentile is all but the worst image; the sentence then
-// says on how many images it stands.
+// to rank: a classifier of two or more, or class embeddings; labels are not needed), else when the
+// 1st percentile of the feature cosine does; `no` when the upper bound fails; otherwise, and always
+// on fewer than kMinJudgedImages different images, `undecided: more images`. Outputs that are not
+// finite are `no` at once, the reference's (nothing can be compared with it) and the arm's. The arm
+// is for the caller to name. Below 100 images the 1st percentile is all but the worst image; the
+// sentence then says on how many images it stands.
 Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, const Judged& judged);
 
 // `no`, because of what MissedThresholds names: a run that fails a gate does not say "ship it".

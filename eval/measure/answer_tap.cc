@@ -26,7 +26,8 @@ AnswerTap::AnswerTap(int run, const ClassEmbeddings* classes, int workers)
 void AnswerTap::OnOutputs(const OutputEvent& event) {
   if (event.arm != 0 && event.arm != run_) return;
   const MatView<const Half> output = classes_ == nullptr ? event.logits : event.embedding();
-  if (output.rows == 0) return;
+  const int64_t ranks = classes_ == nullptr ? output.cols : classes_->classes();
+  if (output.rows == 0 || ranks < kMinClasses) return;
   for (size_t i = 0; i < event.samples.size(); ++i) {
     const Sample& sample = event.samples[i];
     if (!sample.whole) continue;

@@ -1,11 +1,13 @@
 #include "eval/measure/class_embeddings.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "eval/measure/task_accuracy.h"
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/base/sha256.h"
@@ -68,6 +70,17 @@ std::vector<double> CheckRows(const ClassEmbeddings& classes) {
   return lengths;
 }
 
+void RefuseEqualRows(const ClassEmbeddings& classes) {
+  const auto first = classes.rows.begin(), end = classes.rows.end();
+  // Each value equals the one a row before it.
+  if (!std::equal(first + classes.width, end, first)) return;
+  Fail(
+      "{}: the embeddings of its {} classes are all equal, so there is nothing to rank. Export "
+      "them "
+      "again.",
+      classes.file, classes.classes());
+}
+
 }  // namespace
 
 std::vector<double> ClassEmbeddings::Cosines(std::span<const Half> embedding) const {
@@ -104,8 +117,15 @@ ClassEmbeddings ReadClassEmbeddings(const std::filesystem::path& path) {
     Fail("{}: '{}' has {} rows, but the metadata '{}' names {} classes.", path.string(), kTensor,
          tensor.shape[0], kNames, classes.classes());
   }
+  if (classes.classes() < kMinClasses) {
+    Fail(
+        "{}: it holds one class ('{}'), so there is nothing to rank: every image would be of it. "
+        "Give two or more, or none: the features are compared then.",
+        path.string(), classes.names.front());
+  }
   classes.rows = FloatValues(tensor);
   classes.lengths = CheckRows(classes);
+  RefuseEqualRows(classes);
   return classes;
 }
 

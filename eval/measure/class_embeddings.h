@@ -28,7 +28,8 @@ struct ClassEmbeddings {
 
 // A safetensors file with `class_embeddings` [classes, width], F32, F16 or BF16, and the metadata
 // `classes`, a JSON list with the name of each row. Throws Error naming file and row unless there
-// is one name for each row, all different, and every row is finite and not zero.
+// is one name for each row, all different, and every row is finite and not zero; and unless there
+// are kMinClasses or more, whose rows are not all equal.
 ClassEmbeddings ReadClassEmbeddings(const std::filesystem::path& path);
 
 // Throws Error unless the classes' embeddings are as wide as the images'; 0: the model has none.

@@ -34,7 +34,8 @@ void OutputTap::OnOutputs(const OutputEvent& event) {
     if (outputs[o].rows > 0) AddOutput(event, o, outputs[o], worker);
   }
   const MatView<const Half> ranked = classes_ == nullptr ? event.logits : event.embedding();
-  if (ranked.rows > 0) AddTasks(event, ranked, worker);
+  const int64_t ranks = classes_ == nullptr ? ranked.cols : classes_->classes();
+  if (ranked.rows > 0 && ranks >= kMinClasses) AddTasks(event, ranked, worker);
 }
 
 void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const Half> actual,

@@ -33,6 +33,14 @@ std::vector<int64_t> Best(std::span<const Score> scores, size_t count) {
   return classes;
 }
 
+template <class Score>
+bool AllEqual(std::span<const Score> scores) {
+  return std::all_of(scores.begin(), scores.end(),
+                     [&](Score score) { return score == scores.front(); });
+}
+
+constexpr size_t kTopFive = 5;
+
 }  // namespace
 
 std::vector<int64_t> TopClasses(std::span<const float> scores, size_t count) {
@@ -45,23 +53,30 @@ std::vector<int64_t> TopClasses(std::span<const double> scores, size_t count) {
 
 void TaskMeter::Add(std::span<const float> scores, std::span<const float> reference,
                     std::span<const int64_t> accepted) {
-  W8A8_CHECK(!scores.empty() && scores.size() == reference.size());
-  AddRanked(TopClasses(scores, 5), TopClasses(reference, 1).front(), accepted);
+  AddScores(scores, reference, accepted);
 }
 
 void TaskMeter::Add(std::span<const double> scores, std::span<const double> reference,
                     std::span<const int64_t> accepted) {
-  W8A8_CHECK(!scores.empty() && scores.size() == reference.size());
-  AddRanked(TopClasses(scores, 5), TopClasses(reference, 1).front(), accepted);
+  AddScores(scores, reference, accepted);
 }
 
-void TaskMeter::AddRanked(const std::vector<int64_t>& best, int64_t reference_best,
+template <class Score>
+void TaskMeter::AddScores(std::span<const Score> scores, std::span<const Score> reference,
                           std::span<const int64_t> accepted) {
+  W8A8_CHECK(std::ssize(scores) >= kMinClasses && scores.size() == reference.size());
+  const std::vector<int64_t> best = TopClasses(scores, kTopFive);
   ++images_;
-  agree_ += best.front() == reference_best;
+  if (AllEqual(reference)) {
+    ++tied_;
+  } else {
+    agree_ += best.front() == TopClasses(reference, 1).front();
+  }
   if (accepted.empty()) return;
   ++labelled_;
   top1_ += AnyAccepted({best.data(), 1}, accepted);
+  if (scores.size() <= kTopFive) return;
+  ++labelled5_;
   top5_ += AnyAccepted(best, accepted);
 }
 
@@ -81,9 +96,11 @@ TaskAccuracy TaskMeter::Result(uint64_t different, uint64_t different_labelled) 
   result.labelled = labelled_;
   if (labelled_ > 0) {
     result.top1 = WilsonInterval(top1_, labelled_, different_labelled);
-    result.top5 = WilsonInterval(top5_, labelled_, different_labelled);
   }
-  if (images_ > 0) result.agreement = WilsonInterval(agree_, images_, different);
+  if (labelled5_ > 0) result.top5 = WilsonInterval(top5_, labelled5_, different_labelled);
+  if (const uint64_t ranked = images_ - tied_; ranked > 0) {
+    result.agreement = WilsonInterval(agree_, ranked, std::min(different, ranked));
+  }
   return result;
 }
 

@@ -62,6 +62,26 @@ class JudgedImages : public testing::Test {
     options.command = "compare";
     return options;
   }
+  // The demo's tower with a classifier whose row `i` is `scales[i]` times one row.
+  static fs::path WithHead(const std::string& name, const std::vector<float>& scales) {
+    const fs::path model = folder_ / name;
+    fs::copy(folder_ / "demo/model", model);
+    nlohmann::json config{{"model_type", "siglip"},
+                          {"architectures", {"SiglipForImageClassification"}}};
+    config["vision_config"] = nlohmann::json::parse(ReadFile(model / "config.json"));
+    std::vector<float> rows;
+    for (size_t i = 0; i < scales.size(); ++i) {
+      config["id2label"][std::to_string(i)] = fmt::format("LABEL_{}", i);
+      for (uint64_t j = 0; j < 128; ++j) rows.push_back(scales[i] * (HashUniform(6, j) - 0.5f));
+    }
+    WriteFileAtomically(model / "config.json", config.dump());
+    EditTensors(model, [&](OwnedTensors& tensors) {
+      const auto classes = static_cast<int64_t>(scales.size());
+      tensors["classifier.weight"] = Floats({classes, 128}, rows);
+      tensors["classifier.bias"] = Zeros({classes});
+    });
+    return model;
+  }
   static nlohmann::json Json(const std::string& file) {
     return nlohmann::json::parse(ReadFile(folder_ / file));
   }
@@ -130,6 +150,29 @@ TEST_F(JudgedImages, AreNotJudgedByAReferenceThatIsNotFinite) {
   options.max_images = 4;
   EXPECT_TRUE(Contains(ErrorOf([&] { RunCompare(options); }), "not finite on 4 of 4 images"));
   EXPECT_EQ(Json("overflow/report.json")["verdict"]["ship"], "no");
+}
+
+TEST_F(JudgedImages, AreJudgedByTheirFeaturesWhereOneOutputRanksNothing) {
+  Options options = Compare(folder_ / "demo/images", "regression");
+  options.model = WithHead("regression_model", {1.0f});
+  options.clip_range = 0.05f;
+  options.max_images = 20;
+  RunCompare(options);
+  const nlohmann::json report = Json("regression/report.json");
+  EXPECT_EQ(report["verdict"]["ship"], "no");
+  EXPECT_TRUE(Contains(Verdict("regression"), "the pooled feature")) << Verdict("regression");
+  for (const nlohmann::json& arm : report["arms"]) EXPECT_TRUE(arm["agreement"].is_null());
+  options.labels = folder_ / "any.tsv";
+  EXPECT_TRUE(Contains(ErrorOf([&] { RunCompare(options); }), "the model's head has one output"));
+}
+
+TEST_F(JudgedImages, AreJudgedByTheirFeaturesWhereAllRowsOfTheHeadAreEqual) {
+  Options options = Compare(folder_ / "demo/images", "equal_rows");
+  options.model = WithHead("equal_rows_model", {1.0f, 1.0f, 1.0f});
+  options.clip_range = 0.05f;
+  options.max_images = 20;
+  RunCompare(options);
+  EXPECT_EQ(Json("equal_rows/report.json")["verdict"]["ship"], "no");
 }
 
 TEST_F(JudgedImages, AreRefusedWithLabelsThatNothingAnswersTo) {

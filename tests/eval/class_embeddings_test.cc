@@ -78,6 +78,8 @@ TEST(ClassEmbeddings, AreRefusedWithTheRowThatIsWrong) {
   const std::vector<std::pair<MadeFile, const char*>> table = {
       {{.rows = {1, 2, nan, 4}}, "'square' (row 1) holds a value that is not finite"},
       {{.rows = {0, 0, 1, 1}}, "'round' (row 0) is zero"},
+      {{.rows = {1, 2, 1, 2}}, "of its 2 classes are all equal, so there is nothing to rank"},
+      {{.rows = {1, 2}, .shape = {1, 2}, .names = "[\"round\"]"}, "it holds one class ('round')"},
       {{.shape = {4}}, "[classes, width] is wanted"},
       {{.shape = {1, 4}}, "has 1 rows, but the metadata 'classes' names 2"},
       {{.names = ""}, "its metadata has no 'classes'"},

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "eval/measure/intervals.h"
 #include "gtest/gtest.h"
 
 namespace w8a8 {
@@ -68,6 +69,24 @@ TEST(TaskMeter, LearnsNothingFromCopies) {
   EXPECT_EQ(actual.agreement->low, expected.agreement->low);
   EXPECT_EQ(actual.top1->high, expected.top1->high);
   EXPECT_LT(actual.agreement->low, twice.Result().agreement->low);
+}
+
+TEST(TaskMeter, CountsTopFiveOnlyAmongMoreThanFiveClasses) {
+  TaskMeter five, six;
+  AddFloats(five, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 4}, {0});
+  AddFloats(six, {0, 1, 2, 3, 4, 5}, {0, 1, 2, 3, 4, 5}, {0});
+  EXPECT_FALSE(five.Result().top5.has_value());
+  EXPECT_EQ(five.Result().top1->value, 0);
+  EXPECT_EQ(six.Result().top5->value, 0);
+}
+
+TEST(TaskMeter, CountsNoAgreementWhereTheReferenceRanksNothing) {
+  TaskMeter meter;
+  AddFloats(meter, {1, 1, 1}, {2, 2, 2}, {0});
+  EXPECT_FALSE(meter.Result().agreement.has_value());
+  AddFloats(meter, {1, 3, 2}, {1, 2, 2}, {1});
+  EXPECT_EQ(meter.Result().agreement->low, WilsonInterval(1, 1, 1).low);
+  EXPECT_EQ(meter.Result().labelled, 2u);
 }
 
 TEST(TaskMeter, SaysNothingAboutNothing) {

@@ -91,7 +91,8 @@ TEST(Thresholds, AreRefusedBeforeTheWorkWhereTheFigureCannotExist) {
   Thresholds agreement, drop;
   agreement.min_agreement = 0.9;
   drop.max_drop = 0.1;
-  EncoderConfig features_only, classifier;
+  EncoderConfig features_only, regression, classifier;
+  regression.classes = 1;
   classifier.classes = 10;
   Task no_labels, labelled;
   labelled.accepted["a.png"] = {1};
@@ -101,6 +102,8 @@ TEST(Thresholds, AreRefusedBeforeTheWorkWhereTheFigureCannotExist) {
   };
   EXPECT_TRUE(Contains(said(agreement, labelled, features_only), "--classes FILE"));
   EXPECT_TRUE(Contains(said(drop, labelled, features_only), "--classes FILE"));
+  EXPECT_TRUE(Contains(said(agreement, labelled, regression), "head has one output"));
+  EXPECT_TRUE(Contains(said(drop, labelled, regression), "head has one output"));
   EXPECT_TRUE(Contains(said(drop, no_labels, classifier), "have no labels"));
   EXPECT_EQ(said(agreement, no_labels, classifier), "no error was thrown");
   EXPECT_EQ(said(drop, labelled, classifier), "no error was thrown");
