@@ -28,20 +28,24 @@ TensorView RowsOf(const TensorView& tensor, const StoredTensor& part) {
   return rows;
 }
 
-void RequireFinite(const TensorView& tensor, std::span<const float> values) {
+// `tensor`: as WhereIs() names it; `first`: the place in it of values[0].
+void RequireFinite(const std::string& tensor, std::span<const float> values, size_t first = 0) {
   for (size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
-      Fail("tensor '{}' holds {} at element {}; a weight must be finite.", tensor.name, values[i],
-           i);
+      Fail(
+          "{} holds {} at element {}; a weight must be finite. The file is damaged or its training "
+          "diverged; fetch or convert it again, or take an earlier checkpoint.",
+          tensor, values[i], first + i);
     }
   }
 }
 
-void RequirePositive(const TensorView& tensor, std::span<const float> scales) {
+void RequirePositive(const std::string& tensor, std::span<const float> scales) {
   for (size_t i = 0; i < scales.size(); ++i) {
     if (!(scales[i] > 0.0f)) {
-      Fail("tensor '{}' holds the scale {} at element {}; a scale must be above 0.", tensor.name,
-           scales[i], i);
+      Fail(
+          "{} holds the scale {} at element {}; a scale must be above 0. Quantize the model again.",
+          tensor, scales[i], i);
     }
   }
 }
@@ -100,6 +104,13 @@ struct EncoderWeights::Impl {
     return *tensor;
   }
 
+  // "m/model.safetensors: tensor 'norm.weight'".
+  std::string WhereIs(const TensorView& tensor) const {
+    size_t file = 0;
+    while (!checkpoint.Holds(file, tensor.name)) ++file;
+    return fmt::format("{}: tensor '{}'", checkpoint.files()[file].string(), tensor.name);
+  }
+
   const LinearLayout& LinearOf(const std::string& stem) const {
     const auto found = linears.find(stem);
     W8A8_CHECK(found != linears.end());
@@ -109,7 +120,8 @@ struct EncoderWeights::Impl {
   std::vector<float> Floats(const StoredTensor& part) const {
     const TensorView rows = RowsOf(Get(part.key), part);
     std::vector<float> values = FloatValues(rows);
-    RequireFinite(rows, values);
+    const size_t row_length = values.size() / static_cast<size_t>(part.rows);
+    RequireFinite(WhereIs(rows), values, static_cast<size_t>(part.first_row) * row_length);
     ReleasePages(rows.bytes);
     return part.transposed ? Transposed(values, part.shape[0]) : values;
   }
@@ -149,9 +161,9 @@ struct EncoderWeights::Impl {
     // The parts read one input: codes made with different scales could not share a product.
     if (linear.input_scale.value_or(input_scale) != input_scale) {
       Fail(
-          "tensor '{}' holds {} where the other parts of the same layer have {}; they must be "
-          "equal.",
-          stored->name, input_scale, *linear.input_scale);
+          "{} holds {} where the other parts of the same layer have {}; they must be equal. "
+          "Quantize the model again, with one input scale for the layer.",
+          WhereIs(*stored), input_scale, *linear.input_scale);
     }
     linear.input_scale = input_scale;
   }
@@ -160,8 +172,8 @@ struct EncoderWeights::Impl {
   std::vector<float> Scales(const std::string& key, int64_t rows) const {
     const TensorView& tensor = Get(key);
     std::vector<float> scales = FloatValues(tensor);
-    RequireFinite(tensor, scales);
-    RequirePositive(tensor, scales);
+    RequireFinite(WhereIs(tensor), scales);
+    RequirePositive(WhereIs(tensor), scales);
     if (scales.size() == 1) scales.resize(static_cast<size_t>(rows), scales.front());
     return scales;
   }
@@ -187,8 +199,10 @@ struct EncoderWeights::Impl {
       present += checkpoint.Find(key) != nullptr ? 1 : 0;
     }
     if (present != 0 && present != linear.weights.size()) {
-      Fail("{}: only {} of the {} parts of '{}' have an 'input_scale'.",
-           checkpoint.folder().string(), present, linear.weights.size(), linear.stem);
+      Fail(
+          "{}: only {} of the {} parts of '{}' have an 'input_scale'. Quantize the model again, "
+          "with one input scale for the layer.",
+          checkpoint.folder().string(), present, linear.weights.size(), linear.stem);
     }
   }
 

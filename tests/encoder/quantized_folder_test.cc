@@ -59,6 +59,7 @@ TEST(QuantizedFolder, AStaticInputScaleIsSharedByAllParts) {
         tensors[std::string(kAttention) + "v_proj.input_scale"] = Floats({1}, {0.5f});
       }));
   EXPECT_TRUE(Contains(unequal, "v_proj.input_scale")) << unequal;
+  EXPECT_TRUE(Contains(unequal, "model.safetensors: tensor '")) << unequal;
   const std::string partial =
       ErrorOfReading(QuantizedFolder("quantized_partial", [&](OwnedTensors& tensors) {
         set_scales(tensors);
@@ -77,6 +78,7 @@ TEST(QuantizedFolder, AScaleThatIsNotAboveZeroIsNamed) {
         }));
     EXPECT_TRUE(Contains(message, "k_proj.weight_scale")) << message;
     EXPECT_TRUE(Contains(message, "element 5")) << message;
+    EXPECT_TRUE(Contains(message, "model.safetensors: tensor '")) << message;
   }
 }
 

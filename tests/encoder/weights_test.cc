@@ -240,9 +240,27 @@ TEST(Weights, AValueThatIsNotFiniteIsFoundWhenItIsRead) {
   const std::string message = ErrorOf([&] { weights.Linear("blocks.0.attn.qkv"); });
   EXPECT_TRUE(Contains(message, key)) << message;
   EXPECT_TRUE(Contains(message, "element 77")) << message;
+  EXPECT_TRUE(message.starts_with((folder / "model.safetensors").string() + ": ")) << message;
+  EXPECT_TRUE(Contains(message, "fetch or convert it again")) << message;
   EXPECT_TRUE(
       Contains(ErrorOf([&] { weights.Vector("norm", "weight"); }), "post_layernorm.weight"));
   EXPECT_NO_THROW(weights.Linear("blocks.1.attn.qkv"));
+}
+
+TEST(Weights, AValueThatIsNotFiniteIsCountedFromTheStartOfItsTensorAndNamedWithItsShard) {
+  const fs::path folder = TinySiglipFolder("weights_nan_shard");
+  const std::string key = "vision_model.head.attention.in_proj_weight";
+  EditTensors(folder, [&](OwnedTensors& tensors) {
+    std::vector<float> values(192 * 64);
+    values[70 * 64 + 3] = std::numeric_limits<float>::infinity();  // in the rows of the keys
+    tensors[key] = Floats({192, 64}, values);
+  });
+  SplitIntoShards(folder, "vision_model.head");
+  const EncoderWeights weights(folder, TinySiglip());
+  const std::string message = ErrorOf([&] { weights.Linear("pool.kv"); });
+  const std::string shard = (folder / "model-00002-of-00002.safetensors").string();
+  EXPECT_TRUE(message.starts_with(shard + ": tensor '" + key + "' holds inf at element 4483;"))
+      << message;
 }
 
 TEST(Weights, TheSha256OfOneFileIsTheFilesOwn) {

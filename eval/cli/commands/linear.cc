@@ -58,16 +58,21 @@ struct LayerOutput {
   }
 };
 
-void CheckShape(const TensorView& tensor, bool fits, const char* wanted) {
-  if (!fits) Fail("'{}' is {}; linear takes {}.", tensor.name, tensor.ShapeText(), wanted);
+void CheckShape(const SafetensorsFile& file, const TensorView& tensor, bool fits,
+                const char* wanted) {
+  if (fits) return;
+  Fail("{}: '{}' is {}; linear takes {}.", file.path().string(), tensor.name, tensor.ShapeText(),
+       wanted);
 }
 
 void ReadWeight(const SafetensorsFile& file, LinearParameters* layer) {
   const TensorView& weight = file.Get("weight");
-  CheckShape(weight, weight.shape.size() == 2 && weight.shape[0] >= 1, "weight [N, K], N >= 1");
+  CheckShape(file, weight, weight.shape.size() == 2 && weight.shape[0] >= 1,
+             "weight [N, K], N >= 1");
   layer->n = weight.shape[0];
   if (weight.shape[1] != layer->k) {
-    Fail("'weight' is {}, but 'x' has {} columns; both share K.", weight.ShapeText(), layer->k);
+    Fail("{}: 'weight' is {}, but 'x' has {} columns; both share K.", file.path().string(),
+         weight.ShapeText(), layer->k);
   }
   if (weight.dtype != Dtype::kI8) {
     layer->values = FloatValues(weight);
@@ -76,10 +81,11 @@ void ReadWeight(const SafetensorsFile& file, LinearParameters* layer) {
   layer->codes = Int8Values(weight);
   const TensorView& scale = file.Get("weight_scale");
   const bool column = scale.shape.size() == 2 && scale.shape[1] == 1;
-  CheckShape(scale, (scale.shape.size() == 1 || column) && scale.shape[0] == layer->n,
+  CheckShape(file, scale, (scale.shape.size() == 1 || column) && scale.shape[0] == layer->n,
              "weight_scale F32 [N] or [N, 1]");
   if (scale.dtype != Dtype::kF32) {
-    Fail("'weight_scale' is {}; linear takes F32.", DtypeName(scale.dtype));
+    Fail("{}: 'weight_scale' is {}; linear takes F32.", file.path().string(),
+         DtypeName(scale.dtype));
   }
   layer->weight_scale = FloatValues(scale);
 }
@@ -88,14 +94,14 @@ LayerInput ReadInput(const std::string& path) {
   const SafetensorsFile file(path);
   LayerInput in;
   const TensorView& x = file.Get("x");
-  CheckShape(x, x.shape.size() == 2 && x.shape[0] >= 1 && x.shape[1] >= 1,
+  CheckShape(file, x, x.shape.size() == 2 && x.shape[0] >= 1 && x.shape[1] >= 1,
              "x [M, K], both at least 1");
   in.m = x.shape[0];
   in.layer.k = x.shape[1];
   in.x = HalfValues(x);
   ReadWeight(file, &in.layer);
   if (const TensorView* bias = file.Find("bias")) {
-    CheckShape(*bias, bias->shape.size() == 1 && bias->shape[0] == in.layer.n, "bias [N]");
+    CheckShape(file, *bias, bias->shape.size() == 1 && bias->shape[0] == in.layer.n, "bias [N]");
     in.layer.bias = FloatValues(*bias);
   }
   return in;
