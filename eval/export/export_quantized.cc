@@ -49,7 +49,8 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
 }
 
 // Classes of transformers read neither timm's names nor those of the files that models came out in.
-std::vector<std::string> LoadingWarnings(const EncoderConfig& config) {
+std::vector<std::string> LoadingWarnings(const EncoderConfig& config,
+                                         const nlohmann::ordered_json& source) {
   if (config.family == "timm-vit" || config.family == "dinov2-meta") {
     return {
         "no class of transformers or timm loads INT8 weights under these names: this tool reads "
@@ -60,21 +61,30 @@ std::vector<std::string> LoadingWarnings(const EncoderConfig& config) {
         "transformers 5.24 loads no compressed-tensors DINOv2 without a gated MLP (its converter "
         "for gated ones gets in the way); 4.57 loads it."};
   }
+  if (HasIdefics3Tower(source)) {
+    return {
+        "transformers 4.57 computes other positions for Idefics3 and SmolVLM than 5.24, with any "
+        "weights: most patches get the position one row and column before theirs. What this tool "
+        "measured is what 5.24 runs."};
+  }
   return {};
 }
 
 // vLLM builds SigLIP's fc1 and fc2 without quantization unless both widths are multiples of 64, and
 // then fails on their weight_scale (vllm/model_executor/models/siglip.py).
-std::vector<std::string> Warnings(const EncoderConfig& config, const ExportedSites& sites) {
+std::vector<std::string> Warnings(const EncoderConfig& config, const nlohmann::ordered_json& source,
+                                  const ExportedSites& sites) {
   const bool has_mlp = std::any_of(sites.begin(), sites.end(), [&config](const auto& entry) {
     return entry.second.n == config.mlp_width || entry.second.k == config.mlp_width;
   });
-  if (config.family != "siglip" || !has_mlp) return LoadingWarnings(config);
-  if (config.width % 64 == 0 && config.mlp_width % 64 == 0) return {};
-  return {
+  std::vector<std::string> warnings = LoadingWarnings(config, source);
+  if (config.family != "siglip" || !has_mlp) return warnings;
+  if (config.width % 64 == 0 && config.mlp_width % 64 == 0) return warnings;
+  warnings.push_back(
       fmt::format("vLLM does not load INT8 fc1 and fc2 of a SigLIP tower whose widths ({} and "
                   "{}) are not both multiples of 64; leave them in FP16 for that target.",
-                  config.width, config.mlp_width)};
+                  config.width, config.mlp_width));
+  return warnings;
 }
 
 void CheckNotTheModel(const fs::path& model_folder, const fs::path& out) {
@@ -146,7 +156,7 @@ std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& gr
   tensors.Write(out / "model.safetensors");
   WriteFileAtomically(out / "config.json", JsonText(config, 2) + "\n");
   files.Commit();
-  return Warnings(graph.config, sites);
+  return Warnings(graph.config, source, sites);
 }
 
 // compressed-tensors names a weight "<layer>.weight"; torch's MultiheadAttention does not.

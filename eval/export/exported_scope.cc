@@ -104,6 +104,12 @@ std::vector<std::string> ExportedKeys::NamesOf(const std::vector<std::string>& k
   return names;
 }
 
+bool HasIdefics3Tower(const ordered_json& config) {
+  std::string type = HasVisionConfig(config) ? TypeOf(config.at("vision_config")) : "";
+  if (type.empty()) type = TypeOf(config);
+  return type.starts_with("idefics3") || type.starts_with("smolvlm") || type == "aria";
+}
+
 ordered_json TowerConfig(const EncoderConfig& encoder, const ordered_json& whole) {
   const VisionClass& vision_class = RequireVisionClass(encoder, whole);
   ordered_json config = whole.at("vision_config");

@@ -38,6 +38,10 @@ class ExportedKeys {
   std::string beside_, written_beside_;  // CLIP's projection stands beside the tower
 };
 
+// Whether the model of this config has Idefics3's tower, whose patches find their positions by
+// buckets.
+bool HasIdefics3Tower(const nlohmann::ordered_json& config);
+
 // The config of the vision class, from that of the model around it.
 nlohmann::ordered_json TowerConfig(const EncoderConfig& encoder,
                                    const nlohmann::ordered_json& whole);

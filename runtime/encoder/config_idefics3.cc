@@ -36,7 +36,9 @@ EncoderConfig ReadIdefics3Config(const JsonFields& vision) {
         "the position table; such encoders are not supported.",
         vision.file(), side, config.grid_cols());
   }
-  config.notes.emplace_back("images fill the whole position table: every patch has its own row");
+  config.notes.emplace_back(
+      "images fill the whole position table: every patch has its own row, as in transformers 5 "
+      "(4.57 places most patches one row and column before theirs)");
   return config;
 }
 

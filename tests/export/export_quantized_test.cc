@@ -297,5 +297,20 @@ TEST(ExportQuantized, WarnsWhereVllmWouldNotLoadTheMlp) {
   EXPECT_TRUE(ExportSmall("export_no_warning", attention_only).warnings.empty());
 }
 
+TEST(ExportQuantized, WarnsWhereTransformers4PlacesPatchesElsewhere) {
+  const fs::path model = ScratchFolder("export_idefics3");
+  WriteHashCheckpoint(model,
+                      R"({"model_type": "idefics3_vision", "hidden_size": 64,
+                          "num_attention_heads": 2, "intermediate_size": 128, "image_size": 32,
+                          "patch_size": 8, "num_hidden_layers": 1})",
+                      Dtype::kF32, /*seed=*/6);
+  Plan plan;
+  plan.sites["blocks.0.mlp.fc1"];
+  const Exported exported = ExportOf("export_idefics3", model, plan);
+  ASSERT_EQ(exported.warnings.size(), 1u);
+  EXPECT_TRUE(Contains(exported.warnings[0], "4.57 computes other positions"))
+      << exported.warnings[0];
+}
+
 }  // namespace
 }  // namespace w8a8::test
