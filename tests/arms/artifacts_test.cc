@@ -222,6 +222,48 @@ TEST_F(Artifacts, EveryFileOfARunIsInspected) {
   }
 }
 
+TEST_F(Artifacts, AreKnownByTheirContentWhateverTheirNames) {
+  for (const char* file : {"stats.h5", "plan.json", "quantized/scales.h5", "report.json",
+                           "quantized/model.safetensors", "report.h5", "run.json", "report.html"}) {
+    const fs::path renamed = Copy(file, "renamed.st"), again = Copy(file, "renamed");
+    EXPECT_EQ(RecognizeArtifact(renamed), RecognizeArtifact(folder_ / "one" / file)) << file;
+    EXPECT_EQ(InspectArtifact(renamed, "")["kind"], InspectArtifact(again, "")["kind"]) << file;
+    const auto compared = CompareArtifacts(renamed, again, RunFacts::kCompared);
+    EXPECT_TRUE(compared.differences.empty() && compared.compared > 0) << file;
+  }
+  const fs::path run = Copy("run.json", "renamed");
+  EXPECT_EQ(CompareArtifacts(run, run, RunFacts::kIgnored).compared, 0u);
+  WriteFileAtomically(folder_ / "chat.jinja", "{%- for message in messages %}");
+  EXPECT_TRUE(Contains(ErrorOf([] { RecognizeArtifact(folder_ / "chat.jinja"); }), "nothing that"));
+  const std::string tensors = ReadFile(folder_ / "one/quantized/model.safetensors");
+  WriteFileAtomically(folder_ / "short", tensors.substr(0, 500));
+  EXPECT_TRUE(Contains(ErrorOf([] { InspectArtifact(folder_ / "short", ""); }), "header of"));
+}
+
+TEST_F(Artifacts, DifferInSumsByTheirFixedPointValues) {
+  CalibrationStats stats = ReadStats(folder_ / "one/stats.h5");
+  SiteStatistics& site = stats.sites.begin()->second;
+  site.channel_sum[3] = ToFixedPoint(0.5, kSumFractionBits);
+  WriteStats(folder_ / "half.h5", stats);
+  site.channel_sum[3] = ToFixedPoint(-1.5, kSumFractionBits);
+  WriteStats(folder_ / "negative.h5", stats);
+  const auto how = [](const char* a, const char* b) {
+    const auto found = CompareArtifacts(folder_ / a, folder_ / b, RunFacts::kCompared);
+    return found.differences.size() == 1 ? found.differences[0].how : "";
+  };
+  EXPECT_EQ(how("half.h5", "negative.h5"),
+            "1 of 128 differ by at most 2; the first, [3]: 0.5, -1.5");
+  site.channel_sum_sq[7] = ToFixedPoint(4096, kSumOfSquaresFractionBits);
+  WriteStats(folder_ / "square.h5", stats);
+  site.channel_sum_sq[7] += 1;  // 2^-48 beside 4096
+  WriteStats(folder_ / "beside.h5", stats);
+  EXPECT_EQ(how("square.h5", "beside.h5"), "only digits beyond binary64 differ");
+  site.position_absmax_sum[2] += uint64_t{1} << kSumFractionBits;
+  WriteStats(folder_ / "position.h5", stats);
+  EXPECT_TRUE(how("beside.h5", "position.h5").starts_with("1 of 64 differ by at most 1;"))
+      << how("beside.h5", "position.h5");
+}
+
 TEST_F(Artifacts, AReportIsInspectedAsTheRunPrintedIt) {
   Options options;
   options.inputs = {(folder_ / "two").string()};

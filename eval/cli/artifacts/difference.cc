@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <set>
 #include <string_view>
 
@@ -24,7 +25,10 @@ std::string HowNumbersDiffer(const std::vector<double>& a, const std::vector<dou
     const double distance = std::fabs(a[i] - b[i]);
     if (!(distance <= most)) most = distance;  // NaN: one of the two is no number
   }
-  if (count == 0) return "only signs of zero or of NaN differ";
+  if (count == 0) {
+    const bool same_bits = std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+    return same_bits ? "only digits beyond binary64 differ" : "only signs of zero or of NaN differ";
+  }
   if (a.size() == 1) return fmt::format("{:g}, {:g}", a[0], b[0]);
   return fmt::format("{} of {} differ by at most {:g}; the first, [{}]: {:g}, {:g}", count,
                      a.size(), most, first, a[first], b[first]);

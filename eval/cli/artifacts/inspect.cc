@@ -129,6 +129,11 @@ void InspectSafetensors(const fs::path& path, ordered_json& facts) {
   facts["bytes"] = bytes;
 }
 
+void InspectPage(const fs::path& path, ordered_json& facts) {
+  facts["bytes"] = fs::file_size(path);
+  facts["content"] = "the report for browsers; what it says is in report.json, run.json, report.h5";
+}
+
 }  // namespace
 
 ordered_json InspectArtifact(const fs::path& path, const std::string& model_prefix) {
@@ -150,6 +155,9 @@ ordered_json InspectArtifact(const fs::path& path, const std::string& model_pref
       break;
     case ArtifactKind::kSafetensors:
       InspectSafetensors(path, facts);
+      break;
+    case ArtifactKind::kPage:
+      InspectPage(path, facts);
       break;
     default:
       facts["content"] = ReadJsonObject(path);

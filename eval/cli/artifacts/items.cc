@@ -1,11 +1,14 @@
 #include "eval/cli/artifacts/items.h"
 
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <memory>
 
 #include <nlohmann/json.hpp>
 
+#include "calib/wide_int.h"
+#include "eval/cli/artifacts/artifact.h"
 #include "reports/html_writer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/hdf5_objects.h"
@@ -53,6 +56,33 @@ void AddJson(const json& value, const std::string& place, Items& items) {
   }
 }
 
+// The sums of statistics are fixed point, in one word or two, the high one first.
+int FractionBits(const Hdf5Object& object) {
+  if (object.type != "uint64" || !object.path.starts_with("/sites/")) return 0;
+  const bool wide = object.shape.size() == 2 && object.shape[1] == 2;
+  if (object.path.ends_with("/channel_sum") && wide) return kSumFractionBits;
+  if (object.path.ends_with("/channel_sum_sq") && wide) return kSumOfSquaresFractionBits;
+  return object.path.ends_with("/position_absmax_sum") ? kSumFractionBits : 0;
+}
+
+std::vector<double> NumbersOf(const Hdf5Objects& file, const Hdf5Object& object) {
+  const int fraction_bits = FractionBits(object);
+  if (fraction_bits == 0) return file.Numbers(object);
+  const std::vector<std::byte> bytes = file.Bytes(object);
+  std::vector<uint64_t> words(bytes.size() / sizeof(uint64_t));
+  if (!words.empty()) std::memcpy(words.data(), bytes.data(), bytes.size());
+  const double unit = 1.0 / static_cast<double>(uint64_t{1} << fraction_bits);
+  std::vector<double> values;
+  if (object.shape.size() == 1) {
+    for (const uint64_t word : words) values.push_back(static_cast<double>(word) * unit);
+  } else {
+    for (size_t i = 0; i + 1 < words.size(); i += 2) {
+      values.push_back(static_cast<double>(FromWords(words[i], words[i + 1])) * unit);
+    }
+  }
+  return values;
+}
+
 void AddHdf5(const fs::path& path, const std::string& prefix, RunFacts run, Items& items) {
   const auto file = std::make_shared<const Hdf5Objects>(path);
   for (const Hdf5Object& object : file->all()) {
@@ -62,7 +92,7 @@ void AddHdf5(const fs::path& path, const std::string& prefix, RunFacts run, Item
     Item item{fmt::format("{} {}", object.type, Hdf5ShapeText(object.shape)), "", nullptr};
     item.digest = item.text + Sha256Hex(bytes);
     if (object.type != "text") {
-      item.numbers = [file, object] { return file->Numbers(object); };
+      item.numbers = [file, object] { return NumbersOf(*file, object); };
     } else if (object.shape.empty()) {
       item.text.assign(reinterpret_cast<const char*>(bytes.data()));
     }
@@ -107,18 +137,30 @@ void AddPage(const fs::path& path, const std::string& prefix, RunFacts run, Item
   items[prefix + "page"] = {fmt::format("{} bytes", page.size()), Sha256Hex(page), nullptr};
 }
 
-void AddFile(const fs::path& path, const std::string& prefix, RunFacts run, Items& items) {
-  const std::string extension = path.extension().string();
-  if (run == RunFacts::kIgnored && path.filename() == "run.json") return;
-  if (extension == ".json") {
-    AddJson(ReadJsonObject(path), prefix, items);
-  } else if (extension == ".safetensors") {
-    AddSafetensors(path, prefix, items);
-  } else if (extension == ".html") {
-    AddPage(path, prefix, run, items);
-  } else if (extension == ".h5" || prefix.empty()) {
-    AddHdf5(path, prefix, run, items);
+void AddFile(FileForm form, const fs::path& path, const std::string& prefix, RunFacts run,
+             Items& items) {
+  switch (form) {
+    case FileForm::kJson:
+      return AddJson(ReadJsonObject(path), prefix, items);
+    case FileForm::kSafetensors:
+      return AddSafetensors(path, prefix, items);
+    case FileForm::kPage:
+      return AddPage(path, prefix, run, items);
+    case FileForm::kHdf5:
+      return AddHdf5(path, prefix, run, items);
+    case FileForm::kOther:
+      return;
   }
+}
+
+// In a folder, whose files this tool named: what else lies there, such as a tokenizer's code, is
+// not looked into.
+FileForm FormOfName(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  if (extension == ".json") return FileForm::kJson;
+  if (extension == ".safetensors") return FileForm::kSafetensors;
+  if (extension == ".html") return FileForm::kPage;
+  return extension == ".h5" ? FileForm::kHdf5 : FileForm::kOther;
 }
 
 }  // namespace
@@ -126,12 +168,15 @@ void AddFile(const fs::path& path, const std::string& prefix, RunFacts run, Item
 Items ItemsOf(const fs::path& path, RunFacts run) {
   Items items;
   if (!fs::is_directory(path)) {
-    AddFile(path, "", run, items);
+    const bool of_run = RecognizeArtifact(path) == ArtifactKind::kRun;
+    if (run == RunFacts::kCompared || !of_run) AddFile(FormOf(path), path, "", run, items);
     return items;
   }
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(path)) {
     if (!entry.is_regular_file()) continue;
-    AddFile(entry.path(), fs::relative(entry.path(), path).string() + ": ", run, items);
+    if (run == RunFacts::kIgnored && entry.path().filename() == "run.json") continue;
+    AddFile(FormOfName(entry.path()), entry.path(),
+            fs::relative(entry.path(), path).string() + ": ", run, items);
   }
   return items;
 }
