@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <fmt/ranges.h>
 
 #include "eval/cli/command_flags.h"
 #include "eval/cli/flag_values.h"
@@ -166,12 +167,18 @@ std::string Suggestion(const CLI::App& app) {
   return DidYouMean(unknown.front().substr(0, unknown.front().find('=')), names);
 }
 
-// CLI11's messages for unknown flags and missing values, in this tool's form.
+// CLI11's messages for unknown flags and missing values, in this tool's form. CLI11 itself lists
+// what it did not expect last first.
 [[noreturn]] void Refuse(const CLI::App& app, const CLI::ParseError& error) {
+  std::string what = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+    what = fmt::format("Not expected: {}", fmt::join(unknown, " "));
+  }
   FailUsage(
       "{}.{}\n       w8a8-calib --help lists the flags; w8a8-calib COMMAND --help those of one "
       "command.",
-      error.what(), Suggestion(app));
+      what, Suggestion(app));
 }
 
 // The whole job's flags, every command's, and the help around them.

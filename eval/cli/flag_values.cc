@@ -62,12 +62,15 @@ float ParseClipRange(std::string_view flag, const std::string& text) {
   return value;
 }
 
-int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least) {
+int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least, int64_t most) {
   int64_t value = 0;
-  if (!ParseWhole(text, value) || value < least) {
+  if (ParseWhole(text, value) && value >= least && value <= most) return value;
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  const bool too_large = digits && value >= least;
+  if (most == std::numeric_limits<int64_t>::max() && !too_large) {
     FailUsage("{} '{}': takes a whole number of at least {}.", flag, text, least);
   }
-  return value;
+  FailUsage("{} '{}': takes a whole number from {} to {}.", flag, text, least, most);
 }
 
 uint64_t ParseSize(std::string_view flag, const std::string& text) {
@@ -82,7 +85,8 @@ uint64_t ParseSize(std::string_view flag, const std::string& text) {
   if (unit == "T" || unit == "TiB") shift = 40;
   if (shift < 0 || !ParseWhole(text.substr(0, digits), value) || value == 0 ||
       value > (~uint64_t{0} >> 1) >> shift) {
-    FailUsage("{} '{}': takes a size such as 512MiB or 2GiB.", flag, text);
+    FailUsage("{} '{}': takes a size such as 512MiB or 2GiB, above 0 and below 8388608TiB.", flag,
+              text);
   }
   return value << shift;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +20,8 @@ double ParseNumber(std::string_view flag, const std::string& text);
 double ParseFraction(std::string_view flag, const std::string& text);
 // > 0; "inf" means no clip.
 float ParseClipRange(std::string_view flag, const std::string& text);
-int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least);
+int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least,
+                   int64_t most = std::numeric_limits<int64_t>::max());
 // "512MiB", "2GiB", "2G", or bytes.
 uint64_t ParseSize(std::string_view flag, const std::string& text);
 Granularity ParseGranularity(std::string_view flag, const std::string& text);
