@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iostream>
 #include <mutex>
 
 #include <fmt/format.h>
@@ -15,9 +16,17 @@
 namespace w8a8 {
 namespace {
 
+// OpenCV logs, and tells of a decoder's exception on std::cerr, which nothing else writes to:
+// without the image's name, beside the reason that UnreadableImage gives.
+bool SilenceOpenCv() {
+  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+  std::cerr.rdbuf(nullptr);
+  return true;
+}
+
 // Decoded as stored: no orientation, no conversion to three channels, 16 bits kept.
 cv::Mat DecodeAsStored(FileBytes bytes, const ImageHeader& header) {
-  static const auto silent = cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+  static const bool silent = SilenceOpenCv();
   static_cast<void>(silent);
   cv::Mat image;
   try {

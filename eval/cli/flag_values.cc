@@ -64,9 +64,10 @@ float ParseClipRange(std::string_view flag, const std::string& text) {
 
 int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least, int64_t most) {
   int64_t value = 0;
-  if (ParseWhole(text, value) && value >= least && value <= most) return value;
+  const bool fits = ParseWhole(text, value);
+  if (fits && value >= least && value <= most) return value;
   const bool digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
-  const bool too_large = digits && value >= least;
+  const bool too_large = digits && (!fits || value > most);
   if (most == std::numeric_limits<int64_t>::max() && !too_large) {
     FailUsage("{} '{}': takes a whole number of at least {}.", flag, text, least);
   }

@@ -178,6 +178,40 @@ TEST(Decode, TiffWithTransparencyIsRefused) {
   EXPECT_THROW(DecodeRgb(Encode(".tif", image), AlphaRule::kOnWhite), UnreadableImage);
 }
 
+// Little-endian, with the directory first: 8 x 8 RGB of one strip, of which no byte is there.
+std::vector<uint8_t> TiffWithoutPixels() {
+  struct Entry {
+    uint8_t tag;  // of 0x0100 and up
+    uint8_t value;
+  };
+  const std::vector<Entry> entries = {{0x00, 8},   {0x01, 8}, {0x02, 8}, {0x03, 1},  {0x06, 2},
+                                      {0x11, 122}, {0x15, 3}, {0x16, 8}, {0x17, 192}};
+  std::vector<uint8_t> bytes = {'I', 'I', 42, 0, 8, 0, 0, 0, static_cast<uint8_t>(entries.size()),
+                                0};
+  for (const Entry& entry : entries) {
+    constexpr uint8_t kShort = 3;
+    for (const uint8_t byte :
+         {entry.tag, uint8_t{1}, kShort, uint8_t{0}, uint8_t{1}, uint8_t{0}, uint8_t{0}, uint8_t{0},
+          entry.value, uint8_t{0}, uint8_t{0}, uint8_t{0}}) {
+      bytes.push_back(byte);
+    }
+  }
+  bytes.resize(bytes.size() + 4);  // no other directory
+  return bytes;
+}
+
+TEST(Decode, OpenCvTellsNobodyOfADamagedFileWithoutItsName) {
+  testing::internal::CaptureStderr();
+  std::string reason;
+  try {
+    DecodeRgb(TiffWithoutPixels(), AlphaRule::kOnWhite);
+  } catch (const UnreadableImage& e) {
+    reason = e.what();
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(reason, "corrupt: the decoder gives no image");
+}
+
 // libpng, libjpeg and OpenCV themselves, with damage behind the headers.
 TEST(Decode, RandomDamageGivesPixelsOrAReason) {
   const RgbImage image = HashImage(64, 48, 5);
