@@ -62,15 +62,23 @@ bool IsWholeNumber(std::string_view text) {
 
 int32_t OneClass(std::string_view text, const ClassIndex& classes, const Place& place) {
   int64_t number = 0;
+  const std::vector<int32_t> found = classes.Find(text);
   if (ParseClassNumber(text, &number) && number < classes.classes()) {
-    return static_cast<int32_t>(number);
+    const auto index = static_cast<int32_t>(number);
+    if (!found.empty() && found != std::vector<int32_t>{index}) {
+      const int32_t other = found.front() == index ? found.back() : found.front();
+      Fail(
+          "{}: '{}' could be class {} or {}: it is the index of one and the name of the other. "
+          "Give the images in sub-folders named as the classes, or rename that class",
+          place.Text(), text, index, other);
+    }
+    return index;
   }
-  if (IsWholeNumber(text)) {
+  if (found.size() == 1) return found.front();
+  if (IsWholeNumber(text) && found.empty()) {
     Fail("{}: '{}' is no class index: there are {} classes (0 to {})", place.Text(), text,
          classes.classes(), classes.classes() - 1);
   }
-  const std::vector<int32_t> found = classes.Find(text);
-  if (found.size() == 1) return found.front();
   if (found.empty()) {
     Fail("{}: '{}' is neither a class index (a number from 0) nor {}.{}", place.Text(), text,
          classes.named() ? "the name of one of the model's classes"
@@ -97,7 +105,13 @@ size_t AcceptedColumn(const std::vector<std::string>& header, const Place& place
   const auto found = std::find_if(header.begin(), header.end(), [](const std::string& name) {
     return Trimmed(name) == "accepted";
   });
-  if (found != header.end()) return static_cast<size_t>(found - header.begin());
+  if (found != header.end()) {
+    const bool again = std::any_of(found + 1, header.end(), [](const std::string& name) {
+      return Trimmed(name) == "accepted";
+    });
+    if (again) Fail("{}: two columns are called 'accepted'; keep one", place.Text());
+    return static_cast<size_t>(found - header.begin());
+  }
   if (header.size() < 3) {
     Fail(
         "{}: the header has {} columns and none is called 'accepted'. Write tab-separated columns "
@@ -201,6 +215,7 @@ MatchedLabels Labels::Match(const std::vector<std::string>& images) const {
   }
   for (const Row& row : rows_) {
     if (!used.contains(&row)) matched.unused_rows.push_back(row.first);
+    if (row.second.empty()) matched.empty_rows.push_back(row.first);
   }
   return matched;
 }
@@ -213,7 +228,7 @@ Labels ReadLabels(const std::filesystem::path& tsv, const ClassIndex& classes) {
   for (std::string_view line : Split(text, '\n')) {
     ++place.line;
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    if (line.empty()) continue;
+    if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
     const std::vector<std::string> cells = CellsOf(line);
     if (!column) {
       column = AcceptedColumn(cells, place);

@@ -19,6 +19,7 @@ using LabelsByImage = std::map<std::string, std::vector<int32_t>, std::less<>>;
 struct MatchedLabels {
   LabelsByImage accepted;                // images without a label are not in it
   std::vector<std::string> unused_rows;  // whose file is none of the images
+  std::vector<std::string> empty_rows;   // without an accepted class
 };
 
 class Labels {
@@ -46,7 +47,8 @@ class Labels {
 
 // A TSV with a header line: first column the file name; the column `accepted`, else the third one,
 // a comma-separated set of class indices or of names (ClassIndex; a whole cell may be one name with
-// commas), empty: no label. Numbers are indices. Cells may be quoted. Throws Error naming file,
-// line and value for anything that is no class or could be several.
+// commas), empty: no label. Numbers are indices, unless another class is called so, which is
+// ambiguous, or there is no such index. Cells may be quoted; blank lines are passed over. Throws
+// Error naming file, line and value for anything that is no class or could be several.
 Labels ReadLabels(const std::filesystem::path& tsv, const ClassIndex& classes);
 }  // namespace w8a8

@@ -1,6 +1,7 @@
 #include "eval/job/open_task.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -50,6 +51,11 @@ void AddTable(const std::filesystem::path& file, const std::vector<std::string>&
   MatchedLabels matched = table.Match(listed);
   accepted = std::move(matched.accepted);
   opened.labels = fmt::format("the table {}", file.filename().string());
+  if (const std::vector<std::string>& empty = matched.empty_rows; !empty.empty()) {
+    opened.notes.push_back(fmt::format("{} {} of {} without an accepted class (the first: '{}').",
+                                       empty.size(), empty.size() == 1 ? "row" : "rows",
+                                       file.filename().string(), empty.front()));
+  }
   const std::vector<std::string>& unused = matched.unused_rows;
   if (unused.empty()) return;
   opened.notes.push_back(
@@ -80,6 +86,23 @@ void NoteMissingClasses(const std::vector<ImageFile>& files, const FolderLabels&
                   missing.size(), all.size(), FirstOf(missing)));
 }
 
+// A folder '1' that is the class called '1', where that is not the class of index 1.
+void NoteNumbersThatAreNames(const FolderLabels& folders, int64_t classes, OpenedTask& opened) {
+  std::map<int32_t, std::string> folder_of;
+  for (const auto& [image, found] : folders.accepted) folder_of[found.front()];
+  size_t place = 0;
+  for (auto& [index, folder] : folder_of) {
+    folder = folders.folder.at(place++);
+    int64_t number = 0;
+    if (!ParseClassNumber(folder, &number) || number >= classes || number == index) continue;
+    opened.notes.push_back(fmt::format(
+        "sub-folders are classes by name, not by index: '{}' is the class of that name, "
+        "index {}.",
+        folder, index));
+    return;
+  }
+}
+
 void AddFolders(const std::vector<ImageFile>& files, const std::vector<std::string>& listed,
                 const TaskSettings& settings, const Classes& classes, OpenedTask& opened,
                 LabelsByImage& accepted) {
@@ -99,6 +122,9 @@ void AddFolders(const std::vector<ImageFile>& files, const std::vector<std::stri
   const bool guessed = folders.folders == FoldersAre::kOrdered ||
                        (folders.folders == FoldersAre::kNumbers && classes.index.named());
   if (guessed) opened.notes.push_back(folders.text + ".");
+  if (folders.folders == FoldersAre::kNames) {
+    NoteNumbersThatAreNames(folders, classes.index.classes(), opened);
+  }
   NoteMissingClasses(files, folders, opened);
   accepted = std::move(folders.accepted);
 }

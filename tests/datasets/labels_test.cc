@@ -119,6 +119,23 @@ TEST(ReadLabels, NamesTheLineThatIsWrong) {
       Contains(MessageOf("f\ta\tb\nx\t\tcrane\n", Named({"crane", "crane"})), "class 0 or 1"));
 }
 
+TEST(ReadLabels, RefusesANumberThatIsAnIndexAndTheNameOfAnotherClass) {
+  const ClassIndex shifted = Named({"1", "2", "3"});
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx\t\t1\n", shifted), ":2: '1' could be class 1 or 0"));
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx\t\t02\n", Named({"a", "b", "c", "02"})),
+                       "'02' could be class 2 or 3"));
+  EXPECT_EQ(Of(FromText("f\ta\tb\nx\t\t0\n", shifted), "x"), Indices{0});
+  EXPECT_EQ(Of(FromText("f\ta\tb\nx\t\t3\n", shifted), "x"), Indices{2});
+  EXPECT_EQ(Of(FromText("f\ta\tb\nx\t\t1\n", Named({"0", "1"})), "x"), Indices{1});
+  EXPECT_TRUE(Contains(MessageOf("f\ta\tb\nx\t\t4\n", shifted), "there are 3 classes"));
+}
+
+TEST(ReadLabels, PassesOverBlankLinesAndNamesRowsAndColumnsThatSayNothing) {
+  EXPECT_EQ(Of(FromText("f\ta\tb\n\t\t\n  \nx\t\t1\n \t\r\n"), "x"), Indices{1});
+  EXPECT_EQ(FromText("f\taccepted\nx\t1\ny\t \n").Match({"x", "y"}).empty_rows, Names{"y"});
+  EXPECT_TRUE(Contains(MessageOf("f\taccepted\taccepted\nx\t1\t2\n"), "two columns are called"));
+}
+
 TEST(ReadLabels, ReadsTheLabelsOfTheRealImages) {
   const auto folder = DataFolder() / "images/eval";
   if (!std::filesystem::exists(folder)) W8A8_SKIP_OR_FAIL("data", "no " + folder.string());
