@@ -1,5 +1,6 @@
 #include "eval/job/report_builder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -202,6 +203,36 @@ void AddClipRangeCost(Report& report) {
   }
 }
 
+template <class Map, class Same>
+bool AllSame(const Map& by_image, const Same& same) {
+  return !by_image.empty() && std::all_of(by_image.begin(), by_image.end(), [&](const auto& image) {
+    return same(image.second, by_image.begin()->second);
+  });
+}
+
+// A reference that cannot tell its images apart, so that an arm may agree with it whatever it does.
+std::vector<std::string> DegenerateNotes(const Evaluation& evaluation,
+                                         const ReportContext& context) {
+  if (context.different_images < kMinJudgedImages) return {};
+  const auto& digests = evaluation.outputs.reference_digests;
+  std::vector<std::string> notes;
+  if (AllSame(digests, [](uint64_t a, uint64_t b) { return a == b; })) {
+    notes.push_back(fmt::format(
+        "the reference's outputs are the same for all {} images: they do not depend on the image, "
+        "so the verdict says nothing about others. Is this the trained checkpoint?",
+        digests.size()));
+  }
+  const Answers& answers = evaluation.answers;
+  if (AllSame(answers,
+              [](const Answer& a, const Answer& b) { return a.reference == b.reference; })) {
+    notes.push_back(fmt::format(
+        "the reference's answer is the same for all {} images: class {}. Agreement with "
+        "it says little; give images of several classes.",
+        answers.size(), answers.begin()->second.reference));
+  }
+  return notes;
+}
+
 // What the verdict and the figures beside it stand on.
 std::vector<std::string> VerdictNotes(const Evaluation& evaluation, const ReportContext& context) {
   std::vector<std::string> notes;
@@ -218,6 +249,8 @@ std::vector<std::string> VerdictNotes(const Evaluation& evaluation, const Report
                     "count equal ones once.",
                     context.different_images, context.evaluation_images));
   }
+  const std::vector<std::string> degenerate = DegenerateNotes(evaluation, context);
+  notes.insert(notes.end(), degenerate.begin(), degenerate.end());
   notes.insert(notes.end(), context.notes.begin(), context.notes.end());
   return notes;
 }

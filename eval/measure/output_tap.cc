@@ -15,6 +15,15 @@ void CountNonFinite(const ImageKey& image, MatView<const Half> values, OutputTap
   if (count > 0) result.nonfinite_reference[image] += count;
 }
 
+// FNV-1a of the values' patterns. Digests of outputs are added up, in any order.
+uint64_t Digest(size_t output, MatView<const Half> values) {
+  uint64_t digest = 0xcbf29ce484222325u + output;
+  for (int64_t row = 0; row < values.rows; ++row) {
+    for (const Half value : values.row_span(row)) digest = (digest ^ value.bits) * 0x100000001b3u;
+  }
+  return digest;
+}
+
 }  // namespace
 
 OutputTap::OutputTap(int workers, const EncoderConfig& config, const AcceptedClasses& accepted,
@@ -53,6 +62,7 @@ void OutputTap::AddOutput(const OutputEvent& event, size_t output, MatView<const
     const MatView<const Half> read = actual.RowRange(first + unread, rows - unread);
     if (run == 0) {
       CountNonFinite(sample.key->image, read, result);
+      result.reference_digests[sample.key->image] += Digest(output, read);
     } else {
       result.meters[{run, kOutputNames[output]}].Add(
           sample.key, expected.RowRange(first + unread, rows - unread), read);

@@ -36,11 +36,14 @@ class OutputTap final : public Tap {
     std::map<size_t, TaskMeter> tasks;      // by run; empty without classes
     // Values of the reference's outputs that are not finite, of images that have any.
     std::map<ImageKey, uint64_t> nonfinite_reference;
+    // Of the reference's outputs of each image: where all are equal, none depends on the image.
+    std::map<ImageKey, uint64_t> reference_digests;
 
     friend bool operator==(const Result&, const Result&) = default;
     friend constexpr auto ColumnsOf(const Result*) {
       return std::tuple(Column("meters", &Result::meters), Column("tasks", &Result::tasks),
-                        Column("nonfinite_reference", &Result::nonfinite_reference));
+                        Column("nonfinite_reference", &Result::nonfinite_reference),
+                        Column("reference_digests", &Result::reference_digests));
     }
   };
   Result Take();

@@ -62,8 +62,10 @@ class JudgedImages : public testing::Test {
     options.command = "compare";
     return options;
   }
-  // The demo's tower with a classifier whose row `i` is `scales[i]` times one row.
-  static fs::path WithHead(const std::string& name, const std::vector<float>& scales) {
+  // The demo's tower with a classifier whose row `i` is `scales[i]` times one row; the classes are
+  // numbers from `first` where it is given.
+  static fs::path WithHead(const std::string& name, const std::vector<float>& scales,
+                           std::optional<size_t> first = std::nullopt) {
     const fs::path model = folder_ / name;
     fs::copy(folder_ / "demo/model", model);
     nlohmann::json config{{"model_type", "siglip"},
@@ -71,7 +73,8 @@ class JudgedImages : public testing::Test {
     config["vision_config"] = nlohmann::json::parse(ReadFile(model / "config.json"));
     std::vector<float> rows;
     for (size_t i = 0; i < scales.size(); ++i) {
-      config["id2label"][std::to_string(i)] = fmt::format("LABEL_{}", i);
+      config["id2label"][std::to_string(i)] =
+          first ? std::to_string(*first + i) : fmt::format("LABEL_{}", i);
       for (uint64_t j = 0; j < 128; ++j) rows.push_back(scales[i] * (HashUniform(6, j) - 0.5f));
     }
     WriteFileAtomically(model / "config.json", config.dump());
@@ -115,6 +118,17 @@ TEST_F(JudgedImages, KeepTheirLabelsWhereAClassWasHeldOutOf) {
   EXPECT_TRUE(report["arms"][0]["top1"].is_object());
   EXPECT_TRUE(Contains(report["verdict"].dump(), "no evaluation image is of 1 of the 3 classes"))
       << report["verdict"].dump();
+}
+
+TEST_F(JudgedImages, AreOfTheClassThatANumberNamesAndSayWhichThatIs) {
+  Options options = Compare(Images("numbers", 0, 4, {"1", "2"}), "by_name");
+  options.model = WithHead("numbered_from_1", {1.0f, -1.0f, 0.5f}, 1);
+  RunCompare(options);
+  EXPECT_TRUE(Contains(Verdict("by_name"), "'1' is the class of that name, index 0"));
+  options.model = WithHead("numbered_from_0", {1.0f, -1.0f, 0.5f}, 0);
+  options.out = folder_ / "by_either";
+  RunCompare(options);
+  EXPECT_FALSE(Contains(Verdict("by_either"), "of that name"));
 }
 
 TEST_F(JudgedImages, AreToldApartFromThoseThatServedCalibration) {
@@ -173,6 +187,25 @@ TEST_F(JudgedImages, AreJudgedByTheirFeaturesWhereAllRowsOfTheHeadAreEqual) {
   options.max_images = 20;
   RunCompare(options);
   EXPECT_EQ(Json("equal_rows/report.json")["verdict"]["ship"], "no");
+}
+
+TEST_F(JudgedImages, AreSaidNotToBeToldApartByTheReference) {
+  Options options = Compare(folder_ / "demo/images", "one_answer");
+  options.model = WithHead("one_answer_model", {0.0f, 0.0f, 0.0f});
+  options.max_images = 20;
+  EditTensors(options.model, [](OwnedTensors& tensors) {
+    tensors.at("classifier.bias") = Floats({3}, {0, 1, 0});
+  });
+  RunCompare(options);
+  EXPECT_TRUE(Contains(Verdict("one_answer"), "answer is the same for all 20 images: class 1"));
+  EXPECT_FALSE(Contains(Verdict("one_answer"), "do not depend on the image"));
+  EditTensors(options.model, [](OwnedTensors& tensors) {
+    OwnedTensor& patches = tensors.at("vision_model.embeddings.patch_embedding.weight");
+    std::fill(patches.bytes.begin(), patches.bytes.end(), std::byte{0});
+  });
+  options.out = folder_ / "no_image";
+  RunCompare(options);
+  EXPECT_TRUE(Contains(Verdict("no_image"), "outputs are the same for all 20 images"));
 }
 
 TEST_F(JudgedImages, AreRefusedWithLabelsThatNothingAnswersTo) {
