@@ -19,10 +19,12 @@ namespace {
 // Where the images' names begin.
 std::string RootOf(const std::vector<ImageFile>& files) {
   if (files.empty()) return "the images";
-  const std::string path = files.front().path.string(), &name = files.front().name;
+  const std::string& name = files.front().name;
+  std::string path = files.front().path.string();
   if (path.size() <= name.size() || !path.ends_with(name)) return path;
-  const std::string root = path.substr(0, path.size() - name.size());
-  return root.size() > 1 && root.ends_with('/') ? root.substr(0, root.size() - 1) : root;
+  path.resize(path.size() - name.size());
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
 }
 
 // The classes and how folders without a name among them would be numbered.

@@ -9,6 +9,11 @@ namespace {
 
 constexpr haddr_t kLargestAddress = (uint64_t{1} << 62) - 1;
 
+// What a property list carries, which the library copies.
+struct DriverInfo {
+  Sink* sink;
+};
+
 // The library's view of an open file; it fills in and reads `base`.
 struct DriverFile {
   H5FD_t base;
@@ -21,8 +26,8 @@ DriverFile& FileOf(H5FD_t* file) { return *reinterpret_cast<DriverFile*>(file); 
 const DriverFile& FileOf(const H5FD_t* file) { return *reinterpret_cast<const DriverFile*>(file); }
 
 H5FD_t* Open(const char* /*name*/, unsigned /*flags*/, hid_t access, haddr_t /*largest*/) {
-  Sink* const sink = *static_cast<Sink* const*>(H5Pget_driver_info(access));
-  auto* const file = new (std::nothrow) DriverFile{{}, sink, 0, 0};
+  const auto& info = *static_cast<const DriverInfo*>(H5Pget_driver_info(access));
+  auto* const file = new (std::nothrow) DriverFile{{}, info.sink, 0, 0};
   return file == nullptr ? nullptr : &file->base;
 }
 
@@ -78,7 +83,7 @@ H5FD_class_t MakeClass() {
   driver.name = "w8a8_sink";
   driver.maxaddr = kLargestAddress;
   driver.fc_degree = H5F_CLOSE_STRONG;
-  driver.fapl_size = sizeof(Sink*);
+  driver.fapl_size = sizeof(DriverInfo);
   driver.open = Open;
   driver.close = Close;
   driver.query = Query;
@@ -144,7 +149,7 @@ void Sink::RethrowFailure() const {
 }
 
 void WriteTo(Sink& sink, hid_t access) {
-  Sink* const info = &sink;
+  const DriverInfo info{&sink};
   W8A8_CHECK(H5Pset_driver(access, Driver(), &info) >= 0);
 }
 

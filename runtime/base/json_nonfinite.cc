@@ -16,7 +16,7 @@ constexpr std::array<Literal, 3> kLiterals = {{{"NaN", std::numeric_limits<doubl
                                                {"Infinity", kInfinity},
                                                {"-Infinity", -kInfinity}}};
 // Plain characters, so that a writer of JSON does not escape them.
-constexpr std::string_view kMark = "no finite number: ";
+constexpr std::string_view kNonFiniteMark = "no finite number: ";
 
 const Literal* LiteralAt(std::string_view text) {
   for (const Literal& literal : kLiterals) {
@@ -53,7 +53,7 @@ std::string MarkNonFinite(std::string_view text) {
   size_t copied = 0;
   ForEachLiteral(text, [&](size_t at, const Literal& literal) {
     marked.append(text, copied, at - copied);
-    marked.append("\"").append(kMark).append(literal.text).append("\"");
+    marked.append("\"").append(kNonFiniteMark).append(literal.text).append("\"");
     copied = at + literal.text.size();
   });
   return marked.append(text, copied);
@@ -62,7 +62,8 @@ std::string MarkNonFinite(std::string_view text) {
 std::string UnmarkNonFinite(std::string_view text) {
   std::string plain(text);
   for (const Literal& literal : kLiterals) {
-    const std::string quoted = "\"" + std::string(kMark) + std::string(literal.text) + "\"";
+    const std::string quoted =
+        "\"" + std::string(kNonFiniteMark) + std::string(literal.text) + "\"";
     for (size_t at = 0; (at = plain.find(quoted, at)) != plain.npos;) {
       plain.replace(at, quoted.size(), literal.text);
     }
@@ -73,14 +74,14 @@ std::string UnmarkNonFinite(std::string_view text) {
 std::string NonFiniteMark(double value) {
   for (const Literal& literal : kLiterals) {
     const bool same = std::isnan(value) ? std::isnan(literal.value) : value == literal.value;
-    if (same) return std::string(kMark) + std::string(literal.text);
+    if (same) return std::string(kNonFiniteMark) + std::string(literal.text);
   }
   return "";
 }
 
 std::optional<double> ValueOfMark(std::string_view mark) {
-  if (!mark.starts_with(kMark)) return std::nullopt;
-  mark.remove_prefix(kMark.size());
+  if (!mark.starts_with(kNonFiniteMark)) return std::nullopt;
+  mark.remove_prefix(kNonFiniteMark.size());
   for (const Literal& literal : kLiterals) {
     if (mark == literal.text) return literal.value;
   }

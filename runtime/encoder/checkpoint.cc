@@ -212,7 +212,7 @@ std::string Checkpoint::FindTower(std::string_view anchor, const std::string& wa
         folder_.string(), anchor);
   }
   if (wanted.empty() && prefixes.size() == 1) return prefixes.front();
-  if (const std::string images = ImageTowerOf(prefixes); wanted.empty() && !images.empty()) {
+  if (std::string images = ImageTowerOf(prefixes); wanted.empty() && !images.empty()) {
     return images;
   }
   if (!wanted.empty() && HasTower(anchor, wanted)) return PrefixFromName(wanted);

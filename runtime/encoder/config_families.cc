@@ -121,7 +121,7 @@ std::optional<JsonFields> VisionFields(const JsonFields& config, const std::stri
 
 std::string VisionType(const std::string& type, const VlmEntry* model, const JsonFields& vision) {
   if (model != nullptr && model->fixed_type) return model->vision_type;
-  const std::string stated = vision.Text("model_type", model == nullptr ? "" : model->vision_type);
+  std::string stated = vision.Text("model_type", model == nullptr ? "" : model->vision_type);
   if (!stated.empty()) return stated;
   Fail("{}: the 'vision_config' of a '{}' checkpoint states no 'model_type'.", vision.file(), type);
 }

@@ -44,7 +44,7 @@ FirstToken FirstTokenOf(const JsonFields& value) {
 
 // VipLLaVA's field had another name in transformers 4.
 std::optional<JsonFields> FindLayer(const JsonFields& whole, const VlmEntry& entry) {
-  const std::optional<JsonFields> layer = whole.Find(entry.layer_field);
+  std::optional<JsonFields> layer = whole.Find(entry.layer_field);
   if (layer || entry.layer != 0) return layer;
   return whole.Find((std::string(entry.layer_field) + "s").c_str());
 }
