@@ -20,7 +20,8 @@ struct ExportTarget {
   std::string_view name;
   void (*check_plan)(const Plan& plan);
   void (*check_model)(const EncoderWeights& checkpoint, const Graph& graph);
-  // Why the whole of a model cannot be written, but its tower can; "" if it can.
+  // Why the whole of a model cannot be written, but its tower can; "" if it can. Throws
+  // Error where neither can.
   std::string (*why_tower_only)(const std::filesystem::path& model_folder);
   // Writes the folder `out`; checks again. Returns warnings for the user.
   std::vector<std::string> (*write)(const Weights& weights, const Graph& graph, const Plan& plan,

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/error.h"
 #include "runtime/base/setting.h"
 
 namespace w8a8 {
@@ -38,7 +39,15 @@ const ordered_json* QuantizationIn(const ordered_json& config) {
   return nullptr;
 }
 
-[[noreturn]] void RefuseBeside(const fs::path& file, const std::string& what) {
+// A tower that is the whole model cannot be written alone, without what the config says.
+[[noreturn]] void RefuseBeside(const ordered_json& config, const fs::path& file,
+                               const std::string& what) {
+  if (!config.contains("vision_config")) {
+    Fail(
+        "{}: the model is quantized by {}, and its config has no room for that and for "
+        "compressed-tensors. Take that out of the folder if no tensor of the model is stored so.",
+        file.string(), what);
+  }
   FailWith({Setting::kTowerOnly, ""},
            "{}: other parts of the model are quantized by {}, and one config has no room for that "
            "and for the tower's compressed-tensors. The tower alone can be written.",
@@ -135,18 +144,19 @@ std::optional<ordered_json> FindQuantization(const ordered_json& config, const f
   }
   if (found == nullptr) {
     for (const char* name : {"hf_quant_config.json", "quantize_config.json", "quant_config.json"}) {
-      if (fs::exists(folder / name)) RefuseBeside(folder / name, "what this file states");
+      if (fs::exists(folder / name)) RefuseBeside(config, folder / name, "what this file states");
     }
     return std::nullopt;
   }
   const fs::path file = folder / "config.json";
   const std::string method = TextOf(*found, "quant_method", "");
   if (method != "compressed-tensors" && !(method.empty() && found->contains("config_groups"))) {
-    RefuseBeside(file, method.empty() ? "a method without a name" : "'" + method + "'");
+    RefuseBeside(config, file, method.empty() ? "a method without a name" : "'" + method + "'");
   }
   const std::string status = TextOf(*found, "quantization_status", "compressed");
   if (status != "compressed") {
-    RefuseBeside(file, "compressed-tensors whose status is '" + status + "', not 'compressed'");
+    RefuseBeside(config, file,
+                 "compressed-tensors whose status is '" + status + "', not 'compressed'");
   }
   return *found;
 }

@@ -149,5 +149,14 @@ TEST(ExportFolder, TheTowerAloneIsACheckpointOfItsVisionClass) {
   EXPECT_TRUE(EncoderWeights(out, read).quantized());
 }
 
+TEST(ExportFolder, AModelThatIsItsOwnTowerAndQuantizedOtherwiseIsRefusedBeforeAnyWork) {
+  const fs::path model = ScratchFolder("lone_gptq");
+  WriteText(model / "config.json",
+            R"({"model_type": "vit", "quantization_config": {"quant_method": "gptq"}})");
+  const std::string message = ErrorOf([&] { WhyTowerOnly(model); });
+  EXPECT_TRUE(Contains(message, "the model is quantized by 'gptq'")) << message;
+  EXPECT_FALSE(Contains(message, "The tower alone")) << message;
+}
+
 }  // namespace
 }  // namespace w8a8::test

@@ -184,7 +184,7 @@ TEST(FindQuantization, WhatHasNoPlaceBesideTheTowerIsRefused) {
   const std::filesystem::path folder = ScratchFolder("find_refused");
   const auto refusal = [&folder](const ordered_json& quantization) -> std::string {
     try {
-      FindQuantization({{"quantization_config", quantization}}, folder);
+      FindQuantization({{"vision_config", {}}, {"quantization_config", quantization}}, folder);
       return "not refused";
     } catch (const MendableError& error) {
       return error.remedy().setting == Setting::kTowerOnly ? error.what() : "another remedy";

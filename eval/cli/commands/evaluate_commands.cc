@@ -254,6 +254,7 @@ int RunWholeJob(const Options& options) {
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
   DefaultExportTarget().check_model(*session.weights, session.graph);
+  DefaultExportTarget().why_tower_only(session.folder);  // throws where nothing can be written
   // A plan that needs no statistics is checked before the work is done.
   if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
     DefaultExportTarget().check_plan(
