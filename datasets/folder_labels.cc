@@ -105,12 +105,20 @@ void RefuseSplits(const std::vector<Level>& levels, const ClassIndex& classes,
     if (!splits || classes_too) return;
     Fail(
         "{}: the sub-folders {} are splits of a data set, not classes; judged together they would "
-        "mix what the model was trained on with what it was not. Give one of them: {}{}{}.",
-        root, FirstOf({folders.begin(), folders.end()}), root, above, SplitToGive(folders));
+        "mix what the model was trained on with what it was not. Give one of them: {}.",
+        root.empty() ? "the images" : root, FirstOf({folders.begin(), folders.end()}),
+        root.empty() ? SplitToGive(folders) : root + above + SplitToGive(folders));
   }
 }
 
 using Numbered = std::map<std::string, int32_t, std::less<>>;  // index by folder
+
+// Several folders may be one class: 'tench' and 'n01440764'.
+size_t CountClasses(const Numbered& index_of) {
+  std::set<int32_t> classes;
+  for (const auto& [folder, index] : index_of) classes.insert(index);
+  return classes.size();
+}
 
 // What a level's folders are by name.
 struct NamedLevel {
@@ -294,16 +302,17 @@ FolderLabels LabelsFromFolders(const std::vector<std::string>& images, const Cla
                                FolderOrder order, const std::string& root) {
   const std::vector<Level> levels = LevelsOf(images);
   RefuseSplits(levels, classes, root);
-  if (const auto named = ByName(levels, classes, root)) {
+  const std::string name = root.empty() ? "the images" : root;
+  if (const auto named = ByName(levels, classes, name)) {
     return Chosen(*named, FoldersAre::kNames,
                   fmt::format("sub-folders by name: {} of the model's {} classes",
-                              named->index_of.size(), classes.classes()));
+                              CountClasses(named->index_of), classes.classes()));
   }
   const bool ordered_too = order != FolderOrder::kNone && !classes.named();
-  if (const auto numbered = ByNumber(levels, classes, ordered_too, root)) {
+  if (const auto numbered = ByNumber(levels, classes, ordered_too, name)) {
     return Chosen(*numbered, FoldersAre::kNumbers,
                   fmt::format("sub-folders by number: {} of the model's {} classes",
-                              numbered->index_of.size(), classes.classes()));
+                              CountClasses(numbered->index_of), classes.classes()));
   }
   if (const auto ordered = InOrder(levels, classes, order)) {
     return Chosen(*ordered, FoldersAre::kOrdered, OrderText(ordered->index_of, order));

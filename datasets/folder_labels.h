@@ -34,7 +34,8 @@ struct FolderLabels {
 // 2. by number, where all are indices of classes;
 // 3. in `order`, where the model names no classes and there are as many folders as classes.
 // Otherwise they are no classes. A set of several splits (train, val, test, ...) is refused: its
-// images would be judged together. `root` names the set in messages.
+// images would be judged together. `root` is where their names begin, "" where that is no one
+// folder.
 FolderLabels LabelsFromFolders(const std::vector<std::string>& images, const ClassIndex& classes,
                                FolderOrder order, const std::string& root);
 

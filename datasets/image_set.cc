@@ -116,10 +116,9 @@ class FolderReader {
                                    "the folder cannot be read: " + error.message()});
       return;
     }
-    if (IsAppleDouble(entry.path())) return;
     const fs::file_status status = entry.status(error);
     if (fs::is_regular_file(status)) {
-      if (LooksLikeImage(entry.path())) {
+      if (LooksLikeImage(entry.path()) && !IsAppleDouble(entry.path())) {
         found_.files.push_back({entry.path(), relative.generic_string(), ""});
       }
     } else if (status.type() == fs::file_type::none || HasImageExtension(entry.path())) {

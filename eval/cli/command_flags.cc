@@ -69,17 +69,13 @@ void AddSeed(CLI::App& app, Options& o) {
            });
 }
 
-void AddThreads(CLI::App& app, Options& o) {
+void AddRun(CLI::App& app, Options& o) {
+  AddValue(app, "--batch", "Images a worker runs at once; no result depends on it (default 1)", "N",
+           [&o](const std::string& text) { o.batch = ParseCount("--batch", text, 1); });
   AddValue(app, "--threads", "Worker threads (default: the CPUs this process may use)", "N",
            [&o](const std::string& text) {
              o.threads = static_cast<int>(ParseCount("--threads", text, 1, 4096));
            });
-}
-
-void AddRun(CLI::App& app, Options& o) {
-  AddValue(app, "--batch", "Images a worker runs at once; no result depends on it (default 1)", "N",
-           [&o](const std::string& text) { o.batch = ParseCount("--batch", text, 1); });
-  AddThreads(app, o);
   AddValue(app, "--memory", "Room for the residual streams of all arms (default 2GiB)", "SIZE",
            [&o](const std::string& text) { o.memory_bytes = ParseSize("--memory", text); });
 }

@@ -25,8 +25,7 @@ void AddCommon(CLI::App& app, Options& o);      // --json, --quiet
 void AddModel(CLI::App& app, Options& o);       // --model, --model-prefix
 void AddImages(CLI::App& app, Options& o);      // --images, --max-images, --resampler
 void AddSeed(CLI::App& app, Options& o);        // --seed
-void AddThreads(CLI::App& app, Options& o);     // --threads
-void AddRun(CLI::App& app, Options& o);         // --batch, --threads, --memory
+void AddRun(CLI::App& app, Options& o);         // --batch, --threads, --memory: bounds, kept by all
 void AddDevice(CLI::App& app, Options& o);      // --device, --kernels
 void AddResidual(CLI::App& app, Options& o);    // --residual
 void AddPlan(CLI::App& app, Options& o);        // --plan

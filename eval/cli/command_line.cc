@@ -51,7 +51,7 @@ void AddPreprocess(CLI::App& app, Options& o) {
   CLI::App* c = AddCommand(app, o, "preprocess", "Images to encoder input (safetensors)");
   AddText(*c, "--model", o.model, "DIR",
           "Hugging Face or timm folder with a preprocessing config (default: the demo's)");
-  AddGroups(*c, o, {AddImages, AddThreads});
+  AddGroups(*c, o, {AddImages, AddRun});
   AddOut(*c, o, "FILE", "A safetensors file");
 }
 
@@ -72,7 +72,7 @@ void AddEncode(CLI::App& app, Options& o) {
 void AddLinear(CLI::App& app, Options& o) {
   CLI::App* c =
       AddCommand(app, o, "linear", "One quantized linear layer on given tensors (safetensors)");
-  AddGroups(*c, o, {AddThreads, AddDevice, AddQuantizer, AddFake, AddPrecision});
+  AddGroups(*c, o, {AddRun, AddDevice, AddQuantizer, AddFake, AddPrecision});
   AddText(*c, "--in", o.in, "FILE", "x F16 [M, K]; weight [N, K]; weight_scale with I8; bias");
   AddValue(*c, "--input-scale", "Static input scale; implies per-tensor", "S",
            [&o](const std::string& text) { o.input_scale = ParseFloat("--input-scale", text); });
@@ -91,7 +91,7 @@ void AddStages(CLI::App& app, Options& o) {
   AddOut(*c, o, "FILE", "stats.h5");
 
   c = AddCommand(app, o, "plan", "Statistics to a plan (plan.json)");
-  AddGroups(*c, o, {AddModel, AddThreads, AddDevice, AddPlan, AddQuantizer, AddAttention});
+  AddGroups(*c, o, {AddModel, AddRun, AddDevice, AddPlan, AddQuantizer, AddAttention});
   AddGroups(*c, o, {AddResidual, AddStats});
   AddOut(*c, o, "FILE", "plan.json");
 }
@@ -110,7 +110,7 @@ void AddComparisons(CLI::App& app, Options& o) {
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "quantize", "Write the quantized/ folder of a model under a plan");
-  AddGroups(*c, o, {AddModel, AddPlan, AddQuantizer, AddAttention, AddScope});
+  AddGroups(*c, o, {AddModel, AddRun, AddPlan, AddQuantizer, AddAttention, AddScope});
   AddOut(*c, o, "DIR", "A folder");
 }
 
@@ -128,7 +128,7 @@ void AddFileCommands(CLI::App& app, Options& o) {
   c->add_flag("--random", o.random,
               "A model of random weights with planted outlier channels and other drawn images "
               "instead; --seed chooses them");
-  AddSeed(*c, o);
+  AddGroups(*c, o, {AddSeed, AddRun});
 
   c = AddCommand(app, o, "inspect",
                  "What a checkpoint, quantized/ folder, report, stats.h5 or plan.json holds");

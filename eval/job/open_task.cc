@@ -16,12 +16,12 @@
 namespace w8a8 {
 namespace {
 
-// Where the images' names begin.
+// Where the images' names begin; "" of a list of absolute paths.
 std::string RootOf(const std::vector<ImageFile>& files) {
-  if (files.empty()) return "the images";
+  if (files.empty()) return "";
   const std::string& name = files.front().name;
   std::string path = files.front().path.string();
-  if (path.size() <= name.size() || !path.ends_with(name)) return path;
+  if (path.size() <= name.size() || !path.ends_with(name)) return "";
   path.resize(path.size() - name.size());
   if (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return path;
@@ -108,14 +108,16 @@ void NoteNumbersThatAreNames(const FolderLabels& folders, int64_t classes, Opene
 void AddFolders(const std::vector<ImageFile>& files, const std::vector<std::string>& listed,
                 const TaskSettings& settings, const Classes& classes, OpenedTask& opened,
                 LabelsByImage& accepted) {
-  FolderLabels folders = LabelsFromFolders(listed, classes.index, classes.order, RootOf(files));
+  const std::string root = RootOf(files);
+  FolderLabels folders = LabelsFromFolders(listed, classes.index, classes.order, root);
   if (folders.folders == FoldersAre::kNoClasses) {
     if (folders.text.empty()) return;
     if (settings.classes && settings.unknown_folders == UnknownFolders::kAreAnError) {
       Fail(
           "{}: {} (of {}: '{}', ...). Name the sub-folders as the classes, or give a table of "
           "labels.",
-          RootOf(files), folders.text, settings.classes->file, settings.classes->names.front());
+          root.empty() ? "the images" : root, folders.text, settings.classes->file,
+          settings.classes->names.front());
     }
     opened.notes.push_back(fmt::format("no labels: {}.", folders.text));
     return;

@@ -19,7 +19,8 @@ class TemporaryFile;
 
 // A temporary file beside `target`. Write it with the functions below, or with any library by its
 // path, then Commit(). Without Commit() the destructor removes it and `target` keeps its old
-// contents; a signal that ends the process removes it too. Throws Error where CheckOutputFile does.
+// contents; a signal that interrupt.h catches removes it too. Throws Error where CheckOutputFile
+// does.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);

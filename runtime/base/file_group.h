@@ -1,4 +1,5 @@
-// Several files that are put in place together or not at all, and a record of all that were.
+// Several files of which none is put in place before all are written, and a record of all that
+// were.
 #pragma once
 
 #include <filesystem>

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <string_view>
 #include <system_error>
+#include <thread>
 
 #include <fmt/chrono.h>
 #include <sys/file.h>
@@ -25,12 +26,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::string Host() {
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) return "(unknown)";
+  return host.data();
+}
+
 // What the lock file says while this process holds it.
 std::string ThisProcess() {
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host = {"(unknown)"};
   const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("process {} on {} since {:%Y-%m-%d %H:%M:%S} UTC\n", ::getpid(), host.data(),
+  return fmt::format("process {} on {} since {:%Y-%m-%d %H:%M:%S} UTC\n", ::getpid(), Host(),
                      fmt::gmtime(now));
 }
 
@@ -42,10 +47,12 @@ std::string HolderIn(int descriptor) {
   return holder.empty() ? "another process" : holder.substr(0, holder.find('\n'));
 }
 
-// The id in what ThisProcess() wrote.
+// The id in what ThisProcess() wrote here; an id of another machine or container says nothing.
 std::optional<int> ProcessIn(std::string_view holder) {
   constexpr std::string_view kBegin = "process ";
-  if (!holder.starts_with(kBegin)) return std::nullopt;
+  if (!holder.starts_with(kBegin) || holder.find(" on " + Host() + " since ") == holder.npos) {
+    return std::nullopt;
+  }
   int id = 0;
   const char* const digits = holder.data() + kBegin.size();
   const auto parsed = std::from_chars(digits, holder.data() + holder.size(), id);
@@ -86,6 +93,17 @@ Outcome Lock(int descriptor, int mode) {
   return Outcome::kLocked;
 }
 
+// CheckFree() of another process holds a lock for an instant.
+Outcome LockAlone(int descriptor) {
+  constexpr int kTries = 5;
+  for (int again = 1; again < kTries; ++again) {
+    const Outcome outcome = Lock(descriptor, LOCK_EX);
+    if (outcome != Outcome::kHeld) return outcome;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return Lock(descriptor, LOCK_EX);
+}
+
 [[noreturn]] void FailHeld(const fs::path& target, const std::string& holder) {
   Fail("{}: is being written by {}. Wait for its end, or write somewhere else.", target.string(),
        holder);
@@ -114,7 +132,7 @@ WriteLock::WriteLock(const fs::path& target, Kind kind)
     : lock_file_(kind == Kind::kFolder ? target / kFolderLockName : LockBeside(target)) {
   Open(target);
   listed_.emplace(lock_file_);
-  if (const std::optional<int> killed = ProcessIn(HolderIn(descriptor_))) {
+  if (const auto killed = locked_ ? ProcessIn(HolderIn(descriptor_)) : std::nullopt) {
     RemoveWhatItLeft(*killed, lock_file_.parent_path(), kind);
   }
   // The line is for people: a disk too full for it fails the run soon enough.
@@ -129,18 +147,20 @@ WriteLock::WriteLock(const fs::path& target, Kind kind)
 void WriteLock::Open(const fs::path& target) {
   do {
     if (descriptor_ >= 0) ::close(descriptor_);
-    descriptor_ = ::open(lock_file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+    descriptor_ =
+        ::open(lock_file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0666);
     if (descriptor_ < 0) {
       Fail("{}: cannot be written: its lock file {} cannot be opened: {}.", target.string(),
            lock_file_.string(), std::strerror(errno));
     }
-    const Outcome outcome = Lock(descriptor_, LOCK_EX);
+    const Outcome outcome = LockAlone(descriptor_);
     if (outcome == Outcome::kHeld) {
       const std::string holder = HolderIn(descriptor_);
       ::close(descriptor_);
       FailHeld(target, holder);
     }
-    if (outcome == Outcome::kNoLocks) {
+    locked_ = outcome == Outcome::kLocked;
+    if (!locked_) {
       Tell("warning: {}: cannot be locked ({}); let no other run write there meanwhile.\n",
            target.string(), std::strerror(errno));
     }
@@ -148,6 +168,7 @@ void WriteLock::Open(const fs::path& target) {
 }
 
 WriteLock::~WriteLock() {
+  listed_.reset();               // a signal must not remove the next one's
   ::unlink(lock_file_.c_str());  // while it is held: nobody else has locked this file
   ::close(descriptor_);
 }

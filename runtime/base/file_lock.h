@@ -37,6 +37,7 @@ class WriteLock {
 
   std::filesystem::path lock_file_;
   int descriptor_ = -1;
+  bool locked_ = false;  // false: the file system has no locks
   std::optional<TemporaryPath> listed_;
 };
 

@@ -1,7 +1,6 @@
 #include "runtime/base/hdf5_driver.h"
 
 #include <algorithm>
-#include <limits>
 #include <new>
 
 namespace w8a8::hdf5 {

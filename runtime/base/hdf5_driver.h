@@ -1,5 +1,5 @@
 // HDF5's file driver for files that are written: the bytes go to an AtomicFile. Included by
-// hdf5_output.cc only.
+// hdf5_output.cc and hdf5_driver.cc only.
 #pragma once
 
 #include <exception>

@@ -1,5 +1,5 @@
 // What the two halves of hdf5_file.h share: an owning handle, the element types on disk and errors
-// in the project's words. Included by hdf5_output.cc, hdf5_input.cc and hdf5_objects.cc only.
+// in the project's words. Included by hdf5_*.cc and hdf5_driver.h only.
 #pragma once
 
 #include <hdf5.h>

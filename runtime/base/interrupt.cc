@@ -14,7 +14,10 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it"
 bool pipe_signal_was_default = false;
 
 void OnSignal(int signal) {
-  if (!interrupt_requested.exchange(true)) return;
+  if (!interrupt_requested.exchange(true)) {
+    if (signal == SIGXCPU) std::signal(signal, SIG_IGN);  // it comes again every second
+    return;
+  }
   RemoveTemporaryFiles();
   std::signal(signal, SIG_DFL);
   std::raise(signal);  // delivered when this handler returns

@@ -70,7 +70,15 @@ std::string NameAsText(std::string_view name) {
 
 std::string WithoutControls(std::string_view text, KeepLines lines) {
   std::string shown;
-  for (const char c : text) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    // U+0080 to U+009F are two bytes.
+    const bool long_control =
+        c == '\xc2' && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) <= 0x9f;
+    if (long_control) {
+      shown += Escaped(c) + Escaped(text[++at]);
+      continue;
+    }
     const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
     if (control && !(c == '\n' && lines == KeepLines::kYes)) {
       shown += Escaped(c);

@@ -11,8 +11,7 @@ namespace w8a8 {
 std::string ValidUtf8(std::string_view text);
 
 // ValidUtf8() of a file name, from which the name can be told again: the backslash of a name that
-// has
-// "\xff" in it as such becomes "\x5c". Different names stay different.
+// has "\xff" in it as such becomes "\x5c". Different names stay different.
 std::string NameAsText(std::string_view name);
 
 enum class KeepLines { kYes, kNo };

@@ -10,7 +10,7 @@ namespace w8a8 {
 
 struct ForeignStorage {
   const TensorView* tensor = nullptr;  // the one that shows it
-  std::string format;                  // "GPTQ", "FP8", "compressed-tensors' pack-quantized"
+  std::string format;                  // "GPTQ", "FP8", "pack-quantized"
 };
 
 // How the linear layer `stem` ("vision_tower.encoder.layers.0.mlp.fc1") is stored, by the names and

@@ -33,8 +33,7 @@ class QuantizationRecord {
   explicit QuantizationRecord(const std::filesystem::path& folder);
 
   bool present() const { return !place_.empty(); }
-  // "quant_method 'gptq' in config.json", "quant_method 'compressed-tensors', format ..."; "" if
-  // there is none.
+  // "quantization_config of config.json: quant_method 'gptq'"; "" if there is none.
   std::string Describe() const;
   // How the inputs of these codes are quantized; kUnknown where nothing is said. Throws Error
   // naming the module unless the codes are symmetric 8-bit integers with a scale for each row or

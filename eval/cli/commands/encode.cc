@@ -43,12 +43,6 @@ void CheckFlags(const Options& o) {
   if (o.images.empty() && (o.max_images || o.resampler != Resampler::kPillow13)) {
     FailUsage("encode: --max-images and --resampler are of --images, which is not given.");
   }
-  const bool quantized = !o.plan.empty() || o.granularity || o.clip_range;
-  if (*o.precision == Precision::kFp16 && quantized) {
-    FailUsage(
-        "encode --precision fp16: nothing is quantized; leave --plan, --granularity and "
-        "--clip-range out.");
-  }
   if (o.fake_given && !fake) FailUsage("--fake: only --precision fake has flavours.");
   if (o.weight_bits != 8 && !fake) {
     FailUsage("--weight-bits {}: only --precision fake simulates weights of other than 8 bits.",

@@ -54,10 +54,8 @@ void SetTask(OpenedTask opened, ComparisonInput& input) {
 void ChooseImages(const Options& options, const Session& session, ComparisonInput& input) {
   const bool apart = !options.eval_images.empty();
   if (apart && (!options.images.empty() || options.max_images)) {
-    FailUsage(
-        "{}: judges on --eval-images {} and calibrates on nothing; leave --images and --max-images "
-        "out, or give the folder as --images.",
-        options.command, options.eval_images);
+    Tell("note: {} judges on --eval-images {}; --images and --max-images have no part in it.\n",
+         options.command, options.eval_images);
   }
   const std::string& path = apart ? options.eval_images : options.images;
   RequireFlag(path, "--images", options.command);
