@@ -128,6 +128,13 @@ void StateFormats(ordered_json* groups, const std::string& format) {
   }
 }
 
+// "vision_group_0"; the other parts may be a tower that an earlier export named so.
+std::string FreeName(const std::string& group, const ordered_json& others) {
+  std::string name = "vision_" + group;
+  while (others.contains(name)) name.insert(0, "vision_");
+  return name;
+}
+
 bool AllOfFormat(const ordered_json& groups, const std::string& format) {
   return std::all_of(groups.begin(), groups.end(), [&](const ordered_json& group) {
     return !group.is_object() || TextOf(group, "format", format.c_str()) == format;
@@ -184,7 +191,7 @@ ordered_json MergedQuantization(const ordered_json& theirs, const ordered_json& 
   }
   // The first group that matches counts in vLLM: ours, which matches nothing else.
   ordered_json groups = ordered_json::object();
-  for (const auto& [name, group] : own_groups.items()) groups["vision_" + name] = group;
+  for (const auto& [name, group] : own_groups.items()) groups[FreeName(name, others)] = group;
   for (const auto& [name, group] : others.items()) groups[name] = group;
   merged["config_groups"] = groups;
   merged["quant_method"] = "compressed-tensors";

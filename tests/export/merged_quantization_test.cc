@@ -159,6 +159,21 @@ TEST(MergedQuantization, MergingAgainChangesNothing) {
   EXPECT_EQ(MergedQuantization(once, Ours(modules, kQuery), modules, own), once);
 }
 
+TEST(MergedQuantization, TheGroupOfATowerExportedEarlierStaysBesideThatOfTheNext) {
+  const ordered_json theirs = Theirs({"Linear"}, {kQuery}, "int-quantized");
+  const ordered_json first = Merged(theirs);
+  const std::string stem = "second_tower.encoder.layers.0.self_attn.q_proj";
+  const TowerModules second("siglip", "second_tower.", {stem}, {kQuery, kLanguage});
+  const ordered_json groups =
+      MergedQuantization(first, Ours(second, stem), second, {})["config_groups"];
+  EXPECT_EQ(groups.size(), 3u);
+  for (const std::string& layer : {stem, std::string(kQuery)}) {
+    EXPECT_TRUE(std::any_of(groups.begin(), groups.end(), [&layer](const ordered_json& group) {
+      return group["targets"] != ordered_json({"Linear"}) && AnyFinds(group["targets"], layer);
+    })) << layer;
+  }
+}
+
 TEST(MergedQuantization, NothingIsLeftOfAnExportOfTheTowerAlone) {
   const TowerModules modules = Gemma3Tower();
   const ordered_json ours = Ours(modules, kQuery);
