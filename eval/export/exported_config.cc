@@ -87,7 +87,9 @@ ordered_json ExportedConfig(const ordered_json& source, const fs::path& model_fo
   const bool nested = IsReadByVisionClass(config, keys.prefix());
   if (layers.by_input.empty() && theirs) return config;
   EraseQuantization(&config);
-  if (nested) EraseQuantization(&config["vision_config"]);
+  // A record there comes before the one at the top, for the vision class and for this tool.
+  const auto vision = config.find("vision_config");
+  if (vision != config.end() && vision->is_object()) EraseQuantization(&*vision);
   if (layers.by_input.empty()) return config;
 
   const TowerModules modules(encoder.family, keys.prefix(), AllOf(layers), layers.others);

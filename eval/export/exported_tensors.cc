@@ -14,10 +14,16 @@ WeightCodes CodesOf(const Weights& weights, const std::string& site, const SiteP
   return Prepare(site, weights.Linear(site), plan, FakeFlavour::kIdeal).layer.weight;
 }
 
-// A matrix that is a layer's weight and no table of embeddings.
-bool IsOtherLinear(const std::string& key, const TensorView& tensor) {
-  return tensor.shape.size() == 2 && key.ends_with(".weight") &&
-         key.find("embed") == std::string::npos;
+// The layer that a tensor is the weight of: as a matrix, or as codes by the names of
+// compressed-tensors (packed, sparse), GPTQ and AWQ. nullopt for tables of embeddings and the rest.
+std::optional<std::string> OtherLinear(const std::string& key, const TensorView& tensor) {
+  if (key.find("embed") != std::string::npos) return std::nullopt;
+  for (const std::string_view part :
+       {".weight", ".weight_packed", ".weight_scale", ".compressed", ".qweight"}) {
+    if (!key.ends_with(part) || (part == ".weight" && tensor.shape.size() != 2)) continue;
+    return key.substr(0, key.size() - part.size());
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -94,13 +100,13 @@ bool TensorCollector::IsReplaced(const std::string& key) const {
 }
 
 void TensorCollector::AddTheRest() {
+  std::set<std::string> seen;
   for (const SafetensorsFile& shard : shards_) {
     for (const auto& [key, tensor] : shard.tensors()) {
       const std::optional<std::string> name = keys_.NameOf(key);
       if (!name || IsReplaced(key)) continue;
-      if (IsOtherLinear(key, tensor)) {
-        ignored_.push_back(name->substr(0, name->size() - std::string_view(".weight").size()));
-      }
+      const std::optional<std::string> other = OtherLinear(*name, tensor);
+      if (other && seen.insert(*other).second) ignored_.push_back(*other);
       writer_.Add(*name, tensor.dtype, tensor.shape,
                   [bytes = tensor.bytes](const SafetensorsWriter::Append& append) {
                     append(bytes);

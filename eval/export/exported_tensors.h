@@ -64,7 +64,7 @@ class TensorCollector {
   // transformers refuses files that do not say which framework's layout they hold.
   void Write(const std::filesystem::path& path);
 
-  // Stems of the other matrices that are layers' weights, as they are written.
+  // Stems of the other linear layers, however they are stored, as they are written.
   const std::vector<std::string>& ignored() const { return ignored_; }
 
  private:

@@ -119,6 +119,50 @@ TEST(ExportFolder, AWholeModelTellsItsVisionClassTooThatItIsQuantized) {
             R"(re:(?:.*\.)?encoder\.layers\.0\.self_attn\.out_proj$)");
 }
 
+// A W4A16 text tower: its layers have no ".weight".
+TEST(ExportFolder, PackedLayersOfATextTowerAreNotFoundByTheTargets) {
+  for (const char* stored : {".weight_packed", ".compressed", ".weight"}) {
+    const fs::path model = TinySiglipFolder("packed_text");
+    const auto vision = nlohmann::json::parse(ReadFile(model / "config.json"));
+    WriteText(model / "config.json",
+              nlohmann::json{{"model_type", "siglip"},
+                             {"vision_config", vision.value("vision_config", vision)}}
+                  .dump());
+    EditTensors(model, [stored](OwnedTensors& tensors) {
+      tensors[std::string("text_model.encoder.layers.0.mlp.fc1") + stored] = Zeros({4, 4});
+    });
+    const fs::path out = ScratchFolder("packed_text_out");
+    Export(model, out);
+    const auto config = nlohmann::json::parse(ReadFile(out / "config.json"));
+    const std::string target =
+        config.at("quantization_config").at("config_groups").at("group_0").at("targets")[0];
+    EXPECT_TRUE(target.starts_with(R"(re:(?:.*\.)?vision_model\.)")) << stored << target;
+  }
+}
+
+TEST(ExportFolder, AStaleRecordOfTheVisionConfigGoes) {
+  const fs::path model = TinySiglipFolder("stale_record");
+  auto vision = nlohmann::json::parse(ReadFile(model / "config.json"));
+  vision = vision.value("vision_config", vision);
+  vision["model_type"] = "siglip_vision_model";
+  vision["vision_use_head"] = false;
+  vision["quantization_config"] = {{"quant_method", "gptq"}};
+  WriteText(model / "config.json",
+            nlohmann::json{{"model_type", "gemma3"}, {"vision_config", vision}}.dump());
+  EditTensors(model, [](OwnedTensors& tensors) {
+    OwnedTensors moved;
+    for (auto& [key, tensor] : tensors) {
+      if (!key.starts_with("vision_model.head.")) moved["vision_tower." + key] = std::move(tensor);
+    }
+    tensors = std::move(moved);
+  });
+  const fs::path out = ScratchFolder("stale_record_out");
+  Export(model, out);
+  const auto config = nlohmann::json::parse(ReadFile(out / "config.json"));
+  EXPECT_FALSE(config.at("vision_config").contains("quantization_config"));
+  EXPECT_TRUE(EncoderWeights(out, ReadEncoderConfig(out)).quantized());
+}
+
 TEST(ExportFolder, TheTowerAloneIsACheckpointOfItsVisionClass) {
   const fs::path model = TinySiglipFolder("alone");
   auto vision = nlohmann::json::parse(ReadFile(model / "config.json"));
