@@ -96,7 +96,7 @@ void CheckNotTheModel(const fs::path& model_folder, const fs::path& out) {
 
 ExportedLayers LayersOf(const ExportedSites& sites, const ExportedKeys& keys,
                         const TensorCollector& tensors) {
-  ExportedLayers layers{.by_input = {}, .others = tensors.ignored()};
+  ExportedLayers layers{.by_input = {}, .others = tensors.ignored(), .floats = tensors.floats()};
   for (const auto& [site, exported] : sites) {
     std::vector<std::string>& group = layers.by_input[exported.plan.input->granularity];
     for (const std::string& name : keys.NamesOf(exported.source.stems)) group.push_back(name);

@@ -1,5 +1,6 @@
 #include "eval/export/exported_config.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -64,9 +65,14 @@ std::set<std::string> OwnTargets(const TowerModules& modules, const ExportedLaye
   return own;
 }
 
-bool IsReadByVisionClass(const ordered_json& config, const std::string& prefix) {
-  const auto vision = config.find("vision_config");
-  return vision != config.end() && vision->is_object() && prefix == "vision_model.";
+// Their groups may name layers that are floats now.
+void Ignore(const std::vector<std::string>& floats, ordered_json* quantization) {
+  if (floats.empty()) return;
+  ordered_json& ignored = (*quantization)["ignore"];
+  if (!ignored.is_array()) ignored = ordered_json::array();
+  for (const std::string& stem : floats) {
+    if (std::find(ignored.begin(), ignored.end(), stem) == ignored.end()) ignored.push_back(stem);
+  }
 }
 
 }  // namespace
@@ -84,7 +90,6 @@ ordered_json ExportedConfig(const ordered_json& source, const fs::path& model_fo
   ordered_json config = keys.tower_only() ? TowerConfig(encoder, source) : source;
   const std::optional<ordered_json> theirs =
       keys.tower_only() ? std::nullopt : FindQuantization(source, model_folder);
-  const bool nested = IsReadByVisionClass(config, keys.prefix());
   if (layers.by_input.empty() && theirs) return config;
   EraseQuantization(&config);
   // A record there comes before the one at the top, for the vision class and for this tool.
@@ -101,8 +106,9 @@ ordered_json ExportedConfig(const ordered_json& source, const fs::path& model_fo
     quantization = MergedQuantization(*theirs, quantization, modules,
                                       OwnTargets(modules, layers, keys.prefix()));
   }
+  Ignore(layers.floats, &quantization);
   config["quantization_config"] = quantization;
-  if (!nested) return config;
+  if (!keys.nested()) return config;
   config["vision_config"]["quantization_config"] = QuantizationConfig(TargetsOf(
       layers, [&modules](const std::string& name) { return modules.TargetInLoneTower(name); }));
   return config;

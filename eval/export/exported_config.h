@@ -17,6 +17,7 @@ namespace w8a8 {
 struct ExportedLayers {
   std::map<Granularity, std::vector<std::string>> by_input;  // the INT8 ones
   std::vector<std::string> others;
+  std::vector<std::string> floats = {};  // of those, the ones that the source has as codes
 };
 
 // config.json of `model_folder`, with what else of a VILA tower's own code is needed.

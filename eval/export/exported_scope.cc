@@ -79,7 +79,9 @@ void KeepSelection(const EncoderConfig& encoder, ordered_json* config) {
 ExportedKeys::ExportedKeys(ExportScope scope, const EncoderConfig& encoder,
                            const std::string& prefix, const ordered_json& config)
     : prefix_(prefix), written_prefix_(prefix) {
-  if (scope == ExportScope::kWhole || !HasVisionConfig(config)) return;
+  if (!HasVisionConfig(config)) return;
+  nested_ = scope == ExportScope::kWhole && prefix_ == "vision_model.";
+  if (scope == ExportScope::kWhole) return;
   tower_only_ = true;
   written_prefix_ = RequireVisionClass(encoder, config).prefix;
   if (encoder.projection == 0) return;
@@ -96,6 +98,11 @@ std::optional<std::string> ExportedKeys::NameOf(const std::string& key) const {
     return written_beside_ + key.substr(beside_.size());
   }
   return std::nullopt;
+}
+
+bool ExportedKeys::IsReadAlone(const std::string& key) const {
+  if (tower_only_) return true;
+  return nested_ && (key.starts_with(prefix_) || key.starts_with("visual_projection."));
 }
 
 std::vector<std::string> ExportedKeys::NamesOf(const std::vector<std::string>& keys) const {

@@ -31,9 +31,14 @@ class ExportedKeys {
   // The tower's in the export.
   const std::string& prefix() const { return written_prefix_; }
   bool tower_only() const { return tower_only_; }
+  // Whether the tower's own class reads it out of a whole model, by the config under vision_config.
+  bool nested() const { return nested_; }
+  // Whether that class reads `key`, which is not left out: no group of the source is in its config.
+  bool IsReadAlone(const std::string& key) const;
 
  private:
   bool tower_only_ = false;
+  bool nested_ = false;
   std::string prefix_, written_prefix_;
   std::string beside_, written_beside_;  // CLIP's projection stands beside the tower
 };

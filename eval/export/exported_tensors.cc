@@ -1,5 +1,7 @@
 #include "eval/export/exported_tensors.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -14,6 +16,23 @@ WeightCodes CodesOf(const Weights& weights, const std::string& site, const SiteP
   return Prepare(site, weights.Linear(site), plan, FakeFlavour::kIdeal).layer.weight;
 }
 
+std::string WithoutPart(const std::string& key, std::string_view part) {
+  return key.substr(0, key.size() - part.size());
+}
+
+// Codes * scales, in binary32: what the layer multiplies by here. One scale for each row, or for
+// all.
+std::vector<float> Dequantized(const TensorView& codes, const TensorView& scales) {
+  const std::vector<int8_t> integers = Int8Values(codes);
+  const std::vector<float> factors = FloatValues(scales);
+  const size_t row_length = integers.size() / factors.size();
+  std::vector<float> values(integers.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(integers[i]) * factors[i / row_length];
+  }
+  return values;
+}
+
 // The layer that a tensor is the weight of: as a matrix, or as codes by the names of
 // compressed-tensors (packed, sparse), GPTQ and AWQ. nullopt for tables of embeddings and the rest.
 std::optional<std::string> OtherLinear(const std::string& key, const TensorView& tensor) {
@@ -21,7 +40,7 @@ std::optional<std::string> OtherLinear(const std::string& key, const TensorView&
   for (const std::string_view part :
        {".weight", ".weight_packed", ".weight_scale", ".compressed", ".qweight"}) {
     if (!key.ends_with(part) || (part == ".weight" && tensor.shape.size() != 2)) continue;
-    return key.substr(0, key.size() - part.size());
+    return WithoutPart(key, part);
   }
   return std::nullopt;
 }
@@ -67,6 +86,7 @@ TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& si
     shards_.emplace_back(shard);
   }
   for (const auto& [name, site] : sites) AddSite(name, site);
+  FindFloats();
   AddTheRest();
 }
 
@@ -93,10 +113,56 @@ void TensorCollector::AddSite(const std::string& name, const ExportedSite& site)
 }
 
 // Of a site's layer only the bias is kept: scales and zero points that the source had are its own.
+// Of one that becomes floats, the weight as well.
 bool TensorCollector::IsReplaced(const std::string& key) const {
   const size_t dot = key.rfind('.');
-  return dot != std::string::npos && replaced_.contains(key.substr(0, dot)) &&
-         key.substr(dot) != ".bias";
+  if (dot == std::string::npos || key.substr(dot) == ".bias") return false;
+  const std::string stem = key.substr(0, dot);
+  return replaced_.contains(stem) || (dequantized_.contains(stem) && key.substr(dot) != ".weight");
+}
+
+const TensorView* TensorCollector::Find(const std::string& key) const {
+  for (const SafetensorsFile& shard : shards_) {
+    if (const TensorView* found = shard.Find(key)) return found;
+  }
+  return nullptr;
+}
+
+// A whole model of which no layer is exported keeps its config, groups and all.
+void TensorCollector::FindFloats() {
+  if (replaced_.empty() && !keys_.tower_only()) return;
+  for (const SafetensorsFile& shard : shards_) {
+    for (const auto& [key, tensor] : shard.tensors()) {
+      const std::optional<std::string> name = keys_.NameOf(key);
+      if (!name || !keys_.IsReadAlone(key) || IsReplaced(key)) continue;
+      if (tensor.dtype != Dtype::kI8 || !key.ends_with(".weight")) continue;
+      dequantized_.insert(WithoutPart(key, ".weight"));
+      floats_.push_back(WithoutPart(*name, ".weight"));
+    }
+  }
+}
+
+void TensorCollector::AddFloats(const std::string& name, const TensorView& codes) {
+  const std::string stem = WithoutPart(codes.name, ".weight");
+  const TensorView* scales = Find(stem + ".weight_scale");
+  const TensorView* zero = Find(stem + ".weight_zero_point");
+  const int64_t rows = codes.shape.empty() ? 1 : codes.shape.front();
+  const bool symmetric =
+      zero == nullptr || std::all_of(zero->bytes.begin(), zero->bytes.end(),
+                                     [](std::byte b) { return b == std::byte{}; });
+  if (scales == nullptr || rows < 1 || (scales->elements() != 1 && scales->elements() != rows) ||
+      !symmetric) {
+    Fail(
+        "export: '{}' is INT8 in the model and no layer that this tool quantizes; it could be "
+        "written as floats only with a symmetric scale for each row or for all.",
+        codes.name);
+  }
+  writer_.Add(name, Dtype::kF32, codes.shape,
+              [codes, scales = *scales](const SafetensorsWriter::Append& append) {
+                const std::vector<float> values = Dequantized(codes, scales);
+                append(std::as_bytes(std::span(values)));
+                ReleasePages(codes.bytes);
+              });
 }
 
 void TensorCollector::AddTheRest() {
@@ -107,6 +173,10 @@ void TensorCollector::AddTheRest() {
       if (!name || IsReplaced(key)) continue;
       const std::optional<std::string> other = OtherLinear(*name, tensor);
       if (other && seen.insert(*other).second) ignored_.push_back(*other);
+      if (tensor.dtype == Dtype::kI8 && dequantized_.contains(key.substr(0, key.rfind('.')))) {
+        AddFloats(*name, tensor);
+        continue;
+      }
       writer_.Add(*name, tensor.dtype, tensor.shape,
                   [bytes = tensor.bytes](const SafetensorsWriter::Append& append) {
                     append(bytes);

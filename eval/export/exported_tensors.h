@@ -66,18 +66,25 @@ class TensorCollector {
 
   // Stems of the other linear layers, however they are stored, as they are written.
   const std::vector<std::string>& ignored() const { return ignored_; }
+  // Of those, the ones that the source has as INT8 codes and the export as floats, code * scale:
+  // the tower's own class would find no group for them.
+  const std::vector<std::string>& floats() const { return floats_; }
 
  private:
   void AddSite(const std::string& name, const ExportedSite& site);
   bool IsReplaced(const std::string& key) const;
+  void FindFloats();
+  const TensorView* Find(const std::string& key) const;
+  void AddFloats(const std::string& name, const TensorView& codes);
   void AddTheRest();
 
   const ExportedKeys& keys_;
   CodeMaker codes_;
   const std::string source_sha256_;
   std::vector<SafetensorsFile> shards_;
-  std::set<std::string, std::less<>> replaced_;  // stems in the source of the sites' layers
-  std::vector<std::string> ignored_;
+  std::set<std::string, std::less<>> replaced_;     // stems in the source of the sites' layers
+  std::set<std::string, std::less<>> dequantized_;  // stems in the source of floats()
+  std::vector<std::string> ignored_, floats_;
   SafetensorsWriter writer_;
 };
 

@@ -1,4 +1,5 @@
 // What stands in an exported folder beside weights and config, and how the folder comes about.
+#include <algorithm>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -161,6 +162,50 @@ TEST(ExportFolder, AStaleRecordOfTheVisionConfigGoes) {
   const auto config = nlohmann::json::parse(ReadFile(out / "config.json"));
   EXPECT_FALSE(config.at("vision_config").contains("quantization_config"));
   EXPECT_TRUE(EncoderWeights(out, ReadEncoderConfig(out)).quantized());
+}
+
+// SigLIP's pooling head as INT8, in a group that neither the vision class nor a lone tower sees.
+TEST(ExportFolder, CodesOutsideTheBlocksAreFloatsWhereNoGroupNamesThem) {
+  const fs::path model = TinySiglipFolder("int8_head");
+  auto vision = nlohmann::json::parse(ReadFile(model / "config.json"));
+  vision = vision.value("vision_config", vision);
+  vision["model_type"] = "siglip_vision_model";
+  const nlohmann::json inputs = {
+      {"num_bits", 8}, {"type", "int"}, {"strategy", "token"}, {"dynamic", true}};
+  const nlohmann::json group = {{"targets", {R"(re:.*head\.mlp\.fc1$)"}},
+                                {"weights", {{"num_bits", 8}, {"strategy", "channel"}}},
+                                {"input_activations", inputs}};
+  const nlohmann::json record = {{"quant_method", "compressed-tensors"},
+                                 {"format", "int-quantized"},
+                                 {"config_groups", {{"group_0", group}}}};
+  WriteText(model / "config.json", nlohmann::json{{"model_type", "siglip"},
+                                                  {"vision_config", vision},
+                                                  {"quantization_config", record}}
+                                       .dump());
+  const std::string stem = "vision_model.head.mlp.fc1";
+  EditTensors(model, [&stem](OwnedTensors& tensors) {
+    OwnedTensor& weight = tensors[stem + ".weight"];
+    weight.dtype = Dtype::kI8;
+    weight.bytes.assign(size_t{160} * 64, std::byte{3});
+    std::vector<float> scales(160, 0.5f);
+    scales[1] = 0.25f;
+    tensors[stem + ".weight_scale"] = Floats({160, 1}, scales);
+  });
+  const EncoderWeights original(model, ReadEncoderConfig(model));
+  for (const ExportScope scope : {ExportScope::kWhole, ExportScope::kTowerOnly}) {
+    const fs::path out = ScratchFolder("int8_head_out");
+    Export(model, out, scope);
+    const OwnedTensors tensors = ReadTensors(out / "model.safetensors");
+    EXPECT_EQ(tensors.at(stem + ".weight").dtype, Dtype::kF32);
+    EXPECT_FALSE(tensors.contains(stem + ".weight_scale"));
+    const auto config = nlohmann::json::parse(ReadFile(out / "config.json"));
+    const auto ignored = config.at("quantization_config").at("ignore");
+    EXPECT_TRUE(std::count(ignored.begin(), ignored.end(), stem) == 1) << ignored;
+    const EncoderWeights copy(out, ReadEncoderConfig(out));
+    EXPECT_EQ(copy.Linear("pool.fc1").values, original.Linear("pool.fc1").values);
+    EXPECT_EQ(copy.Linear("pool.fc1").values[64], 0.75f);
+    EXPECT_TRUE(copy.notes().empty()) << copy.notes().front();
+  }
 }
 
 TEST(ExportFolder, TheTowerAloneIsACheckpointOfItsVisionClass) {
