@@ -64,15 +64,12 @@ void NoteOverlap(const std::vector<ImageFile>& judged, const StatsHeader& calibr
       count, judged.size(), first));
 }
 
-void CountDifferent(const LoaderSource& judged, const Task& task, ReportContext& context) {
-  std::set<std::string> inputs, labelled;
-  for (size_t i = 0; i < judged.used().size(); ++i) {
-    inputs.insert(judged.inputs()[i]);
-    if (task.accepted.contains(judged.used()[i].name)) labelled.insert(judged.inputs()[i]);
-  }
+void CountDifferent(const LoaderSource& judged, ReportContext& context) {
+  std::set<std::string> different;
+  for (const auto& [image, input] : judged.inputs()) different.insert(input);
+  context.inputs = judged.inputs();
   context.evaluation_images = judged.used().size();
-  context.different_images = inputs.size();
-  context.different_labelled = labelled.size();
+  context.different_images = different.size();
 }
 
 ReportContext BuildContext(const Session& session, const Preprocessing& preprocessing,
@@ -91,7 +88,7 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
     }
   }
   context.notes.insert(context.notes.end(), input.notes.begin(), input.notes.end());
-  CountDifferent(images, input.task, context);
+  CountDifferent(images, context);
   context.model_name = session.config.name;
   context.preprocessing = preprocessing.description;
   context.preprocessing_sha256 = preprocessing.sha256;

@@ -93,16 +93,16 @@ std::optional<InputImage> LoaderSource::Next() {
     image_ = loader_.Next();
     if (!image_) return std::nullopt;
     next_view_ = 0;
-    used_.push_back(files_[static_cast<size_t>(image_->index)]);
-    inputs_.push_back(InputSha256(*image_));
+    const auto index = static_cast<size_t>(image_->index);
+    used_.push_back(files_[index]);
+    key_ = {.sha256 = image_->sha256, .name = image_->name, .copy = copies_[index]};
+    inputs_.emplace(key_, InputSha256(*image_));
   }
   ImageView& view = image_->views[next_view_++];
   PatchGrid grid;
   if (patch_ > 0) grid = {view.resized.height / patch_, view.resized.width / patch_};
   ++samples_;
-  const int64_t copy = copies_[static_cast<size_t>(image_->index)];
-  return InputImage{.key = {.image = {.sha256 = image_->sha256, .name = image_->name, .copy = copy},
-                            .view = static_cast<int64_t>(next_view_) - 1},
+  return InputImage{.key = {.image = key_, .view = static_cast<int64_t>(next_view_) - 1},
                     .whole = next_view_ == image_->views.size(),
                     .pixels = std::move(view.pixels),
                     .grid = grid};

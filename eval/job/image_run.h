@@ -1,6 +1,7 @@
 // The images of a run: how they are prepared, which serve what, and as a source for the runner.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,7 +40,7 @@ class LoaderSource final : public ImageSource {
   const std::vector<SkippedImage>& skipped() const { return loader_.skipped(); }
   const std::vector<ImageFile>& used() const { return used_; }  // that Next() has handed out
   // What the encoder sees of each of used(): SHA-256 of its resized pixels.
-  const std::vector<std::string>& inputs() const { return inputs_; }
+  const std::map<ImageKey, std::string>& inputs() const { return inputs_; }
   int64_t samples() const { return samples_; }  // and in how many views
 
  private:
@@ -49,10 +50,11 @@ class LoaderSource final : public ImageSource {
   const int patch_;  // pixels, where every image has a grid of its own; else 0
   ImageLoader loader_;
   std::optional<LoadedImage> image_;  // whose views are being handed out
+  ImageKey key_;                      // its key
   size_t next_view_ = 0;
   int64_t samples_ = 0;
   std::vector<ImageFile> used_;
-  std::vector<std::string> inputs_;
+  std::map<ImageKey, std::string> inputs_;
 };
 
 // The first `loading.max_images` of `files` that can be decoded; the others before that point are

@@ -32,8 +32,7 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, const Report
   }
   const auto task = evaluation.outputs.tasks.find(row.run);
   if (task != evaluation.outputs.tasks.end()) {
-    const TaskAccuracy accuracy =
-        task->second.Result(context.different_images, context.different_labelled);
+    const TaskAccuracy accuracy = task->second.Result(context.inputs);
     report.top1 = accuracy.top1;
     report.top5 = accuracy.top5;
     report.agreement = accuracy.agreement;
@@ -245,8 +244,8 @@ std::vector<std::string> VerdictNotes(const Evaluation& evaluation, const Report
   }
   if (context.different_images < context.evaluation_images) {
     notes.push_back(
-        fmt::format("only {} of the {} images differ in what the encoder sees; intervals "
-                    "count equal ones once.",
+        fmt::format("only {} of the {} images differ in what the encoder sees; shares of "
+                    "images and intervals count equal ones once.",
                     context.different_images, context.evaluation_images));
   }
   const std::vector<std::string> degenerate = DegenerateNotes(evaluation, context);
@@ -271,10 +270,13 @@ void AddNonFinite(const Evaluation& evaluation, Report& report) {
 // Of the chosen INT8 arm.
 void AddVerdict(const Evaluation& evaluation, const Plan& plan, const ReportContext& context,
                 Report& report) {
-  const Judged judged{.images = context.evaluation_images,
-                      .different = context.different_images,
-                      .nonfinite = evaluation.outputs.nonfinite_reference.size(),
-                      .on = context.evaluated_on};
+  const auto& tasks = evaluation.outputs.tasks;
+  const Judged judged{
+      .images = context.evaluation_images,
+      .different = context.different_images,
+      .ranked = tasks.empty() ? 0 : tasks.begin()->second.Result(context.inputs).ranked,
+      .nonfinite = evaluation.outputs.nonfinite_reference.size(),
+      .on = context.evaluated_on};
   if (const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8)) {
     report.verdict = JudgeArm(report[*chosen], context.thresholds, judged);
     report.verdict.arm = chosen;

@@ -19,11 +19,11 @@ struct ReportContext {
   std::string preprocessing;  // one line
   std::string preprocessing_sha256;
   uint64_t calibration_images = 0;
-  uint64_t evaluation_images = 0;   // read, not listed
-  uint64_t different_images = 0;    // of them, in what the encoder sees
-  uint64_t different_labelled = 0;  // of these, that have a label
-  std::string image_set_sha256;     // of calibration and evaluation images together
-  std::string evaluated_on;         // "judged on 220 images that took no part in calibration"
+  uint64_t evaluation_images = 0;  // read, not listed
+  uint64_t different_images = 0;   // of them, in what the encoder sees
+  InputsOfImages inputs;           // of the images read
+  std::string image_set_sha256;    // of calibration and evaluation images together
+  std::string evaluated_on;        // "judged on 220 images that took no part in calibration"
   std::string plan_sha256;
   VerdictThresholds thresholds;
   uint64_t seed = 0;

@@ -7,8 +7,9 @@
 namespace w8a8 {
 namespace {
 
-Ship Decide(const Estimate& estimate, double threshold, const Judged& judged) {
-  if (judged.different < kMinJudgedImages) return Ship::kUndecided;
+// `images`: different ones, that the estimate is over.
+Ship Decide(const Estimate& estimate, double threshold, uint64_t images) {
+  if (images < kMinJudgedImages) return Ship::kUndecided;
   if (estimate.low >= threshold) return Ship::kYes;
   return estimate.high < threshold ? Ship::kNo : Ship::kUndecided;
 }
@@ -30,12 +31,17 @@ const char* ShipText(Ship ship) {
   return ship == Ship::kNo ? "INT8 should not ship as it is" : "undecided: more images";
 }
 
+// "8 images" or "7 different images that the reference ranks": those that a figure is over.
+std::string ImagesText(const Judged& judged, uint64_t images) {
+  return fmt::format("{} {}image{}{}", images, judged.different < judged.images ? "different " : "",
+                     images == 1 ? "" : "s",
+                     images < judged.different ? " that the reference ranks" : "");
+}
+
 // ", as far as 8 images can tell: use 100 or more" for fewer than `needed`.
-std::string FewImages(const Judged& judged, uint64_t needed) {
-  if (judged.different >= needed) return "";
-  return fmt::format(", as far as {} {}image{} can tell: use {} or more", judged.different,
-                     judged.different < judged.images ? "different " : "",
-                     judged.different == 1 ? "" : "s", needed);
+std::string FewImages(const Judged& judged, uint64_t images, uint64_t needed) {
+  if (images >= needed) return "";
+  return fmt::format(", as far as {} can tell: use {} or more", ImagesText(judged, images), needed);
 }
 
 // Why nothing can be compared; empty: it can.
@@ -64,13 +70,14 @@ Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, cons
     return verdict;
   }
   if (arm.agreement) {
-    verdict.ship = Decide(*arm.agreement, thresholds.min_agreement, judged);
+    verdict.ship = Decide(*arm.agreement, thresholds.min_agreement, judged.ranked);
     verdict.text = fmt::format(
-        "{}: {} has the reference's top-1 on {:.1f} % of the images (95 % interval {:.1f} to "
-        "{:.1f}; needed: at least {:.1f}){}, {}.",
-        ShipText(verdict.ship), arm.name, 100 * arm.agreement->value, 100 * arm.agreement->low,
-        100 * arm.agreement->high, 100 * thresholds.min_agreement,
-        FewImages(judged, kMinJudgedImages), judged.on);
+        "{}: {} has the reference's top-1 on {:.1f} % of the {} (95 % interval {:.1f} to {:.1f}; "
+        "needed: at least {:.1f}){}, {}.",
+        ShipText(verdict.ship), arm.name, 100 * arm.agreement->value,
+        judged.ranked == judged.images ? "images" : ImagesText(judged, judged.ranked),
+        100 * arm.agreement->low, 100 * arm.agreement->high, 100 * thresholds.min_agreement,
+        FewImages(judged, judged.ranked, kMinJudgedImages), judged.on);
     return verdict;
   }
   std::string name;
@@ -80,13 +87,13 @@ Verdict JudgeArm(const ArmReport& arm, const VerdictThresholds& thresholds, cons
     return verdict;
   }
   constexpr uint64_t kPercentileNeeds = 100;
-  verdict.ship = Decide(feature->cosine_p1, thresholds.min_cosine_p1, judged);
+  verdict.ship = Decide(feature->cosine_p1, thresholds.min_cosine_p1, judged.different);
   verdict.text = fmt::format(
       "{}: the {} feature of {} has a cosine of {:.4f} with the reference at the 1st percentile of "
       "the images (95 % interval {:.4f} to {:.4f}; needed: at least {:.2f}){}, {}.",
       ShipText(verdict.ship), name, arm.name, feature->cosine_p1.value, feature->cosine_p1.low,
-      feature->cosine_p1.high, thresholds.min_cosine_p1, FewImages(judged, kPercentileNeeds),
-      judged.on);
+      feature->cosine_p1.high, thresholds.min_cosine_p1,
+      FewImages(judged, judged.different, kPercentileNeeds), judged.on);
   return verdict;
 }
 

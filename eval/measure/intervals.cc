@@ -8,24 +8,19 @@
 
 namespace w8a8 {
 
-Estimate WilsonInterval(uint64_t successes, uint64_t trials) {
-  return WilsonInterval(successes, trials, trials);
-}
-
-Estimate WilsonInterval(uint64_t successes, uint64_t trials, uint64_t independent) {
-  W8A8_CHECK(successes <= trials && independent <= trials);
+Estimate WilsonInterval(double successes, uint64_t trials) {
+  const auto n = static_cast<double>(trials);
+  W8A8_CHECK(successes >= 0 && successes <= n);
   if (trials == 0) return {};
-  W8A8_CHECK(independent >= 1);
   constexpr double kZ = 1.959963984540054;  // the normal quantile of 0.975
-  const auto n = static_cast<double>(independent);
-  const double share = static_cast<double>(successes) / static_cast<double>(trials);
+  const double share = successes / n;
   const double shrink = 1 + kZ * kZ / n;
   const double centre = (share + kZ * kZ / (2 * n)) / shrink;
   const double half = kZ / shrink * std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n));
   // At 0 and n successes the outer bound is exact and must not be 1e-17 beside it.
   return {.value = share,
           .low = successes == 0 ? 0.0 : std::max(0.0, centre - half),
-          .high = successes == trials ? 1.0 : std::min(1.0, centre + half)};
+          .high = successes == n ? 1.0 : std::min(1.0, centre + half)};
 }
 
 void ForEachResample(size_t images, uint64_t seed,

@@ -13,10 +13,9 @@ namespace w8a8 {
 constexpr int kBootstrapResamples = 2000;
 
 // successes / trials and Wilson's score interval (Wilson 1927, z = 1.959964). No trials: undefined.
-Estimate WilsonInterval(uint64_t successes, uint64_t trials);
-// The same where only `independent` of the trials tell anything new: copies of an image widen
-// nothing. 1 <= independent <= trials.
-Estimate WilsonInterval(uint64_t successes, uint64_t trials, uint64_t independent);
+// A trial that was repeated counts once, with the mean of its outcomes, a fraction: repeats narrow
+// nothing and move nothing. 0 <= successes <= trials.
+Estimate WilsonInterval(double successes, uint64_t trials);
 
 // Calls body(draws) kBootstrapResamples times; draws holds `images` indices in [0, images), drawn
 // with replacement. The draws depend on `images` and `seed` only, so that two arms measured on the

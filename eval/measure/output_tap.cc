@@ -79,23 +79,22 @@ void OutputTap::AddTasks(const OutputEvent& event, MatView<const Half> ranked,
     const Sample& sample = event.samples[i];
     const auto row = static_cast<int64_t>(i);
     if (!sample.whole) continue;
-    AddTask(sample.key->image, expected.row_span(row), ranked.row_span(row),
-            worker.result.tasks[run]);
+    AddTask(sample.key, expected.row_span(row), ranked.row_span(row), worker.result.tasks[run]);
   }
 }
 
-void OutputTap::AddTask(const ImageKey& image, std::span<const Half> expected,
+void OutputTap::AddTask(const SamplePtr& sample, std::span<const Half> expected,
                         std::span<const Half> actual, TaskMeter& task) const {
-  const auto found = accepted_.find(image.name);
+  const auto found = accepted_.find(sample->image.name);
   const std::vector<int64_t> accepted =
       found == accepted_.end() ? std::vector<int64_t>{} : found->second;
   if (classes_ == nullptr) {
-    task.Add(actual, expected, accepted);
+    task.Add(sample, actual, expected, accepted);
     return;
   }
   const std::vector<double> scores = classes_->Cosines(actual);
   const std::vector<double> reference = classes_->Cosines(expected);
-  task.Add(std::span<const double>(scores), std::span<const double>(reference), accepted);
+  task.Add(sample, std::span<const double>(scores), std::span<const double>(reference), accepted);
 }
 
 OutputTap::Result OutputTap::Take() {

@@ -58,8 +58,8 @@ class OutputTap final : public Tap {
                  Worker& worker) const;
   // `ranked`: [samples, classes or width of the embedding].
   void AddTasks(const OutputEvent& event, MatView<const Half> ranked, Worker& worker) const;
-  void AddTask(const ImageKey& image, std::span<const Half> expected, std::span<const Half> actual,
-               TaskMeter& task) const;
+  void AddTask(const SamplePtr& sample, std::span<const Half> expected,
+               std::span<const Half> actual, TaskMeter& task) const;
 
   const int64_t unread_tokens_;
   const bool pooled_unread_;

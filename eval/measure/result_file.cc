@@ -10,7 +10,7 @@
 namespace w8a8 {
 namespace {
 
-constexpr const char* kFormat = "w8a8-calib results 1";
+constexpr const char* kFormat = "w8a8-calib results 2";
 constexpr const char* kSamples = "/samples";
 
 }  // namespace

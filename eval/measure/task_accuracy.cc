@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "eval/measure/intervals.h"
 #include "runtime/base/error.h"
@@ -41,6 +42,40 @@ bool AllEqual(std::span<const Score> scores) {
 
 constexpr size_t kTopFive = 5;
 
+// The marks of an image. `kLabelled5`: it has a label, and there are more than five classes.
+constexpr uint32_t kRanked = 1, kAgrees = 2, kLabelled = 4, kTop1 = 8, kLabelled5 = 16, kTop5 = 32;
+
+bool ComesBefore(const TaskAnswer& first, const TaskAnswer& second) {
+  return *first.sample < *second.sample;
+}
+
+// A share over different inputs.
+class Share {
+ public:
+  // Another answer for an input.
+  void Add(const std::string& input, bool success) {
+    Outcomes& outcomes = of_input_[input];
+    ++outcomes.images;
+    outcomes.successes += success ? 1 : 0;
+  }
+  uint64_t inputs() const { return of_input_.size(); }
+  // None without any input.
+  std::optional<Estimate> Wilson() const {
+    if (of_input_.empty()) return std::nullopt;
+    double sum = 0;
+    for (const auto& [input, outcomes] : of_input_) {
+      sum += static_cast<double>(outcomes.successes) / static_cast<double>(outcomes.images);
+    }
+    return WilsonInterval(sum, of_input_.size());
+  }
+
+ private:
+  struct Outcomes {
+    uint64_t images = 0, successes = 0;
+  };
+  std::map<std::string, Outcomes> of_input_;
+};
+
 }  // namespace
 
 std::vector<int64_t> TopClasses(std::span<const float> scores, size_t count) {
@@ -51,56 +86,71 @@ std::vector<int64_t> TopClasses(std::span<const double> scores, size_t count) {
   return Best(scores, count);
 }
 
-void TaskMeter::Add(std::span<const float> scores, std::span<const float> reference,
-                    std::span<const int64_t> accepted) {
-  AddScores(scores, reference, accepted);
+void TaskMeter::Add(SamplePtr sample, std::span<const float> scores,
+                    std::span<const float> reference, std::span<const int64_t> accepted) {
+  AddScores(std::move(sample), scores, reference, accepted);
 }
 
-void TaskMeter::Add(std::span<const double> scores, std::span<const double> reference,
-                    std::span<const int64_t> accepted) {
-  AddScores(scores, reference, accepted);
+void TaskMeter::Add(SamplePtr sample, std::span<const double> scores,
+                    std::span<const double> reference, std::span<const int64_t> accepted) {
+  AddScores(std::move(sample), scores, reference, accepted);
 }
 
 template <class Score>
-void TaskMeter::AddScores(std::span<const Score> scores, std::span<const Score> reference,
-                          std::span<const int64_t> accepted) {
+void TaskMeter::AddScores(SamplePtr sample, std::span<const Score> scores,
+                          std::span<const Score> reference, std::span<const int64_t> accepted) {
   W8A8_CHECK(std::ssize(scores) >= kMinClasses && scores.size() == reference.size());
   const std::vector<int64_t> best = TopClasses(scores, kTopFive);
-  ++images_;
-  if (AllEqual(reference)) {
-    ++tied_;
-  } else {
-    agree_ += best.front() == TopClasses(reference, 1).front();
-  }
-  if (accepted.empty()) return;
-  ++labelled_;
-  top1_ += AnyAccepted({best.data(), 1}, accepted);
-  if (scores.size() <= kTopFive) return;
-  ++labelled5_;
-  top5_ += AnyAccepted(best, accepted);
+  uint32_t marks = 0;
+  const auto mark = [&](uint32_t bit, bool holds) { marks |= holds ? bit : 0; };
+  mark(kRanked, !AllEqual(reference));
+  mark(kAgrees, best.front() == TopClasses(reference, 1).front());
+  mark(kLabelled, !accepted.empty());
+  mark(kTop1, AnyAccepted({best.data(), 1}, accepted));
+  mark(kLabelled5, !accepted.empty() && scores.size() > kTopFive);
+  mark(kTop5, AnyAccepted(best, accepted));
+  answers_.push_back({std::move(sample), marks});
 }
 
-void TaskMeter::Add(std::span<const Half> scores, std::span<const Half> reference,
+void TaskMeter::Add(SamplePtr sample, std::span<const Half> scores, std::span<const Half> reference,
                     std::span<const int64_t> accepted) {
   std::vector<float> scores_float(scores.size()), reference_float(reference.size());
   ToFloat(scores, scores_float);
   ToFloat(reference, reference_float);
-  Add(std::span<const float>(scores_float), std::span<const float>(reference_float), accepted);
+  Add(std::move(sample), std::span<const float>(scores_float),
+      std::span<const float>(reference_float), accepted);
 }
 
-TaskAccuracy TaskMeter::Result() const { return Result(images_, labelled_); }
+void TaskMeter::Merge(const TaskMeter& other) {
+  answers_.insert(answers_.end(), other.answers_.begin(), other.answers_.end());
+  std::sort(answers_.begin(), answers_.end(), ComesBefore);
+}
 
-TaskAccuracy TaskMeter::Result(uint64_t different, uint64_t different_labelled) const {
+TaskAccuracy TaskMeter::Result() const {
+  InputsOfImages inputs;
+  for (const TaskAnswer& answer : answers_) {
+    inputs.emplace(answer.sample->image, std::to_string(inputs.size()));
+  }
+  return Result(inputs);
+}
+
+TaskAccuracy TaskMeter::Result(const InputsOfImages& inputs) const {
+  Share agreement, top1, top5;
   TaskAccuracy result;
-  result.images = images_;
-  result.labelled = labelled_;
-  if (labelled_ > 0) {
-    result.top1 = WilsonInterval(top1_, labelled_, different_labelled);
+  for (const TaskAnswer& answer : answers_) {
+    const auto found = inputs.find(answer.sample->image);
+    W8A8_CHECK(found != inputs.end());
+    const auto has = [&](uint32_t bit) { return (answer.marks & bit) != 0; };
+    ++result.images;
+    result.labelled += has(kLabelled) ? 1 : 0;
+    if (has(kRanked)) agreement.Add(found->second, has(kAgrees));
+    if (has(kLabelled)) top1.Add(found->second, has(kTop1));
+    if (has(kLabelled5)) top5.Add(found->second, has(kTop5));
   }
-  if (labelled5_ > 0) result.top5 = WilsonInterval(top5_, labelled5_, different_labelled);
-  if (const uint64_t ranked = images_ - tied_; ranked > 0) {
-    result.agreement = WilsonInterval(agree_, ranked, std::min(different, ranked));
-  }
+  result.ranked = agreement.inputs();
+  result.agreement = agreement.Wilson();
+  result.top1 = top1.Wilson();
+  result.top5 = top5.Wilson();
   return result;
 }
 

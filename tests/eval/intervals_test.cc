@@ -16,7 +16,8 @@ namespace {
 TEST(WilsonInterval, EqualsNewcombesTable) {
   // Newcombe, Statistics in Medicine 17 (1998), table I, method 3: score without correction.
   struct Row {
-    uint64_t successes, trials;
+    double successes;
+    uint64_t trials;
     double low, high;
   };
   for (const Row& row : {Row{81, 263, 0.2553, 0.3662}, Row{15, 148, 0.0624, 0.1605},
@@ -29,7 +30,7 @@ TEST(WilsonInterval, EqualsNewcombesTable) {
 
 TEST(WilsonInterval, BoundsSolveTheScoreEquation) {
   // By definition each bound p has |share - p| = z sqrt(p (1 - p) / n).
-  for (const uint64_t successes : {1u, 110u, 166u, 219u}) {
+  for (const double successes : {1, 110, 166, 219}) {
     const Estimate wilson = WilsonInterval(successes, 220);
     for (const double p : {wilson.low, wilson.high}) {
       EXPECT_NEAR(std::fabs(wilson.value - p), 1.959963984540054 * std::sqrt(p * (1 - p) / 220),

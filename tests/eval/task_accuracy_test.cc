@@ -2,6 +2,8 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <string>
 
 #include "eval/measure/intervals.h"
 #include "gtest/gtest.h"
@@ -12,9 +14,17 @@ namespace {
 using Scores = std::vector<float>;
 using Classes = std::vector<int64_t>;
 
+SamplePtr Image(int number) {
+  return std::make_shared<const SampleKey>(
+      SampleKey{.image = {.sha256 = "", .name = "i", .copy = number}});
+}
+
+// An image of its own.
 void AddFloats(TaskMeter& meter, const Scores& scores, const Scores& reference,
                const Classes& accepted) {
-  meter.Add(std::span<const float>(scores), std::span<const float>(reference), accepted);
+  static int number = 0;
+  meter.Add(Image(number++), std::span<const float>(scores), std::span<const float>(reference),
+            accepted);
 }
 
 TEST(TopClasses, PutsTiesAtTheLowerIndexAndNanLast) {
@@ -56,19 +66,59 @@ TEST(TaskMeter, MergesByAddition) {
   EXPECT_EQ(first.Result().agreement->low, both.Result().agreement->low);
 }
 
-TEST(TaskMeter, LearnsNothingFromCopies) {
-  TaskMeter once, twice;
-  for (int i = 0; i < 20; ++i) {
-    for (TaskMeter* meter : {&once, &twice, &twice}) {
-      AddFloats(*meter, {static_cast<float>(i % 3), 1, 0}, {2, 1, 0}, {0});
-    }
+// Of images whose reference answers class 0: a meter, and which of them are one to the encoder.
+struct Judged {
+  TaskMeter meter;
+  InputsOfImages inputs;
+
+  void Add(const std::string& input, bool agrees, const Classes& accepted = {}) {
+    const SamplePtr image = Image(static_cast<int>(inputs.size()));
+    const Scores scores = {agrees ? 2.0f : 0.0f, 1}, reference = {2, 1};
+    meter.Add(image, std::span<const float>(scores), std::span<const float>(reference), accepted);
+    inputs.emplace(image->image, input);
   }
-  const TaskAccuracy expected = once.Result(), actual = twice.Result(20, 20);
-  EXPECT_EQ(actual.images, 40u);
-  EXPECT_EQ(actual.agreement->value, expected.agreement->value);
-  EXPECT_EQ(actual.agreement->low, expected.agreement->low);
-  EXPECT_EQ(actual.top1->high, expected.top1->high);
-  EXPECT_LT(actual.agreement->low, twice.Result().agreement->low);
+};
+
+TEST(TaskMeter, LearnsNothingFromCopies) {
+  Judged judged;
+  for (int i = 0; i < 300; ++i) judged.Add(std::to_string(i), i < 290, {0});
+  const TaskAccuracy expected = judged.meter.Result(judged.inputs);
+  EXPECT_EQ(expected.agreement->low, WilsonInterval(290, 300).low);
+  for (int i = 0; i < 10000; ++i) judged.Add("7", true, {0});
+  const TaskAccuracy actual = judged.meter.Result(judged.inputs);
+  EXPECT_EQ(actual.images, 10300u);
+  EXPECT_EQ(actual.ranked, 300u);
+  for (const auto share : {&TaskAccuracy::agreement, &TaskAccuracy::top1}) {
+    EXPECT_EQ((actual.*share)->value, (expected.*share)->value);
+    EXPECT_EQ((actual.*share)->low, (expected.*share)->low);
+    EXPECT_EQ((actual.*share)->high, (expected.*share)->high);
+  }
+}
+
+TEST(TaskMeter, CountsCopiesOfDifferentLabelsWithTheirMean) {
+  Judged judged;
+  for (const Classes& label : {Classes{0}, Classes{1}, Classes{1}, Classes{1}, Classes{}}) {
+    judged.Add("a", true, label);
+  }
+  judged.Add("b", true, {0});
+  const TaskAccuracy result = judged.meter.Result(judged.inputs);
+  EXPECT_EQ(result.labelled, 5u);
+  EXPECT_EQ(result.top1->value, (0.25 + 1) / 2);
+  EXPECT_EQ(result.top1->high, WilsonInterval(1.25, 2).high);
+  EXPECT_EQ(result.agreement->value, 1);
+}
+
+TEST(TaskMeter, CountsTheDifferentImagesThatTheReferenceRanks) {
+  Judged judged;
+  judged.Add("ranked", false);
+  judged.Add("ranked", false);
+  const Scores scores = {1, 2}, tied = {1, 1};
+  for (int i = 2; i < 17; ++i) {
+    const SamplePtr image = Image(i);
+    judged.meter.Add(image, std::span<const float>(scores), std::span<const float>(tied), {});
+    judged.inputs.emplace(image->image, std::to_string(i));
+  }
+  EXPECT_EQ(judged.meter.Result(judged.inputs).ranked, 1u);
 }
 
 TEST(TaskMeter, CountsTopFiveOnlyAmongMoreThanFiveClasses) {
@@ -85,7 +135,7 @@ TEST(TaskMeter, CountsNoAgreementWhereTheReferenceRanksNothing) {
   AddFloats(meter, {1, 1, 1}, {2, 2, 2}, {0});
   EXPECT_FALSE(meter.Result().agreement.has_value());
   AddFloats(meter, {1, 3, 2}, {1, 2, 2}, {1});
-  EXPECT_EQ(meter.Result().agreement->low, WilsonInterval(1, 1, 1).low);
+  EXPECT_EQ(meter.Result().agreement->low, WilsonInterval(1, 1).low);
   EXPECT_EQ(meter.Result().labelled, 2u);
 }
 
@@ -93,7 +143,7 @@ TEST(TaskMeter, SaysNothingAboutNothing) {
   TaskMeter meter;
   EXPECT_FALSE(meter.Result().agreement.has_value());
   const std::vector<Half> scores = {Half{0x3c00}, Half{0}};
-  meter.Add(std::span<const Half>(scores), std::span<const Half>(scores), {});
+  meter.Add(Image(0), std::span<const Half>(scores), std::span<const Half>(scores), {});
   EXPECT_FALSE(meter.Result().top1.has_value());
   EXPECT_EQ(meter.Result().agreement->value, 1);
 }

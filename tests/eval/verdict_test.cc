@@ -7,7 +7,8 @@
 namespace w8a8::test {
 namespace {
 
-const Judged kJudged{.images = 240, .different = 240, .on = "judged on held-out images"};
+const Judged kJudged{
+    .images = 240, .different = 240, .ranked = 240, .on = "judged on held-out images"};
 
 ArmReport ArmWith(std::optional<Estimate> agreement, Estimate cosine_p1) {
   ArmReport arm;
@@ -49,28 +50,36 @@ TEST(Verdict, SaysOnHowFewImagesAPercentileStands) {
   const ArmReport arm = ArmWith(std::nullopt, {0.995, 0.99, 0.999});
   Judged judged = kJudged;
   EXPECT_FALSE(Contains(JudgeArm(arm, {}, judged).text, "as far as"));
-  judged.images = judged.different = 8;
+  judged.images = judged.different = judged.ranked = 8;
   EXPECT_TRUE(Contains(JudgeArm(arm, {}, judged).text, "as far as 8 images can tell"));
-  judged.images = judged.different = 1;
+  judged.images = judged.different = judged.ranked = 1;
   EXPECT_TRUE(Contains(JudgeArm(arm, {}, judged).text, "as far as 1 image can tell"));
 }
 
 TEST(Verdict, IsUndecidedOnFewerThan16DifferentImages) {
-  Judged judged{.images = 40, .different = 15, .on = "judged on copies"};
+  Judged judged{.images = 40, .different = 15, .ranked = 15, .on = "judged on copies"};
   for (const Estimate certain : {Estimate{1, 1, 1}, Estimate{0.2, 0.1, 0.3}}) {
     for (const ArmReport& arm : {ArmWith(certain, {}), ArmWith(std::nullopt, certain)}) {
-      judged.different = 15;
+      judged.different = judged.ranked = 15;
       const Verdict verdict = JudgeArm(arm, {}, judged);
       EXPECT_EQ(verdict.ship, Ship::kUndecided);
       EXPECT_TRUE(Contains(verdict.text, "as far as 15 different images can tell"));
-      judged.different = 16;
+      judged.different = judged.ranked = 16;
       EXPECT_NE(JudgeArm(arm, {}, judged).ship, Ship::kUndecided);
     }
   }
 }
 
+TEST(Verdict, IsUndecidedWhereTheReferenceRanksFewerThan16DifferentImages) {
+  const Judged judged{.images = 17, .different = 16, .ranked = 1, .on = "judged on ties"};
+  const Verdict verdict = JudgeArm(ArmWith(Estimate{0, 0, 0.79}, {}), {}, judged);
+  EXPECT_EQ(verdict.ship, Ship::kUndecided);
+  EXPECT_TRUE(Contains(verdict.text, "0.0 % of the 1 different image that the reference ranks (95"))
+      << verdict.text;
+}
+
 TEST(Verdict, IsNoWhereTheReferenceOrTheArmIsNotFinite) {
-  Judged judged{.images = 6, .different = 6, .nonfinite = 2, .on = "judged on images"};
+  Judged judged{.images = 6, .different = 6, .ranked = 6, .nonfinite = 2, .on = "judged on images"};
   ArmReport arm = ArmWith(Estimate{1, 0.99, 1}, {1, 1, 1});
   Verdict verdict = JudgeArm(arm, {}, judged);
   EXPECT_EQ(verdict.ship, Ship::kNo);
