@@ -176,7 +176,10 @@ std::string WhyTowerOnly(const fs::path& model_folder) {
     FindQuantization(ReadSourceConfig(model_folder), model_folder);
     return "";
   } catch (const MendableError& error) {
-    return error.what();
+    std::string why = error.what();
+    const std::string folder = (model_folder / "").string();
+    if (why.starts_with(folder)) why.erase(0, folder.size());
+    return why;
   }
 }
 

@@ -44,6 +44,7 @@ void CheckExportable(const Plan& plan);
 // The one that depends on the model alone: tensors whose names have no place in the format.
 void CheckExportable(const EncoderWeights& weights, const Graph& graph);
 // Why the whole of the model cannot be exported, but its tower can; "" if it can.
+// Names the file without its folder: it goes into reports, which do not depend on that.
 std::string WhyTowerOnly(const std::filesystem::path& model_folder);
 
 // How the sites of a quantized/ folder are stored: a static input scale gives per-tensor, none

@@ -11,6 +11,7 @@
 #include "eval/job/summary.h"
 #include "eval/run/known_sites.h"
 #include "runtime/base/atomic_file.h"
+#include "runtime/base/standard_streams.h"
 
 namespace w8a8 {
 namespace {
@@ -34,15 +35,15 @@ std::optional<fs::path> WriteChosenPlan(const Session& session, const Plan& plan
 }
 
 void WriteQuantized(const Session& session, const Plan& plan, const fs::path& folder,
-                    ExportScope scope, Report& report) {
+                    ExportScope scope, ProgressLines lines, Report& report) {
   const ExportTarget& target = DefaultExportTarget();
   const std::string why = target.why_tower_only(session.folder);
   if (scope == ExportScope::kWhole && !why.empty()) {
     scope = ExportScope::kTowerOnly;
-    report.health.push_back(
-        {.level = "note",
-         .site = "",
-         .text = fmt::format("{}/ holds the vision tower alone. {}", kQuantizedFolder, why)});
+    const std::string text =
+        fmt::format("{}/ holds the vision tower alone. {}", kQuantizedFolder, why);
+    report.health.push_back({.level = "note", .site = "", .text = text});
+    if (lines == ProgressLines::kShown) Tell("note: {}\n", text);
   }
   for (const std::string& warning :
        target.write(*session.weights, session.graph, plan, session.folder,

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "eval/export/exported_scope.h"
+#include "eval/job/progress.h"
 #include "eval/job/session.h"
 #include "quant/spec.h"
 #include "reports/report.h"
@@ -18,8 +19,9 @@ std::optional<std::filesystem::path> WriteChosenPlan(const Session& session, con
                                                      const std::filesystem::path& given);
 
 // Writes folder/quantized of the plan; the report says where, and what the exporter warns of. Where
-// the whole of the model cannot be written it is the tower alone, and the report says why.
+// the whole of the model cannot be written it is the tower alone; the report says why, and so does
+// stderr where `lines` are shown.
 void WriteQuantized(const Session& session, const Plan& plan, const std::filesystem::path& folder,
-                    ExportScope scope, Report& report);
+                    ExportScope scope, ProgressLines lines, Report& report);
 
 }  // namespace w8a8

@@ -217,6 +217,34 @@ TEST_F(WholeJob, NamesTheFlagThatGaveAPathWithoutImages) {
   EXPECT_EQ(ErrorOf([&] { RunWholeJob(job); }), "--images " + none + ": no such file or folder");
 }
 
+TEST_F(WholeJob, SaysThatItWritesTheTowerAloneWhereverTheModelLies) {
+  const fs::path model = folder_ / "fp8_beside";
+  fs::copy(folder_ / "demo/model", model);
+  nlohmann::json config{{"model_type", "siglip"}};
+  config["vision_config"] = nlohmann::json::parse(ReadFile(model / "config.json"));
+  WriteFileAtomically(model / "config.json", config.dump());
+  WriteFileAtomically(model / "hf_quant_config.json", R"({"quantization": {"quant_algo": "FP8"}})");
+  Options options = JobOptions("beside");
+  options.quiet = false;
+  options.clip_ranges = {kNoClip};
+  options.model = model;
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  ASSERT_EQ(RunWholeJob(options), 0);
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(Contains(told,
+                       "note: quantized/ holds the vision tower alone. hf_quant_config.json: "
+                       "other parts of the model are quantized by"))
+      << told;
+  options = JobOptions("beside_dotted");
+  options.clip_ranges = {kNoClip};
+  options.model = folder_ / "." / "fp8_beside";
+  ASSERT_EQ(RunWholeJob(options), 0);
+  testing::internal::GetCapturedStdout();
+  EXPECT_EQ(ReadFile(folder_ / "beside/report.json"),
+            ReadFile(folder_ / "beside_dotted/report.json"));
+}
+
 TEST_F(WholeJob, RefusesAClippedDynamicPlanBeforeAnyWork) {
   Options job = JobOptions("clipped");
   job.clip_range = kClipRange;

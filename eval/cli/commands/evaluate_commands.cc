@@ -217,7 +217,8 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   ThrowIfInterrupted();
   AddReferenceNotes(reference_notes, comparison.report);
   FileGroup files;
-  WriteQuantized(session, input.chosen.plan, folder, ScopeOf(options), comparison.report);
+  WriteQuantized(session, input.chosen.plan, folder, ScopeOf(options), run.progress,
+                 comparison.report);
   return Finish(options, folder, comparison, files);
 }
 
