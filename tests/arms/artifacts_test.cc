@@ -148,6 +148,26 @@ TEST_F(Artifacts, TreatNullInAPlanAsAbsent) {
             std::vector<std::string>{"model_sha256"});
 }
 
+TEST_F(Artifacts, AreComparedWithFilesThatTheModelCameWithByTheirBytes) {
+  const fs::path a = folder_ / "carried_a", b = folder_ / "carried_b";
+  for (const fs::path& folder : {a, b}) {
+    fs::copy(folder_ / "one/quantized", folder);
+    WriteFileAtomically(folder / "list.json", "[1, 2]");
+    WriteFileAtomically(folder / "none.json", "{not JSON");
+    WriteFileAtomically(folder / "merges.txt", "a b");
+    fs::create_directories(folder / ".cache");
+    WriteFileAtomically(folder / ".cache/at.json", folder.string());
+  }
+  EXPECT_EQ(Diff(a, b, RunFacts::kCompared), 0);
+  for (const char* file : {"list.json", "merges.txt", "none.json"}) {
+    WriteFileAtomically(b / file, ReadFile(b / file) + " ");
+  }
+  WriteFileAtomically(b / "chat_template.jinja", "{{ messages }}");
+  EXPECT_EQ(Differing(a, b),
+            (std::vector<std::string>{"list.json: bytes", "none.json: bytes",
+                                      "chat_template.jinja: bytes", "merges.txt: bytes"}));
+}
+
 TEST_F(Artifacts, OfDifferentKindsAreNotCompared) {
   const std::string refusal = ErrorOf([] {
     CompareArtifacts(folder_ / "one/plan.json", folder_ / "one/stats.h5", RunFacts::kCompared);

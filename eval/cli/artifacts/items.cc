@@ -137,6 +137,11 @@ void AddPage(const fs::path& path, const std::string& prefix, RunFacts run, Item
   items[prefix + "page"] = {fmt::format("{} bytes", page.size()), Sha256Hex(page), nullptr};
 }
 
+void AddBytes(const fs::path& path, const std::string& prefix, Items& items) {
+  const std::string sha256 = Sha256HexOfFile(path);
+  items[prefix + "bytes"] = {"sha256 " + sha256, sha256, nullptr};
+}
+
 void AddFile(FileForm form, const fs::path& path, const std::string& prefix, RunFacts run,
              Items& items) {
   switch (form) {
@@ -149,19 +154,25 @@ void AddFile(FileForm form, const fs::path& path, const std::string& prefix, Run
     case FileForm::kHdf5:
       return AddHdf5(path, prefix, run, items);
     case FileForm::kOther:
-      return;
+      return AddBytes(path, prefix, items);
   }
 }
 
-// In a folder, whose files this tool named: what else lies there, such as a tokenizer's code, is
-// not looked into.
+// In a folder: files that this tool writes. What else lies there, such as a tokenizer, is not
+// looked into: nobody says that a .json is an object, or JSON at all.
 FileForm FormOfName(const fs::path& path) {
-  const std::string extension = path.extension().string();
-  if (extension == ".json") return FileForm::kJson;
-  if (extension == ".safetensors") return FileForm::kSafetensors;
-  if (extension == ".html") return FileForm::kPage;
-  return extension == ".h5" ? FileForm::kHdf5 : FileForm::kOther;
+  const std::string name = path.filename().string();
+  if (path.extension() == ".safetensors") return FileForm::kSafetensors;
+  for (const char* ours : {"config.json", "plan.json", "report.json", "run.json"}) {
+    if (name == ours) return FileForm::kJson;
+  }
+  for (const char* ours : {"stats.h5", "scales.h5", "report.h5"}) {
+    if (name == ours) return FileForm::kHdf5;
+  }
+  return name == "report.html" ? FileForm::kPage : FileForm::kOther;
 }
+
+bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
 }  // namespace
 
@@ -172,8 +183,10 @@ Items ItemsOf(const fs::path& path, RunFacts run) {
     if (run == RunFacts::kCompared || !of_run) AddFile(FormOf(path), path, "", run, items);
     return items;
   }
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(path)) {
-    if (!entry.is_regular_file()) continue;
+  for (auto at = fs::recursive_directory_iterator(path); at != fs::end(at); ++at) {
+    const fs::directory_entry& entry = *at;
+    if (IsHidden(entry.path()) && entry.is_directory()) at.disable_recursion_pending();
+    if (IsHidden(entry.path()) || !entry.is_regular_file()) continue;
     if (run == RunFacts::kIgnored && entry.path().filename() == "run.json") continue;
     AddFile(FormOfName(entry.path()), entry.path(),
             fs::relative(entry.path(), path).string() + ": ", run, items);

@@ -22,10 +22,10 @@ using Items = std::map<std::string, Item>;
 // What depends on the run: run.json, report.h5:/run, the page's marked section.
 enum class RunFacts { kCompared, kIgnored };
 
-// Of one file of any name or of all the files of a folder that this tool writes (.json, .h5,
-// .safetensors, .html). Elements of JSON lists go by their name, site, arm, view or file where they
-// have one; null counts as absent. Throws Error for files that are damaged. Nothing but the digests
-// is kept of the values.
+// Of one file of any name or of all the files of a folder but hidden ones; those that this tool
+// does not write (a tokenizer, a template) are one item each, their SHA-256. Elements of JSON lists
+// go by their name, site, arm, view or file where they have one; null counts as absent. Throws
+// Error for files that are damaged. Nothing but the digests is kept of the values.
 Items ItemsOf(const std::filesystem::path& path, RunFacts run);
 
 }  // namespace w8a8
