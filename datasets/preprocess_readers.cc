@@ -112,9 +112,10 @@ std::vector<std::string> PassedOver(const JsonFields& fields, const ProcessorDef
                                              "do_center_crop", "do_reduce_labels"};
   std::vector<std::string> passed_over;
   for (const auto& [key, value] : fields.Members()) {
-    const auto is_key = [&key](std::string_view name) { return name == key; };
-    if (!key.starts_with("do_") || std::ranges::any_of(kAll, is_key)) continue;
-    if (std::ranges::any_of(kElsewhere, is_key)) continue;
+    const std::string_view name = key;
+    if (!name.starts_with("do_") || std::ranges::find(kAll, name) != std::ranges::end(kAll))
+      continue;
+    if (std::ranges::find(kElsewhere, name) != std::ranges::end(kElsewhere)) continue;
     if (IsOn(fields, key.c_str(), false)) passed_over.push_back(key);
   }
   if (defaults.name != kClip && IsOn(fields, "use_square_size", false)) {
