@@ -113,9 +113,9 @@ std::vector<std::string> PassedOver(const JsonFields& fields, const ProcessorDef
   std::vector<std::string> passed_over;
   for (const auto& [key, value] : fields.Members()) {
     const std::string_view name = key;
-    if (!name.starts_with("do_") || std::ranges::find(kAll, name) != std::ranges::end(kAll))
-      continue;
-    if (std::ranges::find(kElsewhere, name) != std::ranges::end(kElsewhere)) continue;
+    const bool known = std::ranges::find(kAll, name) != std::ranges::end(kAll) ||
+                       std::ranges::find(kElsewhere, name) != std::ranges::end(kElsewhere);
+    if (!name.starts_with("do_") || known) continue;
     if (IsOn(fields, key.c_str(), false)) passed_over.push_back(key);
   }
   if (defaults.name != kClip && IsOn(fields, "use_square_size", false)) {

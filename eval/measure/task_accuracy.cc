@@ -45,7 +45,7 @@ constexpr size_t kTopFive = 5;
 // The marks of an image. `kLabelled5`: it has a label, and there are more than five classes.
 constexpr uint32_t kRanked = 1, kAgrees = 2, kLabelled = 4, kTop1 = 8, kLabelled5 = 16, kTop5 = 32;
 
-bool ComesBefore(const TaskAnswer& first, const TaskAnswer& second) {
+bool AnsweredBefore(const TaskAnswer& first, const TaskAnswer& second) {
   return *first.sample < *second.sample;
 }
 
@@ -123,7 +123,7 @@ void TaskMeter::Add(SamplePtr sample, std::span<const Half> scores, std::span<co
 
 void TaskMeter::Merge(const TaskMeter& other) {
   answers_.insert(answers_.end(), other.answers_.begin(), other.answers_.end());
-  std::sort(answers_.begin(), answers_.end(), ComesBefore);
+  std::sort(answers_.begin(), answers_.end(), AnsweredBefore);
 }
 
 TaskAccuracy TaskMeter::Result() const {

@@ -210,7 +210,7 @@ TEST(CommandLine, NamesWhatItRefuses) {
       {{"--max-images", "99999999999999999999"}, "from 1 to 9223372036854775807"},
       {{"--weight-bits", "1"}, "2 to 8"},
       {{"encode", "--attention", "fp16"}, "takes fp32."},
-      {{"demo", "--threads", "1"}, "--threads 1."},
+      {{"demo", "--layers", "1"}, "--layers 1."},
       {{"one", "two", "three"}, "one two three."},
       {{"inspect", "--zero", "--one", "1"}, "--zero --one"},
       {{"--fake", "torch"}, "ideal|llm-awq|vllm-static"},
