@@ -162,8 +162,8 @@ bool MayBeOfModel(const Options& options, Output output) {
 void CheckOutput(const Options& options, Output output) {
   if (options.out.empty() || output == Output::kNothing || output == Output::kItsOwnFolder) return;
   CheckNamedInputs(options);
-  std::error_code
-      ignored;  // what cannot be looked at cannot be written either, which is said later
+  // What cannot be looked at cannot be written either, which is said later.
+  std::error_code ignored;
   if (!IsFile(output) || !fs::is_regular_file(options.out, ignored)) return;
   CheckImages(options);
   const bool empty = fs::is_empty(options.out, ignored);
@@ -172,8 +172,7 @@ void CheckOutput(const Options& options, Output output) {
   if (empty || ours) return;
   FailUsage(
       "--out {}: is a file that does not hold {}, which {} writes; it would be lost. Choose "
-      "another "
-      "name, or remove it first.",
+      "another name, or remove it first.",
       options.out, KindName(output), options.command);
 }
 

@@ -20,19 +20,6 @@ std::string WithoutPart(const std::string& key, std::string_view part) {
   return key.substr(0, key.size() - part.size());
 }
 
-// Codes * scales, in binary32: what the layer multiplies by here. One scale for each row, or for
-// all.
-std::vector<float> Dequantized(const TensorView& codes, const TensorView& scales) {
-  const std::vector<int8_t> integers = Int8Values(codes);
-  const std::vector<float> factors = FloatValues(scales);
-  const size_t row_length = integers.size() / factors.size();
-  std::vector<float> values(integers.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<float>(integers[i]) * factors[i / row_length];
-  }
-  return values;
-}
-
 // The layer that a tensor is the weight of: as a matrix, or as codes by the names of
 // compressed-tensors (packed, sparse), GPTQ and AWQ. nullopt for tables of embeddings and the rest.
 std::optional<std::string> OtherLinear(const std::string& key, const TensorView& tensor) {
@@ -159,7 +146,7 @@ void TensorCollector::AddFloats(const std::string& name, const TensorView& codes
   }
   writer_.Add(name, Dtype::kF32, codes.shape,
               [codes, scales = *scales](const SafetensorsWriter::Append& append) {
-                const std::vector<float> values = Dequantized(codes, scales);
+                const std::vector<float> values = DequantizedRows(codes, FloatValues(scales));
                 append(std::as_bytes(std::span(values)));
                 ReleasePages(codes.bytes);
               });

@@ -178,16 +178,11 @@ struct EncoderWeights::Impl {
     return scales;
   }
 
-  // code * scale in binary32.
   std::vector<float> Dequantized(const StoredTensor& part) const {
-    const std::vector<int8_t> codes = Int8Values(Get(part.key));
-    const std::vector<float> scales = Scales(StemOfKey(part.key) + ".weight_scale", part.rows);
-    const size_t row_length = codes.size() / scales.size();
-    std::vector<float> values(codes.size());
-    for (size_t i = 0; i < codes.size(); ++i) {
-      values[i] = static_cast<float>(codes[i]) * scales[i / row_length];
-    }
-    ReleasePages(Get(part.key).bytes);
+    const TensorView& codes = Get(part.key);
+    std::vector<float> values =
+        DequantizedRows(codes, Scales(StemOfKey(part.key) + ".weight_scale", part.rows));
+    ReleasePages(codes.bytes);
     return values;
   }
 
@@ -297,6 +292,16 @@ const std::vector<std::string>& EncoderWeights::notes() const { return impl_->re
 
 bool EncoderWeights::Reads(const std::string& key) const {
   return impl_->report.read.contains(key);
+}
+
+std::vector<float> DequantizedRows(const TensorView& codes, std::span<const float> scales) {
+  const std::vector<int8_t> integers = Int8Values(codes);
+  const size_t row_length = integers.size() / scales.size();
+  std::vector<float> values(integers.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(integers[i]) * scales[i / row_length];
+  }
+  return values;
 }
 
 }  // namespace w8a8

@@ -5,10 +5,12 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "runtime/base/mat_view.h"
+#include "runtime/base/safetensors.h"
 #include "runtime/encoder/config.h"
 
 namespace w8a8 {
@@ -89,5 +91,9 @@ class EncoderWeights final : public Weights {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Codes * scales in binary32, what a layer outside the blocks multiplies by: I8 `codes`, one scale
+// for each row or a lone one for all. Throws Error naming the tensor on another dtype.
+std::vector<float> DequantizedRows(const TensorView& codes, std::span<const float> scales);
 
 }  // namespace w8a8
