@@ -88,8 +88,10 @@ void ReleasePages(std::span<const std::byte> mapped);
 // Elements of a tensor. F32, F16 and BF16 convert to float exactly (FloatValues); the others demand
 // the exact dtype. All throw Error naming the tensor on a wrong dtype.
 std::vector<float> FloatValues(const TensorView& tensor);
-std::vector<Half> HalfValues(const TensorView& tensor);    // F16 only
-std::vector<int8_t> Int8Values(const TensorView& tensor);  // I8 only
+std::vector<Half> HalfValues(const TensorView& tensor);      // F16 only
+std::vector<int8_t> Int8Values(const TensorView& tensor);    // I8 only
+std::vector<int32_t> Int32Values(const TensorView& tensor);  // I32 only
+std::vector<int64_t> Int64Values(const TensorView& tensor);  // I64 only
 
 // Collects tensors and writes one file: header padded to 8 bytes with spaces, tensors ordered by
 // dtype alignment (largest first) and then name, as the reference writer does. The file appears

@@ -91,4 +91,14 @@ std::vector<int8_t> Int8Values(const TensorView& tensor) {
   return Copy<int8_t>(tensor);
 }
 
+std::vector<int32_t> Int32Values(const TensorView& tensor) {
+  if (tensor.dtype != Dtype::kI32) FailDtype(tensor, "I32");
+  return Copy<int32_t>(tensor);
+}
+
+std::vector<int64_t> Int64Values(const TensorView& tensor) {
+  if (tensor.dtype != Dtype::kI64) FailDtype(tensor, "I64");
+  return Copy<int64_t>(tensor);
+}
+
 }  // namespace w8a8
