@@ -124,9 +124,10 @@ float QuantizeDequantizeHalf(std::span<float> row, const HalfRow& half, int8_t* 
 // The same by numerics.md section 2, in binary32.
 float QuantizeDequantizeIdeal(std::span<float> row, const Quantizer& input, int8_t* codes,
                               QuantizeCounts* counts) {
-  const float scale = QuantizeRowReference(row, input, codes, counts).scale;
-  for (float& x : row) x = input.RealOf(*codes++, scale);
-  return scale;
+  ActivationScale scale{};
+  QuantizeRowReference(row, input, codes, &scale, counts);
+  for (float& x : row) x = Quantizer::RealOf(*codes++, scale);
+  return scale.scale;
 }
 
 }  // namespace
@@ -172,6 +173,15 @@ void CheckFakeQuantizer(const Quantizer& input, FakeFlavour flavour, const std::
              "computes.",
              site, input.scale, scale, NameOf(flavour));
   }
+}
+
+void CheckFakePlan(const std::string& site, const SitePlan& plan, int64_t k, FakeFlavour flavour) {
+  const bool uncalibrated = flavour == FakeFlavour::kVllmStatic && plan.input &&
+                            plan.input->is_static() && plan.input->scale == 0.0f;
+  SitePlan calibrated = plan;
+  if (uncalibrated) calibrated.input->scale = 1.0f;
+  CheckSitePlan(site, calibrated, k);
+  if (plan.input) CheckFakeQuantizer(*plan.input, flavour, site);
 }
 
 void QuantizeDequantizeRows(MatView<const Half> x, const Quantizer& input, FakeFlavour flavour,

@@ -44,6 +44,8 @@ struct FakeRowsDetail {
 // Throws Error naming `site` where the flavour cannot run the quantizer: vllm-static per-token, a
 // static scale that FP16 cannot hold.
 void CheckFakeQuantizer(const Quantizer& input, FakeFlavour flavour, const std::string& site);
+// CheckSitePlan() for a fake arm, by what the flavour can run.
+void CheckFakePlan(const std::string& site, const SitePlan& plan, int64_t k, FakeFlavour flavour);
 
 // x [rows, cols] to values [rows, cols]. The quantizer was checked. A finite R clamps first.
 void QuantizeDequantizeRows(MatView<const Half> x, const Quantizer& input, FakeFlavour flavour,

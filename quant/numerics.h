@@ -18,6 +18,8 @@ constexpr int32_t kLowestInt8 = -128;
 constexpr size_t kInt8Values = 256;
 // Keeps sum_k code_x * code_w inside int32 with -128 legal on both sides: 131,071 * 2^14 < 2^31.
 constexpr int64_t kMaxInputs = 131071;
+// The same with any zero point: 255 * 255 * 33,025 < 2^31.
+constexpr int64_t kMaxInputsWithZeroPoints = 33025;
 // Below this, amax / 127 is subnormal: such a row of weights gets scale 1 and codes 0.
 constexpr float kMinWeightScale = 0x1p-126f;
 
@@ -76,14 +78,43 @@ W8A8_HOST_DEVICE inline int8_t WeightCode(float value, float scale, int32_t max_
 // ---- activations ----
 
 struct ActivationScale {
-  float scale;      // real = scale * code
+  float scale;      // real = scale * (code - zero_point)
   float inv_scale;  // what the quantizer multiplies by
+  int32_t zero_point = 0;
 };
 
-// Per-token: `amax` is the largest finite magnitude of the row, R > 0 or infinity.
+// Of the finite values of a row (of a row's group): min(0, smallest) and max(0, largest).
+struct FiniteRange {
+  float low = 0.0f;
+  float high = 0.0f;
+};
+
+W8A8_HOST_DEVICE inline float Amax(FiniteRange range) {
+  return -range.low > range.high ? -range.low : range.high;
+}
+
+W8A8_HOST_DEVICE inline bool IsFiniteBits(float value) {
+  return (FloatBits(value) & 0x7f800000u) != 0x7f800000u;
+}
+
+// Per-token: `amax` is the largest finite magnitude of the row, R > 0 or infinity. A row whose
+// 127 / a is not finite is a zero row; FP16 rows have none (a >= 2^-24), transformed ones may.
 W8A8_HOST_DEVICE inline ActivationScale TokenScale(float amax, float clip_range) {
   const float a = amax < clip_range ? amax : clip_range;
-  return {a / 127.0f, a > 0.0f ? 127.0f / a : 0.0f};
+  const float inv_scale = 127.0f / a;
+  if (!(a > 0.0f) || !IsFiniteBits(inv_scale)) return {0.0f, 0.0f};
+  return {a / 127.0f, inv_scale};
+}
+
+// Per-token with a zero point: codes -128 to 127 for [low, high], both clipped to +-R.
+W8A8_HOST_DEVICE inline ActivationScale AsymmetricTokenScale(FiniteRange range, float clip_range) {
+  const float low = range.low < -clip_range ? -clip_range : range.low;
+  const float high = range.high > clip_range ? clip_range : range.high;
+  const float width = high - low;
+  const float inv_scale = 255.0f / width;
+  if (!(width > 0.0f) || !IsFiniteBits(width) || !IsFiniteBits(inv_scale)) return {0.0f, 0.0f};
+  const float zero_point = RoundToEven(-128.0f - low * inv_scale);
+  return {width / 255.0f, inv_scale, static_cast<int32_t>(Clamp(zero_point, -128.0f, 127.0f))};
 }
 
 // Per-tensor: `scale` and its reciprocal finite and > 0.
@@ -98,8 +129,26 @@ W8A8_HOST_DEVICE inline int8_t ActivationCode(float x, float inv_scale) {
 }
 
 W8A8_HOST_DEVICE inline bool IsSaturated(float x, float inv_scale) {
-  const bool finite = (FloatBits(x) & 0x7f800000u) != 0x7f800000u;
-  return finite && Abs(x * inv_scale) >= 127.5f;
+  return IsFiniteBits(x) && Abs(x * inv_scale) >= 127.5f;
+}
+
+// rne(x * inv_scale) + zero_point before the clamp to the codes. Beyond +-1,024 every sum with a
+// zero point of int8 is outside the codes, so the product is cut there, where rounding is exact.
+W8A8_HOST_DEVICE inline float UnclampedCode(float p, int32_t zero_point) {
+  return RoundToEven(Clamp(p, -1024.0f, 1024.0f)) + static_cast<float>(zero_point);
+}
+
+// With a zero point: codes -128 to 127, NaN (and +-Inf in a zero row) gives the zero point.
+W8A8_HOST_DEVICE inline int8_t AsymmetricCode(float x, float inv_scale, int32_t zero_point) {
+  const float p = x * inv_scale;
+  if (p != p) return static_cast<int8_t>(zero_point);
+  return static_cast<int8_t>(Clamp(UnclampedCode(p, zero_point), -128.0f, 127.0f));
+}
+
+W8A8_HOST_DEVICE inline bool IsAsymmetricSaturated(float x, float inv_scale, int32_t zero_point) {
+  if (!IsFiniteBits(x)) return false;
+  const float code = UnclampedCode(x * inv_scale, zero_point);
+  return code < -128.0f || code > 127.0f;
 }
 
 // ---- outputs ----
@@ -107,6 +156,13 @@ W8A8_HOST_DEVICE inline bool IsSaturated(float x, float inv_scale) {
 // bias 0 where the layer has none. float(acc) rounds: |acc| can pass 2^24.
 W8A8_HOST_DEVICE inline float Dequantize(int32_t acc, float scale_w, float scale_x, float bias) {
   return Fma(static_cast<float>(acc) * scale_w, scale_x, bias);
+}
+
+// ---- outputs quantized ----
+
+// What is stored of an FP16 output `y` quantized to `code` = ActivationCode(y, 1 / scale).
+W8A8_HOST_DEVICE inline float OutputValue(int8_t code, float scale) {
+  return static_cast<float>(code) * scale;
 }
 
 // layer_scale 1 where the model has none.

@@ -34,11 +34,11 @@ std::string InputText(const Quantizer& input) {
 }
 
 std::string SiteText(const SitePlan& site) {
-  W8A8_CHECK(site.input && !site.output && site.given == Shared<GivenWeights>());  // version 1
-  W8A8_CHECK(site.weight.granularity == Granularity::kChannel);
+  W8A8_CHECK(site.input && site.weight && !site.output && !site.given.value);  // version 1
+  W8A8_CHECK(site.weight->granularity == Granularity::kChannel);
   std::string text = fmt::format(
       R"({{"input": {}, "weight": {{"num_bits": {}, "strategy": "channel", "symmetric": true}})",
-      InputText(*site.input), site.weight.num_bits);
+      InputText(*site.input), site.weight->num_bits);
   if (!site.smoothing.empty()) {
     text += R"(, "smoothing": [)";
     for (size_t i = 0; i < site.smoothing.size(); ++i) {

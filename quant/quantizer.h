@@ -16,37 +16,55 @@ constexpr float kNoClip = std::numeric_limits<float>::infinity();
 // The classic constant of llm-awq's fused encoders; a named point of every sweep.
 constexpr float kClipRange = 5.0f;
 
-// kToken: dynamic, one scale per row from the row's largest magnitude. kTensor: one static `scale`
-// from calibration (finite, > 0, as is its reciprocal; 0 is the uncalibrated side of vllm-static).
+// kToken: dynamic, one scale per row from the row's range. kGroup: dynamic and symmetric, one scale
+// per row and `group_size` inputs (the last group may be short). kTensor: one static `scale` from
+// calibration (finite, > 0, as is its reciprocal; 0 is the uncalibrated side of vllm-static).
+// Asymmetric: codes -128 to 127 around a zero point, of each row (kToken) or static (kTensor).
 struct Quantizer {
   Granularity granularity = Granularity::kToken;
   float clip_range = kNoClip;  // R: > 0 or infinity
   float scale = 0.0f;          // kTensor only
-  int32_t zero_point = 0;      // the code of 0.0
+  bool symmetric = true;
+  int32_t zero_point = 0;  // the code of 0.0 in [-128, 127]; asymmetric kTensor only
+  int64_t group_size = 0;  // kGroup only, >= 1
 
-  static constexpr int32_t kLowestCode = -kMaxCode;
   static constexpr int32_t kHighestCode = kMaxCode;
+  constexpr int32_t lowest_code() const { return symmetric ? -kMaxCode : kLowestInt8; }
 
   static constexpr Quantizer Static(float scale, float clip_range = kNoClip) {
     return {.granularity = Granularity::kTensor, .clip_range = clip_range, .scale = scale};
   }
 
   bool is_static() const { return granularity == Granularity::kTensor; }
-  // How many scales `rows` rows have: one each, or one for all.
-  int64_t ScaleCount(int64_t rows) const { return is_static() ? 1 : rows; }
+  // Inputs that share a scale within a row, of `cols` (> 0): all of them, or a group.
+  int64_t GroupOf(int64_t cols) const {
+    return granularity == Granularity::kGroup && group_size < cols ? group_size : cols;
+  }
+  int64_t GroupsOf(int64_t cols) const {
+    const int64_t group = GroupOf(cols);
+    return (cols + group - 1) / group;
+  }
+  // How many scales `rows` rows of `cols` inputs have: one for all, one each, or one a group.
+  int64_t ScaleCount(int64_t rows, int64_t cols) const {
+    return is_static() ? 1 : rows * GroupsOf(cols);
+  }
 
-  // Of a row whose largest finite magnitude is `amax`, which a static scale does not look at.
-  ActivationScale ScaleOfRow(float amax) const {
-    return is_static() ? TensorScale(scale) : TokenScale(amax, clip_range);
+  // Of a row (of a row's group) with these extremes, which a static scale does not look at.
+  ActivationScale ScaleOf(FiniteRange range) const {
+    if (is_static()) return {scale, 1.0f / scale, zero_point};
+    return symmetric ? TokenScale(Amax(range), clip_range)
+                     : AsymmetricTokenScale(range, clip_range);
   }
   int8_t CodeOf(float x, const ActivationScale& row) const {
-    return ActivationCode(x, row.inv_scale);
+    return symmetric ? ActivationCode(x, row.inv_scale)
+                     : AsymmetricCode(x, row.inv_scale, row.zero_point);
   }
   bool Saturates(float x, const ActivationScale& row) const {
-    return IsSaturated(x, row.inv_scale);
+    return symmetric ? IsSaturated(x, row.inv_scale)
+                     : IsAsymmetricSaturated(x, row.inv_scale, row.zero_point);
   }
-  float RealOf(int8_t code, float row_scale) const {
-    return static_cast<float>(code - zero_point) * row_scale;
+  static float RealOf(int8_t code, const ActivationScale& row) {
+    return static_cast<float>(code - row.zero_point) * row.scale;
   }
 
   friend bool operator==(const Quantizer&, const Quantizer&) = default;

@@ -2,69 +2,140 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
-#include "quant/numerics.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
 
-float FiniteAmax(std::span<const float> row) {
-  float amax = 0.0f;
-  for (const float value : row) {
-    if (std::isfinite(value)) amax = std::max(amax, Abs(value));
+bool IsUsable(float scale) {
+  const float inv_scale = 1.0f / scale;
+  return scale > 0.0f && inv_scale > 0.0f && std::isfinite(scale) && std::isfinite(inv_scale);
+}
+
+void CheckGranularity(const Quantizer& quantizer, std::string_view site) {
+  if (quantizer.granularity == Granularity::kChannel) {
+    Fail("{}: an activation is quantized per-token, per-tensor or per-group, not per-channel.",
+         site);
   }
-  return amax;
+  if (quantizer.granularity != Granularity::kGroup) return;
+  if (quantizer.group_size < 1) {
+    Fail("{}: the input's group size is {}; it must be at least 1.", site, quantizer.group_size);
+  }
+  if (!quantizer.symmetric) {
+    Fail("{}: inputs in groups are symmetric; a zero point goes with per-token or per-tensor.",
+         site);
+  }
+}
+
+void CheckZeroPoint(const Quantizer& quantizer, std::string_view site) {
+  const int32_t zero_point = quantizer.zero_point;
+  if (zero_point < kLowestInt8 || zero_point > kMaxCode) {
+    Fail("{}: the input's zero point is {}; it must be in [-128, 127].", site, zero_point);
+  }
+  if (zero_point == 0 || (quantizer.is_static() && !quantizer.symmetric)) return;
+  Fail("{}: the input's zero point is {}, but only a static asymmetric input has a given one.",
+       site, zero_point);
+}
+
+void Count(const Quantizer& quantizer, std::span<const float> values, const ActivationScale& scale,
+           QuantizeCounts* counts) {
+  if (counts == nullptr) return;
+  for (const float x : values) {
+    counts->nan += std::isnan(x) ? 1 : 0;
+    counts->inf += std::isinf(x) ? 1 : 0;
+    counts->saturated += quantizer.Saturates(x, scale) ? 1 : 0;
+  }
+}
+
+// What the codes of a row leave of it, coded once more; returns the second scale.
+float QuantizeRest(std::span<const float> row, const int8_t* codes, float scale, int8_t* second) {
+  std::vector<float> rest;
+  for (size_t k = 0; k < row.size(); ++k) {
+    rest.push_back(std::isfinite(row[k]) ? row[k] - static_cast<float>(codes[k]) * scale : 0.0f);
+  }
+  ActivationScale second_scale{};
+  QuantizeRowReference(rest, Quantizer(), second, &second_scale, nullptr);
+  return second_scale.scale;
 }
 
 }  // namespace
 
 void CheckQuantizer(const Quantizer& quantizer, std::string_view site) {
-  if (quantizer.granularity != Granularity::kToken &&
-      quantizer.granularity != Granularity::kTensor) {
-    Fail("{}: an activation is quantized per-token or per-tensor, not per-channel or per-group.",
-         site);
-  }
-  if (quantizer.zero_point != 0) {
-    Fail("{}: the input's zero point is {}; this version has symmetric inputs only.", site,
-         quantizer.zero_point);
-  }
+  CheckGranularity(quantizer, site);
+  CheckZeroPoint(quantizer, site);
   if (!(quantizer.clip_range > 0.0f)) {
     Fail("{}: the clip range is {}; it must be > 0, or infinity for no clip.", site,
          quantizer.clip_range);
   }
-  if (!quantizer.is_static()) return;
-  const float inv_scale = 1.0f / quantizer.scale;
-  if (!(quantizer.scale > 0.0f && inv_scale > 0.0f && std::isfinite(quantizer.scale) &&
-        std::isfinite(inv_scale))) {
+  if (!quantizer.is_static() || IsUsable(quantizer.scale)) return;
+  Fail(
+      "{}: the static input scale is {}; it and its reciprocal must be finite and > 0. "
+      "Calibrate the site, or leave it in FP16.",
+      site, quantizer.scale);
+}
+
+void CheckOutputQuantizer(const Quantizer& quantizer, std::string_view site) {
+  if (!quantizer.is_static() || !quantizer.symmetric || quantizer.zero_point != 0) {
+    Fail("{}: an output is quantized per-tensor with a static scale and no zero point.", site);
+  }
+  if (!IsUsable(quantizer.scale) || 127.0f * quantizer.scale > kMaxHalf) {
     Fail(
-        "{}: the static input scale is {}; it and its reciprocal must be finite and > 0. "
-        "Calibrate the site, or leave it in FP16.",
-        site, quantizer.scale);
+        "{}: the output scale is {}; it and its reciprocal must be finite and > 0, and 127 times "
+        "it at most {} to be stored as FP16.",
+        site, quantizer.scale, kMaxHalf);
   }
 }
 
-ActivationScale QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer,
-                                     int8_t* codes, QuantizeCounts* counts) {
-  const ActivationScale scale = quantizer.ScaleOfRow(FiniteAmax(row));
-  for (const float x : row) *codes++ = quantizer.CodeOf(x, scale);
-  if (counts == nullptr) return scale;
-  for (const float x : row) {
-    counts->nan += std::isnan(x) ? 1 : 0;
-    counts->inf += std::isinf(x) ? 1 : 0;
-    counts->saturated += quantizer.Saturates(x, scale) ? 1 : 0;
+FiniteRange RangeOf(std::span<const float> values) {
+  FiniteRange range;
+  for (const float value : values) {
+    if (!std::isfinite(value)) continue;
+    range.low = std::min(range.low, value);
+    range.high = std::max(range.high, value);
   }
-  return scale;
+  return range;
 }
 
-void QuantizeRowsReference(MatView<const Half> x, const Quantizer& quantizer, int8_t* codes,
-                           float* scale, QuantizeCounts* counts) {
-  std::vector<float> row(static_cast<size_t>(x.cols));
+void QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer, int8_t* codes,
+                          ActivationScale* scales, QuantizeCounts* counts) {
+  const auto group = static_cast<size_t>(quantizer.GroupOf(static_cast<int64_t>(row.size())));
+  for (size_t first = 0; first < row.size(); first += group) {
+    const std::span<const float> some = row.subspan(first, std::min(group, row.size() - first));
+    const ActivationScale scale = quantizer.ScaleOf(RangeOf(some));
+    for (const float x : some) *codes++ = quantizer.CodeOf(x, scale);
+    Count(quantizer, some, scale, counts);
+    *scales++ = scale;
+  }
+}
+
+ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& scheme) {
+  const Quantizer& quantizer = scheme.quantizer;
+  const auto cols = static_cast<size_t>(x.cols);
+  const int64_t images = scheme.rows_per_image > 0 ? x.rows / scheme.rows_per_image : 0;
+  ReferenceRows out;
+  out.codes.resize(static_cast<size_t>(x.rows + images) * cols);
+  out.values.resize(static_cast<size_t>(x.rows) * cols);
+  out.scales = {.values = {},
+                .shared = quantizer.is_static(),
+                .groups = quantizer.GroupsOf(x.cols),
+                .group_size = quantizer.GroupOf(x.cols)};
+  std::vector<ActivationScale> scales(static_cast<size_t>(out.scales.groups));
   for (int64_t r = 0; r < x.rows; ++r) {
+    const std::span<float> row = std::span(out.values).subspan(static_cast<size_t>(r) * cols, cols);
+    int8_t* codes = out.codes.data() + r * x.cols;
     ToFloat(x.row_span(r), row);
-    scale[r] = QuantizeRowReference(row, quantizer, codes + r * x.cols, counts).scale;
+    TransformRow(scheme.transform, row);
+    QuantizeRowReference(row, quantizer, codes, scales.data(), &out.counts);
+    if (images > 0 && r % scheme.rows_per_image == 0) {
+      int8_t* second = out.codes.data() + (x.rows + r / scheme.rows_per_image) * x.cols;
+      out.scales.second_values.push_back(QuantizeRest(row, codes, scales[0].scale, second));
+    }
+    if (out.scales.shared && r > 0) continue;
+    for (const ActivationScale& scale : scales) out.scales.values.push_back(scale.scale);
+    if (!quantizer.symmetric) out.scales.zero_points.push_back(scales[0].zero_point);
   }
+  return out;
 }
 
 }  // namespace w8a8

@@ -5,25 +5,47 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "quant/quantize_counts.h"
 #include "quant/quantizer.h"
+#include "quant/row_scales.h"
+#include "quant/transform.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
 
 namespace w8a8 {
 
-// Throws Error naming `site` unless the granularity is per-token or per-tensor, the zero point 0,
-// the clip range > 0 or infinity, and a per-tensor scale and its reciprocal finite and > 0.
+// Throws Error naming `site` unless the quantizer can be of an input: per-token, per-tensor or
+// per-group (symmetric, group size >= 1); the clip range > 0 or infinity; a per-tensor scale and
+// its reciprocal finite and > 0, a zero point only with an asymmetric one and in [-128, 127].
 void CheckQuantizer(const Quantizer& quantizer, std::string_view site);
+// The same of an output: static, symmetric, without clip, 127 * scale at most FP16's 65,504.
+void CheckOutputQuantizer(const Quantizer& quantizer, std::string_view site);
 
-// One row to `codes` [row.size()]; returns its scale. `counts` is added to; nullptr: not wanted.
-// The quantizer was checked.
-ActivationScale QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer,
-                                     int8_t* codes, QuantizeCounts* counts);
-// The same for FP16 rows: codes [rows, cols] row-major without gaps; scale [rows] (a static scale
-// is repeated).
-void QuantizeRowsReference(MatView<const Half> x, const Quantizer& quantizer, int8_t* codes,
-                           float* scale, QuantizeCounts* counts);
+FiniteRange RangeOf(std::span<const float> values);
+
+// One row to `codes` [row.size()] and the scale of each of its groups (quantizer.GroupsOf).
+// `counts` is added to; nullptr: not wanted. The quantizer was checked.
+void QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer, int8_t* codes,
+                          ActivationScale* scales, QuantizeCounts* counts);
+
+// What the rows of a matrix were quantized to.
+struct ReferenceRows {
+  std::vector<int8_t> codes;  // [rows, cols]; with first_row_twice [rows + images, cols]
+  RowScales scales;
+  std::vector<float> values;  // [rows, cols]: what the quantizer saw
+  QuantizeCounts counts;
+};
+
+// How rows become codes, all of a plan that is about the input. The parts were checked.
+struct InputScheme {
+  Quantizer quantizer;
+  InputTransform transform;  // empty: v = x
+  // Rows of each image where its first one is coded twice, per-token without clip, the rest of
+  // the first codes; 0: none is. Second codes follow all rows, one row an image.
+  int64_t rows_per_image = 0;
+};
+ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& scheme);
 
 }  // namespace w8a8

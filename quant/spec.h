@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "quant/quantizer.h"
+#include "quant/transform.h"
 #include "quant/weight_codes.h"
 #include "runtime/base/precision.h"
 
@@ -34,13 +35,26 @@ struct Shared {
 
 // How one linear layer is run. Equal plans of a layer give equal numbers.
 struct SitePlan {
-  std::optional<Quantizer> input = Quantizer();  // none: the input stays FP16 (weight-only)
-  WeightSpec weight = {};
-  std::optional<Quantizer> output = {};  // none: the output stays FP16
-  std::vector<float> smoothing = {};     // s per input channel, finite and > 0; empty: none
-  Shared<GivenWeights> given = {};       // none: the weights are quantized as `weight` says
+  std::optional<Quantizer> input = Quantizer();     // none: the input stays FP16 (weight-only)
+  std::optional<WeightSpec> weight = WeightSpec();  // none: FP16 weights, and no `input` either
+  std::optional<Quantizer> output = {};             // static, symmetric; none: stays FP16
+  std::vector<float> smoothing = {};  // s per input channel, finite and > 0; empty: none
+  std::optional<Rotation> rotation = {};
+  bool first_row_twice = false;     // the first row of each image has a second set of codes
+  Shared<GivenWeights> given = {};  // none: the weights are quantized as `weight` says
   friend bool operator==(const SitePlan&, const SitePlan&) = default;
 };
+
+// Throws Error naming `site` and the field for what no layer of `k` inputs can be run by, at any
+// precision: numerics.md section 6 says which parts go together.
+void CheckSitePlan(const std::string& site, const SitePlan& plan, int64_t k);
+
+// The plan as a layer of `k` inputs runs it: an operand with one group counts as not grouped.
+SitePlan Normalized(SitePlan plan, int64_t k);
+
+// The smaller of the groups of the plan's operands in a layer of `k` inputs, `k` where neither has
+// any: the piece of K that has an accumulator of its own. The plan was checked.
+int64_t ProductGroup(const SitePlan& plan, int64_t k);
 
 // For each site how it is quantized; an absent site stays FP16. The one value that calibration
 // writes and that fake-quant, the INT8 runtime and every exporter read.

@@ -8,6 +8,7 @@
 #include "quant/numerics.h"
 #include "quant/spec.h"
 #include "runtime/base/error.h"
+#include "runtime/base/half.h"
 
 namespace w8a8 {
 namespace {
@@ -35,18 +36,37 @@ void CheckFinite(const std::string& name, MatView<const float> weight) {
   }
 }
 
-void CheckScale(const std::string& name, std::span<const float> scale, int64_t n) {
-  CheckCount(name, "weight_scale", scale.size(), n);
+void CheckScale(const std::string& name, std::span<const float> scale, int64_t count) {
+  CheckCount(name, "weight_scale", scale.size(), count);
   for (size_t i = 0; i < scale.size(); ++i) {
     if (std::isfinite(scale[i]) && scale[i] > 0.0f) continue;
     Fail("{}: weight_scale[{}] is {}; it must be finite and > 0.", name, i, scale[i]);
   }
 }
 
-void CheckPerChannel(const std::string& name, Granularity granularity) {
-  if (granularity == Granularity::kChannel) return;
-  Fail("{}: weights are {}; this version has one scale per output row (per-channel).", name,
-       NameOf(granularity));
+void CheckZeroPoints(const std::string& name, const WeightCodes& weight) {
+  if (weight.zero_points.empty()) return;
+  if (weight.scale.granularity == Granularity::kTensor) {
+    Fail("{}: zero points go with one scale per output row or group, not with one for all.", name);
+  }
+  CheckCount(name, "weight_zero_point", weight.zero_points.size(),
+             static_cast<int64_t>(weight.scale.values.size()));
+  const int32_t lowest = -MaxCode(weight.bits) - 1, highest = MaxCode(weight.bits);
+  for (size_t i = 0; i < weight.zero_points.size(); ++i) {
+    const int32_t point = weight.zero_points[i];
+    if (point >= lowest && point <= highest) continue;
+    Fail("{}: weight_zero_point[{}] is {}, beyond the {} to {} of {} bits.", name, i, point, lowest,
+         highest, weight.bits);
+  }
+}
+
+void CheckGranularity(const std::string& name, Granularity granularity, int64_t group_size) {
+  if (granularity == Granularity::kToken) {
+    Fail("{}: weights are {}; their scales are per-tensor, per-channel or per-group.", name,
+         NameOf(granularity));
+  }
+  if (granularity != Granularity::kGroup || group_size >= 1) return;
+  Fail("{}: the weights' group size is {}; it must be at least 1.", name, group_size);
 }
 
 void CheckBits(const std::string& name, int bits) {
@@ -61,21 +81,85 @@ float RowAmax(std::span<const float> row) {
   return amax;
 }
 
-// Codes of checked weights under checked scales.
-WeightCodes CodesOf(MatView<const float> weight, std::vector<float> scale, int bits) {
-  WeightCodes made{
-      .n = weight.rows, .k = weight.cols, .bits = bits, .scale = {.values = std::move(scale)}};
+// Scales of the granularity for `k` inputs; what has one group a row is per-channel.
+Scales EmptyScales(const WeightSpec& spec, int64_t k) {
+  if (spec.granularity == Granularity::kGroup && spec.group_size < k) {
+    return {.granularity = Granularity::kGroup, .group_size = spec.group_size};
+  }
+  const bool tensor = spec.granularity == Granularity::kTensor;
+  return {.granularity = tensor ? Granularity::kTensor : Granularity::kChannel};
+}
+
+// The part of row r that is group g.
+std::span<const float> GroupOf(MatView<const float> weight, int64_t r, int64_t g, int64_t group) {
+  const int64_t first = g * group;
+  return weight.row_span(r).subspan(static_cast<size_t>(first),
+                                    static_cast<size_t>(std::min(group, weight.cols - first)));
+}
+
+int64_t ScaleCount(const Scales& scale, int64_t n, int64_t k) {
+  return scale.granularity == Granularity::kTensor ? 1 : n * scale.GroupsOf(k);
+}
+
+// One magnitude for each scale of `scale`.
+std::vector<float> AmaxOf(MatView<const float> weight, const Scales& scale) {
+  std::vector<float> amax;
+  for (int64_t r = 0; r < weight.rows; ++r) {
+    for (int64_t g = 0; g < scale.GroupsOf(weight.cols); ++g) {
+      amax.push_back(RowAmax(GroupOf(weight, r, g, scale.GroupOf(weight.cols))));
+    }
+  }
+  if (scale.granularity == Granularity::kTensor) return {RowAmax(amax)};
+  return amax;
+}
+
+// The nearest value of the dtype, as binary32: the arithmetic of vLLM's convention. 24 bits are
+// enough for innocuous double rounding of a quotient of two such values.
+float RoundedTo(Dtype dtype, float value) {
+  if (dtype == Dtype::kF16) return ToFloat(ToHalf(value));
+  if (dtype == Dtype::kBF16) return ToFloat(ToBFloat16(value));
+  return value;
+}
+
+float VllmScale(float amax, Dtype stored) {
+  const float scale = RoundedTo(stored, amax / 127.0f);
+  return scale == 0.0f ? 1.0f : scale;
+}
+
+int8_t VllmCode(float value, float scale, Dtype stored) {
+  return static_cast<int8_t>(RoundToEven(Clamp(RoundedTo(stored, value / scale), -127.0f, 127.0f)));
+}
+
+// Codes of checked weights under checked scales; code(value, scale) makes one.
+template <class CodeOf>
+WeightCodes CodesOf(MatView<const float> weight, Scales scale, int bits, const CodeOf& code) {
+  WeightCodes made{.n = weight.rows, .k = weight.cols, .bits = bits, .scale = std::move(scale)};
   made.codes.reserve(static_cast<size_t>(made.n * made.k));
   for (int64_t r = 0; r < made.n; ++r) {
-    const float row_scale = made.scale.values[static_cast<size_t>(r)];
     int32_t sum = 0;
-    for (const float value : weight.row_span(r)) {
-      made.codes.push_back(WeightCode(value, row_scale, MaxCode(bits)));
-      sum += made.codes.back();
+    for (int64_t g = 0; g < made.groups(); ++g) {
+      const float group_scale = made.ScaleOf(r, g);
+      for (const float value : GroupOf(weight, r, g, made.group())) {
+        made.codes.push_back(code(value, group_scale));
+        sum += made.codes.back();
+      }
     }
     made.code_sum.push_back(sum);
   }
   return made;
+}
+
+WeightCodes NativeCodes(MatView<const float> weight, Scales scale, int bits) {
+  return CodesOf(weight, std::move(scale), bits,
+                 [max = MaxCode(bits)](float value, float s) { return WeightCode(value, s, max); });
+}
+
+void RequireMadeHere(const std::string& name, const WeightSpec& spec) {
+  if (spec.symmetric) return;
+  Fail(
+      "{}: the plan asks for weights with zero points, which are read from files and never made "
+      "here. Plan symmetric weights, or take the folder that has them.",
+      name);
 }
 
 }  // namespace
@@ -84,45 +168,69 @@ std::vector<float> WeightCodes::RealValues() const {
   std::vector<float> values;
   values.reserve(codes.size());
   for (int64_t r = 0; r < n; ++r) {
-    const float row_scale = scale.values[static_cast<size_t>(r)];
-    for (const int8_t code : row(r)) values.push_back(static_cast<float>(code) * row_scale);
+    const std::span<const int8_t> row_codes = row(r);
+    for (int64_t c = 0; c < k; ++c) {
+      const int64_t g = c / group();
+      const int32_t code = row_codes[static_cast<size_t>(c)] - ZeroPointOf(r, g);
+      values.push_back(static_cast<float>(code) * ScaleOf(r, g));
+    }
   }
   return values;
 }
 
-void CheckWeights(const std::string& name, MatView<const float> weight, const WeightSpec& spec) {
-  CheckPerChannel(name, spec.granularity);
+void CheckWeightSpec(const std::string& name, const WeightSpec& spec) {
+  CheckGranularity(name, spec.granularity, spec.group_size);
   CheckBits(name, spec.num_bits);
+  if (spec.convention == WeightConvention::kNative) return;
+  if (spec.num_bits == 8 && spec.granularity == Granularity::kChannel && spec.symmetric) return;
+  Fail(
+      "{}: the weight convention {} is that of 8-bit symmetric weights with one scale per output "
+      "row.",
+      name, NameOf(spec.convention));
+}
+
+void CheckWeights(const std::string& name, MatView<const float> weight, const WeightSpec& spec) {
+  CheckWeightSpec(name, spec);
   CheckShape(name, weight.rows, weight.cols);
   CheckFinite(name, weight);
 }
 
 WeightCodes QuantizeWeights(const std::string& name, MatView<const float> weight,
-                            const WeightSpec& spec) {
+                            const WeightSpec& spec, Dtype stored) {
   CheckWeights(name, weight, spec);
-  std::vector<float> scale;
-  for (int64_t r = 0; r < weight.rows; ++r) {
-    scale.push_back(WeightScale(RowAmax(weight.row_span(r)), MaxCode(spec.num_bits)));
+  RequireMadeHere(name, spec);
+  Scales scale = EmptyScales(spec, weight.cols);
+  const bool vllm = spec.convention == WeightConvention::kVllm;
+  for (const float amax : AmaxOf(weight, scale)) {
+    scale.values.push_back(vllm ? VllmScale(amax, stored)
+                                : WeightScale(amax, MaxCode(spec.num_bits)));
   }
-  return CodesOf(weight, std::move(scale), spec.num_bits);
+  if (!vllm) return NativeCodes(weight, std::move(scale), spec.num_bits);
+  return CodesOf(weight, std::move(scale), spec.num_bits,
+                 [stored](float value, float s) { return VllmCode(value, s, stored); });
 }
 
 WeightCodes QuantizeWeightsBy(const std::string& name, MatView<const float> weight,
                               std::vector<float> scale, const WeightSpec& spec) {
   CheckWeights(name, weight, spec);
-  CheckScale(name, scale, weight.rows);
-  return CodesOf(weight, std::move(scale), spec.num_bits);
+  RequireMadeHere(name, spec);
+  Scales given = EmptyScales(spec, weight.cols);
+  given.values = std::move(scale);
+  CheckScale(name, given.values, ScaleCount(given, weight.rows, weight.cols));
+  return NativeCodes(weight, std::move(given), spec.num_bits);
 }
 
 void FinishCodes(const std::string& name, WeightCodes& weight) {
-  CheckPerChannel(name, weight.scale.granularity);
+  CheckGranularity(name, weight.scale.granularity, weight.scale.group_size);
   CheckBits(name, weight.bits);
   CheckShape(name, weight.n, weight.k);
-  CheckCount(name, "the weight", weight.codes.size(), weight.n * weight.k);
-  CheckScale(name, weight.scale.values, weight.n);
-  if (!weight.zero_points.empty()) {
-    Fail("{}: weights have zero points; this version has symmetric weights only.", name);
+  if (weight.scale.granularity == Granularity::kGroup && weight.scale.group_size >= weight.k) {
+    weight.scale.granularity = Granularity::kChannel;
+    weight.scale.group_size = 0;
   }
+  CheckCount(name, "the weight", weight.codes.size(), weight.n * weight.k);
+  CheckScale(name, weight.scale.values, ScaleCount(weight.scale, weight.n, weight.k));
+  CheckZeroPoints(name, weight);
   const int32_t lowest = -MaxCode(weight.bits) - 1, highest = MaxCode(weight.bits);
   weight.code_sum.clear();
   for (int64_t r = 0; r < weight.n; ++r) {

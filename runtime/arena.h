@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "quant/quantize_counts.h"
 #include "quant/row_scales.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
@@ -34,9 +35,17 @@ struct Wanted {
 
 // How a quantized linear step came to its output.
 struct LinearTrace {
-  Matrix<int8_t> codes;   // [rows, K], in [-128, 127]
-  RowScales input_scale;  // of the rows
-  Matrix<int32_t> acc;    // [rows, N]; empty for fake
+  // [rows + second, K], in [-128, 127]; `second` of them: the second codes of each image's first
+  // row, after all rows, where the plan codes it twice. Empty for weight-only.
+  Matrix<int8_t> codes;
+  RowScales input_scale;  // of the rows, with their zero points
+  // [groups * (rows + second), N], group by group; the exact products, zero points taken off. Empty
+  // for fake and weight-only.
+  Matrix<int32_t> acc;
+  Matrix<float> transformed;    // [rows, K]: what the quantizer saw; empty where that is the input
+  Matrix<int8_t> output_codes;  // [rows, N]; empty where the output is not quantized
+  uint64_t output_saturated = 0;
+  QuantizeCounts counts = {};  // of the rows that were quantized
   // [N]: sum over k of the weight codes; as the runtime holds it (int8), or summed anew (emulated);
   // empty for fake.
   std::vector<int32_t> weight_code_sum;

@@ -16,8 +16,10 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual PackedPtr PackFloat(MatView<const float> weight) = 0;  // [N, K]
-  virtual PackedPtr PackInt8(const QuantizedLinear& linear) = 0;
-  virtual PackedPtr PackEmulated(const QuantizedLinear& linear) = 0;
+  // `group`: inputs whose product has an accumulator of its own (ProductGroup), K where there are
+  // no groups.
+  virtual PackedPtr PackInt8(const QuantizedLinear& linear, int64_t group) = 0;
+  virtual PackedPtr PackEmulated(const QuantizedLinear& linear, int64_t group) = 0;
 
   // Empty, for one worker. Outlived by this object.
   virtual std::unique_ptr<Arena> MakeArena() = 0;

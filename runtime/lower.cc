@@ -11,28 +11,31 @@
 namespace w8a8 {
 namespace {
 
-// The one place that says which plans run: what numerics.md section 6 adds is refused here, with
-// the site's name, until a step computes it.
-void CheckSitePlan(const std::string& site, Precision precision, const SitePlan& plan,
-                   FakeFlavour flavour) {
-  if (!plan.smoothing.empty()) {
-    Fail("plan: site '{}' has a smoothing vector; smoothing is not in this version.", site);
-  }
-  if (!plan.input) Fail("plan: site '{}' is weight-only, which is not in this version.", site);
-  if (plan.output) {
-    Fail("plan: site '{}' quantizes its output, which is not in this version.", site);
-  }
+// What this version cannot run yet; the one place that says so.
+void RefuseUnbuilt(const std::string& site, const SitePlan& plan) {
+  const auto refuse = [&site](const char* what) {
+    Fail("plan: site '{}' {}, which is not in this version.", site, what);
+  };
+  if (!plan.smoothing.empty()) refuse("has a smoothing vector");
+  if (plan.rotation) refuse("has a rotation");
+  if (plan.output) refuse("quantizes its output");
+  if (!plan.input) refuse("is weight-only");
+  if (!plan.input->symmetric) refuse("has a zero point");
+  if (plan.input->granularity == Granularity::kGroup) refuse("has inputs in groups");
+  if (!plan.weight->symmetric) refuse("has weights with zero points");
+  if (plan.weight->granularity == Granularity::kGroup) refuse("has weights in groups");
+  if (plan.first_row_twice) refuse("codes the first row twice");
+}
+
+// Throws Error naming the site where no layer of `k` inputs runs by the plan at this precision.
+void CheckForPrecision(const std::string& site, Precision precision, const SitePlan& plan,
+                       int64_t k, FakeFlavour flavour) {
   if (precision == Precision::kFake) {
-    CheckFakeQuantizer(*plan.input, flavour, site);
-    return;
+    CheckFakePlan(site, plan, k, flavour);
+  } else {
+    CheckSitePlan(site, plan, k);
   }
-  CheckQuantizer(*plan.input, site);
-  if (plan.weight.num_bits != 8) {
-    Fail(
-        "site '{}': the {} arm runs 8-bit weights; the plan asks for {} bits. Only the fake arm "
-        "can simulate those.",
-        site, NameOf(precision), plan.weight.num_bits);
-  }
+  RefuseUnbuilt(site, plan);
 }
 
 }  // namespace
@@ -188,39 +191,74 @@ SlotId CodesSlotFor(SlotId in, Program& program) {
 
 }  // namespace
 
+void Lowering::LowerFp16(const Node& node, const std::optional<Quantizer>& output,
+                         Program& program) {
+  const FloatLinear layer = weights_.Fp16(node.weight);
+  program.steps.emplace_back(GemmF16Step{.in = node.in,
+                                         .out = node.out,
+                                         .weight = layer.weight,
+                                         .bias = layer.bias,
+                                         .output = output});
+}
+
 void Lowering::LowerLinear(const Node& node, Precision precision, const Plan& plan,
                            FakeFlavour flavour, Program& program) {
   const auto site = node.site.empty() ? plan.sites.end() : plan.sites.find(node.site);
   if (precision == Precision::kFp16 || site == plan.sites.end()) {
-    const FloatLinear layer = weights_.Fp16(node.weight);
-    program.steps.emplace_back(
-        GemmF16Step{.in = node.in, .out = node.out, .weight = layer.weight, .bias = layer.bias});
-    return;
+    return LowerFp16(node, std::nullopt, program);
   }
-  const SitePlan& site_plan = site->second;
-  CheckSitePlan(node.site, precision, site_plan, flavour);
-  const Quantizer& input = *site_plan.input;
-  if (precision == Precision::kFake) {
-    const FloatLinear layer = weights_.Fake(node.weight, site_plan, flavour);
-    program.steps.emplace_back(GemmFakeStep{.in = node.in,
-                                            .out = node.out,
-                                            .quantizer = input,
-                                            .flavour = flavour,
-                                            .weight = layer.weight,
-                                            .bias = layer.bias});
-    return;
-  }
+  const int64_t k = graph_.slot(node.in).cols;
+  CheckForPrecision(node.site, precision, site->second, k, flavour);
+  const SitePlan as_run = Normalized(site->second, k);
+  if (!as_run.weight) return LowerFp16(node, as_run.output, program);
+  if (precision == Precision::kFake) return LowerFake(node, as_run, flavour, program);
+  InputSteps input{
+      .quantizer = as_run.input,
+      .transform = weights_.Prepared(node.weight, as_run, FakeFlavour::kIdeal)->transform,
+      .first_row_twice = as_run.first_row_twice};
   if (precision == Precision::kEmulated) {
     program.steps.emplace_back(GemmCodesStep{.in = node.in,
                                              .out = node.out,
-                                             .quantizer = input,
-                                             .weight = weights_.Emulated(node.weight, site_plan)});
+                                             .input = std::move(input),
+                                             .weight = weights_.Emulated(node.weight, as_run),
+                                             .output = as_run.output});
+    return;
+  }
+  LowerInt8(node, as_run, std::move(input), program);
+}
+
+void Lowering::LowerFake(const Node& node, const SitePlan& plan, FakeFlavour flavour,
+                         Program& program) {
+  const FloatLinear layer = weights_.Fake(node.weight, plan, flavour);
+  program.steps.emplace_back(GemmFakeStep{.in = node.in,
+                                          .out = node.out,
+                                          .input = {.quantizer = plan.input,
+                                                    .transform = layer.transform,
+                                                    .first_row_twice = plan.first_row_twice},
+                                          .flavour = flavour,
+                                          .weight = layer.weight,
+                                          .bias = layer.bias,
+                                          .output = plan.output});
+}
+
+void Lowering::LowerInt8(const Node& node, const SitePlan& plan, InputSteps input,
+                         Program& program) {
+  if (!plan.input) {
+    program.steps.emplace_back(GemmW8Step{.in = node.in,
+                                          .out = node.out,
+                                          .transform = input.transform,
+                                          .weight = weights_.Int8(node.weight, plan),
+                                          .output = plan.output});
     return;
   }
   const SlotId codes = CodesSlotFor(node.in, program);
-  program.steps.emplace_back(QuantizeStep{.in = node.in, .codes = {codes, input}});
-  program.steps.emplace_back(
-      GemmS8Step{.codes = codes, .out = node.out, .weight = weights_.Int8(node.weight, site_plan)});
+  const int64_t group = ProductGroup(plan, graph_.slot(node.in).cols);
+  program.steps.emplace_back(QuantizeStep{
+      .in = node.in, .codes = {.slot = codes, .input = std::move(input), .group = group}});
+  program.steps.emplace_back(GemmS8Step{.codes = codes,
+                                        .out = node.out,
+                                        .weight = weights_.Int8(node.weight, plan),
+                                        .output = plan.output});
 }
 
 std::shared_ptr<const EncoderConfig> Lowering::VariableGrid() const {
@@ -235,7 +273,8 @@ void CheckPlan(const Graph& graph, Precision precision, const Plan& plan, FakeFl
       Fail("plan: site '{}' is not one of the {} sites of this encoder (the first is '{}').", site,
            known.size(), known.empty() ? "" : known.front());
     }
-    if (precision != Precision::kFp16) CheckSitePlan(site, precision, site_plan, flavour);
+    if (precision == Precision::kFp16) continue;
+    CheckForPrecision(site, precision, site_plan, graph.InputsOf(site), flavour);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,7 @@ class Lowering {
   // What the arms of this plan and convention run for a layer of this stage.
   std::shared_ptr<const PreparedLinear> Prepared(const std::string& stem, const SitePlan& plan,
                                                  FakeFlavour convention) {
-    return weights_.Prepared(stem, plan, convention);
+    return weights_.Prepared(stem, Normalized(plan, weights_.Inputs(stem)), convention);
   }
 
  private:
@@ -50,6 +51,9 @@ class Lowering {
   Step Add(const Node& node);
   void LowerLinear(const Node& node, Precision precision, const Plan& plan, FakeFlavour flavour,
                    Program& program);
+  void LowerFp16(const Node& node, const std::optional<Quantizer>& output, Program& program);
+  void LowerFake(const Node& node, const SitePlan& plan, FakeFlavour flavour, Program& program);
+  void LowerInt8(const Node& node, const SitePlan& plan, InputSteps input, Program& program);
   std::shared_ptr<const EncoderConfig> VariableGrid() const;  // nullptr: one image size
 
   const Graph& graph_;

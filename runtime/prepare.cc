@@ -14,51 +14,56 @@
 namespace w8a8 {
 namespace {
 
-WeightCodes StoredCodes(const LinearParameters& parameters) {
-  return {.n = parameters.n,
-          .k = parameters.k,
-          .codes = parameters.codes,
-          .scale = {.values = parameters.weight_scale}};
+// "4 bits (per-group 128, with zero points)".
+std::string SpecText(const WeightSpec& spec) {
+  const bool groups = spec.granularity == Granularity::kGroup;
+  return fmt::format("{} bits ({}{}{}{})", spec.num_bits, NameOf(spec.granularity),
+                     groups ? fmt::format(" {}", spec.group_size) : "",
+                     spec.symmetric ? "" : ", with zero points",
+                     spec.convention == WeightConvention::kNative
+                         ? ""
+                         : fmt::format(", convention {}", NameOf(spec.convention)));
 }
 
 // Codes that need not be made, checked.
 std::optional<WeightCodes> ReadyCodes(const std::string& name, const LinearParameters& parameters,
                                       const SitePlan& plan) {
   const GivenWeights* given = plan.given.value.get();
-  if (given == nullptr && parameters.codes.empty()) return std::nullopt;
-  WeightCodes weight = given != nullptr ? given->weight : StoredCodes(parameters);
+  if (given == nullptr && !parameters.codes) return std::nullopt;
+  WeightCodes weight = given != nullptr ? given->weight : *parameters.codes;
   FinishCodes(name, weight);
   if (weight.n != parameters.n || weight.k != parameters.k) {
     Fail("{}: the given codes are [{}, {}], but the layer is [{}, {}].", name, weight.n, weight.k,
          parameters.n, parameters.k);
   }
-  const WeightSpec stored{weight.scale.granularity, weight.bits, weight.scale.group_size};
-  if (plan.weight != stored) {
+  if (*plan.weight != weight.Spec()) {
     Fail(
-        "{}: the plan asks for weights of {} bits ({}), but they are codes of {} bits ({}) "
-        "already. Take the original model, or plan what they are.",
-        name, plan.weight.num_bits, NameOf(plan.weight.granularity), stored.num_bits,
-        NameOf(stored.granularity));
+        "{}: the plan asks for weights of {}, but they are codes of {} already. Take the original "
+        "model, or plan what they are.",
+        name, SpecText(*plan.weight), SpecText(weight.Spec()));
   }
   return weight;
 }
 
-// w[k] * s[k] in binary64, rounded once.
-std::vector<float> Smoothed(const std::string& name, MatView<const float> weight,
-                            std::span<const float> smoothing) {
-  W8A8_CHECK(static_cast<int64_t>(smoothing.size()) == weight.cols);
-  std::vector<float> smoothed;
-  smoothed.reserve(static_cast<size_t>(weight.rows * weight.cols));
+// The weights that the transformed rows multiply: each row in binary64, rounded once.
+std::vector<float> Transformed(const std::string& name, MatView<const float> weight,
+                               const SitePlan& plan) {
+  std::vector<float> transformed;
+  transformed.reserve(static_cast<size_t>(weight.rows * weight.cols));
   for (int64_t r = 0; r < weight.rows; ++r) {
-    for (size_t c = 0; c < smoothing.size(); ++c) {
-      const double product = static_cast<double>(weight.row(r)[c]) * smoothing[c];
-      smoothed.push_back(static_cast<float>(product));
-      if (std::isfinite(smoothed.back())) continue;
-      Fail("{}: weight[{}, {}] is {} after smoothing by {}; it must be finite.", name, r, c,
-           product, smoothing[c]);
+    const std::span<const float> from = weight.row_span(r);
+    std::vector<double> row(from.begin(), from.end());
+    TransformWeightRow(plan.smoothing, plan.rotation, row);
+    for (const double value : row) {
+      transformed.push_back(static_cast<float>(value));
+      if (std::isfinite(transformed.back())) continue;
+      Fail(
+          "{}: a weight in row {} is {} after smoothing and rotation; it must be finite in "
+          "binary32.",
+          name, r, value);
     }
   }
-  return smoothed;
+  return transformed;
 }
 
 FakeWeights MakeWeights(const std::string& name, const LinearParameters& parameters,
@@ -68,21 +73,25 @@ FakeWeights MakeWeights(const std::string& name, const LinearParameters& paramet
     if (ours) return {*std::move(ready), {}};
     return FakeWeightsFromCodes(name, *std::move(ready), convention);
   }
-  std::vector<float> smoothed;
+  std::vector<float> transformed;
   MatView<const float> real = parameters.view();
-  if (!plan.smoothing.empty()) {
-    smoothed = Smoothed(name, real, plan.smoothing);
-    real.data = smoothed.data();
+  if (!plan.smoothing.empty() || plan.rotation) {
+    transformed = Transformed(name, real, plan);
+    real.data = transformed.data();
   }
-  if (ours) return {QuantizeWeights(name, real, plan.weight), {}};
-  return FakeQuantizeWeights(name, real, plan.weight, convention);
+  if (ours) return {QuantizeWeights(name, real, *plan.weight, parameters.dtype), {}};
+  return FakeQuantizeWeights(name, real, *plan.weight, convention);
 }
 
-InputTransform TransformOf(const SitePlan& plan) {
-  InputTransform transform;
-  for (const float s : plan.smoothing) transform.inv_smoothing.push_back(1.0f / s);
+std::shared_ptr<const InputTransform> TransformOf(const SitePlan& plan) {
+  if (plan.smoothing.empty() && !plan.rotation) return nullptr;
+  auto transform = std::make_shared<InputTransform>();
+  for (const float s : plan.smoothing) transform->inv_smoothing.push_back(1.0f / s);
+  transform->rotation = plan.rotation;
   return transform;
 }
+
+int64_t InputGroup(const SitePlan& plan) { return plan.input ? plan.input->group_size : 0; }
 
 }  // namespace
 
@@ -90,7 +99,8 @@ bool SameWeights(const SitePlan& first, const SitePlan& second) {
   SitePlan other = second;
   other.input = first.input;
   other.output = first.output;
-  return first == other;
+  other.first_row_twice = first.first_row_twice;
+  return first == other && InputGroup(first) == InputGroup(second);
 }
 
 PreparedLinear Prepare(const std::string& name, const LinearParameters& parameters,
@@ -108,8 +118,7 @@ PreparedLinear Prepare(const std::string& name, const LinearParameters& paramete
 }
 
 std::vector<float> Fp16Weights(const std::string& name, const LinearParameters& parameters) {
-  std::vector<float> values =
-      parameters.codes.empty() ? parameters.values : StoredCodes(parameters).RealValues();
+  std::vector<float> values = parameters.codes ? parameters.codes->RealValues() : parameters.values;
   std::array<Half, 4096> piece;
   for (size_t i = 0; i < values.size(); i += piece.size()) {
     const size_t count = std::min(piece.size(), values.size() - i);

@@ -2,6 +2,7 @@
 // the `linear` command use. Nobody else turns parameters into codes.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,16 +12,10 @@
 
 namespace w8a8 {
 
-// What a row x goes through in binary32 before the quantizer sees it.
-struct InputTransform {
-  std::vector<float> inv_smoothing;  // [k]: v[k] = x[k] * inv_smoothing[k]; empty: v = x
-  friend bool operator==(const InputTransform&, const InputTransform&) = default;
-};
-
 // The quantizers of input and output stay in the plan: plans that differ in nothing else share one
 // prepared layer (a sweep of 20 clip ranges quantizes each layer once).
 struct PreparedLinear {
-  InputTransform transform;
+  std::shared_ptr<const InputTransform> transform;  // of the rows; nullptr: v = x
   QuantizedLinear layer;  // codes of the transformed weights; the bias after every correction
   // [n, k]: the operand of a float product where it is not code * scale: conventions that compute
   // in FP16. Empty: it is.
@@ -31,14 +26,14 @@ struct PreparedLinear {
   }
 };
 
-// True if the two plans give the same prepared layer.
+// True if the two plans give the same prepared layer, packed in the same groups.
 bool SameWeights(const SitePlan& first, const SitePlan& second);
 
 // `convention`: whose arithmetic makes the weights, numerics.md's own (kIdeal) or a peer's. Codes
 // that are given (plan.given) are used before codes that are stored, and those before real values,
-// which are smoothed in binary64, rounded once to binary32 and quantized. Throws Error naming
-// `name` as QuantizeWeights() does, and where the plan asks for other bits than stored or given
-// codes have.
+// which are transformed in binary64, rounded once to binary32 and quantized. The plan has weights,
+// was checked (CheckSitePlan) and normalized. Throws Error naming `name` as QuantizeWeights() does,
+// and where the plan asks for other bits than stored or given codes have.
 PreparedLinear Prepare(const std::string& name, const LinearParameters& parameters,
                        const SitePlan& plan, FakeFlavour convention);
 

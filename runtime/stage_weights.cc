@@ -54,13 +54,19 @@ std::shared_ptr<const PreparedLinear> StageWeights::Prepared(const std::string& 
 
 PackedPtr StageWeights::Int8(const std::string& stem, const SitePlan& plan) {
   Variant& variant = VariantOf(stem, plan, FakeFlavour::kIdeal);
-  if (!variant.int8) variant.int8 = packer_.PackInt8(PreparedOf(stem, variant).layer);
+  if (!variant.int8) {
+    const QuantizedLinear& layer = PreparedOf(stem, variant).layer;
+    variant.int8 = packer_.PackInt8(layer, ProductGroup(plan, layer.weight.k));
+  }
   return variant.int8;
 }
 
 PackedPtr StageWeights::Emulated(const std::string& stem, const SitePlan& plan) {
   Variant& variant = VariantOf(stem, plan, FakeFlavour::kIdeal);
-  if (!variant.emulated) variant.emulated = packer_.PackEmulated(PreparedOf(stem, variant).layer);
+  if (!variant.emulated) {
+    const QuantizedLinear& layer = PreparedOf(stem, variant).layer;
+    variant.emulated = packer_.PackEmulated(layer, ProductGroup(plan, layer.weight.k));
+  }
   return variant.emulated;
 }
 
@@ -72,6 +78,7 @@ FloatLinear StageWeights::Fake(const std::string& stem, const SitePlan& plan, Fa
   const std::vector<float> values = prepared.FloatOperand();
   variant.fake.weight = packer_.PackFloat({values.data(), weight.n, weight.k, weight.k});
   variant.fake.bias = SharedFloats(prepared.layer.bias);
+  variant.fake.transform = prepared.transform;
   // Four bytes a weight that only the packing needed.
   if (!prepared.values.empty()) variant.prepared.reset();
   return variant.fake;

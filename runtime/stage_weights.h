@@ -15,14 +15,16 @@
 
 namespace w8a8 {
 
-// Operand and bias of a float product.
+// Operand and bias of a float product, and what its rows go through before.
 struct FloatLinear {
   PackedPtr weight;
   FloatsPtr bias;  // empty: none
+  TransformPtr transform = nullptr;
 };
 
 // A layer is prepared once for each (layer, weights of the plan, convention), and packed once for
-// each kind of product. Not thread-safe; what it returns is immutable and may outlive it.
+// each kind of product. Plans are checked and normalized. Not thread-safe; what it returns is
+// immutable and may outlive it.
 class StageWeights {
  public:
   // All three outlive this object.
@@ -31,6 +33,8 @@ class StageWeights {
 
   // Lets go of everything.
   void Clear();
+
+  int64_t Inputs(const std::string& stem) { return LayerOf(stem).parameters.k; }
 
   std::shared_ptr<const PreparedLinear> Prepared(const std::string& stem, const SitePlan& plan,
                                                  FakeFlavour convention);

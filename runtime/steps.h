@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "quant/spec.h"
+#include "quant/transform.h"
 #include "runtime/base/error.h"
 #include "runtime/encoder/graph.h"
 
@@ -31,10 +32,22 @@ const Layout& PackedAs(const PackedWeights& weight) {
 
 using FloatsPtr = std::shared_ptr<const std::vector<float>>;
 
+using TransformPtr = std::shared_ptr<const InputTransform>;  // nullptr: v = x
+
+// What a layer does with its FP16 rows before the product (numerics.md section 6).
+struct InputSteps {
+  std::optional<Quantizer> quantizer;  // none: the rows stay FP16
+  TransformPtr transform = nullptr;
+  bool first_row_twice = false;  // of each image
+};
+
 // Rows as codes: the kCodes slot that holds them and how they are made.
 struct CodesOutput {
   SlotId slot = kNoSlot;
-  Quantizer quantizer;
+  InputSteps input;
+  // Inputs whose product has an accumulator of its own (ProductGroup): codes of such a piece lie
+  // together, and the sums of codes are those of the pieces.
+  int64_t group = 0;
 };
 
 struct EmbedStep {
@@ -111,15 +124,17 @@ struct GemmF16Step {
   SlotId in, out;
   PackedPtr weight;  // PackFloat of FP16-rounded values
   FloatsPtr bias;    // empty: none
+  std::optional<Quantizer> output = {};
 };
 // fake: quantize-dequantize of the input, then a float product. One step, because the values
 // between the two are never a slot (flavour ideal keeps them in binary32).
 struct GemmFakeStep {
   SlotId in, out;
-  Quantizer quantizer;
+  InputSteps input;
   FakeFlavour flavour;
   PackedPtr weight;  // PackFloat of the dequantized weights
   FloatsPtr bias;
+  std::optional<Quantizer> output = {};
 };
 // FP16 rows to codes and the scale of each row.
 struct QuantizeStep {
@@ -129,20 +144,31 @@ struct QuantizeStep {
 // Codes times the packed INT8 weights, dequantized to FP16.
 struct GemmS8Step {
   SlotId codes, out;
+  PackedPtr weight;                      // PackInt8
+  std::optional<Quantizer> output = {};  // static: the FP16 output through its codes
+};
+// Weight-only: FP16 rows times codes that stay INT8 in memory and are widened in registers,
+// binary32 accumulation, dequantized with scale_x = 1. A transformed row is rounded to FP16 first.
+struct GemmW8Step {
+  SlotId in, out;
+  TransformPtr transform;
   PackedPtr weight;  // PackInt8
+  std::optional<Quantizer> output = {};
 };
 // emulated: scalar quantizer, unpacked codes, float products in K-chunks <= 1,024 added as int32,
 // scalar dequantize. Shares no packing, shift, kernel or epilogue with GemmS8Step.
+// Without an input quantizer (weight-only): float products of the rows with the codes.
 struct GemmCodesStep {
   SlotId in, out;
-  Quantizer quantizer;
+  InputSteps input;
   PackedPtr weight;  // PackEmulated
+  std::optional<Quantizer> output = {};
 };
 
-using Step =
-    std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep, AddStep,
-                 BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep, ConcatStep, TanhStep,
-                 ConvertStep, GemmF16Step, GemmFakeStep, QuantizeStep, GemmS8Step, GemmCodesStep>;
+using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep,
+                          AddStep, BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep,
+                          ConcatStep, TanhStep, ConvertStep, GemmF16Step, GemmFakeStep,
+                          QuantizeStep, GemmS8Step, GemmW8Step, GemmCodesStep>;
 
 // The steps of one stage, or of one layer, for one arm, with the node that each came from. The last
 // step of a node writes the node's output.

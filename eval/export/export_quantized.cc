@@ -43,7 +43,7 @@ void WriteScales(const fs::path& path, const ExportedSites& sites, const std::st
     if (input.is_static()) file.Write(group + "/input_scale", std::vector<float>{input.scale});
     file.Attribute(group, "granularity", std::string(NameOf(input.granularity)));
     file.Attribute(group, "clip_range", input.clip_range);
-    file.Attribute(group, "num_bits", int64_t{exported.plan.weight.num_bits});
+    file.Attribute(group, "num_bits", int64_t{exported.plan.weight->num_bits});
   }
   file.Commit();
 }
@@ -112,7 +112,7 @@ void CheckExportable(const Plan& plan) {
     const std::optional<Quantizer>& input = site_plan.input;
     if (input && !input->is_static() && std::isfinite(input->clip_range)) clipped.push_back(site);
     if (!site_plan.smoothing.empty()) smoothed.push_back(site);
-    if (site_plan.weight.num_bits != 8) narrow.push_back(site);
+    if (site_plan.weight && site_plan.weight->num_bits != 8) narrow.push_back(site);
   }
   if (!clipped.empty()) {
     Fail(
@@ -188,7 +188,7 @@ Plan StoredPlan(const EncoderWeights& weights, const Graph& graph) {
   if (!weights.quantized()) return plan;
   for (const std::string& site : graph.Sites()) {
     const LinearParameters linear = weights.Linear(site);
-    if (linear.codes.empty()) continue;
+    if (!linear.codes) continue;
     SitePlan& stored = plan.sites[site];
     if (linear.input_scale) {
       stored.input = Quantizer::Static(*linear.input_scale);

@@ -46,7 +46,7 @@ ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Pl
                      .k = codes.k,
                      .weight_scale = std::move(codes.scale.values),
                      .weight_code_sum = std::move(codes.code_sum)};
-    } else if (weights.checkpoint().quantized() && !weights.Linear(site).codes.empty()) {
+    } else if (weights.checkpoint().quantized() && weights.Linear(site).codes) {
       Fail(
           "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
           "original model.",

@@ -109,7 +109,7 @@ void AddPositions(const SiteStatistics& statistics, SiteCard& card) {
 std::vector<uint64_t> SymmetricCodes(const std::vector<uint64_t>& counts) {
   if (counts.empty()) return {};
   W8A8_CHECK(counts.size() == kInt8Values && counts.front() == 0);
-  return {counts.begin() + (Quantizer::kLowestCode - kLowestInt8), counts.end()};
+  return {counts.begin() + (-kMaxCode - kLowestInt8), counts.end()};
 }
 
 }  // namespace

@@ -35,6 +35,23 @@ uint64_t CountDifferent(std::span<const T> a, std::span<const T> b) {
   return different;
 }
 
+// Scales, second scales and zero points; one that a side lacks counts as different.
+void CompareScales(const RowScales& int8, const RowScales& emulated, SiteChecks& checks) {
+  const auto compare = [&checks](std::span<const int32_t> a, std::span<const int32_t> b) {
+    checks.scale_mismatches += CountDifferent(a, b);
+    checks.scales_compared += std::max(a.size(), b.size());
+  };
+  const auto bits = [](const std::vector<float>& values) {
+    std::vector<int32_t> patterns(values.size());
+    std::ranges::transform(values, patterns.begin(),
+                           [](float value) { return std::bit_cast<int32_t>(value); });
+    return patterns;
+  };
+  compare(bits(int8.values), bits(emulated.values));
+  compare(bits(int8.second_values), bits(emulated.second_values));
+  compare(int8.zero_points, emulated.zero_points);
+}
+
 void CompareCodes(const LinearTrace& int8, const LinearTrace& emulated, SiteChecks& checks) {
   const std::span<const int8_t> a = Flat(int8.codes.view());
   const std::span<const int8_t> b = Flat(emulated.codes.view());
@@ -43,13 +60,7 @@ void CompareCodes(const LinearTrace& int8, const LinearTrace& emulated, SiteChec
     ++checks.code_differences[static_cast<size_t>(std::min(apart, 2))];
   }
   checks.codes_compared += a.size();
-  const int64_t scales = std::max(int8.input_scale.count(), emulated.input_scale.count());
-  for (int64_t row = 0; row < scales; ++row) {
-    const auto scale = std::bit_cast<uint32_t>(int8.input_scale[row]);
-    const auto twin = std::bit_cast<uint32_t>(emulated.input_scale[row]);
-    checks.scale_mismatches += scale == twin ? 0 : 1;
-  }
-  checks.scales_compared += static_cast<uint64_t>(scales);
+  CompareScales(int8.input_scale, emulated.input_scale, checks);
 }
 
 void CompareTraces(const LinearTrace& int8, const LinearTrace& emulated, SiteChecks& checks) {

@@ -85,22 +85,17 @@ void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView
 void SiteErrorTap::MeasureInput(const SamplePtr& sample, const Quantizer& quantizer,
                                 MatView<const Half> expected, MatView<const Half> input,
                                 SiteMeters& meters, Worker& worker) {
-  const auto elements = static_cast<size_t>(input.rows * input.cols);
-  worker.codes.resize(elements);
-  worker.values.resize(elements);
-  worker.scale.resize(static_cast<size_t>(input.rows));
-  QuantizeCounts counts;
-  QuantizeRowsReference(input, quantizer, worker.codes.data(), worker.scale.data(), &counts);
+  const ReferenceRows rows = QuantizeRowsReference(input, {.quantizer = quantizer});
+  worker.values.resize(rows.codes.size());
   for (int64_t r = 0; r < input.rows; ++r) {
-    const float scale = worker.scale[static_cast<size_t>(r)];
-    const auto row = static_cast<size_t>(r * input.cols);
-    for (size_t c = row; c < row + static_cast<size_t>(input.cols); ++c) {
-      worker.values[c] = quantizer.RealOf(worker.codes[c], scale);
+    for (int64_t c = 0; c < input.cols; ++c) {
+      const auto at = static_cast<size_t>(r * input.cols + c);
+      worker.values[at] = Quantizer::RealOf(rows.codes[at], rows.scales.At(r, c));
     }
   }
   meters.input.Add(sample, expected,
                    MatView<const float>{worker.values.data(), input.rows, input.cols, input.cols});
-  meters.output.AddSaturation(counts.saturated, elements);
+  meters.output.AddSaturation(rows.counts.saturated, rows.codes.size());
 }
 
 SiteErrors SiteErrorTap::Take() {

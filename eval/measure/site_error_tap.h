@@ -62,8 +62,7 @@ class SiteErrorTap final : public Tap {
     int stage = 0;
     std::map<std::string, Seen> reference;  // of the batch and stage at hand
     SiteErrors meters;
-    std::vector<int8_t> codes;
-    std::vector<float> scale, values;
+    std::vector<float> values;
   };
 
   void OnReference(LinearEvent& event, Worker& worker);

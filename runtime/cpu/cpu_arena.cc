@@ -85,9 +85,9 @@ int64_t CpuArena::FirstRow(SlotId id, int64_t image) const {
 }
 
 int64_t CpuArena::bytes() const {
-  int64_t bytes = attention_.scratch_bytes() +
-                  Bytes(x_, product_, patch_, ones_, zeros_, emulated_.codes, emulated_.scale,
-                        emulated_.acc, emulated_.chunk_codes, emulated_.chunk_product);
+  int64_t bytes =
+      attention_.scratch_bytes() + Bytes(x_, product_, patch_, ones_, zeros_, emulated_.acc,
+                                         emulated_.chunk_codes, emulated_.chunk_product);
   for (const SlotMemory& memory : memory_) {
     bytes += Bytes(memory.half, memory.floats, memory.codes.codes, memory.codes.scale);
   }

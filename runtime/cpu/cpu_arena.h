@@ -36,7 +36,7 @@ class CpuArena final : public Arena {
     AlignedBuffer<Half> half;
     AlignedBuffer<float> floats;
     CodeRows codes;
-    Quantizer quantizer;  // of the codes
+    InputSteps input;  // what made the codes
   };
 
   void Reserve() override;
@@ -67,6 +67,7 @@ class CpuArena final : public Arena {
   StepResult Do(const GemmFakeStep& step, const Wanted& wanted);
   void Do(const QuantizeStep& step);
   StepResult Do(const GemmS8Step& step, const Wanted& wanted);
+  StepResult Do(const GemmW8Step& step, const Wanted& wanted);
   StepResult Do(const GemmCodesStep& step, const Wanted& wanted);
 
   template <class T>

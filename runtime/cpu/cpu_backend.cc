@@ -11,13 +11,13 @@ PackedPtr CpuBackend::PackFloat(MatView<const float> weight) {
   return std::make_shared<FloatWeights>(weight);
 }
 
-PackedPtr CpuBackend::PackInt8(const QuantizedLinear& linear) {
-  return std::make_shared<Int8Linear>(linear, *kernels_.int8);
+PackedPtr CpuBackend::PackInt8(const QuantizedLinear& linear, int64_t group) {
+  return std::make_shared<Int8Linear>(linear, group, *kernels_.int8);
 }
 
-PackedPtr CpuBackend::PackEmulated(const QuantizedLinear& linear) {
+PackedPtr CpuBackend::PackEmulated(const QuantizedLinear& linear, int64_t group) {
   const PackFloatFn pack = [this](MatView<const float> weight) { return PackFloat(weight); };
-  return std::make_shared<EmulatedLinear>(linear, pack);
+  return std::make_shared<EmulatedLinear>(linear, group, pack);
 }
 
 std::unique_ptr<Arena> CpuBackend::MakeArena() { return std::make_unique<CpuArena>(kernels_); }

@@ -76,7 +76,7 @@ CpuArena::SlotMemory& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
   W8A8_CHECK(slot(to.slot).storage == SlotStorage::kCodes);
   SlotMemory& memory = memory_[static_cast<size_t>(to.slot)];
   PrepareCodes(*kernels_.int8, rows(from), slot(from).cols, &memory.codes);
-  memory.quantizer = to.quantizer;
+  memory.input = to.input;
   return memory;
 }
 
@@ -89,7 +89,8 @@ void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const P
   for (int64_t first = 0; first < made.rows; first += block) {
     const int64_t count = std::min(block, made.rows - first);
     produce(first, count);
-    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), to.quantizer, first, &to.codes);
+    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), *to.input.quantizer, first,
+                   &to.codes);
   }
 }
 
@@ -193,7 +194,7 @@ void CpuArena::Do(const ConvertStep& step) {
 
 void CpuArena::Do(const QuantizeStep& step) {
   SlotMemory& to = BeginCodes(step.codes, step.in);
-  QuantizeRowsAt(*kernels_.int8, half(step.in), to.quantizer, 0, &to.codes);
+  QuantizeRowsAt(*kernels_.int8, half(step.in), *to.input.quantizer, 0, &to.codes);
 }
 
 StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
@@ -207,12 +208,16 @@ StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
     return {};
   }
   const std::shared_ptr<LinearTrace> trace =
-      TraceOf(memory.quantizer, x.scale, y.rows, linear.weight_code_sum());
+      TraceOf(*memory.input.quantizer, x.scale, y.rows, linear.weight_code_sum());
   trace->acc = Matrix<int32_t>(y.rows, y.cols);
   trace->codes = Matrix<int8_t>(y.rows, linear.k());
   linear.Multiply(x, y, trace->acc.view());
   UnpackCodes(*kernels_.int8, x, trace->codes.view());
   return {.trace = trace, .attention = {}};
+}
+
+StepResult CpuArena::Do(const GemmW8Step&, const Wanted&) {
+  Fail("weight-only products are not in this version.");
 }
 
 StepResult CpuArena::Do(const GemmCodesStep& step, const Wanted& wanted) {
@@ -223,11 +228,12 @@ StepResult CpuArena::Do(const GemmCodesStep& step, const Wanted& wanted) {
                                           MatView<float> c) {
     gemm_.MultiplyTransposed(a, PackedAs<FloatWeights>(weight).view(), c);
   };
-  linear.Run(x, step.quantizer, multiply, y, &emulated_);
+  linear.Run(x, {.quantizer = *step.input.quantizer}, multiply, y, &emulated_);
   if (!wanted.trace) return {};
-  const std::shared_ptr<LinearTrace> trace =
-      TraceOf(step.quantizer, emulated_.scale, x.rows, linear.weight_code_sum());
-  trace->codes = CopyOf(emulated_.codes.data(), x.rows, x.cols);
+  auto trace = std::make_shared<LinearTrace>();
+  trace->input_scale = emulated_.rows.scales;
+  trace->weight_code_sum.assign(linear.weight_code_sum().begin(), linear.weight_code_sum().end());
+  trace->codes = CopyOf(emulated_.rows.codes.data(), x.rows, x.cols);
   trace->acc = CopyOf(emulated_.acc.data(), y.rows, y.cols);
   return {.trace = trace, .attention = {}};
 }

@@ -208,11 +208,11 @@ StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
       detail.codes = trace->codes.view().row(image * rows);
       detail.scale = scale.data() + image * rows;
     }
-    QuantizeDequantizeRows(x, step.quantizer, step.flavour, values, detail);
+    QuantizeDequantizeRows(x, *step.input.quantizer, step.flavour, values, detail);
     FloatLinear(values, *step.weight, step.bias, half(step.out, image));
   }
   if (!wanted.trace) return {};
-  trace->input_scale = ScalesOf(step.quantizer, scale);
+  trace->input_scale = ScalesOf(*step.input.quantizer, scale);
   return {.trace = trace, .attention = {}};
 }
 

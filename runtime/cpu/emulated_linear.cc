@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "quant/numerics.h"
-#include "quant/reference_quantizer.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -33,11 +32,11 @@ void Store(OutputView y, int64_t row, int64_t col, float value) {
 
 }  // namespace
 
-EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn& pack)
-    : n_(linear.weight.n),
-      k_(linear.weight.k),
-      scale_(linear.weight.scale.values),
-      bias_(linear.bias) {
+EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, int64_t group,
+                               const PackFloatFn& pack)
+    : n_(linear.weight.n), k_(linear.weight.k), bias_(linear.bias) {
+  W8A8_CHECK(group == k_ && linear.weight.zero_points.empty());
+  for (int64_t n = 0; n < n_; ++n) scale_.push_back(linear.weight.ScaleOf(n, 0));
   std::vector<float> chunk;
   for (int64_t begin = 0; begin < k_; begin += kChunk) {
     const int64_t cols = std::min(kChunk, k_ - begin);
@@ -51,16 +50,16 @@ EmulatedLinear::EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn&
   }
 }
 
-void EmulatedLinear::Run(MatView<const Half> x, const Quantizer& quantizer,
-                         const MultiplyFloatFn& multiply, OutputView y, EmulatedScratch* scratch,
-                         QuantizeCounts* counts) const {
+void EmulatedLinear::Run(MatView<const Half> x, const InputScheme& input,
+                         const MultiplyFloatFn& multiply, OutputView y,
+                         EmulatedScratch* scratch) const {
   W8A8_CHECK(x.cols == k_ && y.rows == x.rows && y.cols == n_);
-  int8_t* codes = scratch->codes.Reserve(x.rows * k_);
-  float* scale_x = scratch->scale.Reserve(x.rows);
+  scratch->rows = QuantizeRowsReference(x, input);
+  const int8_t* codes = scratch->rows.codes.data();
+  const RowScales& scales = scratch->rows.scales;
   int32_t* acc = scratch->acc.Reserve(x.rows * n_);
   float* chunk_codes = scratch->chunk_codes.Reserve(x.rows * std::min(kChunk, k_));
   float* product = scratch->chunk_product.Reserve(x.rows * n_);
-  QuantizeRowsReference(x, quantizer, codes, scale_x, counts);
   std::fill_n(acc, x.rows * n_, 0);
   for (size_t i = 0; i < chunks_.size(); ++i) {
     const int64_t begin = static_cast<int64_t>(i) * kChunk;
@@ -70,10 +69,11 @@ void EmulatedLinear::Run(MatView<const Half> x, const Quantizer& quantizer,
     for (int64_t j = 0; j < x.rows * n_; ++j) acc[j] += static_cast<int32_t>(product[j]);
   }
   for (int64_t r = 0; r < x.rows; ++r) {
+    const float scale_x = scales.At(r, 0).scale;
     for (int64_t c = 0; c < n_; ++c) {
       const auto column = static_cast<size_t>(c);
       const float bias = bias_.empty() ? 0.0f : bias_[column];
-      Store(y, r, c, Dequantize(acc[r * n_ + c], scale_[column], scale_x[r], bias));
+      Store(y, r, c, Dequantize(acc[r * n_ + c], scale_[column], scale_x, bias));
     }
   }
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "quant/quantized_linear.h"
+#include "quant/reference_quantizer.h"
 #include "quant/spec.h"
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/base/half.h"
@@ -28,26 +29,25 @@ using MultiplyFloatFn =
 
 // The scratch of one worker; grows and never shrinks.
 struct EmulatedScratch {
-  AlignedBuffer<int8_t> codes;  // [rows, k] of the last Run
-  AlignedBuffer<float> scale;   // [rows]
-  AlignedBuffer<int32_t> acc;   // [rows, n]
+  ReferenceRows rows;          // of the last Run
+  AlignedBuffer<int32_t> acc;  // [rows, n]
   AlignedBuffer<float> chunk_codes;
   AlignedBuffer<float> chunk_product;
 };
 
 class EmulatedLinear final : public PackedWeights {
  public:
-  EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn& pack);
+  // `group`: as Backend::PackEmulated.
+  EmulatedLinear(const QuantizedLinear& linear, int64_t group, const PackFloatFn& pack);
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
   // [n]: summed from the codes, not taken from the layer.
   std::span<const int32_t> weight_code_sum() const { return weight_code_sum_; }
 
-  // y [rows, n]; the scratch keeps codes, scales and accumulators of this call. `counts` are added
-  // to; nullptr: not wanted.
-  void Run(MatView<const Half> x, const Quantizer& quantizer, const MultiplyFloatFn& multiply,
-           OutputView y, EmulatedScratch* scratch, QuantizeCounts* counts = nullptr) const;
+  // y [rows, n]; the scratch keeps codes, scales and accumulators of this call.
+  void Run(MatView<const Half> x, const InputScheme& input, const MultiplyFloatFn& multiply,
+           OutputView y, EmulatedScratch* scratch) const;
 
  private:
   int64_t n_, k_;

@@ -86,11 +86,14 @@ void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_
                         .unpacked_stride = unpacked.stride});
 }
 
-Int8Linear::Int8Linear(const QuantizedLinear& linear, const Int8Kernels& kernels)
+Int8Linear::Int8Linear(const QuantizedLinear& linear, int64_t group, const Int8Kernels& kernels)
     : kernels_(&kernels), n_(linear.weight.n), k_(linear.weight.k) {
   W8A8_CHECK(static_cast<int64_t>(linear.weight.code_sum.size()) == n_);  // Finish() was called
+  W8A8_CHECK(group == k_ && linear.weight.zero_points.empty());
   const int64_t padded = RoundUp(n_, kernels.n_multiple);
-  scale_ = PaddedCopy(linear.weight.scale.values, padded);
+  std::vector<float> scale;
+  for (int64_t n = 0; n < n_; ++n) scale.push_back(linear.weight.ScaleOf(n, 0));
+  scale_ = PaddedCopy(scale, padded);
   bias_ = PaddedCopy(linear.bias, padded);
   code_sum_ = PaddedCopy(linear.weight.code_sum, padded);
   weight_.Reserve(kernels.packed_bytes(n_, k_));

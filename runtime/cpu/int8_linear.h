@@ -55,8 +55,8 @@ void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_
 
 class Int8Linear final : public PackedWeights {
  public:
-  // Packs once; `linear` need not outlive the call.
-  Int8Linear(const QuantizedLinear& linear, const Int8Kernels& kernels);
+  // Packs once; `linear` need not outlive the call. `group`: as Backend::PackInt8.
+  Int8Linear(const QuantizedLinear& linear, int64_t group, const Int8Kernels& kernels);
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }

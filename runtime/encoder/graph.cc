@@ -1,5 +1,7 @@
 #include "runtime/encoder/graph.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "runtime/base/error.h"
@@ -229,6 +231,13 @@ std::vector<std::string> Graph::Sites() const {
     if (!node.site.empty()) sites.push_back(node.site);
   }
   return sites;
+}
+
+int64_t Graph::InputsOf(const std::string& site) const {
+  const auto node = std::find_if(nodes.begin(), nodes.end(),
+                                 [&site](const Node& candidate) { return candidate.site == site; });
+  W8A8_CHECK(node != nodes.end());
+  return slot(node->in).cols;
 }
 
 std::map<std::string, int> Graph::StagesOfSites() const {

@@ -86,6 +86,7 @@ struct Graph {
   const Slot& slot(SlotId id) const { return slots[static_cast<size_t>(id)]; }
 
   std::vector<std::string> Sites() const;            // in node order
+  int64_t InputsOf(const std::string& site) const;   // K of the site's layer, which is there
   std::map<std::string, int> StagesOfSites() const;  // the stage of each site: its block's, from 1
 };
 

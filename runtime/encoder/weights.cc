@@ -151,10 +151,11 @@ struct EncoderWeights::Impl {
   }
 
   void ReadCodes(const StoredTensor& part, LinearParameters& linear) const {
-    Append(linear.codes, Int8Values(Get(part.key)));
+    if (!linear.codes) linear.codes = WeightCodes{.n = linear.n, .k = linear.k};
+    Append(linear.codes->codes, Int8Values(Get(part.key)));
     ReleasePages(Get(part.key).bytes);
     const std::string stem = StemOfKey(part.key);
-    Append(linear.weight_scale, Scales(stem + ".weight_scale", part.rows));
+    Append(linear.codes->scale.values, Scales(stem + ".weight_scale", part.rows));
     const TensorView* stored = checkpoint.Find(prefix + stem + ".input_scale");
     if (stored == nullptr) return;
     const float input_scale = Scales(stem + ".input_scale", 1).front();
@@ -222,7 +223,8 @@ LinearParameters EncoderWeights::Linear(const std::string& stem) const {
   LinearParameters linear;
   linear.n = layout.n;
   linear.k = layout.k;
-  const bool codes = impl_->Get(layout.weights.front().key).dtype == Dtype::kI8;
+  linear.dtype = impl_->Get(layout.weights.front().key).dtype;
+  const bool codes = linear.dtype == Dtype::kI8;
   for (const StoredTensor& part : layout.weights) {
     if (codes && layout.site) {
       impl_->ReadCodes(part, linear);

@@ -9,24 +9,26 @@
 #include <string>
 #include <vector>
 
+#include "quant/weight_codes.h"
 #include "runtime/base/mat_view.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/config.h"
 
 namespace w8a8 {
 
-// One linear layer as stored: either binary32 `values` (converted exactly from F32, F16 or BF16),
-// or, at a site, INT8 `codes` with `weight_scale` (a quantized/ folder). Layers outside the sites
-// that are stored in INT8 are given as `values`, code * scale. Parts (q, k, v) are already
-// concatenated.
+// One linear layer as stored: either binary32 `values` (converted exactly from `dtype`, F32, F16
+// or BF16), or, at a site, `codes` (a quantized folder). Layers outside the sites that are stored
+// in INT8 are given as `values`, code * scale. Parts (q, k, v) are already concatenated.
 struct LinearParameters {
   int64_t n = 0;
   int64_t k = 0;
-  std::vector<float> values = {};         // [n, k] or empty
-  std::vector<int8_t> codes = {};         // [n, k] or empty
-  std::vector<float> weight_scale = {};   // [n] with codes
-  std::optional<float> input_scale = {};  // static input scale stored with codes
-  std::vector<float> bias = {};           // [n] or empty
+  std::vector<float> values = {};                // [n, k] or empty
+  Dtype dtype = Dtype::kF32;                     // of the values in the file
+  std::optional<WeightCodes> codes = {};         // [n, k], not yet finished, in place of values
+  std::optional<float> input_scale = {};         // static input scale stored with codes
+  std::optional<int32_t> input_zero_point = {};  // of an asymmetric static input
+  std::optional<float> output_scale = {};        // static output scale
+  std::vector<float> bias = {};                  // [n] or empty
   MatView<const float> view() const { return {values.data(), n, k, k}; }
 };
 

@@ -26,8 +26,8 @@ struct Folder {
 const std::vector<Folder>& Folders() {
   static const std::vector<Folder> folders = {
       {"runtime/base", "w8a8_base", {}},
-      {"runtime/encoder", "w8a8_encoder", {"runtime/base"}},
       {"quant", "w8a8_quant", {"runtime/base"}},
+      {"runtime/encoder", "w8a8_encoder", {"quant", "runtime/base"}},
       {"datasets", "w8a8_datasets", {"runtime/base"}},
       {"reports", "w8a8_reports", {"runtime/base"}},
       {"runtime", "w8a8_runtime", {"runtime/encoder", "quant", "runtime/base"}},

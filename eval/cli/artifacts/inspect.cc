@@ -88,7 +88,7 @@ void InspectPlan(const fs::path& path, ordered_json& facts) {
       row["input"] = fixed ? "per-tensor, static" : "per-token, dynamic";
       if (fixed) row["scale"] = plan.input->scale;
       if (plan.input->clip_range != kNoClip) row["clip_range"] = plan.input->clip_range;
-      row["weight_bits"] = plan.weight.num_bits;
+      row["weight_bits"] = plan.weight->num_bits;
       row["smoothing"] = !plan.smoothing.empty();
     }
     facts["sites"].push_back(std::move(row));

@@ -75,10 +75,11 @@ void ReadWeight(const SafetensorsFile& file, LinearParameters* layer) {
          weight.ShapeText(), layer->k);
   }
   if (weight.dtype != Dtype::kI8) {
+    layer->dtype = weight.dtype;
     layer->values = FloatValues(weight);
     return;
   }
-  layer->codes = Int8Values(weight);
+  layer->codes = WeightCodes{.n = layer->n, .k = layer->k, .codes = Int8Values(weight)};
   const TensorView& scale = file.Get("weight_scale");
   const bool column = scale.shape.size() == 2 && scale.shape[1] == 1;
   CheckShape(file, scale, (scale.shape.size() == 1 || column) && scale.shape[0] == layer->n,
@@ -87,7 +88,7 @@ void ReadWeight(const SafetensorsFile& file, LinearParameters* layer) {
     Fail("{}: 'weight_scale' is {}; linear takes F32.", file.path().string(),
          DtypeName(scale.dtype));
   }
-  layer->weight_scale = FloatValues(scale);
+  layer->codes->scale.values = FloatValues(scale);
 }
 
 LayerInput ReadInput(const std::string& path) {
@@ -205,20 +206,21 @@ LayerOutput RunFake(const LayerInput& in, const PreparedLinear& prepared, const 
 LayerOutput RunEmulated(const LayerInput& in, const QuantizedLinear& layer,
                         const Quantizer& input) {
   LayerOutput out(in, layer.weight);
-  const EmulatedLinear emulated(layer, [](MatView<const float> weight) {
+  const EmulatedLinear emulated(layer, layer.weight.k, [](MatView<const float> weight) {
     return std::make_shared<const FloatWeights>(weight);
   });
   FloatGemm gemm;
   EmulatedScratch scratch;
   const int64_t n = in.layer.n;
   emulated.Run(
-      in.x_view(), input,
+      in.x_view(), {.quantizer = input},
       [&gemm](MatView<const float> a, const PackedWeights& weight, MatView<float> c) {
         gemm.MultiplyTransposed(a, PackedAs<FloatWeights>(weight).view(), c);
       },
-      MatView<Half>{out.y.data(), in.m, n, n}, &scratch, &out.counts.emplace());
-  std::copy_n(scratch.codes.data(), out.codes.size(), out.codes.begin());
-  std::copy_n(scratch.scale.data(), in.m, out.input_scale.begin());
+      MatView<Half>{out.y.data(), in.m, n, n}, &scratch);
+  out.counts = scratch.rows.counts;
+  out.codes = scratch.rows.codes;
+  out.input_scale = scratch.rows.scales.values;
   out.acc.assign(scratch.acc.data(), scratch.acc.data() + in.m * n);
   out.SumCodes();
   return out;
@@ -233,7 +235,7 @@ LayerOutput RunInt8(const LayerInput& in, const QuantizedLinear& layer, const Qu
   QuantizeRows(kernels, in.x_view(), input, &rows, out.code_sum.data(), &out.counts.emplace());
   UnpackCodes(kernels, rows, {out.codes.data(), in.m, k, k});
   std::copy_n(rows.scale.data(), in.m, out.input_scale.begin());
-  Int8Linear(layer, kernels)
+  Int8Linear(layer, layer.weight.k, kernels)
       .Multiply(rows, MatView<Half>{out.y.data(), in.m, n, n}, {out.acc.data(), in.m, n, n});
   return out;
 }
@@ -288,9 +290,7 @@ int RunLinear(const Options& options) {
   const Kernels& kernels = KernelsOf(options);
   const LayerInput in = ReadInput(options.in);
   LayerOutput out = RunLayer(in, plan, options, kernels);
-  if (!out.input_scale.empty()) {
-    out.input_scale = ScalesOf(*plan.input, out.input_scale).values;
-  }
+  if (plan.input->is_static() && !out.input_scale.empty()) out.input_scale.resize(1);
   WriteOutput(in, out, options.out);
   return 0;
 }
