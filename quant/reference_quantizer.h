@@ -41,7 +41,7 @@ struct ReferenceRows {
 // How rows become codes, all of a plan that is about the input. The parts were checked.
 struct InputScheme {
   Quantizer quantizer;
-  InputTransform transform;  // empty: v = x
+  InputTransform transform = {};  // empty: v = x
   // Rows of each image where its first one is coded twice, per-token without clip, the rest of
   // the first codes; 0: none is. Second codes follow all rows, one row an image.
   int64_t rows_per_image = 0;

@@ -39,6 +39,9 @@ class EmulatedLinear final : public PackedWeights {
  public:
   // `group`: as Backend::PackEmulated.
   EmulatedLinear(const QuantizedLinear& linear, int64_t group, const PackFloatFn& pack);
+  // Of a layer without groups.
+  EmulatedLinear(const QuantizedLinear& linear, const PackFloatFn& pack)
+      : EmulatedLinear(linear, linear.weight.k, pack) {}
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }

@@ -57,6 +57,9 @@ class Int8Linear final : public PackedWeights {
  public:
   // Packs once; `linear` need not outlive the call. `group`: as Backend::PackInt8.
   Int8Linear(const QuantizedLinear& linear, int64_t group, const Int8Kernels& kernels);
+  // Of a layer without groups.
+  Int8Linear(const QuantizedLinear& linear, const Int8Kernels& kernels)
+      : Int8Linear(linear, linear.weight.k, kernels) {}
 
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }

@@ -25,8 +25,8 @@ class FaultyBackend final : public CpuBackend {
  public:
   FaultyBackend(const Kernels& kernels, Fault fault) : CpuBackend(kernels), fault_(fault) {}
 
-  PackedPtr PackInt8(const QuantizedLinear& linear) override {
-    if (linear.name != kFaultySite) return CpuBackend::PackInt8(linear);
+  PackedPtr PackInt8(const QuantizedLinear& linear, int64_t group) override {
+    if (linear.name != kFaultySite) return CpuBackend::PackInt8(linear, group);
     QuantizedLinear faulty = linear;
     if (fault_ == Fault::kWeight) faulty.weight.codes[77] ^= 0x04;
     if (fault_ == Fault::kScale) {
@@ -34,7 +34,7 @@ class FaultyBackend final : public CpuBackend {
       scale = std::bit_cast<float>(std::bit_cast<uint32_t>(scale) ^ 0x00010000u);
     }
     if (fault_ == Fault::kColumnSum) faulty.weight.code_sum[5] ^= 0x10;
-    return CpuBackend::PackInt8(faulty);
+    return CpuBackend::PackInt8(faulty, group);
   }
 
  private:

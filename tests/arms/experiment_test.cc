@@ -58,18 +58,18 @@ TEST(Experiment, GivesWeightBitsToTheFakeArmsOnly) {
       SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal, 4);
   const Plan& fake = experiment.runs[experiment.RunOf("fake/per-token/inf")].plan;
   const Plan& int8 = experiment.runs[experiment.RunOf("int8/per-token/inf")].plan;
-  EXPECT_EQ(fake.sites.at(kSites[0]).weight.num_bits, 4);
-  EXPECT_EQ(int8.sites.at(kSites[0]).weight.num_bits, 8);
+  EXPECT_EQ(fake.sites.at(kSites[0]).weight->num_bits, 4);
+  EXPECT_EQ(int8.sites.at(kSites[0]).weight->num_bits, 8);
 }
 
 TEST(Experiment, WeightBitsLeaveAPlansOwnAlone) {
   Plan mixed = PerTokenPlan(kSites);
-  mixed.sites[kSites[0]].weight.num_bits = 3;
+  mixed.sites[kSites[0]].weight->num_bits = 3;
   Experiment experiment;
   AddChosenPlan(experiment, mixed, std::nullopt, FakeFlavour::kIdeal, 4);
   const Plan& fake = experiment.runs[experiment.RunOf("fake/plan")].plan;
-  EXPECT_EQ(fake.sites.at(kSites[0]).weight.num_bits, 3);
-  EXPECT_EQ(fake.sites.at(kSites[1]).weight.num_bits, 4);
+  EXPECT_EQ(fake.sites.at(kSites[0]).weight->num_bits, 3);
+  EXPECT_EQ(fake.sites.at(kSites[1]).weight->num_bits, 4);
 }
 
 // Keeps the tokens of every arm.

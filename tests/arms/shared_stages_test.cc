@@ -179,7 +179,7 @@ TEST(Leaders, AnyDifferenceOfASitesPlanPartsTheArms) {
   const Plan plan{{{site, SitePlan{}}}};
   Plan clipped = plan, narrow = plan, smooth = plan;
   clipped.sites[site].input->clip_range = 5.0f;
-  narrow.sites[site].weight.num_bits = 4;
+  narrow.sites[site].weight->num_bits = 4;
   smooth.sites[site].smoothing = {2.0f};
   const std::vector<Arm> arms = {ArmOf(Precision::kFake, plan), ArmOf(Precision::kFake, clipped),
                                  ArmOf(Precision::kFake, narrow), ArmOf(Precision::kFake, smooth)};

@@ -30,9 +30,11 @@ class StubBackend final : public Backend {
   StubBackend(const Kernels& kernels, Traffic* traffic) : cpu_(kernels), traffic_(traffic) {}
 
   PackedPtr PackFloat(MatView<const float> weight) override { return cpu_.PackFloat(weight); }
-  PackedPtr PackInt8(const QuantizedLinear& linear) override { return cpu_.PackInt8(linear); }
-  PackedPtr PackEmulated(const QuantizedLinear& linear) override {
-    return cpu_.PackEmulated(linear);
+  PackedPtr PackInt8(const QuantizedLinear& linear, int64_t group) override {
+    return cpu_.PackInt8(linear, group);
+  }
+  PackedPtr PackEmulated(const QuantizedLinear& linear, int64_t group) override {
+    return cpu_.PackEmulated(linear, group);
   }
   std::unique_ptr<Arena> MakeArena() override;
 

@@ -248,7 +248,7 @@ TEST(ExportQuantized, AClipOnADynamicSiteIsRefusedWithAllTheSitesNames) {
 
 TEST(ExportQuantized, WhatElseCannotBeExpressedIsRefusedByName) {
   Plan narrow = MixedPlan();
-  narrow.sites["blocks.0.attn.proj"].weight.num_bits = 4;
+  narrow.sites["blocks.0.attn.proj"].weight->num_bits = 4;
   EXPECT_TRUE(
       Contains(ErrorOf([&] { ExportSmall("export_narrow", narrow); }), "blocks.0.attn.proj"));
   Plan unknown = MixedPlan();
