@@ -19,6 +19,8 @@ constexpr int64_t kPanel = kTuning.panel_cols;
 
 using AliasedInt32 = int32_t __attribute__((may_alias));
 
+constexpr float kMaxFloat = 0x1.fffffep+127f;
+
 inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // ---- quantize ----
@@ -61,7 +63,9 @@ RowScale ScaleOfRow(const QuantizeRowsArgs& args, const Half* x) {
   if (args.static_scale != nullptr) return {*args.static_scale, 1.0f / *args.static_scale};
   const float amax = FiniteAmax(x, args.cols);
   const float a = amax < args.clip_range ? amax : args.clip_range;
-  return {a / 127.0f, a > 0.0f ? 127.0f / a : 0.0f};
+  const float inv_scale = 127.0f / a;  // infinite where a is 0 or a tiny R
+  if (inv_scale > kMaxFloat) return {0.0f, 0.0f};
+  return {a / 127.0f, inv_scale};
 }
 
 inline __m256i CodesOf(__m256 p) {

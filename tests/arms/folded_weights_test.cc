@@ -118,9 +118,9 @@ TEST(FoldedWeights, TheExporterWritesTheFoldedCodes) {
   const LinearParameters exported = EncoderWeights(folder, ReadEncoderConfig(folder)).Linear(kProj);
   const WeightCodes plain =
       Prepare(kProj, session.weights->Linear(kProj), {}, FakeFlavour::kIdeal).layer.weight;
-  EXPECT_EQ(Equal(plain.codes, exported.codes), "");
-  for (size_t row = 0; row < exported.weight_scale.size(); ++row) {
-    EXPECT_EQ(exported.weight_scale[row], 0.5f * plain.scale.values[row]) << row;
+  EXPECT_EQ(Equal(plain.codes, exported.codes->codes), "");
+  for (size_t row = 0; row < exported.codes->scale.values.size(); ++row) {
+    EXPECT_EQ(exported.codes->scale.values[row], 0.5f * plain.scale.values[row]) << row;
   }
 }
 

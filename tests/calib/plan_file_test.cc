@@ -26,7 +26,7 @@ Plan EveryKind() {
   plan.sites["blocks.0.attn.qkv"] = {};
   plan.sites["blocks.1.mlp.fc1"] = {
       .input = Quantizer{.granularity = Granularity::kTensor, .clip_range = 4.0f, .scale = 0.031f},
-      .weight = {.granularity = Granularity::kChannel, .num_bits = 4},
+      .weight = WeightSpec{.num_bits = 4},
       .smoothing = {1.5f, 0x1.fffffep-3f, 3e7f}};
   plan.sites["blocks.10.mlp.fc2"].input->clip_range = kClipRange;
   return plan;

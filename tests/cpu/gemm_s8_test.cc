@@ -53,23 +53,19 @@ Product Expected(const QuantizedLinear& linear, const std::vector<Half>& x, int6
   const auto count = static_cast<size_t>(m * stride);
   Product p{std::vector<int32_t>(count, 77), std::vector<Half>(count, Half{77}),
             std::vector<BFloat16>(count, BFloat16{77}), std::vector<float>(count, 77.0f)};
-  std::vector<int8_t> codes(static_cast<size_t>(m * k));
-  std::vector<float> scale(static_cast<size_t>(m));
-  QuantizeCounts counts;
-  QuantizeRowsReference(test::View(x, m), {}, codes.data(), scale.data(), &counts);
+  const ReferenceRows rows = QuantizeRowsReference(test::View(x, m), {});
   for (int64_t r = 0; r < m; ++r) {
     for (int64_t c = 0; c < n; ++c) {
       int64_t sum = 0;
       for (int64_t i = 0; i < k; ++i) {
-        sum += int64_t{codes[static_cast<size_t>(r * k + i)]} *
+        sum += int64_t{rows.codes[static_cast<size_t>(r * k + i)]} *
                linear.weight.codes[static_cast<size_t>(c * k + i)];
       }
       const auto at = static_cast<size_t>(r * stride + c);
       const auto column = static_cast<size_t>(c);
       p.acc[at] = static_cast<int32_t>(sum);
-      p.binary32[at] =
-          Dequantize(p.acc[at], linear.weight.scale.values[column], scale[static_cast<size_t>(r)],
-                     linear.bias.empty() ? 0.0f : linear.bias[column]);
+      p.binary32[at] = Dequantize(p.acc[at], linear.weight.scale.values[column], rows.scales[r],
+                                  linear.bias.empty() ? 0.0f : linear.bias[column]);
       p.half[at] = ToHalf(p.binary32[at]);
       p.bfloat16[at] = ToBFloat16(p.binary32[at]);
     }

@@ -75,7 +75,7 @@ std::vector<Half> RunEmulated(const QuantizedLinear& linear, const std::vector<H
   std::vector<Half> y(static_cast<size_t>(m * linear.weight.n));
   EmulatedScratch scratch;
   EmulatedLinear(linear, PackPlain)
-      .Run(test::View(x, m), spec, MultiplyPlain,
+      .Run(test::View(x, m), {.quantizer = spec}, MultiplyPlain,
            MatView<Half>{y.data(), m, linear.weight.n, linear.weight.n}, &scratch);
   return y;
 }
@@ -174,7 +174,7 @@ TEST(EmulatedLinear, LeavesTheExactAccumulators) {
     for (int64_t c = 0; c < 3; ++c) {
       int64_t sum = 0;
       for (int64_t i = 0; i < 2500; ++i) {
-        sum += int64_t{scratch.codes[r * 2500 + i]} *
+        sum += int64_t{scratch.rows.codes[static_cast<size_t>(r * 2500 + i)]} *
                linear.weight.codes[static_cast<size_t>(c * 2500 + i)];
       }
       EXPECT_EQ(scratch.acc[r * 3 + c], sum);

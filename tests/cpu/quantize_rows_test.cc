@@ -29,8 +29,9 @@ struct Quantized {
 
 Quantized Expected(const std::vector<Half>& x, int64_t rows, const Quantizer& spec) {
   const size_t cols = x.size() / static_cast<size_t>(rows);
-  Quantized q{std::vector<int8_t>(x.size()), std::vector<float>(static_cast<size_t>(rows)), {}, {}};
-  QuantizeRowsReference(test::View(x, rows), spec, q.codes.data(), q.scale.data(), &q.counts);
+  const ReferenceRows reference = QuantizeRowsReference(test::View(x, rows), {.quantizer = spec});
+  Quantized q{reference.codes, {}, {}, reference.counts};
+  for (int64_t r = 0; r < rows; ++r) q.scale.push_back(reference.scales[r]);
   for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
     const auto row = q.codes.begin() + static_cast<std::ptrdiff_t>(r * cols);
     q.code_sum.push_back(std::accumulate(row, row + static_cast<std::ptrdiff_t>(cols), 0));

@@ -35,14 +35,14 @@ TEST(QuantizedFolder, GivesCodesAndScalesOfAllParts) {
   EXPECT_TRUE(weights.notes().empty());
   const LinearParameters qkv = weights.Linear("blocks.0.attn.qkv");
   EXPECT_TRUE(qkv.values.empty());
-  ASSERT_EQ(qkv.codes.size(), 192u * 64u);
-  EXPECT_EQ(qkv.codes[0], -128);
-  EXPECT_EQ(qkv.codes[64 * 64 + 1], -127);
-  ASSERT_EQ(qkv.weight_scale.size(), 192u);
-  EXPECT_EQ(qkv.weight_scale[64], Scales(64)[0]);
+  ASSERT_EQ(qkv.codes->codes.size(), 192u * 64u);
+  EXPECT_EQ(qkv.codes->codes[0], -128);
+  EXPECT_EQ(qkv.codes->codes[64 * 64 + 1], -127);
+  ASSERT_EQ(qkv.codes->scale.values.size(), 192u);
+  EXPECT_EQ(qkv.codes->scale.values[64], Scales(64)[0]);
   EXPECT_EQ(qkv.bias.size(), 192u);
   EXPECT_FALSE(qkv.input_scale.has_value());
-  EXPECT_TRUE(weights.Linear("blocks.0.mlp.fc1").codes.empty());
+  EXPECT_FALSE(weights.Linear("blocks.0.mlp.fc1").codes);
 }
 
 TEST(QuantizedFolder, AStaticInputScaleIsSharedByAllParts) {
@@ -102,7 +102,7 @@ TEST(QuantizedFolder, LayersOutsideTheBlocksRunDequantized) {
   DescribeQuantization(folder, kCovers);
   const EncoderWeights weights(folder, TinySiglip());
   const LinearParameters fc1 = weights.Linear("pool.fc1");
-  EXPECT_TRUE(fc1.codes.empty());
+  EXPECT_FALSE(fc1.codes);
   ASSERT_EQ(fc1.values.size(), 160u * 64u);
   EXPECT_EQ(fc1.values[1], -127 * Scales(160)[0]);
   EXPECT_EQ(fc1.values[159 * 64], 64 * Scales(160)[159]);
@@ -140,7 +140,7 @@ TEST(QuantizedFolder, OneScaleForAllRowsAndScalesOfAnyFloatAreRead) {
                         tensors[stem + "v_proj.weight_scale"] = Brains({64, 1}, 0x3f80);
                       }),
       TinySiglip());
-  const std::vector<float> scales = weights.Linear("blocks.0.attn.qkv").weight_scale;
+  const std::vector<float> scales = weights.Linear("blocks.0.attn.qkv").codes->scale.values;
   ASSERT_EQ(scales.size(), 192u);
   EXPECT_EQ(scales[63], 0.5f);
   EXPECT_EQ(scales[127], 0.25f);
@@ -168,7 +168,7 @@ TEST(QuantizedFolder, ZeroPointsOfZeroAreSymmetric) {
   const fs::path folder = with_points("quantized_zero_points", std::byte{0});
   DescribeQuantization(folder, kCovers);
   const EncoderWeights weights(folder, TinySiglip());
-  EXPECT_EQ(weights.Linear("blocks.0.attn.qkv").codes.size(), 192u * 64u);
+  EXPECT_EQ(weights.Linear("blocks.0.attn.qkv").codes->codes.size(), 192u * 64u);
   EXPECT_TRUE(weights.notes().empty());
   const std::string message = ErrorOfReading(with_points("quantized_points", std::byte{3}));
   EXPECT_TRUE(Contains(message, "q_proj.weight_zero_point' is not 0 at element 63")) << message;

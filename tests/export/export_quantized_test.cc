@@ -78,8 +78,8 @@ void ExpectSitesReadBack(const Exported& exported) {
       continue;
     }
     const QuantizedLinear expected = LayerOf(original, site, planned->second);
-    EXPECT_EQ(Equal(expected.weight.codes, actual.codes), "") << site;
-    EXPECT_EQ(Equal(expected.weight.scale.values, actual.weight_scale), "") << site;
+    EXPECT_EQ(Equal(expected.weight.codes, actual.codes->codes), "") << site;
+    EXPECT_EQ(Equal(expected.weight.scale.values, actual.codes->scale.values), "") << site;
     EXPECT_EQ(Equal(expected.bias, actual.bias), "") << site;
     const QuantizedLinear reread = LayerOf(stored, site, planned->second);
     EXPECT_EQ(Equal(expected.weight.code_sum, reread.weight.code_sum), "") << site;

@@ -77,18 +77,12 @@ TEST(Dequantize, IsOneFusedStepAfterTheWeightScale) {
 
 TEST(QuantizeRowsReference, CountsWhatIsNotFiniteAndLeavesItOutOfTheScale) {
   const Half row[] = {ToHalf(1.0f), ToHalf(kInfinity), ToHalf(kNan), ToHalf(-2.0f)};
-  int8_t codes[4];
-  float scale = 0.0f;
-  QuantizeCounts counts;
-  QuantizeRowsReference({row, 1, 4, 4}, Quantizer{}, codes, &scale, &counts);
-  EXPECT_EQ(scale, 2.0f / 127.0f);
-  EXPECT_EQ(codes[0], 64);  // 63.5 ties to even
-  EXPECT_EQ(codes[1], 127);
-  EXPECT_EQ(codes[2], 0);
-  EXPECT_EQ(codes[3], -127);
-  EXPECT_EQ(counts.nan, 1u);
-  EXPECT_EQ(counts.inf, 1u);
-  EXPECT_EQ(counts.saturated, 0u);
+  const ReferenceRows rows = QuantizeRowsReference({row, 1, 4, 4}, {});
+  EXPECT_EQ(rows.scales[0], 2.0f / 127.0f);
+  EXPECT_EQ(rows.codes, (std::vector<int8_t>{64, 127, 0, -127}));  // 63.5 ties to even
+  EXPECT_EQ(rows.counts.nan, 1u);
+  EXPECT_EQ(rows.counts.inf, 1u);
+  EXPECT_EQ(rows.counts.saturated, 0u);
 }
 
 }  // namespace

@@ -112,14 +112,17 @@ TEST(WeightCodes, RefuseWhatTheirBitsCannotHold) {
 }
 
 // Of numerics.md section 6; each is refused until something computes it.
-TEST(WeightCodes, RefuseOtherScalesThanOneForEachRow) {
+TEST(WeightCodes, RefuseScalesOfRowsOfTheInputAndZeroPointsThatNoFileGave) {
   const std::vector<float> weight = {1.0f, 2.0f};
-  const WeightSpec grouped{.granularity = Granularity::kGroup, .group_size = 1};
-  EXPECT_THAT(MessageOf([&] { QuantizeWeights("site", View(weight, 1), grouped); }),
-              HasSubstr("site: weights are per-group"));
-  auto linear = QuantizedLinear::FromLinear("site", View(weight, 1), {});
-  linear.weight.zero_points = {1};
-  EXPECT_THAT(MessageOf([&] { linear.Finish(); }), HasSubstr("zero points"));
+  EXPECT_THAT(MessageOf([&] {
+                QuantizeWeights("site", View(weight, 1), {.granularity = Granularity::kToken});
+              }),
+              HasSubstr("site: weights are per-token"));
+  EXPECT_THAT(MessageOf([&] { QuantizeWeights("site", View(weight, 1), {.symmetric = false}); }),
+              HasSubstr("never made here"));
+  const WeightSpec no_group{.granularity = Granularity::kGroup};
+  EXPECT_THAT(MessageOf([&] { QuantizeWeights("site", View(weight, 1), no_group); }),
+              HasSubstr("group size is 0"));
 }
 
 TEST(QuantizedLinear, NamesTheTensorThatIsNotFinite) {

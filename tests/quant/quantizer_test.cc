@@ -20,28 +20,78 @@ const float kNan = std::nanf("");
 constexpr Quantizer kStatic = Quantizer::Static(0.125f);
 
 TEST(Quantizer, ADynamicOneTakesTheScaleOfTheRowAndAStaticOneItsOwn) {
-  EXPECT_EQ(Quantizer{}.ScaleOfRow(10.0f).scale, 10.0f / 127.0f);
-  EXPECT_EQ(Quantizer{.clip_range = 5.0f}.ScaleOfRow(10.0f).inv_scale, 127.0f / 5.0f);
-  EXPECT_EQ(kStatic.ScaleOfRow(10.0f).scale, 0.125f);
-  EXPECT_EQ(kStatic.ScaleOfRow(10.0f).inv_scale, 8.0f);
+  EXPECT_EQ(Quantizer{}.ScaleOf({0.0f, 10.0f}).scale, 10.0f / 127.0f);
+  EXPECT_EQ(Quantizer{.clip_range = 5.0f}.ScaleOf({-10.0f, 1.0f}).inv_scale, 127.0f / 5.0f);
+  EXPECT_EQ(kStatic.ScaleOf({0.0f, 10.0f}).scale, 0.125f);
+  EXPECT_EQ(kStatic.ScaleOf({0.0f, 10.0f}).inv_scale, 8.0f);
 }
 
 TEST(Quantizer, CodesAndRealValuesAreThoseOfTheScale) {
-  const ActivationScale row = kStatic.ScaleOfRow(0.0f);
+  const ActivationScale row = kStatic.ScaleOf({});
   EXPECT_EQ(kStatic.CodeOf(0.3125f, row), 2);  // 2.5, a midpoint
-  EXPECT_EQ(kStatic.RealOf(2, row.scale), 0.25f);
+  EXPECT_EQ(Quantizer::RealOf(2, row), 0.25f);
   EXPECT_EQ(kStatic.CodeOf(1e4f, row), Quantizer::kHighestCode);
-  EXPECT_EQ(kStatic.CodeOf(-kInfinity, row), Quantizer::kLowestCode);
+  EXPECT_EQ(kStatic.CodeOf(-kInfinity, row), kStatic.lowest_code());
   EXPECT_TRUE(kStatic.Saturates(1e4f, row));
   EXPECT_FALSE(kStatic.Saturates(127.0f * 0.125f, row));
 }
 
+constexpr Quantizer kAsymmetric = {.symmetric = false};
+
+// lo = min(0, row minimum), hi = max(0, row maximum), as numerics.md says and vLLM does not.
+TEST(Quantizer, AnAsymmetricRowHasAScaleAndAZeroPointOfItsOwn) {
+  const ActivationScale row = kAsymmetric.ScaleOf({-1.0f, 3.0f});
+  EXPECT_EQ(row.scale, 4.0f / 255.0f);
+  EXPECT_EQ(row.zero_point, -64);  // -128 + 63.75, to even
+  EXPECT_EQ(kAsymmetric.CodeOf(-1.0f, row), -128);
+  EXPECT_EQ(kAsymmetric.CodeOf(0.0f, row), -64);
+  EXPECT_EQ(kAsymmetric.CodeOf(0.5f, row), -32);
+  EXPECT_EQ(kAsymmetric.CodeOf(3.0f, row), 127);
+  EXPECT_EQ(kAsymmetric.CodeOf(kNan, row), -64);
+  EXPECT_EQ(kAsymmetric.CodeOf(kInfinity, row), 127);
+  EXPECT_EQ(Quantizer::RealOf(-32, row), 32.0f * row.scale);
+  EXPECT_FALSE(kAsymmetric.Saturates(3.0f, row));
+  EXPECT_TRUE(kAsymmetric.Saturates(3.1f, row));
+  EXPECT_EQ(kAsymmetric.ScaleOf({0.0f, 2.0f}).zero_point, -128);
+  EXPECT_EQ(kAsymmetric.ScaleOf({-2.0f, 0.0f}).zero_point, 127);
+}
+
+TEST(Quantizer, ARowWhoseReciprocalOverflowsIsAZeroRow) {
+  for (const bool symmetric : {true, false}) {
+    const Quantizer quantizer{.symmetric = symmetric};
+    const ActivationScale row = quantizer.ScaleOf({0.0f, 0x1p-149f});
+    EXPECT_EQ(row.scale, 0.0f);
+    EXPECT_EQ(row.zero_point, 0);
+    EXPECT_EQ(quantizer.CodeOf(0x1p-149f, row), 0);
+    EXPECT_EQ(quantizer.CodeOf(kInfinity, row), 0);
+  }
+  const ActivationScale wide = kAsymmetric.ScaleOf({-3e38f, 3e38f});
+  EXPECT_EQ(wide.scale, 0.0f);
+}
+
+TEST(Quantizer, AGroupIsClippedByItselfAndTheLastMayBeShort) {
+  const Quantizer quantizer{
+      .granularity = Granularity::kGroup, .clip_range = 4.0f, .group_size = 2};
+  EXPECT_EQ(quantizer.GroupsOf(5), 3);
+  const float row[] = {1.0f, -2.0f, 8.0f, 0.0f, 3.0f};
+  int8_t codes[5];
+  ActivationScale scales[3];
+  QuantizeCounts counts;
+  QuantizeRowReference(row, quantizer, codes, scales, &counts);
+  EXPECT_EQ(scales[0].scale, 2.0f / 127.0f);
+  EXPECT_EQ(scales[1].scale, 4.0f / 127.0f);
+  EXPECT_EQ(scales[2].scale, 3.0f / 127.0f);
+  EXPECT_EQ((std::vector<int>{codes[0], codes[1], codes[2], codes[3], codes[4]}),
+            (std::vector<int>{64, -127, 127, 0, 127}));
+  EXPECT_EQ(counts.saturated, 1u);
+}
+
 TEST(RowScales, OfAStaticQuantizerOneStandsForAllRows) {
   const std::vector<float> repeated(3, 0.125f), own = {1.0f, 2.0f, 3.0f};
-  EXPECT_EQ(kStatic.ScaleCount(3), 1);
+  EXPECT_EQ(kStatic.ScaleCount(3, 8), 1);
   EXPECT_EQ(ScalesOf(kStatic, repeated).count(), 1);
   EXPECT_EQ(ScalesOf(kStatic, repeated)[2], 0.125f);
-  EXPECT_EQ(Quantizer{}.ScaleCount(3), 3);
+  EXPECT_EQ(Quantizer{}.ScaleCount(3, 8), 3);
   EXPECT_EQ(ScalesOf(Quantizer{}, own)[2], 3.0f);
 }
 

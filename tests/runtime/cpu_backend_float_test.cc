@@ -76,7 +76,7 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
     GemmFakeStep step;
     step.in = 0;
     step.out = 1;
-    step.quantizer = spec;
+    step.input.quantizer = spec;
     step.flavour = flavour;
     step.weight = packed;
     step.bias = Shared(bias);

@@ -54,9 +54,13 @@ using TracePtr = std::shared_ptr<const LinearTrace>;
 
 TracePtr RunInt8(CpuBackend& backend, const QuantizedLinear& linear, const Quantizer& spec,
                  Arena& arena, const Wanted& wanted = {.trace = true}) {
-  arena.Run(QuantizeStep{.in = kIn, .codes = {kCodes, spec}}, wanted);
+  arena.Run(QuantizeStep{.in = kIn, .codes = {kCodes, {.quantizer = spec}, linear.weight.k}},
+            wanted);
   return arena
-      .Run(GemmS8Step{.codes = kCodes, .out = kInt8Out, .weight = backend.PackInt8(linear)}, wanted)
+      .Run(GemmS8Step{.codes = kCodes,
+                      .out = kInt8Out,
+                      .weight = backend.PackInt8(linear, linear.weight.k)},
+           wanted)
       .trace;
 }
 
@@ -65,8 +69,8 @@ TracePtr RunEmulated(CpuBackend& backend, const QuantizedLinear& linear, const Q
   return arena
       .Run(GemmCodesStep{.in = kIn,
                          .out = kEmulatedOut,
-                         .quantizer = spec,
-                         .weight = backend.PackEmulated(linear)},
+                         .input = {.quantizer = spec},
+                         .weight = backend.PackEmulated(linear, linear.weight.k)},
            {.trace = true})
       .trace;
 }
@@ -85,7 +89,7 @@ TEST(QuantizedSteps, Int8EqualsEmulatedInCodesScalesAccumulatorsAndOutputs) {
         const std::string where = std::string(kernels.name) + " " + std::to_string(layer.n) +
                                   " x " + std::to_string(layer.k);
         EXPECT_EQ(acc.size(), static_cast<size_t>(2 * layer.tokens * layer.n)) << where;
-        EXPECT_EQ(int8->input_scale.count(), spec.ScaleCount(2 * layer.tokens)) << where;
+        EXPECT_EQ(int8->input_scale.count(), spec.ScaleCount(2 * layer.tokens, layer.k)) << where;
         EXPECT_EQ(Equal(Copy(emulated->codes.view()), Copy(int8->codes.view())), "") << where;
         EXPECT_EQ(Equal(emulated->input_scale.values, int8->input_scale.values), "") << where;
         EXPECT_EQ(Equal(Copy(emulated->acc.view()), acc), "") << where;
@@ -138,17 +142,17 @@ TEST(QuantizedSteps, CodesStayInTheirSlotsUntilTheyAreMultiplied) {
   const Layer layer{9, 21, 130, true};
   for (const Kernels& kernels : SetsUnderTest()) {
     CpuBackend backend(kernels);
-    const PackedPtr weight = backend.PackInt8(RandomLayer(layer));
+    const PackedPtr weight = backend.PackInt8(RandomLayer(layer), layer.k);
     const Quantizer coarse = kSpecs[2];
     CpuArena arena(kernels);
     arena.Prepare(
         {HalfSlot(9, 130), HalfSlot(9, 21), HalfSlot(9, 21), CodesSlot(9, 130), CodesSlot(9, 130)},
         {.images = 1});
     FillSlot(arena, 0, 13, 0, 9.0f);
-    arena.Run(QuantizeStep{.in = 0, .codes = {3, kSpecs[0]}}, {});
+    arena.Run(QuantizeStep{.in = 0, .codes = {3, {.quantizer = kSpecs[0]}, layer.k}}, {});
     arena.Run(GemmS8Step{.codes = 3, .out = 1, .weight = weight}, {});
     const std::vector<Half> fine_alone = Copy(arena.HostHalf(1));
-    arena.Run(QuantizeStep{.in = 0, .codes = {4, coarse}}, {});
+    arena.Run(QuantizeStep{.in = 0, .codes = {4, {.quantizer = coarse}, layer.k}}, {});
     arena.Run(GemmS8Step{.codes = 3, .out = 2, .weight = weight}, {});
     EXPECT_EQ(Equal(fine_alone, Copy(arena.HostHalf(2))), "") << kernels.name;
     arena.Run(GemmS8Step{.codes = 4, .out = 2, .weight = weight}, {});

@@ -51,8 +51,8 @@ void ExpectFusionKeepsEveryBit(const Step& first, const Quantizer& quantizer,
     Program program;
     program.slots = Slots(in);
     program.steps = {
-        first, QuantizeStep{.in = kBetween, .codes = {kCodes, quantizer}},
-        GemmS8Step{.codes = kCodes, .out = kOutput, .weight = packer.PackInt8(linear)}};
+        first, QuantizeStep{.in = kBetween, .codes = {kCodes, {.quantizer = quantizer}, kWidth}},
+        GemmS8Step{.codes = kCodes, .out = kOutput, .weight = packer.PackInt8(linear, kWidth)}};
     program.nodes = {0, 1, 1};
     const Outcome apart = Run(kernels, program);
     FuseQuantization(&program);
@@ -101,14 +101,15 @@ TEST(Fusion, OfActivationOrGateAndQuantizeKeepsEveryBit) {
 TEST(Fusion, ReachesOverStepsThatDoNotConcernIt) {
   Program program;
   program.steps = {ActivationStep{.in = 0, .out = 1, .kind = ActivationKind::kSilu},
-                   ConvertStep{.in = 5, .out = 6}, QuantizeStep{.in = 1, .codes = {3, kPerTensor}}};
+                   ConvertStep{.in = 5, .out = 6},
+                   QuantizeStep{.in = 1, .codes = {3, {.quantizer = kPerTensor}, kWidth}}};
   program.nodes = {0, 1, 2};
   FuseQuantization(&program);
   ASSERT_EQ(program.steps.size(), 2u);
   const auto& fused = std::get<ActivationStep>(program.steps[0]);
   ASSERT_TRUE(fused.codes.has_value());
   EXPECT_EQ(fused.codes->slot, 3);
-  EXPECT_EQ(fused.codes->quantizer, kPerTensor);
+  EXPECT_EQ(fused.codes->input.quantizer, kPerTensor);
 }
 
 void ExpectNothingIsFused(std::vector<Step> steps) {
@@ -122,10 +123,10 @@ void ExpectNothingIsFused(std::vector<Step> steps) {
 
 TEST(Fusion, LeavesStepsApartThatDoNotFeedEachOther) {
   const ActivationStep makes_2{.in = 0, .out = 2, .kind = ActivationKind::kSilu};
-  ExpectNothingIsFused({makes_2, QuantizeStep{.in = 1, .codes = {3, {}}}});
+  ExpectNothingIsFused({makes_2, QuantizeStep{.in = 1, .codes = {3, {}, kWidth}}});
   // Another step has written the slot since.
   ExpectNothingIsFused(
-      {makes_2, ConvertStep{.in = 1, .out = 2}, QuantizeStep{.in = 2, .codes = {3, {}}}});
+      {makes_2, ConvertStep{.in = 1, .out = 2}, QuantizeStep{.in = 2, .codes = {3, {}, kWidth}}});
   ExpectNothingIsFused({makes_2,
                         QkNormStep{.in_out = 2,
                                    .q_col = 0,
@@ -134,17 +135,17 @@ TEST(Fusion, LeavesStepsApartThatDoNotFeedEachOther) {
                                    .eps = 0,
                                    .q_weight = nullptr,
                                    .k_weight = nullptr},
-                        QuantizeStep{.in = 2, .codes = {3, {}}}});
+                        QuantizeStep{.in = 2, .codes = {3, {}, kWidth}}});
   // The slot of the codes still holds others, which a product in between reads.
   ExpectNothingIsFused({makes_2, GemmS8Step{.codes = 3, .out = 4, .weight = nullptr},
-                        QuantizeStep{.in = 2, .codes = {3, {}}}});
+                        QuantizeStep{.in = 2, .codes = {3, {}, kWidth}}});
 }
 
 TEST(Fusion, QuantizesARowForOneReaderOnly) {
   Program program;
   program.steps = {ActivationStep{.in = 0, .out = 2, .kind = ActivationKind::kSilu},
-                   QuantizeStep{.in = 2, .codes = {3, kPerToken}},
-                   QuantizeStep{.in = 2, .codes = {4, kPerTensor}}};
+                   QuantizeStep{.in = 2, .codes = {3, {.quantizer = kPerToken}, kWidth}},
+                   QuantizeStep{.in = 2, .codes = {4, {.quantizer = kPerTensor}, kWidth}}};
   program.nodes = {0, 1, 2};
   FuseQuantization(&program);
   ASSERT_EQ(program.steps.size(), 2u);
