@@ -49,6 +49,15 @@ float PatternHistogram::AbsMax() const {
   return 0.0f;
 }
 
+FiniteRange PatternHistogram::Range() const {
+  FiniteRange range;
+  for (uint32_t m = 1; m < kHalfInfinityBits; ++m) {
+    if (counts_[m] > 0) range.high = MagnitudeOf(m);
+    if (counts_[m | kHalfSignBit] > 0) range.low = -MagnitudeOf(m);
+  }
+  return range;
+}
+
 float PatternHistogram::AbsPercentile(double percent) const {
   W8A8_CHECK(percent > 0.0 && percent <= 100.0);
   const std::vector<MagnitudeCount> magnitudes = Magnitudes();

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "quant/numerics.h"
 #include "runtime/base/half.h"
 
 namespace w8a8 {
@@ -43,6 +44,7 @@ class PatternHistogram {
   // Everything below is about the finite values only, and 0 where there are none.
 
   float AbsMax() const;
+  FiniteRange Range() const;  // {min(0, smallest), max(0, largest)}
   // The smallest magnitude m with count(|x| <= m) >= percent / 100 * finite count (nearest rank, no
   // interpolation: the result is a value that occurred). `percent` in (0, 100].
   float AbsPercentile(double percent) const;

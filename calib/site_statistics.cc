@@ -57,6 +57,11 @@ void SiteStatistics::Observe(const RowKeys& keys, MatView<const Half> image_rows
   }
 }
 
+void SiteStatistics::ObserveOutputs(MatView<const Half> image_rows) {
+  if (!outputs) outputs.emplace();
+  for (int64_t r = 0; r < image_rows.rows; ++r) outputs->Add(image_rows.row_span(r));
+}
+
 void SiteStatistics::Merge(const SiteStatistics& other) {
   if (other.channels() != channels() || other.tokens() != tokens() ||
       other.rows.capacity() != rows.capacity()) {
@@ -66,7 +71,13 @@ void SiteStatistics::Merge(const SiteStatistics& other) {
         channels(), tokens(), rows.capacity(), other.channels(), other.tokens(),
         other.rows.capacity());
   }
+  if (other.outputs.has_value() != outputs.has_value()) {
+    Fail(
+        "statistics with outputs cannot be merged with those without; calibrate both in the same "
+        "way.");
+  }
   histogram.Merge(other.histogram);
+  if (outputs) outputs->Merge(*other.outputs);
   TakeLarger(other.channel_absmax, channel_absmax);
   AddWide(other.channel_sum, channel_sum);
   AddWide(other.channel_sum_sq, channel_sum_sq);

@@ -1,8 +1,10 @@
-// What calibration keeps about the input of one linear layer. Everything is exact or an integer, so
+// What calibration keeps about one linear layer: about its input, and where asked which values its
+// output took. Everything is exact or an integer, so
 // the result is the same in every bit for any order of images, batches, threads and machines.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,8 +16,9 @@
 
 namespace w8a8 {
 
-// About 512 KiB + 36 bytes a channel + 20 bytes a token + the sample (2 bytes a channel and row).
-// Not for two threads at once: give each worker its own and Merge() at the end.
+// About 512 KiB (once more with outputs) + 36 bytes a channel + 20 bytes a token + the sample (2
+// bytes a channel and row). Not for two threads at once: give each worker its own and Merge() at
+// the end.
 struct SiteStatistics {
   // `tokens` is the largest number of rows that one image has at this site.
   SiteStatistics(int64_t channels, int64_t tokens, int64_t row_sample_size = kRowSampleSize);
@@ -23,7 +26,9 @@ struct SiteStatistics {
   // All rows of one image, [rows, channels], once per image. Row r is token r, or token tokens[r]
   // where rows are missing (padding, experts); tokens are in [0, tokens).
   void Observe(const RowKeys& keys, MatView<const Half> rows, std::span<const int32_t> tokens = {});
-  // Throws Error if the sizes differ or a counter overflows.
+  // All rows of one image of the layer's FP16 output, [rows, N], once per image.
+  void ObserveOutputs(MatView<const Half> rows);
+  // Throws Error if the sizes differ, only one of the two has outputs, or a counter overflows.
   void Merge(const SiteStatistics& other);
 
   int64_t channels() const { return static_cast<int64_t>(channel_absmax.size()); }
@@ -41,6 +46,7 @@ struct SiteStatistics {
   std::vector<uint64_t> position_absmax_sum;  // unit 2^-24, exact
   std::vector<uint64_t> position_count;       // rows observed
   RowSample rows;
+  std::optional<PatternHistogram> outputs;  // of the layer; none: not observed
 };
 
 }  // namespace w8a8

@@ -1,0 +1,204 @@
+#include "calib/scheme.h"
+
+#include <charconv>
+#include <vector>
+
+#include "runtime/base/setting.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr const char* kGrammar =
+    "A scheme is w{2..8}a{8|16}[o8], then -g{G} for groups of weights, then -token, -token-g{G}, "
+    "-token-asym, -tensor or -tensor-asym for the input";
+
+template <class... Args>
+[[noreturn]] void Refuse(std::string_view text, fmt::format_string<Args...> what, Args&&... args) {
+  throw BadSetting(fmt::format("'{}': {}", text, fmt::format(what, std::forward<Args>(args)...)));
+}
+
+// "w8a8o8-g32-token" at its hyphens.
+std::vector<std::string_view> Parts(std::string_view text) {
+  std::vector<std::string_view> parts;
+  for (size_t begin = 0;;) {
+    const size_t end = text.find('-', begin);
+    parts.push_back(text.substr(begin, end - begin));
+    if (end == text.npos) return parts;
+    begin = end + 1;
+  }
+}
+
+// Takes `word` from the front of `text`.
+bool Take(std::string_view word, std::string_view* text) {
+  if (!text->starts_with(word)) return false;
+  text->remove_prefix(word.size());
+  return true;
+}
+
+// The size in "g128"; nothing where the part is no group.
+std::optional<int64_t> GroupSize(std::string_view text, std::string_view part) {
+  if (!Take("g", &part)) return std::nullopt;
+  int64_t size = 0;
+  const char* end = part.data() + part.size();
+  const auto [stop, error] = std::from_chars(part.data(), end, size);
+  if (error != std::errc() || stop != end || size < 1 || part.front() == '0') {
+    Refuse(text, "'g{}' is no group size; it is a number from 1, as in g128.", part);
+  }
+  return size;
+}
+
+// "w4a8o8": bits of weights, inputs and outputs.
+Scheme ParseBits(std::string_view text, std::string_view bits) {
+  Scheme scheme;
+  std::string_view rest = bits;
+  const bool weight = Take("w", &rest) && !rest.empty() && rest[0] >= '2' && rest[0] <= '8';
+  if (!weight) Refuse(text, "does not begin with w2 to w8. {}.", kGrammar);
+  scheme.weight_bits = rest[0] - '0';
+  rest.remove_prefix(1);
+  if (Take("a16", &rest)) {
+    scheme.input.reset();
+  } else if (!Take("a8", &rest)) {
+    Refuse(text, "inputs are a8 (INT8) or a16 (they stay FP16). {}.", kGrammar);
+  }
+  scheme.output = Take("o8", &rest);
+  if (!rest.empty()) Refuse(text, "'{}' is unknown in '{}'. {}.", rest, bits, kGrammar);
+  if (scheme.input && scheme.output) scheme.input = Granularity::kTensor;
+  return scheme;
+}
+
+using Part = std::vector<std::string_view>::const_iterator;
+
+// The input's word and what belongs to it, from `at` to `end`.
+void ParseInput(std::string_view text, Part at, Part end, Scheme* scheme) {
+  const bool token = *at == "token";
+  if (!token && *at != "tensor") Refuse(text, "'{}' is unknown. {}.", *at, kGrammar);
+  if (!scheme->input) {
+    Refuse(text, "a16 leaves the inputs in FP16, so '{}' says nothing. Leave it out.", *at);
+  }
+  scheme->input = token ? Granularity::kToken : Granularity::kTensor;
+  for (++at; at != end; ++at) {
+    if (*at == "asym" && scheme->symmetric) {
+      scheme->symmetric = false;
+      continue;
+    }
+    const std::optional<int64_t> group = GroupSize(text, *at);
+    if (!group || scheme->input_group > 0) Refuse(text, "'{}' is unknown. {}.", *at, kGrammar);
+    if (!token) {
+      Refuse(text, "inputs in groups are dynamic; 'tensor' is one static scale. Take token-{}.",
+             *at);
+    }
+    scheme->input = Granularity::kGroup;
+    scheme->input_group = *group;
+  }
+  if (scheme->input == Granularity::kGroup && !scheme->symmetric) {
+    Refuse(text, "inputs in groups have no zero point. Leave asym or the group out.");
+  }
+}
+
+std::string WeightText(const Scheme& scheme) {
+  const std::string strategy =
+      scheme.weight_group > 0 ? fmt::format("group {}", scheme.weight_group) : "channel";
+  return fmt::format("weights int{} {} symmetric", scheme.weight_bits, strategy);
+}
+
+std::string InputText(const Scheme& scheme) {
+  if (!scheme.input) return "";
+  const bool fixed = scheme.NeedsInputStatistics();
+  const std::string strategy = scheme.input_group > 0 ? fmt::format("group {}", scheme.input_group)
+                               : fixed                ? "tensor"
+                                                      : "token";
+  return fmt::format("; input_activations int8 {} {} {}", strategy, fixed ? "static" : "dynamic",
+                     scheme.symmetric ? "symmetric" : "asymmetric");
+}
+
+// Of INT8 inputs and outputs. The export is int-quantized.
+std::string VllmOutputText(const Scheme& scheme) {
+  if (!scheme.NeedsInputStatistics() || !scheme.symmetric) {
+    return "no scheme of vLLM (output_activations go with static symmetric input_activations only)";
+  }
+  const int bits = scheme.weight_bits;
+  if (bits != 2 && bits != 4 && bits != 8) {
+    return "no scheme of vLLM (CompressedTensorsWNA8O8Int has weights of 2, 4 and 8 bits)";
+  }
+  return "CompressedTensorsWNA8O8Int";
+}
+
+// Of dynamic INT8 inputs without o8.
+std::string VllmDynamicText(const Scheme& scheme) {
+  const bool token = scheme.input == Granularity::kToken;
+  if (token && scheme.weight_bits == 8 && scheme.weight_group == 0) {
+    return "CompressedTensorsW8A8Int8 (dynamic)";
+  }
+  if (token && scheme.weight_bits == 4) return "CompressedTensorsW4A8Int (Arm CPUs only)";
+  if (!scheme.symmetric) {
+    return "no scheme of vLLM (asymmetric inputs go with weights of 8 bits per channel or of 4)";
+  }
+  return "CompressedTensorsWNA8Int (pack-quantized; inputs stay 16-bit unless its backend is "
+         "humming)";
+}
+
+}  // namespace
+
+Scheme ParseScheme(std::string_view text) {
+  const std::vector<std::string_view> parts = Parts(text);
+  Scheme scheme = ParseBits(text, parts.front());
+  Part at = parts.begin() + 1;
+  if (at == parts.end()) return scheme;
+  if (const std::optional<int64_t> group = GroupSize(text, *at)) {
+    scheme.weight_group = *group;
+    ++at;
+  }
+  if (at != parts.end()) ParseInput(text, at, parts.end(), &scheme);
+  return scheme;
+}
+
+std::string SchemeName(const Scheme& scheme) {
+  std::string name = fmt::format("w{}a{}", scheme.weight_bits, scheme.input ? 8 : 16);
+  if (scheme.output) name += "o8";
+  if (scheme.weight_group > 0) name += fmt::format("-g{}", scheme.weight_group);
+  if (!scheme.input) return name;
+  const Granularity implied = scheme.output ? Granularity::kTensor : Granularity::kToken;
+  const bool bare = scheme.input == implied && scheme.symmetric;
+  if (bare && (scheme.output || scheme.weight_group > 0)) return name;
+  name += scheme.NeedsInputStatistics() ? "-tensor" : "-token";
+  if (scheme.input == Granularity::kGroup) name += fmt::format("-g{}", scheme.input_group);
+  return scheme.symmetric ? name : name + "-asym";
+}
+
+SitePlan SitePlanOf(const Scheme& scheme) {
+  SitePlan plan;
+  plan.weight->num_bits = scheme.weight_bits;
+  if (scheme.weight_group > 0) {
+    plan.weight->granularity = Granularity::kGroup;
+    plan.weight->group_size = scheme.weight_group;
+  }
+  plan.input.reset();
+  if (scheme.input) {
+    plan.input = {.granularity = *scheme.input,
+                  .symmetric = scheme.symmetric,
+                  .group_size = scheme.input_group};
+  }
+  if (scheme.output) plan.output = Quantizer::Static(0.0f);
+  return plan;
+}
+
+std::string CompressedTensorsText(const Scheme& scheme) {
+  const char* output = scheme.output ? "; output_activations int8 tensor static symmetric" : "";
+  return WeightText(scheme) + InputText(scheme) + output;
+}
+
+std::string VllmText(const Scheme& scheme) {
+  if (!scheme.input) {
+    return scheme.output
+               ? "no scheme of vLLM (output_activations need static input_activations beside them)"
+               : "CompressedTensorsWNA16";
+  }
+  if (scheme.output) return VllmOutputText(scheme);
+  if (!scheme.NeedsInputStatistics()) return VllmDynamicText(scheme);
+  if (scheme.weight_bits == 8 && scheme.weight_group == 0) {
+    return "CompressedTensorsW8A8Int8 (static)";
+  }
+  return "no scheme of vLLM (static inputs without o8 go with weights of 8 bits per channel)";
+}
+
+}  // namespace w8a8
