@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -11,14 +13,15 @@
 #include "eval/export/carried_files.h"
 #include "eval/export/exported_config.h"
 #include "eval/export/exported_folder.h"
+#include "eval/export/exported_scales.h"
 #include "eval/export/exported_tensors.h"
 #include "eval/export/merged_quantization.h"
+#include "eval/export/vllm_scheme.h"
 #include "eval/run/known_sites.h"
 #include "quant/plan_file.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/file_group.h"
-#include "runtime/base/hdf5_file.h"
 #include "runtime/base/json_fields.h"
 #include "runtime/base/names.h"
 #include "runtime/base/setting.h"
@@ -28,25 +31,6 @@ namespace w8a8 {
 namespace {
 
 namespace fs = std::filesystem;
-
-void WriteScales(const fs::path& path, const ExportedSites& sites, const std::string& sha256,
-                 const std::vector<std::string>& carried) {
-  Hdf5OutputFile file(path);
-  file.Group("/sites");
-  file.WriteStrings(kFileList, carried);
-  file.Attribute("/", "model_sha256", sha256);
-  for (const auto& [site, exported] : sites) {
-    const std::string group = "/sites/" + site;
-    const Quantizer& input = *exported.plan.input;
-    file.Write(group + "/weight_scale", exported.weight_scale);
-    file.Write(group + "/weight_code_sum", exported.weight_code_sum);
-    if (input.is_static()) file.Write(group + "/input_scale", std::vector<float>{input.scale});
-    file.Attribute(group, "granularity", std::string(NameOf(input.granularity)));
-    file.Attribute(group, "clip_range", input.clip_range);
-    file.Attribute(group, "num_bits", int64_t{exported.plan.weight->num_bits});
-  }
-  file.Commit();
-}
 
 // Classes of transformers read neither timm's names nor those of the files that models came out in.
 std::vector<std::string> LoadingWarnings(const EncoderConfig& config,
@@ -70,14 +54,36 @@ std::vector<std::string> LoadingWarnings(const EncoderConfig& config,
   return {};
 }
 
+// Of the plan's schemes that vLLM does not compute as planned.
+std::vector<std::string> VllmWarnings(const ExportedSites& sites) {
+  std::map<std::string, std::vector<std::string>> sites_of;
+  for (const auto& [site, exported] : sites) {
+    const VllmScheme scheme = VllmSchemeOf(exported.plan, CompressedSchemeOf(exported.plan).format);
+    if (scheme.verdict == VllmVerdict::kAsPlanned) continue;
+    const bool refused = scheme.verdict == VllmVerdict::kRefused;
+    sites_of[fmt::format("vLLM {}{}: {}",
+                         refused ? "does not load" : "computes something else than the plan for",
+                         scheme.name.empty() ? "" : fmt::format(" (as {})", scheme.name),
+                         scheme.note)]
+        .push_back(site);
+  }
+  std::vector<std::string> warnings;
+  for (const auto& [text, named] : sites_of) {
+    warnings.push_back(fmt::format("{} ({}).", text, FirstOf(named)));
+  }
+  return warnings;
+}
+
 // vLLM builds SigLIP's fc1 and fc2 without quantization unless both widths are multiples of 64, and
 // then fails on their weight_scale (vllm/model_executor/models/siglip.py).
 std::vector<std::string> Warnings(const EncoderConfig& config, const nlohmann::ordered_json& source,
                                   const ExportedSites& sites) {
   const bool has_mlp = std::any_of(sites.begin(), sites.end(), [&config](const auto& entry) {
-    return entry.second.n == config.mlp_width || entry.second.k == config.mlp_width;
+    const WeightCodes& weight = entry.second.weight;
+    return weight.n == config.mlp_width || weight.k == config.mlp_width;
   });
   std::vector<std::string> warnings = LoadingWarnings(config, source);
+  for (std::string& warning : VllmWarnings(sites)) warnings.push_back(std::move(warning));
   if (config.family != "siglip" || !has_mlp) return warnings;
   if (config.width % 64 == 0 && config.mlp_width % 64 == 0) return warnings;
   warnings.push_back(
@@ -96,47 +102,100 @@ void CheckNotTheModel(const fs::path& model_folder, const fs::path& out) {
 
 ExportedLayers LayersOf(const ExportedSites& sites, const ExportedKeys& keys,
                         const TensorCollector& tensors) {
-  ExportedLayers layers{.by_input = {}, .others = tensors.ignored(), .floats = tensors.floats()};
+  ExportedLayers layers{.by_scheme = {}, .others = tensors.ignored(), .floats = tensors.floats()};
   for (const auto& [site, exported] : sites) {
-    std::vector<std::string>& group = layers.by_input[exported.plan.input->granularity];
+    std::vector<std::string>& group = layers.by_scheme[CompressedSchemeOf(exported.plan)];
     for (const std::string& name : keys.NamesOf(exported.source.stems)) group.push_back(name);
   }
   return layers;
 }
 
+// What compressed-tensors has no words for, the most telling first.
+enum class Inexpressible : uint8_t {
+  kClip,
+  kSmoothing,
+  kRotation,
+  kFirstRowTwice,
+  kWeightGroups,
+  kInputGroups,
+  kOutputAlone,
+};
+
+// {}: the sites.
+const char* TextOf(Inexpressible what) {
+  switch (what) {
+    case Inexpressible::kClip:
+      return "compressed-tensors has no clip range for dynamic inputs: a target would quantize {} "
+             "by the whole range of each token instead. Plan them without a clip, or per-tensor; "
+             "compare and sweep measure such plans without exporting them.";
+    case Inexpressible::kSmoothing:
+      return "compressed-tensors has no smoothing vectors, which the plan has for {}: a target "
+             "would multiply the smoothed weights by rows that nobody smoothed. Fold them into "
+             "the norm before, or plan without.";
+    case Inexpressible::kRotation:
+      return "no target rotates the rows of a layer by our signs and blocks, which the plan does "
+             "for {}: it would multiply the rotated weights by rows as they are. Plan without.";
+    case Inexpressible::kFirstRowTwice:
+      return "compressed-tensors has one set of codes a row; the plan codes the first row of each "
+             "image twice for {}, and a target would code it once. Plan without.";
+    case Inexpressible::kWeightGroups:
+      return "compressed-tensors has no short last group of weights: targets would refuse {}, "
+             "whose "
+             "inputs the group size does not divide. Choose one that does.";
+    case Inexpressible::kInputGroups:
+      return "compressed-tensors has no short last group of inputs: targets would refuse {}, whose "
+             "inputs the group size does not divide. Choose one that does.";
+    case Inexpressible::kOutputAlone:
+      break;
+  }
+  return "compressed-tensors quantizes no output of a layer whose weights stay as they are: a "
+         "target would leave those of {} alone. Plan without.";
+}
+
+std::vector<Inexpressible> InexpressibleIn(const SitePlan& plan, int64_t inputs) {
+  std::vector<Inexpressible> found;
+  const auto add = [&found](bool has, Inexpressible what) {
+    if (has) found.push_back(what);
+  };
+  const SitePlan as_run = Normalized(plan, inputs);
+  const std::optional<Quantizer>& input = as_run.input;
+  const auto ragged = [inputs](int64_t group_size) {
+    return group_size > 0 && inputs % group_size != 0;
+  };
+  add(as_run.weight && input && !input->is_static() && std::isfinite(input->clip_range),
+      Inexpressible::kClip);
+  add(!plan.smoothing.empty(), Inexpressible::kSmoothing);
+  add(plan.rotation.has_value(), Inexpressible::kRotation);
+  add(plan.first_row_twice, Inexpressible::kFirstRowTwice);
+  add(as_run.weight && ragged(as_run.weight->group_size), Inexpressible::kWeightGroups);
+  add(input && ragged(input->group_size), Inexpressible::kInputGroups);
+  add(!as_run.weight && as_run.output, Inexpressible::kOutputAlone);
+  return found;
+}
+
 }  // namespace
 
-void CheckExportable(const Plan& plan) {
-  std::vector<std::string> clipped, smoothed, narrow;
+void CheckExportable(const Plan& plan, const Graph& graph) {
+  std::map<Inexpressible, std::vector<std::string>> sites_of;
   for (const auto& [site, site_plan] : plan.sites) {
-    const std::optional<Quantizer>& input = site_plan.input;
-    if (input && !input->is_static() && std::isfinite(input->clip_range)) clipped.push_back(site);
-    if (!site_plan.smoothing.empty()) smoothed.push_back(site);
-    if (site_plan.weight && site_plan.weight->num_bits != 8) narrow.push_back(site);
+    for (const Inexpressible what : InexpressibleIn(site_plan, graph.InputsOf(site))) {
+      sites_of[what].push_back(site);
+    }
   }
-  if (!clipped.empty()) {
-    Fail(
-        "export: compressed-tensors has no clip range for dynamic inputs: a target would quantize "
-        "{} by the whole range of each token instead. Plan them without a clip, or per-tensor; "
-        "compare and sweep measure such plans without exporting them.",
-        FirstOf(clipped));
-  }
-  if (!smoothed.empty()) {
-    Fail("export: compressed-tensors has no smoothing vectors, which the plan has for {}.",
-         FirstOf(smoothed));
-  }
-  if (!narrow.empty()) {
-    Fail("export: only 8-bit weights are exported; the plan has other widths for {}.",
-         FirstOf(narrow));
-  }
+  if (sites_of.empty()) return;
+  const auto& [what, sites] = *sites_of.begin();
+  Fail("export: {}", fmt::format(fmt::runtime(TextOf(what)), FirstOf(sites)));
 }
 
 std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& graph,
                                          const Plan& plan, const fs::path& model_folder,
                                          const fs::path& out, ExportScope scope) {
   const EncoderWeights& checkpoint = weights.checkpoint();
-  CheckExportable(plan);
-  CheckPlan(graph, Precision::kInt8, plan, FakeFlavour::kIdeal);
+  CheckPlan(graph, Precision::kFp16, plan, FakeFlavour::kIdeal);  // the names alone
+  CheckExportable(plan, graph);
+  for (const auto& [site, site_plan] : plan.sites) {
+    CheckSitePlan(site, site_plan, graph.InputsOf(site));
+  }
   CheckExportable(checkpoint, graph);
   CheckNotTheModel(model_folder, out);
   const nlohmann::ordered_json source = ReadSourceConfig(model_folder);
@@ -181,20 +240,6 @@ std::string WhyTowerOnly(const fs::path& model_folder) {
     if (why.starts_with(folder)) why.erase(0, folder.size());
     return why;
   }
-}
-
-Plan StoredPlan(const EncoderWeights& weights, const Graph& graph) {
-  Plan plan;
-  if (!weights.quantized()) return plan;
-  for (const std::string& site : graph.Sites()) {
-    const LinearParameters linear = weights.Linear(site);
-    if (!linear.codes) continue;
-    SitePlan& stored = plan.sites[site];
-    if (linear.input_scale) {
-      stored.input = Quantizer::Static(*linear.input_scale);
-    }
-  }
-  return plan;
 }
 
 }  // namespace w8a8

@@ -18,7 +18,7 @@ namespace w8a8 {
 // names for what the format cannot express.
 struct ExportTarget {
   std::string_view name;
-  void (*check_plan)(const Plan& plan);
+  void (*check_plan)(const Plan& plan, const Graph& graph);
   void (*check_model)(const EncoderWeights& checkpoint, const Graph& graph);
   // Why the whole of a model cannot be written, but its tower can; "" if it can. Throws
   // Error where neither can.

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "eval/export/merged_quantization.h"
-#include "eval/export/quantization_scheme.h"
 #include "eval/export/tower_modules.h"
 #include "runtime/base/json_fields.h"
 #include "runtime/encoder/checkpoint.h"
@@ -32,7 +31,7 @@ void KeepSelection(const fs::path& model_folder, ordered_json* config) {
 
 std::vector<std::string> AllOf(const ExportedLayers& layers) {
   std::vector<std::string> all;
-  for (const auto& [granularity, names] : layers.by_input) {
+  for (const auto& [scheme, names] : layers.by_scheme) {
     all.insert(all.end(), names.begin(), names.end());
   }
   return all;
@@ -41,8 +40,8 @@ std::vector<std::string> AllOf(const ExportedLayers& layers) {
 template <class TargetOf>
 QuantizedTargets TargetsOf(const ExportedLayers& layers, const TargetOf& target_of) {
   QuantizedTargets targets;
-  for (const auto& [granularity, names] : layers.by_input) {
-    for (const std::string& name : names) targets.by_input[granularity].push_back(target_of(name));
+  for (const auto& [scheme, names] : layers.by_scheme) {
+    for (const std::string& name : names) targets.by_scheme[scheme].push_back(target_of(name));
   }
   return targets;
 }
@@ -90,12 +89,12 @@ ordered_json ExportedConfig(const ordered_json& source, const fs::path& model_fo
   ordered_json config = keys.tower_only() ? TowerConfig(encoder, source) : source;
   const std::optional<ordered_json> theirs =
       keys.tower_only() ? std::nullopt : FindQuantization(source, model_folder);
-  if (layers.by_input.empty() && theirs) return config;
+  if (layers.by_scheme.empty() && theirs) return config;
   EraseQuantization(&config);
   // A record there comes before the one at the top, for the vision class and for this tool.
   const auto vision = config.find("vision_config");
   if (vision != config.end() && vision->is_object()) EraseQuantization(&*vision);
-  if (layers.by_input.empty()) return config;
+  if (layers.by_scheme.empty()) return config;
 
   const TowerModules modules(encoder.family, keys.prefix(), AllOf(layers), layers.others);
   QuantizedTargets targets =

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "eval/export/compressed_scheme.h"
 #include "eval/export/exported_scope.h"
 #include "quant/spec.h"
 
@@ -15,7 +16,7 @@ namespace w8a8 {
 
 // The linear layers of the exported checkpoint, by their names there.
 struct ExportedLayers {
-  std::map<Granularity, std::vector<std::string>> by_input;  // the INT8 ones
+  std::map<CompressedScheme, std::vector<std::string>> by_scheme;  // the quantized ones
   std::vector<std::string> others;
   std::vector<std::string> floats = {};  // of those, the ones that the source has as codes
 };

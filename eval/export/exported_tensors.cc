@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "eval/export/compressed_scheme.h"
+#include "quant/bit_packing.h"
 #include "runtime/base/error.h"
 #include "runtime/prepare.h"
 
@@ -32,20 +34,39 @@ std::optional<std::string> OtherLinear(const std::string& key, const TensorView&
   return std::nullopt;
 }
 
+// ".weight" of INT8 codes, ".weight_packed" of packed ones, "" of everything else.
+std::string_view PartOfCodes(const std::string& key, const TensorView& tensor) {
+  if (tensor.dtype == Dtype::kI8 && key.ends_with(".weight")) return ".weight";
+  return tensor.dtype == Dtype::kI32 && key.ends_with(".weight_packed") ? ".weight_packed" : "";
+}
+
+template <class T>
+std::vector<T> RowsOf(const std::vector<T>& values, int64_t first, int64_t count) {
+  return {values.begin() + first, values.begin() + first + count};
+}
+
+// The writer keeps the values.
+template <class T>
+void AddValues(SafetensorsWriter& writer, std::string name, Dtype dtype, std::vector<int64_t> shape,
+               std::vector<T> values) {
+  writer.Add(std::move(name), dtype, std::move(shape),
+             [values = std::move(values)](const SafetensorsWriter::Append& append) {
+               append(std::as_bytes(std::span(values)));
+             });
+}
+
 }  // namespace
 
 ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Plan& plan) {
   ExportedSites sites;
   for (const std::string& site : graph.Sites()) {
     const auto planned = plan.sites.find(site);
-    if (planned != plan.sites.end()) {
-      WeightCodes codes = CodesOf(weights, site, planned->second);
-      sites[site] = {.plan = planned->second,
-                     .source = weights.checkpoint().Source(site),
-                     .n = codes.n,
-                     .k = codes.k,
-                     .weight_scale = std::move(codes.scale.values),
-                     .weight_code_sum = std::move(codes.code_sum)};
+    if (planned != plan.sites.end() && planned->second.weight) {
+      const SitePlan as_run = Normalized(planned->second, graph.InputsOf(site));
+      WeightCodes weight = CodesOf(weights, site, as_run);
+      weight.codes = {};
+      sites[site] = {
+          .plan = as_run, .source = weights.checkpoint().Source(site), .weight = std::move(weight)};
     } else if (weights.checkpoint().quantized() && weights.Linear(site).codes) {
       Fail(
           "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
@@ -68,8 +89,11 @@ std::span<const int8_t> CodeMaker::Codes(const std::string& site) {
 
 TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& sites,
                                  const ExportedKeys& keys)
-    : keys_(keys), codes_(weights, sites), source_sha256_(weights.checkpoint().source_sha256()) {
-  for (const std::filesystem::path& shard : weights.checkpoint().files()) {
+    : keys_(keys),
+      checkpoint_(weights.checkpoint()),
+      codes_(weights, sites),
+      source_sha256_(checkpoint_.source_sha256()) {
+  for (const std::filesystem::path& shard : checkpoint_.files()) {
     shards_.emplace_back(shard);
   }
   for (const auto& [name, site] : sites) AddSite(name, site);
@@ -78,32 +102,90 @@ TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& si
 }
 
 void TensorCollector::AddSite(const std::string& name, const ExportedSite& site) {
-  const std::span<const float> scales = site.weight_scale;
-  const auto inputs = static_cast<size_t>(site.k);
-  size_t row = 0;
-  for (size_t part = 0; part < site.source.stems.size(); ++part) {
-    replaced_.insert(site.source.stems[part]);
-    const std::string stem = keys_.NameOf(site.source.stems[part]).value();
-    const int64_t outputs = site.source.rows[part];
-    const auto rows = static_cast<size_t>(outputs);
-    writer_.Add(stem + ".weight", Dtype::kI8, {outputs, site.k},
-                [this, name, row, rows, inputs](const SafetensorsWriter::Append& append) {
-                  append(std::as_bytes(codes_.Codes(name).subspan(row * inputs, rows * inputs)));
-                });
-    writer_.Add(stem + ".weight_scale", Dtype::kF32, {outputs, 1}, scales.subspan(row, rows));
-    const Quantizer& input = *site.plan.input;
-    if (input.is_static()) {
-      writer_.Add(stem + ".input_scale", Dtype::kF32, {1}, std::span(&input.scale, 1));
+  const GivenWeights* given = site.plan.given.value.get();
+  Part part{.site = name};
+  for (size_t i = 0; i < site.source.stems.size(); ++i) {
+    const std::string& stem = site.source.stems[i];
+    replaced_.insert(stem);
+    part.stem = keys_.NameOf(stem).value();
+    part.rows = site.source.rows[i];
+    AddCodes(part, site);
+    AddWeightScales(part, site.weight,
+                    CompressedSchemeOf(site.plan).format == CompressedFormat::kPackQuantized);
+    AddStaticScales(part.stem, site.plan);
+    if (given != nullptr && given->bias) {
+      biases_.insert(stem + ".bias");
+      AddValues(writer_, part.stem + ".bias", Dtype::kF32, {part.rows},
+                RowsOf(*given->bias, part.first_row, part.rows));
     }
-    row += rows;
+    part.first_row += part.rows;
   }
 }
 
-// Of a site's layer only the bias is kept: scales and zero points that the source had are its own.
-// Of one that becomes floats, the weight as well.
+void TensorCollector::AddCodes(const Part& part, const ExportedSite& site) {
+  const int64_t k = site.weight.k;
+  const auto rows_of = [this, part, k] {
+    return codes_.Codes(part.site).subspan(static_cast<size_t>(part.first_row * k),
+                                           static_cast<size_t>(part.rows * k));
+  };
+  if (CompressedSchemeOf(site.plan).format == CompressedFormat::kIntQuantized) {
+    writer_.Add(
+        part.stem + ".weight", Dtype::kI8, {part.rows, k},
+        [rows_of](const SafetensorsWriter::Append& append) { append(std::as_bytes(rows_of())); });
+    return;
+  }
+  const int bits = site.weight.bits;
+  writer_.Add(
+      part.stem + ".weight_packed", Dtype::kI32,
+      {part.rows, PackedWords(k, bits, PackedLayout::kDense)},
+      [rows_of, part, k, bits](const SafetensorsWriter::Append& append) {
+        const std::vector<int32_t> words = PackRows({rows_of().data(), part.rows, k, k}, bits);
+        append(std::as_bytes(std::span(words)));
+      });
+  AddValues(writer_, part.stem + ".weight_shape", Dtype::kI64, {2},
+            std::vector<int64_t>{part.rows, k});
+}
+
+// One scale for all of a layer is that of each of its parts.
+void TensorCollector::AddWeightScales(const Part& part, const WeightCodes& weight, bool packed) {
+  const std::string stem = part.stem + ".weight_";
+  if (weight.scale.granularity == Granularity::kTensor) {
+    return AddValues(writer_, stem + "scale", Dtype::kF32, {1}, weight.scale.values);
+  }
+  const int64_t groups = weight.groups();
+  const int64_t first = part.first_row * groups, count = part.rows * groups;
+  AddValues(writer_, stem + "scale", Dtype::kF32, {part.rows, groups},
+            RowsOf(weight.scale.values, first, count));
+  if (weight.zero_points.empty()) return;
+  std::vector<int8_t> points = RowsOf(weight.zero_points, first, count);
+  if (!packed) {
+    return AddValues(writer_, stem + "zero_point", Dtype::kI8, {part.rows, groups},
+                     std::move(points));
+  }
+  std::vector<int32_t> words = PackColumns({points.data(), part.rows, groups, groups}, weight.bits);
+  const int64_t height = std::ssize(words) / groups;
+  AddValues(writer_, stem + "zero_point", Dtype::kI32, {height, groups}, std::move(words));
+}
+
+void TensorCollector::AddStaticScales(const std::string& stem, const SitePlan& plan) {
+  if (plan.input && plan.input->is_static()) {
+    AddValues(writer_, stem + ".input_scale", Dtype::kF32, {1}, std::vector{plan.input->scale});
+    if (!plan.input->symmetric) {
+      AddValues(writer_, stem + ".input_zero_point", Dtype::kI8, {1},
+                std::vector{static_cast<int8_t>(plan.input->zero_point)});
+    }
+  }
+  if (plan.output) {
+    AddValues(writer_, stem + ".output_scale", Dtype::kF32, {1}, std::vector{plan.output->scale});
+  }
+}
+
+// Of a site's layer only the bias is kept, unless the plan has one: scales and zero points that the
+// source had are its own. Of one that becomes floats, the weight as well.
 bool TensorCollector::IsReplaced(const std::string& key) const {
   const size_t dot = key.rfind('.');
-  if (dot == std::string::npos || key.substr(dot) == ".bias") return false;
+  if (dot == std::string::npos) return false;
+  if (key.substr(dot) == ".bias") return biases_.contains(key);
   const std::string stem = key.substr(0, dot);
   return replaced_.contains(stem) || (dequantized_.contains(stem) && key.substr(dot) != ".weight");
 }
@@ -122,23 +204,43 @@ void TensorCollector::FindFloats() {
     for (const auto& [key, tensor] : shard.tensors()) {
       const std::optional<std::string> name = keys_.NameOf(key);
       if (!name || !keys_.IsReadAlone(key) || IsReplaced(key)) continue;
-      if (tensor.dtype != Dtype::kI8 || !key.ends_with(".weight")) continue;
-      dequantized_.insert(WithoutPart(key, ".weight"));
-      floats_.push_back(WithoutPart(*name, ".weight"));
+      const std::string_view part = PartOfCodes(key, tensor);
+      if (part.empty()) continue;
+      dequantized_.insert(WithoutPart(key, part));
+      floats_.push_back(WithoutPart(*name, part));
     }
   }
 }
 
+bool TensorCollector::BecomesFloats(const std::string& key, const TensorView& tensor) const {
+  const std::string_view part = PartOfCodes(key, tensor);
+  return !part.empty() && dequantized_.contains(WithoutPart(key, part));
+}
+
+// `name`: of the codes, as they would be written.
 void TensorCollector::AddFloats(const std::string& name, const TensorView& codes) {
-  const std::string stem = WithoutPart(codes.name, ".weight");
+  const std::string_view part = PartOfCodes(codes.name, codes);
+  const std::string stem = WithoutPart(codes.name, part);
+  const std::string weight = WithoutPart(name, part) + ".weight";
+  const std::optional<std::vector<int64_t>> shape = checkpoint_.CodesShape(stem);
+  if (!shape) return AddValuesOf(weight, codes);
+  writer_.Add(weight, Dtype::kF32, *shape, [this, stem](const SafetensorsWriter::Append& append) {
+    const std::vector<float> values = checkpoint_.RealValues(stem);
+    append(std::as_bytes(std::span(values)));
+  });
+}
+
+// Of codes that are none of the tower's layers.
+void TensorCollector::AddValuesOf(const std::string& name, const TensorView& codes) {
+  const std::string stem = WithoutPart(codes.name, PartOfCodes(codes.name, codes));
   const TensorView* scales = Find(stem + ".weight_scale");
   const TensorView* zero = Find(stem + ".weight_zero_point");
   const int64_t rows = codes.shape.empty() ? 1 : codes.shape.front();
   const bool symmetric =
       zero == nullptr || std::all_of(zero->bytes.begin(), zero->bytes.end(),
                                      [](std::byte b) { return b == std::byte{}; });
-  if (scales == nullptr || rows < 1 || (scales->elements() != 1 && scales->elements() != rows) ||
-      !symmetric) {
+  if (codes.dtype != Dtype::kI8 || scales == nullptr || rows < 1 ||
+      (scales->elements() != 1 && scales->elements() != rows) || !symmetric) {
     Fail(
         "export: '{}' is INT8 in the model and no layer that this tool quantizes; it could be "
         "written as floats only with a symmetric scale for each row or for all.",
@@ -157,10 +259,12 @@ void TensorCollector::AddTheRest() {
   for (const SafetensorsFile& shard : shards_) {
     for (const auto& [key, tensor] : shard.tensors()) {
       const std::optional<std::string> name = keys_.NameOf(key);
-      if (!name || IsReplaced(key)) continue;
+      if (!name) continue;
+      const bool floats = BecomesFloats(key, tensor);
+      if (!floats && IsReplaced(key)) continue;
       const std::optional<std::string> other = OtherLinear(*name, tensor);
       if (other && seen.insert(*other).second) ignored_.push_back(*other);
-      if (tensor.dtype == Dtype::kI8 && dequantized_.contains(key.substr(0, key.rfind('.')))) {
+      if (floats) {
         AddFloats(*name, tensor);
         continue;
       }

@@ -19,17 +19,14 @@
 namespace w8a8 {
 
 struct ExportedSite {
-  SitePlan plan;
+  SitePlan plan;  // normalized
   LinearSource source;
-  int64_t n = 0;
-  int64_t k = 0;
-  std::vector<float> weight_scale;       // [n]
-  std::vector<int32_t> weight_code_sum;  // [n]
+  WeightCodes weight;  // all but the codes
 };
 using ExportedSites = std::map<std::string, ExportedSite>;
 
-// Every site of the plan, without its codes. Throws Error naming a site that the checkpoint holds
-// as codes and the plan leaves in FP16.
+// Every site of the plan that has weights, without its codes. Throws Error naming a site that the
+// checkpoint holds as codes and the plan leaves in FP16.
 ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Plan& plan);
 
 // The codes of a site's weights, made when they are asked for. A file has its tensors by name,
@@ -66,24 +63,37 @@ class TensorCollector {
 
   // Stems of the other linear layers, however they are stored, as they are written.
   const std::vector<std::string>& ignored() const { return ignored_; }
-  // Of those, the ones that the source has as INT8 codes and the export as floats, code * scale:
+  // Of those, the ones that the source has as codes and the export as floats, their real values:
   // the tower's own class would find no group for them.
   const std::vector<std::string>& floats() const { return floats_; }
 
  private:
+  // The rows of a site's layer that one stem of the source has, and where they begin.
+  struct Part {
+    std::string site, stem;
+    int64_t first_row = 0;
+    int64_t rows = 0;
+  };
   void AddSite(const std::string& name, const ExportedSite& site);
+  void AddCodes(const Part& part, const ExportedSite& site);
+  void AddWeightScales(const Part& part, const WeightCodes& weight, bool packed);
+  void AddStaticScales(const std::string& stem, const SitePlan& plan);
   bool IsReplaced(const std::string& key) const;
   void FindFloats();
   const TensorView* Find(const std::string& key) const;
+  bool BecomesFloats(const std::string& key, const TensorView& tensor) const;
   void AddFloats(const std::string& name, const TensorView& codes);
+  void AddValuesOf(const std::string& name, const TensorView& codes);
   void AddTheRest();
 
   const ExportedKeys& keys_;
+  const EncoderWeights& checkpoint_;
   CodeMaker codes_;
   const std::string source_sha256_;
   std::vector<SafetensorsFile> shards_;
   std::set<std::string, std::less<>> replaced_;     // stems in the source of the sites' layers
   std::set<std::string, std::less<>> dequantized_;  // stems in the source of floats()
+  std::set<std::string, std::less<>> biases_;       // keys of biases that a search made
   std::vector<std::string> ignored_, floats_;
   SafetensorsWriter writer_;
 };

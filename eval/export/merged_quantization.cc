@@ -121,8 +121,9 @@ ordered_json OtherGroups(const ordered_json& theirs, const TowerModules& modules
   return groups;
 }
 
-// Groups of several formats each state their own.
+// Groups of several formats each state their own; where that is what `format` says, they do.
 void StateFormats(ordered_json* groups, const std::string& format) {
+  if (format == kMixed) return;
   for (auto& [name, group] : groups->items()) {
     if (group.is_object() && TextOf(group, "format", "").empty()) group["format"] = format;
   }

@@ -3,11 +3,11 @@
 #include <array>
 #include <utility>
 
-#include "eval/export/export_quantized.h"
 #include "eval/job/progress.h"
 #include "eval/measure/statistics_tap.h"
 #include "eval/run/known_sites.h"
 #include "eval/run/site_replay.h"
+#include "eval/run/stored_plan.h"
 #include "runtime/base/interrupt.h"
 #include "runtime/base/setting.h"
 
@@ -102,12 +102,13 @@ ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, cons
   }
   const std::vector<std::string> sites = session.graph.Sites();
   if (settings.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
-    return {PerTokenPlan(sites, settings.clip_range.value_or(kNoClip)), {}};
+    Plan plan = PerTokenPlan(sites, settings.clip_range.value_or(kNoClip));
+    return {WithStoredWeights(std::move(plan), *session.weights), {}};
   }
   W8A8_CHECK(statistics != nullptr);
   TensorPlan made = settings.clip_range ? PerTensorPlan(sites, *statistics, *settings.clip_range)
                                         : BestTensorPlan(session, *statistics, run.progress);
-  return {std::move(made.plan), std::move(made.choices)};
+  return {WithStoredWeights(std::move(made.plan), *session.weights), std::move(made.choices)};
 }
 
 PlanFile ToPlanFile(const Session& session, const Plan& plan) {

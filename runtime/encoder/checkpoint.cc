@@ -179,6 +179,12 @@ const TensorView* Checkpoint::Find(std::string_view key) const {
   return found == tensors_.end() ? nullptr : &found->second;
 }
 
+std::string Checkpoint::WhereIs(const TensorView& tensor) const {
+  size_t file = 0;
+  while (!Holds(file, tensor.name)) ++file;
+  return fmt::format("{}: tensor '{}'", files_[file].string(), tensor.name);
+}
+
 const std::string* Checkpoint::Metadata(const std::string& key) const {
   for (const SafetensorsFile& shard : shards_) {
     const auto found = shard.metadata().find(key);

@@ -35,6 +35,8 @@ class Checkpoint {
   const TensorView* Find(std::string_view key) const;  // nullptr if absent
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
   bool Holds(size_t file, std::string_view key) const { return shards_[file].Find(key) != nullptr; }
+  // "m/model.safetensors: tensor 'norm.weight'", for messages.
+  std::string WhereIs(const TensorView& tensor) const;
   // The entry of the first shard that has one; nullptr if none has.
   const std::string* Metadata(const std::string& key) const;
   const std::vector<std::filesystem::path>& files() const { return files_; }

@@ -74,7 +74,9 @@ void FindPooler(const Checkpoint& checkpoint, const std::string& prefix, Encoder
   if (config->pooler == 0) return;
   const FamilyKeys keys = KeysOf(*config);
   const std::string tower = checkpoint.FindTower(keys.patch_embed + ".weight", prefix);
-  if (checkpoint.Find(tower + keys.pooler + ".weight") != nullptr) return;
+  for (const char* part : {".weight", ".weight_packed"}) {
+    if (checkpoint.Find(tower + keys.pooler + part) != nullptr) return;
+  }
   config->pooler = 0;
   config->notes.emplace_back(
       "the checkpoint has no pooler: the pooled output is the class token after the final norm");

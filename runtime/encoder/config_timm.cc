@@ -82,6 +82,12 @@ const TensorView& Need(const Checkpoint& checkpoint, const std::string& key, siz
   return *tensor;
 }
 
+// Outputs of a linear layer, which may be stored as packed codes.
+int64_t LayerRows(const Checkpoint& checkpoint, const std::string& stem) {
+  const bool packed = checkpoint.Find(stem + ".weight_packed") != nullptr;
+  return Need(checkpoint, stem + (packed ? ".weight_packed" : ".weight"), 2).shape[0];
+}
+
 void ReadShapes(const Checkpoint& checkpoint, const std::string& wanted_prefix,
                 EncoderConfig& config) {
   const std::string prefix = checkpoint.FindTower("patch_embed.proj.weight", wanted_prefix);
@@ -93,7 +99,7 @@ void ReadShapes(const Checkpoint& checkpoint, const std::string& wanted_prefix,
   config.width = patch.shape[0];
   config.channels = patch.shape[1];
   config.patch = patch.shape[2];
-  config.mlp_width = Need(checkpoint, prefix + "blocks.0.mlp.fc1.weight", 2).shape[0];
+  config.mlp_width = LayerRows(checkpoint, prefix + "blocks.0.mlp.fc1");
   config.prefix_tokens = checkpoint.Find(prefix + "cls_token") != nullptr ? 1 : 0;
   config.pre_norm = checkpoint.Find(prefix + "norm_pre.weight") != nullptr;
   config.layer_scale = checkpoint.Find(prefix + "blocks.0.ls1.gamma") != nullptr;

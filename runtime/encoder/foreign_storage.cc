@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "runtime/base/error.h"
-#include "runtime/encoder/tower_check.h"
+#include "runtime/encoder/stored_module.h"
 
 namespace w8a8 {
 namespace {
@@ -29,7 +29,7 @@ constexpr std::array<Mark, 10> kInsteadOfWeight = {{{"weight_packed", "pack-quan
                                                     {"weight._data", "quanto"},
                                                     {"codebooks", "AQLM"}}};
 // Beside a "<stem>.weight".
-constexpr std::array<Mark, 12> kBesideWeight = {{{"SCB", "bitsandbytes (8-bit)"},
+constexpr std::array<Mark, 11> kBesideWeight = {{{"SCB", "bitsandbytes (8-bit)"},
                                                  {"weight.SCB", "bitsandbytes (8-bit)"},
                                                  {"weight_format", "bitsandbytes (8-bit)"},
                                                  {"weight.", "bitsandbytes (4-bit)"},
@@ -38,11 +38,10 @@ constexpr std::array<Mark, 12> kBesideWeight = {{{"SCB", "bitsandbytes (8-bit)"}
                                                  {"pre_quant_scale", "modelopt"},
                                                  {"weight_quantizer.", "modelopt"},
                                                  {"input_quantizer.", "modelopt"},
-                                                 {"output_scale", "outputs quantized"},
                                                  {"weight_g_idx", "groups of inputs"},
                                                  {"weight_blocks", "MXFP4"}}};
 // Scales that belong to codes, and say that a float weight is meant to be quantized at run time.
-constexpr std::array<std::string_view, 4> kScales = {"weight_scale", "input_scale",
+constexpr std::array<std::string_view, 5> kScales = {"weight_scale", "input_scale", "output_scale",
                                                      "weight_zero_point", "input_zero_point"};
 
 // All "<stem>.*" but the bias.
@@ -108,6 +107,10 @@ std::optional<ForeignStorage> FindForeignStorage(const Checkpoint& checkpoint,
                                                  const std::string& stem) {
   const std::vector<const TensorView*> companions = CompanionsOf(checkpoint, stem);
   const TensorView* weight = checkpoint.Find(stem + ".weight");
+  const TensorView* packed = checkpoint.Find(stem + ".weight_packed");
+  if (weight == nullptr && packed != nullptr && packed->dtype == Dtype::kI32) {
+    return FindMark(companions, stem, kBesideWeight);
+  }
   if (weight == nullptr) return FindInsteadOfWeight(companions, stem);
   if (auto marked = FindMark(companions, stem, kBesideWeight)) {
     // Codes are the better proof: "fc1.weight is U8".
@@ -134,7 +137,12 @@ void RefuseForeignTower(const Checkpoint& checkpoint, const std::string& anchor,
   for (const auto& [key, tensor] : checkpoint.tensors()) {
     const size_t at = key.find(stem + ".");
     if (at == std::string::npos || (at > 0 && key[at - 1] != '.')) continue;
-    const auto storage = FindForeignStorage(checkpoint, key.substr(0, at + stem.size()));
+    const std::string module = key.substr(0, at + stem.size());
+    const TensorView* packed = checkpoint.Find(module + ".weight_packed");
+    if (packed != nullptr && packed->dtype == Dtype::kI32) {
+      RefuseStorage(checkpoint, {packed, "pack-quantized"}, described);
+    }
+    const auto storage = FindForeignStorage(checkpoint, module);
     if (storage) RefuseStorage(checkpoint, *storage, described);
   }
 }
@@ -144,8 +152,8 @@ void RefuseStorage(const Checkpoint& checkpoint, const ForeignStorage& storage,
   Fail(
       "{}: the vision encoder itself is stored in a form that is not read: '{}' is {} {} "
       "({}{}{})"
-      ". Read are F32, F16, BF16, and the INT8 of compressed-tensors (int-quantized W8A8). Give "
-      "the model before it was quantized.",
+      ". Read are F32, F16, BF16, and the integers of compressed-tensors (int-quantized and "
+      "pack-quantized linear layers). Give the model before it was quantized.",
       checkpoint.folder().string(), storage.tensor->name, DtypeName(storage.tensor->dtype),
       storage.tensor->ShapeText(), storage.format, described.empty() ? "" : "; ", described);
 }

@@ -10,12 +10,12 @@ namespace w8a8 {
 
 struct ForeignStorage {
   const TensorView* tensor = nullptr;  // the one that shows it
-  std::string format;                  // "GPTQ", "FP8", "pack-quantized"
+  std::string format;                  // "GPTQ", "FP8", "AWQ"
 };
 
 // How the linear layer `stem` ("vision_tower.encoder.layers.0.mlp.fc1") is stored, by the names and
 // dtypes of its tensors, whatever the configs say; nullopt where its weight is float with nothing
-// beside it, is INT8 codes as compressed-tensors stores them, or where nothing at all is stored.
+// beside it, is integers as compressed-tensors stores them, or where nothing at all is stored.
 std::optional<ForeignStorage> FindForeignStorage(const Checkpoint& checkpoint,
                                                  const std::string& stem);
 

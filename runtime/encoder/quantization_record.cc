@@ -1,10 +1,8 @@
-// compressed-tensors: github.com/vllm-project/compressed-tensors, quantization/quant_config.py,
-// quant_args.py and quant_scheme.py.
+// compressed-tensors: github.com/vllm-project/compressed-tensors, quantization/quant_config.py.
 #include "runtime/encoder/quantization_record.h"
 
 #include <algorithm>
-#include <cctype>
-#include <optional>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -27,77 +25,6 @@ std::string TextOf(const json& object, const char* key) {
 const json* ObjectIn(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_object() && !found->empty() ? &*found : nullptr;
-}
-
-// Groups may be written as a preset and its targets: "W8A8": ["Linear"]. Only those of W8A8 are
-// spelled out; of others (preset_name_to_scheme, quant_scheme.py) no codes are read.
-void SpellOutPresets(json& record) {
-  const auto groups = record.find("config_groups");
-  if (groups == record.end() || !groups->is_object()) return;
-  for (const auto& [name, group] : groups->items()) {
-    if (!group.is_array()) continue;
-    std::string preset = name;
-    std::ranges::transform(preset, preset.begin(), [](unsigned char c) { return std::toupper(c); });
-    json scheme = {{"targets", group}};
-    if (preset == "W8A8" || preset == "INT8") {
-      scheme["weights"] = {{"num_bits", 8}, {"strategy", "channel"}};
-      scheme["input_activations"] = {{"num_bits", 8}, {"strategy", "token"}, {"dynamic", true}};
-    }
-    group = std::move(scheme);
-  }
-}
-
-bool AreEightBitIntegers(const JsonFields& arguments) {
-  return arguments.Int("num_bits", 8, 1, 64) == 8 && arguments.Text("type", "int") == "int";
-}
-
-// Whether codes of this group would lie in the file as int8 with a scale.
-bool StoresInt8(const JsonFields& group, const std::string& whole_format) {
-  const std::string format = group.Text("format", whole_format);
-  const std::optional<JsonFields> weights = group.Object("weights");
-  return weights && AreEightBitIntegers(*weights) && format != "pack-quantized";
-}
-
-void CheckSymmetric(const JsonFields& arguments, bool zero_point_is_zero) {
-  if (AreEightBitIntegers(arguments) && (arguments.Bool("symmetric", true) || zero_point_is_zero)) {
-    return;
-  }
-  Fail("{}: '{}' is not symmetric 8-bit integers; only those are read.", arguments.file(),
-       arguments.place());
-}
-
-InputScheme CheckInputs(const JsonFields& inputs, bool zero_point_is_zero) {
-  CheckSymmetric(inputs, zero_point_is_zero);
-  const std::string strategy = inputs.Text("strategy", "tensor");
-  const bool dynamic = inputs.Bool("dynamic", false);
-  if (strategy == "token" && dynamic) return InputScheme::kDynamicToken;
-  if (strategy == "tensor" && !dynamic) return InputScheme::kStaticTensor;
-  Fail("{}: '{}' quantizes inputs by '{}' ({}); only dynamic 'token' and static 'tensor' are read.",
-       inputs.file(), inputs.place(), strategy, dynamic ? "dynamic" : "static");
-}
-
-InputScheme CheckGroup(const JsonFields& group, const StoredCodes& codes) {
-  const std::optional<JsonFields> weights = group.Object("weights");
-  const std::optional<JsonFields> inputs = group.Object("input_activations");
-  if (!weights || !inputs) {
-    Fail(
-        "{}: '{}', the group of '{}', does not quantize both weights and inputs; only W8A8 is "
-        "read.",
-        group.file(), group.place(), codes.module);
-  }
-  if (group.Has("output_activations")) {
-    Fail("{}: '{}', the group of '{}', quantizes outputs, which is not supported.", group.file(),
-         group.place(), codes.module);
-  }
-  CheckSymmetric(*weights, codes.zero_weight_point);
-  const std::string strategy = weights->Text("strategy", "tensor");
-  if (strategy != "channel" && strategy != "tensor") {
-    Fail(
-        "{}: '{}', the group of '{}', quantizes weights by '{}'; only 'channel' and 'tensor' are "
-        "read.",
-        group.file(), group.place(), codes.module, strategy);
-  }
-  return CheckInputs(*inputs, codes.zero_input_point);
 }
 
 }  // namespace
@@ -202,29 +129,31 @@ std::string QuantizationRecord::WhyUncovered(const StoredCodes& codes) const {
   return fmt::format("no group of {} targets it", place_);
 }
 
-InputScheme QuantizationRecord::SchemeOf(const StoredCodes& codes) const {
-  if (!present()) return InputScheme::kUnknown;
+std::optional<ModuleScheme> QuantizationRecord::SchemeOf(const StoredCodes& codes) const {
+  if (!present()) return std::nullopt;
   const std::string method = TextOf(*record_, "quant_method");
   if (method != kCompressedTensors && !(method.empty() && record_->contains("config_groups"))) {
-    Fail("{}: '{}' is stored as INT8 codes of {}; only those of compressed-tensors are read.",
-         file_, codes.module, Describe());
+    Fail("{}: '{}' is stored as codes of {}; only those of compressed-tensors are read.", file_,
+         codes.tensor, Describe());
   }
   std::vector<JsonFields> groups = Groups();
-  if (groups.empty()) return InputScheme::kUnknown;
+  if (groups.empty()) return std::nullopt;
   RefuseOnlineTransforms(codes.module);
   const std::string format = TextOf(*record_, "format");
-  std::erase_if(groups, [&](const JsonFields& group) { return !StoresInt8(group, format); });
+  std::erase_if(groups, [&](const JsonFields& group) { return !MayStore(group, format, codes); });
   if (groups.empty()) {
     Fail(
-        "{}: '{}' is stored as INT8 codes, but no group of '{}' makes them ({}; groups: {}); only "
-        "'int-quantized' W8A8 is read.",
-        file_, codes.module, place_, Describe(), GroupNames());
+        "{}: '{}' holds {} codes, but no group of '{}' makes them ({}; groups: {}); integers of "
+        "'int-quantized' and 'pack-quantized' are read.",
+        file_, codes.tensor, codes.packed ? "packed" : "INT8", place_, Describe(), GroupNames());
   }
-  if (groups.size() == 1) return CheckGroup(groups.front(), codes);
+  if (groups.size() == 1) return SchemeOfGroup(groups.front(), codes);
+  // Where names tell nothing, INT8 codes are more likely of 8 bits than of fewer.
   const auto rank = [&](const JsonFields& group) {
-    return matcher_->Rank(group.raw(), codes.module);
+    const bool narrow = !codes.packed && group.At("weights").Int("num_bits", 8, 1, 64) != 8;
+    return std::pair(matcher_->Rank(group.raw(), codes.module), narrow);
   };
-  return CheckGroup(*std::ranges::min_element(groups, {}, rank), codes);
+  return SchemeOfGroup(*std::ranges::min_element(groups, {}, rank), codes);
 }
 
 }  // namespace w8a8

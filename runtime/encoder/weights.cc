@@ -1,18 +1,20 @@
 #include "runtime/encoder/weights.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "runtime/base/error.h"
 #include "runtime/base/sha256.h"
+#include "runtime/encoder/checked_values.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/foreign_storage.h"
 #include "runtime/encoder/layout.h"
 #include "runtime/encoder/quantization_record.h"
+#include "runtime/encoder/stored_layer.h"
 #include "runtime/encoder/tower_check.h"
 
 namespace w8a8 {
@@ -26,28 +28,6 @@ TensorView RowsOf(const TensorView& tensor, const StoredTensor& part) {
   rows.bytes = tensor.bytes.subspan(static_cast<size_t>(part.first_row) * row_bytes,
                                     static_cast<size_t>(part.rows) * row_bytes);
   return rows;
-}
-
-// `tensor`: as WhereIs() names it; `first`: the place in it of values[0].
-void RequireFinite(const std::string& tensor, std::span<const float> values, size_t first = 0) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) {
-      Fail(
-          "{} holds {} at element {}; a weight must be finite. The file is damaged or its training "
-          "diverged; fetch or convert it again, or take an earlier checkpoint.",
-          tensor, values[i], first + i);
-    }
-  }
-}
-
-void RequirePositive(const std::string& tensor, std::span<const float> scales) {
-  for (size_t i = 0; i < scales.size(); ++i) {
-    if (!(scales[i] > 0.0f)) {
-      Fail(
-          "{} holds the scale {} at element {}; a scale must be above 0. Quantize the model again.",
-          tensor, scales[i], i);
-    }
-  }
 }
 
 template <class T>
@@ -84,6 +64,11 @@ std::vector<float> ChannelsFirst(const std::vector<float>& values, const LinearL
   return result;
 }
 
+// What a layer's codes have beside "<layer>.weight".
+constexpr const char* kBesideCodes[] = {".weight_packed",     ".weight_shape", ".weight_scale",
+                                        ".weight_zero_point", ".input_scale",  ".input_zero_point",
+                                        ".output_scale"};
+
 }  // namespace
 
 struct EncoderWeights::Impl {
@@ -104,13 +89,6 @@ struct EncoderWeights::Impl {
     return *tensor;
   }
 
-  // "m/model.safetensors: tensor 'norm.weight'".
-  std::string WhereIs(const TensorView& tensor) const {
-    size_t file = 0;
-    while (!checkpoint.Holds(file, tensor.name)) ++file;
-    return fmt::format("{}: tensor '{}'", checkpoint.files()[file].string(), tensor.name);
-  }
-
   const LinearLayout& LinearOf(const std::string& stem) const {
     const auto found = linears.find(stem);
     W8A8_CHECK(found != linears.end());
@@ -121,20 +99,24 @@ struct EncoderWeights::Impl {
     const TensorView rows = RowsOf(Get(part.key), part);
     std::vector<float> values = FloatValues(rows);
     const size_t row_length = values.size() / static_cast<size_t>(part.rows);
-    RequireFinite(WhereIs(rows), values, static_cast<size_t>(part.first_row) * row_length);
+    RequireFinite(checkpoint.WhereIs(rows), values,
+                  static_cast<size_t>(part.first_row) * row_length);
     ReleasePages(rows.bytes);
     return part.transposed ? Transposed(values, part.shape[0]) : values;
+  }
+
+  // Whether shard `file` holds the part, or what stands beside its codes.
+  bool HoldsPartOf(size_t file, const StoredTensor& part) const {
+    const std::string stem = FullKey(prefix, StemOfKey(part.key));
+    return checkpoint.Holds(file, FullKey(prefix, part.key)) ||
+           std::ranges::any_of(
+               kBesideCodes, [&](const char* name) { return checkpoint.Holds(file, stem + name); });
   }
 
   std::vector<std::filesystem::path> TowerFiles() const {
     std::vector<std::filesystem::path> holding;
     for (size_t file = 0; file < checkpoint.files().size(); ++file) {
-      const auto in_file = [&](const StoredTensor& part) {
-        const std::string stem = FullKey(prefix, StemOfKey(part.key));
-        return checkpoint.Holds(file, FullKey(prefix, part.key)) ||
-               checkpoint.Holds(file, stem + ".weight_scale") ||
-               checkpoint.Holds(file, stem + ".input_scale");
-      };
+      const auto in_file = [&](const StoredTensor& part) { return HoldsPartOf(file, part); };
       const bool any =
           std::any_of(layout.linears.begin(), layout.linears.end(),
                       [&](const LinearLayout& linear) {
@@ -150,56 +132,34 @@ struct EncoderWeights::Impl {
     return holding;
   }
 
-  void ReadCodes(const StoredTensor& part, LinearParameters& linear) const {
-    if (!linear.codes) linear.codes = WeightCodes{.n = linear.n, .k = linear.k};
-    Append(linear.codes->codes, Int8Values(Get(part.key)));
-    ReleasePages(Get(part.key).bytes);
-    const std::string stem = StemOfKey(part.key);
-    Append(linear.codes->scale.values, Scales(stem + ".weight_scale", part.rows));
-    const TensorView* stored = checkpoint.Find(prefix + stem + ".input_scale");
-    if (stored == nullptr) return;
-    const float input_scale = Scales(stem + ".input_scale", 1).front();
-    // The parts read one input: codes made with different scales could not share a product.
-    if (linear.input_scale.value_or(input_scale) != input_scale) {
-      Fail(
-          "{} holds {} where the other parts of the same layer have {}; they must be equal. "
-          "Quantize the model again, with one input scale for the layer.",
-          WhereIs(*stored), input_scale, *linear.input_scale);
+  const StoredModule* ModuleNamed(const std::string& name) const {
+    for (const auto& [key, module] : report.modules) {
+      if (module.name == name) return &module;
     }
-    linear.input_scale = input_scale;
+    return nullptr;
   }
 
-  // One for each row; a lone one is that of all rows.
-  std::vector<float> Scales(const std::string& key, int64_t rows) const {
-    const TensorView& tensor = Get(key);
-    std::vector<float> scales = FloatValues(tensor);
-    RequireFinite(WhereIs(tensor), scales);
-    RequirePositive(WhereIs(tensor), scales);
-    if (scales.size() == 1) scales.resize(static_cast<size_t>(rows), scales.front());
-    return scales;
-  }
-
-  std::vector<float> Dequantized(const StoredTensor& part) const {
-    const TensorView& codes = Get(part.key);
-    std::vector<float> values =
-        DequantizedRows(codes, Scales(StemOfKey(part.key) + ".weight_scale", part.rows));
-    ReleasePages(codes.bytes);
-    return values;
-  }
-
-  // All parts of a layer carry a static input scale, or none does.
-  void RequireSameInputScales(const LinearLayout& linear) const {
-    size_t present = 0;
+  // nullopt: floats.
+  std::optional<StoredLayer> StoredCodesOf(const LinearLayout& linear) const {
+    std::vector<const StoredModule*> parts;
     for (const StoredTensor& part : linear.weights) {
-      const std::string key = prefix + StemOfKey(part.key) + ".input_scale";
-      present += checkpoint.Find(key) != nullptr ? 1 : 0;
+      const auto found = report.modules.find(part.key);
+      if (found != report.modules.end()) parts.push_back(&found->second);
     }
-    if (present != 0 && present != linear.weights.size()) {
-      Fail(
-          "{}: only {} of the {} parts of '{}' have an 'input_scale'. Quantize the model again, "
-          "with one input scale for the layer.",
-          checkpoint.folder().string(), present, linear.weights.size(), linear.stem);
+    if (parts.empty()) return std::nullopt;
+    W8A8_CHECK(parts.size() == linear.weights.size());
+    return StoredLayer(checkpoint, std::move(parts));
+  }
+
+  void ReadCodes(const StoredLayer& stored, bool site, LinearParameters* linear) const {
+    linear->dtype = Dtype::kI8;
+    WeightCodes codes = stored.Codes();
+    if (!site) {
+      linear->values = codes.RealValues();
+      return;
     }
+    linear->codes = std::move(codes);
+    linear->stored = stored.Plan();
   }
 
   Checkpoint checkpoint;
@@ -223,18 +183,12 @@ LinearParameters EncoderWeights::Linear(const std::string& stem) const {
   LinearParameters linear;
   linear.n = layout.n;
   linear.k = layout.k;
-  linear.dtype = impl_->Get(layout.weights.front().key).dtype;
-  const bool codes = linear.dtype == Dtype::kI8;
-  for (const StoredTensor& part : layout.weights) {
-    if (codes && layout.site) {
-      impl_->ReadCodes(part, linear);
-    } else if (codes) {
-      Append(linear.values, impl_->Dequantized(part));
-    } else {
-      Append(linear.values, impl_->Floats(part));
-    }
+  if (const std::optional<StoredLayer> stored = impl_->StoredCodesOf(layout)) {
+    impl_->ReadCodes(*stored, layout.site, &linear);
+  } else {
+    linear.dtype = impl_->Get(layout.weights.front().key).dtype;
+    for (const StoredTensor& part : layout.weights) Append(linear.values, impl_->Floats(part));
   }
-  if (codes && layout.site) impl_->RequireSameInputScales(layout);
   if (layout.channels_last > 0) linear.values = ChannelsFirst(linear.values, layout);
   const bool has_bias =
       !layout.biases.empty() &&
@@ -252,6 +206,24 @@ std::vector<float> EncoderWeights::Vector(const std::string& stem, const char* p
   if (found == impl_->vectors.end()) return values;
   for (const StoredTensor& stored : found->second->tensors) Append(values, impl_->Floats(stored));
   return values;
+}
+
+std::optional<SitePlan> EncoderWeights::StoredSite(const std::string& site) const {
+  const LinearLayout& layout = impl_->LinearOf(site);
+  const std::optional<StoredLayer> stored = impl_->StoredCodesOf(layout);
+  return stored && layout.site ? std::optional(stored->Plan()) : std::nullopt;
+}
+
+std::optional<std::vector<int64_t>> EncoderWeights::CodesShape(const std::string& module) const {
+  const StoredModule* stored = impl_->ModuleNamed(module);
+  if (stored == nullptr) return std::nullopt;
+  return stored->packed ? std::vector{stored->rows, stored->inputs} : stored->codes->shape;
+}
+
+std::vector<float> EncoderWeights::RealValues(const std::string& module) const {
+  const StoredModule* stored = impl_->ModuleNamed(module);
+  W8A8_CHECK(stored != nullptr);
+  return StoredLayer(impl_->checkpoint, {stored}).Codes().RealValues();
 }
 
 LinearSource EncoderWeights::Source(const std::string& stem) const {

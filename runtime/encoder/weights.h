@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "quant/spec.h"
 #include "quant/weight_codes.h"
 #include "runtime/base/mat_view.h"
 #include "runtime/base/safetensors.h"
@@ -18,17 +19,16 @@ namespace w8a8 {
 
 // One linear layer as stored: either binary32 `values` (converted exactly from `dtype`, F32, F16
 // or BF16), or, at a site, `codes` (a quantized folder). Layers outside the sites that are stored
-// in INT8 are given as `values`, code * scale. Parts (q, k, v) are already concatenated.
+// as codes are given as `values`, (code - zero point) * scale. Parts (q, k, v) are already
+// concatenated.
 struct LinearParameters {
   int64_t n = 0;
   int64_t k = 0;
-  std::vector<float> values = {};                // [n, k] or empty
-  Dtype dtype = Dtype::kF32;                     // of the values in the file
-  std::optional<WeightCodes> codes = {};         // [n, k], not yet finished, in place of values
-  std::optional<float> input_scale = {};         // static input scale stored with codes
-  std::optional<int32_t> input_zero_point = {};  // of an asymmetric static input
-  std::optional<float> output_scale = {};        // static output scale
-  std::vector<float> bias = {};                  // [n] or empty
+  std::vector<float> values = {};         // [n, k] or empty
+  Dtype dtype = Dtype::kF32;              // of the values in the file
+  std::optional<WeightCodes> codes = {};  // [n, k], not yet finished, in place of values
+  std::optional<SitePlan> stored = {};    // how codes are meant to be run
+  std::vector<float> bias = {};           // [n] or empty
   MatView<const float> view() const { return {values.data(), n, k, k}; }
 };
 
@@ -76,6 +76,9 @@ class EncoderWeights final : public Weights {
   LinearParameters Linear(const std::string& stem) const override;
   std::vector<float> Vector(const std::string& stem, const char* part) const override;
   const EncoderWeights& checkpoint() const override { return *this; }
+  // How a site that is stored as codes is run as it is stored, with its own scales; nullopt for
+  // floats. Reads no codes.
+  std::optional<SitePlan> StoredSite(const std::string& site) const;
   LinearSource Source(const std::string& stem) const;
   bool quantized() const;  // a quantized/ folder: sites hold codes
   // Of the file that holds the tower; of several: of their lines "<sha256>  <name>\n" in the order
@@ -87,7 +90,12 @@ class EncoderWeights final : public Weights {
   const std::string& prefix() const;                 // the tower's: "vision_model." or ""
   std::vector<std::filesystem::path> files() const;  // the shards
   const std::vector<std::string>& notes() const;     // unexpected keys and other oddities
-  bool Reads(const std::string& key) const;          // whether a layer is made of this tensor
+  // Of a layer's module ("vision_model.head.mlp.fc1") that is stored as codes: the shape of its
+  // weight, and the weight's real values, (code - zero point) * scale in binary32. nullopt: it is
+  // no such module.
+  std::optional<std::vector<int64_t>> CodesShape(const std::string& module) const;
+  std::vector<float> RealValues(const std::string& module) const;
+  bool Reads(const std::string& key) const;  // whether a layer is made of this tensor
 
  private:
   struct Impl;

@@ -37,9 +37,7 @@ std::vector<Storage> Storages() {
   const OwnedTensor nibbles = Bytes(Dtype::kU8, {64, 32});
   const OwnedTensor codes = Bytes(Dtype::kI8, {64, 64});
   const OwnedTensor eights = Bytes(Dtype::kF8E4M3, {64, 64});
-  return {{"pack", instead({{"weight_packed", packed}, {"weight_shape", Bytes(Dtype::kI64, {2})}}),
-           "weight_packed", "pack-quantized"},
-          {"nvfp4", instead({{"weight_packed", nibbles}, {"weight_global_scale", Zeros({1})}}),
+  return {{"nvfp4", instead({{"weight_packed", nibbles}, {"weight_global_scale", Zeros({1})}}),
            "weight_packed", "nvfp4-pack-quantized"},
           {"mxfp4", instead({{"weight_packed", nibbles}, {"weight_scale", nibbles}}),
            "weight_packed", "mxfp4-pack-quantized"},
@@ -147,30 +145,42 @@ TEST(QuantizationRecord, OtherSchemesAreRefusedByName) {
   const std::string token = R"({"num_bits": 8, "strategy": "token", "dynamic": true})";
   EXPECT_EQ(group(channel, token), kReads);
   EXPECT_EQ(group(R"({"strategy": "tensor"})", token), kReads);
-  EXPECT_TRUE(Contains(group(R"({"num_bits": 4, "strategy": "channel"})", token), "no group"));
-  EXPECT_TRUE(Contains(group(R"({"strategy": "group"})", token), "'group'"));
+  EXPECT_EQ(group(channel, "null"), kReads);
+  EXPECT_TRUE(Contains(group(R"({"num_bits": 4, "strategy": "channel"})", token),
+                       "q_proj.weight' holds -128 at element 0; 4 bits hold -8 to 7"));
+  EXPECT_TRUE(Contains(group(R"({"strategy": "group"})", token), "group_size"));
+  EXPECT_TRUE(Contains(group(R"({"strategy": "block"})", token), "by 'block'"));
   EXPECT_TRUE(Contains(group(channel, R"({"strategy": "token"})"), "static"));
-  EXPECT_TRUE(Contains(group(channel, R"({"symmetric": false})"), "symmetric"));
-  EXPECT_TRUE(Contains(group(channel, "null"), "W8A8"));
+  EXPECT_TRUE(Contains(group(channel, R"({"strategy": "tensor", "dynamic": true})"), "dynamic"));
+  EXPECT_TRUE(Contains(group(channel, R"({"num_bits": 4, "strategy": "token", "dynamic": true})"),
+                       "int of 4 bits"));
+  EXPECT_TRUE(Contains(group(channel, R"({"symmetric": false})"), "q_proj.input_zero_point"));
   // A static scale that the config promises is missing.
   const std::string lacking = group(channel, R"({"strategy": "tensor"})");
   EXPECT_TRUE(Contains(lacking, "q_proj.input_scale")) << lacking;
 }
 
 TEST(QuantizationRecord, TheConfigIsFoundWhereverOneStands) {
-  const std::string weight_only =
+  const std::string static_tokens =
       R"({"quant_method": "compressed-tensors", "format": "int-quantized",
-          "config_groups": {"g": {"targets": ["Linear"], "weights": {"strategy": "channel"}}}})";
+          "config_groups": {"g": {"targets": ["Linear"], "weights": {"strategy": "channel"},
+                                  "input_activations": {"strategy": "token"}}}})";
   for (const std::string place :
        {"quantization_config", "compression_config", "vision_config.quantization_config",
         "text_config.quantization_config", "compression_config.quantization_config"}) {
-    const std::string message = ErrorOfConfig(weight_only, place);
-    EXPECT_TRUE(Contains(message, "only W8A8 is read")) << place << ": " << message;
+    const std::string message = ErrorOfConfig(static_tokens, place);
+    EXPECT_TRUE(Contains(message, "quantizes inputs by 'token' (static")) << place << message;
   }
   const fs::path folder = QuantizedFolder("quantized_modelopt");
   WriteText(folder / "hf_quant_config.json", R"({"quantization": {"quant_algo": "W8A8_SQ"}})");
   const std::string message = ErrorOfReading(folder);
   EXPECT_TRUE(Contains(message, "quant_algo 'W8A8_SQ'")) << message;
+}
+
+std::optional<Quantizer> InputsOf(const std::string& quantization) {
+  const fs::path folder = QuantizedFolder("quantized_scheme");
+  DescribeQuantization(folder, quantization);
+  return EncoderWeights(folder, TinySiglip()).StoredSite("blocks.0.attn.qkv")->input;
 }
 
 TEST(QuantizationRecord, TheGroupThatTargetsTheTowerCounts) {
@@ -198,10 +208,9 @@ TEST(QuantizationRecord, TheGroupThatTargetsTheTowerCounts) {
         R"(["vision_model.encoder.layers.0.self_attn.q_proj",
             "model.vision_model.encoder.layers.0.self_attn.k_proj",
             "encoder.layers.0.self_attn.v_proj"])"}) {
-    EXPECT_EQ(ErrorOfConfig(groups(targets, token, four_bits)), kReads) << targets;
-    EXPECT_EQ(ErrorOfConfig(groups(targets, token, weights_only)), kReads) << targets;
-    EXPECT_TRUE(Contains(ErrorOfConfig(groups(targets, "null", w8a8)), "only W8A8 is read"))
-        << targets;
+    EXPECT_EQ(InputsOf(groups(targets, token, four_bits)), Quantizer()) << targets;
+    EXPECT_EQ(InputsOf(groups(targets, token, weights_only)), Quantizer()) << targets;
+    EXPECT_EQ(InputsOf(groups(targets, "null", w8a8)), std::nullopt) << targets;
   }
   // Searches that would take longer than anyone waits.
   EXPECT_EQ(ErrorOfConfig(groups(R"(["re:(a|aa)+$", "re:(.*)*(.*)*(.*)*x"])", token, four_bits)),
@@ -276,11 +285,10 @@ TEST(QuantizationRecord, WhatIsNoRegularExpressionIsRefusedByName) {
 TEST(QuantizationRecord, APresetIsReadAsTheSchemeItStandsFor) {
   EXPECT_EQ(NoteOf(R"("config_groups": {"W8A8": ["Linear"]})"), "");
   EXPECT_EQ(NoteOf(R"("config_groups": {"int8": ["Linear"]})"), "");
-  for (const char* preset : {"W4A16", "W8A16", "FP8_DYNAMIC"}) {
-    const std::string message = ErrorOf(
-        [&] { NoteOf(std::string("\"config_groups\": {\"") + preset + "\": [\"Linear\"]}"); });
-    EXPECT_TRUE(Contains(message, std::string("groups: '") + preset + "')")) << message;
-  }
+  EXPECT_EQ(NoteOf(R"("config_groups": {"W8A16": ["Linear"]})"), "");  // 64 inputs are one group
+  const std::string message =
+      ErrorOf([&] { NoteOf(R"("config_groups": {"FP8_DYNAMIC": ["Linear"]})"); });
+  EXPECT_TRUE(Contains(message, "groups: 'FP8_DYNAMIC')")) << message;
 }
 
 TEST(QuantizationRecord, TransformsAtRunTimeAreRefusedForTheLayersThatHaveThem) {

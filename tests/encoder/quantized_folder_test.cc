@@ -41,7 +41,7 @@ TEST(QuantizedFolder, GivesCodesAndScalesOfAllParts) {
   ASSERT_EQ(qkv.codes->scale.values.size(), 192u);
   EXPECT_EQ(qkv.codes->scale.values[64], Scales(64)[0]);
   EXPECT_EQ(qkv.bias.size(), 192u);
-  EXPECT_FALSE(qkv.input_scale.has_value());
+  EXPECT_EQ(qkv.stored, SitePlan());
   EXPECT_FALSE(weights.Linear("blocks.0.mlp.fc1").codes);
 }
 
@@ -52,20 +52,22 @@ TEST(QuantizedFolder, AStaticInputScaleIsSharedByAllParts) {
     }
   };
   const EncoderWeights weights(QuantizedFolder("quantized_static", set_scales), TinySiglip());
-  EXPECT_EQ(weights.Linear("blocks.0.attn.qkv").input_scale, 0.25f);
+  EXPECT_EQ(weights.StoredSite("blocks.0.attn.qkv")->input, Quantizer::Static(0.25f));
   const std::string unequal =
       ErrorOfReading(QuantizedFolder("quantized_unequal", [&](OwnedTensors& tensors) {
         set_scales(tensors);
         tensors[std::string(kAttention) + "v_proj.input_scale"] = Floats({1}, {0.5f});
       }));
-  EXPECT_TRUE(Contains(unequal, "v_proj.input_scale")) << unequal;
+  EXPECT_TRUE(Contains(unequal, "v_proj.input_scale' holds 0.5 where")) << unequal;
+  EXPECT_TRUE(Contains(unequal, "q_proj.input_scale' holds 0.25;")) << unequal;
   EXPECT_TRUE(Contains(unequal, "model.safetensors: tensor '")) << unequal;
   const std::string partial =
       ErrorOfReading(QuantizedFolder("quantized_partial", [&](OwnedTensors& tensors) {
         set_scales(tensors);
         tensors.erase(std::string(kAttention) + "k_proj.input_scale");
       }));
-  EXPECT_TRUE(Contains(partial, "only 2 of the 3 parts")) << partial;
+  EXPECT_TRUE(Contains(partial, "k_proj.weight' is stored as weights of 8 bits")) << partial;
+  EXPECT_TRUE(Contains(partial, "inputs per-token, but")) << partial;
 }
 
 TEST(QuantizedFolder, AScaleThatIsNotAboveZeroIsNamed) {
@@ -158,20 +160,23 @@ TEST(QuantizedFolder, ScalesOfGroupsOfInputsAreNamed) {
 
 TEST(QuantizedFolder, ZeroPointsOfZeroAreSymmetric) {
   const auto with_points = [](const std::string& name, std::byte last) {
-    return QuantizedFolder(name, [last](OwnedTensors& tensors) {
+    const fs::path folder = QuantizedFolder(name, [last](OwnedTensors& tensors) {
       const std::string stem = std::string(kAttention) + "q_proj";
       tensors[stem + ".weight_zero_point"] = {Dtype::kI8, {64, 1}, std::vector<std::byte>(64)};
       tensors[stem + ".weight_zero_point"].bytes[63] = last;
       tensors[stem + ".input_zero_point"] = {Dtype::kI8, {1}, std::vector<std::byte>(1)};
     });
+    DescribeQuantization(folder, kCovers);
+    return folder;
   };
   const fs::path folder = with_points("quantized_zero_points", std::byte{0});
-  DescribeQuantization(folder, kCovers);
   const EncoderWeights weights(folder, TinySiglip());
   EXPECT_EQ(weights.Linear("blocks.0.attn.qkv").codes->codes.size(), 192u * 64u);
   EXPECT_TRUE(weights.notes().empty());
   const std::string message = ErrorOfReading(with_points("quantized_points", std::byte{3}));
-  EXPECT_TRUE(Contains(message, "q_proj.weight_zero_point' is not 0 at element 63")) << message;
+  EXPECT_TRUE(
+      Contains(message, "q_proj.weight_zero_point' is not 0 at element 63, but its weights"))
+      << message;
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "eval/export/export_quantized.h"
 
+#include <functional>
 #include <set>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/run/stored_plan.h"
 #include "quant/plan_file.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/hdf5_file.h"
@@ -84,8 +86,8 @@ void ExpectSitesReadBack(const Exported& exported) {
     const QuantizedLinear reread = LayerOf(stored, site, planned->second);
     EXPECT_EQ(Equal(expected.weight.code_sum, reread.weight.code_sum), "") << site;
     const Quantizer& input = *planned->second.input;
-    EXPECT_EQ(actual.input_scale.has_value(), input.is_static());
-    EXPECT_EQ(actual.input_scale.value_or(0.0f), input.scale) << site;
+    EXPECT_EQ(actual.stored->input->is_static(), input.is_static());
+    EXPECT_EQ(actual.stored->input->scale, input.scale) << site;
   }
 }
 
@@ -247,10 +249,36 @@ TEST(ExportQuantized, AClipOnADynamicSiteIsRefusedWithAllTheSitesNames) {
 }
 
 TEST(ExportQuantized, WhatElseCannotBeExpressedIsRefusedByName) {
-  Plan narrow = MixedPlan();
-  narrow.sites["blocks.0.attn.proj"].weight->num_bits = 4;
-  EXPECT_TRUE(
-      Contains(ErrorOf([&] { ExportSmall("export_narrow", narrow); }), "blocks.0.attn.proj"));
+  const auto error_of = [](const std::function<void(SitePlan&)>& edit) {
+    Plan plan = MixedPlan();
+    edit(plan.sites["blocks.0.attn.proj"]);
+    edit(plan.sites["blocks.1.attn.proj"]);
+    return ErrorOf([&] { ExportSmall("export_inexpressible", plan); });
+  };
+  struct Case {
+    std::function<void(SitePlan&)> edit;
+    const char* instead;
+  };
+  const std::vector<Case> cases = {
+      {[](SitePlan& site) { site.smoothing.assign(64, 1.5f); }, "rows that nobody smoothed"},
+      {[](SitePlan& site) { site.rotation = Rotation{.block = 64}; }, "by rows as they are"},
+      {[](SitePlan& site) { site.first_row_twice = true; }, "would code it once"},
+      {[](SitePlan& site) {
+         site.weight->granularity = Granularity::kGroup;
+         site.weight->group_size = 48;
+       },
+       "no short last group of weights"},
+      {[](SitePlan& site) { site.input = {.granularity = Granularity::kGroup, .group_size = 48}; },
+       "no short last group of inputs"},
+      {[](SitePlan& site) {
+         site = {std::nullopt, std::nullopt, Quantizer::Static(0.5f)};
+       },
+       "would leave those of"}};
+  for (const Case& c : cases) {
+    const std::string message = error_of(c.edit);
+    EXPECT_TRUE(Contains(message, "blocks.0.attn.proj, blocks.1.attn.proj")) << message;
+    EXPECT_TRUE(Contains(message, c.instead)) << message;
+  }
   Plan unknown = MixedPlan();
   unknown.sites["blocks.9.attn.proj"];
   EXPECT_TRUE(

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "eval/export/quantization_scheme.h"
+#include "eval/export/compressed_scheme.h"
 #include "eval/export/tower_modules.h"
 #include "runtime/base/setting.h"
 #include "tests/encoder/small_models.h"
@@ -39,7 +39,7 @@ TowerModules Gemma3Tower() {
 }
 
 ordered_json Ours(const TowerModules& modules, const std::string& stem) {
-  return QuantizationConfig({.by_input = {{Granularity::kToken, {modules.Target(stem)}}},
+  return QuantizationConfig({.by_scheme = {{CompressedSchemeOf({}), {modules.Target(stem)}}},
                              .ignored = {"multi_modal_projector"}});
 }
 

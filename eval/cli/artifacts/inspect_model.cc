@@ -4,7 +4,7 @@
 
 #include "datasets/preprocess_config.h"
 #include "eval/cli/artifacts/inspect.h"
-#include "eval/export/export_quantized.h"
+#include "eval/run/stored_plan.h"
 #include "runtime/base/error.h"
 #include "runtime/base/names.h"
 #include "runtime/base/utf8.h"
@@ -59,10 +59,30 @@ ordered_json MacsFacts(const Graph& graph) {
           {"total", sites + attention + other}};
 }
 
+// "INT8, per-token input"; "INT4 per-group 128, with zero points, FP16 input".
+std::string StoredText(const SitePlan& plan) {
+  const WeightSpec& weight = *plan.weight;
+  std::string text = fmt::format("INT{}", weight.num_bits);
+  if (weight.granularity == Granularity::kGroup) {
+    text += fmt::format(" {} {}", NameOf(weight.granularity), weight.group_size);
+  }
+  if (!weight.symmetric) text += ", with zero points";
+  if (!plan.input) {
+    text += ", FP16 input";
+  } else if (plan.input->is_static()) {
+    text += ", static input scale";
+  } else {
+    text += fmt::format(", {} input", NameOf(plan.input->granularity));
+    if (plan.input->group_size > 0) text += fmt::format(" ({})", plan.input->group_size);
+  }
+  if (plan.input && !plan.input->symmetric) text += " with zero point";
+  return text + (plan.output ? ", static output scale" : "");
+}
+
 std::string StoredAs(const Plan& stored, const std::string& site) {
   const auto found = stored.sites.find(site);
   if (found == stored.sites.end()) return "float";
-  return found->second.input->is_static() ? "INT8, static input scale" : "INT8, per-token input";
+  return StoredText(found->second);
 }
 
 ordered_json SiteRows(const Graph& graph, const Plan& stored) {

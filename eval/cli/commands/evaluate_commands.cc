@@ -202,7 +202,7 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   ComparisonInput input = StartInput(options);
   input.chosen = ChoosePlan(session, PlanOf(options, Statistics::kGiven), run, &stats.sites);
   stats.DropRows();
-  DefaultExportTarget().check_plan(input.chosen.plan);
+  DefaultExportTarget().check_plan(input.chosen.plan, session.graph);
   WritePlanOf(options, session, input.chosen.plan, folder);
 
   input.evaluation = std::move(images.evaluation);
@@ -257,7 +257,8 @@ int RunWholeJob(const Options& options) {
   // A plan that needs no statistics is checked before the work is done.
   if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
     DefaultExportTarget().check_plan(
-        ChoosePlan(session, PlanOf(options, Statistics::kGiven), RunOf(options), nullptr).plan);
+        ChoosePlan(session, PlanOf(options, Statistics::kGiven), RunOf(options), nullptr).plan,
+        session.graph);
   }
   ImagePlan images = PlanImages(options, preprocessing);
   OpenedTask task = OpenTaskOf(options, session, images.evaluation, images.listed);

@@ -1,0 +1,95 @@
+// What vLLM picks, by the dispatch of its compressed_tensors.py (August 2026).
+#include "eval/export/vllm_scheme.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/errors.h"
+
+namespace w8a8::test {
+namespace {
+
+constexpr CompressedFormat kInt = CompressedFormat::kIntQuantized;
+constexpr CompressedFormat kPack = CompressedFormat::kPackQuantized;
+
+SitePlan Weights(int bits, Granularity granularity = Granularity::kChannel) {
+  SitePlan plan;
+  plan.weight = {.granularity = granularity, .num_bits = bits};
+  if (granularity == Granularity::kGroup) plan.weight->group_size = 128;
+  return plan;
+}
+
+SitePlan With(SitePlan plan, std::optional<Quantizer> input,
+              std::optional<Quantizer> output = std::nullopt) {
+  plan.input = input;
+  plan.output = output;
+  return plan;
+}
+
+const Quantizer kStatic = Quantizer::Static(0.5f);
+
+TEST(VllmScheme, IntegerInputsOfEightBitWeightsAreItsInt8Product) {
+  for (const SitePlan& plan :
+       {Weights(8), Weights(8, Granularity::kTensor), With(Weights(8), kStatic)}) {
+    EXPECT_EQ(VllmSchemeOf(plan, kInt).name, "W8A8Int8");
+    EXPECT_EQ(VllmSchemeOf(plan, kInt).verdict, VllmVerdict::kAsPlanned);
+    EXPECT_EQ(VllmSchemeOf(plan, kInt).note, "");
+  }
+}
+
+TEST(VllmScheme, BothSidesStaticAreWNA8O8AndOneSideIsNot) {
+  for (const CompressedFormat format : {kInt, kPack}) {
+    for (const SitePlan& plan : {Weights(8), Weights(4, Granularity::kGroup), Weights(2)}) {
+      const VllmScheme scheme = VllmSchemeOf(With(plan, kStatic, kStatic), format);
+      EXPECT_EQ(scheme.name, "WNA8O8Int");
+      EXPECT_EQ(scheme.verdict, VllmVerdict::kAsPlanned);
+    }
+  }
+  EXPECT_EQ(VllmSchemeOf(With(Weights(8), kStatic), kInt).name, "W8A8Int8");
+  const VllmScheme output_only = VllmSchemeOf(With(Weights(8), Quantizer(), kStatic), kInt);
+  EXPECT_EQ(output_only.verdict, VllmVerdict::kRefused);
+  EXPECT_TRUE(Contains(output_only.note, "output_scale")) << output_only.note;
+}
+
+TEST(VllmScheme, AZeroScaleOfWNA8O8IsUncalibrated) {
+  const Quantizer zero = Quantizer::Static(0.0f);
+  EXPECT_TRUE(Contains(VllmSchemeOf(With(Weights(8), zero, kStatic), kInt).note, "uncalibrated"));
+  EXPECT_TRUE(Contains(VllmSchemeOf(With(Weights(8), kStatic, zero), kInt).note, "uncalibrated"));
+  EXPECT_FALSE(
+      Contains(VllmSchemeOf(With(Weights(8), kStatic, kStatic), kInt).note, "uncalibrated"));
+}
+
+TEST(VllmScheme, WNA8O8TakesSomeWidthsAndNoZeroPoints) {
+  EXPECT_EQ(VllmSchemeOf(With(Weights(3), kStatic, kStatic), kInt).verdict, VllmVerdict::kRefused);
+  Quantizer asymmetric = kStatic;
+  asymmetric.symmetric = false;
+  EXPECT_EQ(VllmSchemeOf(With(Weights(8), asymmetric, kStatic), kInt).verdict,
+            VllmVerdict::kRefused);
+}
+
+TEST(VllmScheme, WeightOnlyIntegersMustBePacked) {
+  EXPECT_EQ(VllmSchemeOf(With(Weights(8), std::nullopt), kPack).name, "WNA16");
+  EXPECT_EQ(VllmSchemeOf(With(Weights(4, Granularity::kGroup), std::nullopt), kPack).name, "WNA16");
+  EXPECT_EQ(VllmSchemeOf(With(Weights(8), std::nullopt), kInt).verdict, VllmVerdict::kRefused);
+  SitePlan three = With(Weights(3), std::nullopt);
+  three.weight->symmetric = false;
+  EXPECT_EQ(VllmSchemeOf(three, kPack).verdict, VllmVerdict::kRefused);
+}
+
+TEST(VllmScheme, PackedWeightsWithDynamicInputsLeaveTheInputsAlone) {
+  for (const int bits : {4, 8}) {
+    const VllmScheme scheme = VllmSchemeOf(Weights(bits, Granularity::kGroup), kPack);
+    EXPECT_EQ(scheme.name, "WNA8Int");
+    EXPECT_EQ(scheme.verdict, VllmVerdict::kOtherwise);
+    EXPECT_TRUE(Contains(scheme.note, "backend is humming")) << scheme.note;
+  }
+}
+
+TEST(VllmScheme, GroupsBesideIntegerInputsHaveFewKernels) {
+  EXPECT_EQ(VllmSchemeOf(Weights(4, Granularity::kGroup), kInt).name, "W4A8Int");
+  EXPECT_EQ(VllmSchemeOf(Weights(8, Granularity::kGroup), kInt).verdict, VllmVerdict::kRefused);
+  const Quantizer groups{.granularity = Granularity::kGroup, .group_size = 32};
+  EXPECT_EQ(VllmSchemeOf(With(Weights(8), groups), kInt).verdict, VllmVerdict::kRefused);
+}
+
+}  // namespace
+}  // namespace w8a8::test
