@@ -1,5 +1,6 @@
 #include "quant/transform.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -16,17 +17,26 @@ void FlipSigns(uint64_t seed, std::span<T> row) {
   }
 }
 
+// The butterflies of one h over a whole row; h is a constant where it is less than a vector.
 template <class T>
-void HadamardBlock(T* v, int64_t block) {
-  for (int64_t h = 1; h < block; h *= 2) {
-    for (int64_t first = 0; first < block; first += 2 * h) {
-      for (int64_t i = first; i < first + h; ++i) {
-        const T sum = v[i] + v[i + h];
-        v[i + h] = v[i] - v[i + h];
-        v[i] = sum;
-      }
+void Butterflies(T* v, int64_t size, int64_t h) {
+  for (int64_t first = 0; first < size; first += 2 * h) {
+    T* __restrict a = v + first;
+    T* __restrict b = a + h;
+    for (int64_t i = 0; i < h; ++i) {
+      const T sum = a[i] + b[i];
+      b[i] = a[i] - b[i];
+      a[i] = sum;
     }
   }
+}
+
+template <class T>
+void HadamardBlocks(std::span<T> row, int64_t block) {
+  const auto size = static_cast<int64_t>(row.size());
+  Butterflies(row.data(), size, 1);
+  if (block > 2) Butterflies(row.data(), size, 2);
+  for (int64_t h = 4; h < block; h *= 2) Butterflies(row.data(), size, h);
 }
 
 // I - (2/q) J over the q values of equal index in their blocks.
@@ -42,18 +52,22 @@ void MixBlocks(std::span<T> row, int64_t block) {
   }
 }
 
+// All of a rotation but the signs.
 template <class T>
-void Rotate(const Rotation& rotation, std::span<T> row) {
-  FlipSigns(rotation.seed, row);
+void RotateFlipped(const Rotation& rotation, std::span<T> row) {
   const auto size = static_cast<int64_t>(row.size());
-  for (int64_t first = 0; first < size; first += rotation.block) {
-    HadamardBlock(row.data() + first, rotation.block);
-  }
+  HadamardBlocks(row, rotation.block);
   if (rotation.mix && size > rotation.block) MixBlocks(row, rotation.block);
   // B is a power of two, so 1 / B is exact and the root is rounded once to binary64; to binary32
   // it is a power of two or 0x3f3504f3 times one, which no second rounding changes.
   const T norm = static_cast<T>(std::sqrt(1.0 / static_cast<double>(rotation.block)));
   for (T& value : row) value *= norm;
+}
+
+template <class T>
+void Rotate(const Rotation& rotation, std::span<T> row) {
+  FlipSigns(rotation.seed, row);
+  RotateFlipped(rotation, row);
 }
 
 }  // namespace
@@ -93,6 +107,18 @@ void CheckSmoothing(std::span<const float> smoothing, int64_t k, const std::stri
 void TransformRow(const InputTransform& transform, std::span<float> row) {
   for (size_t k = 0; k < transform.inv_smoothing.size(); ++k) row[k] *= transform.inv_smoothing[k];
   if (transform.rotation) Rotate(*transform.rotation, row);
+}
+
+void RowFactors(const InputTransform& transform, std::span<float> factors) {
+  std::fill(factors.begin(), factors.end(), 1.0f);
+  std::copy(transform.inv_smoothing.begin(), transform.inv_smoothing.end(), factors.begin());
+  if (transform.rotation) FlipSigns(transform.rotation->seed, factors);
+}
+
+void TransformRow(const InputTransform& transform, std::span<const float> factors,
+                  std::span<float> row) {
+  for (size_t k = 0; k < row.size(); ++k) row[k] *= factors[k];
+  if (transform.rotation) RotateFlipped(*transform.rotation, row);
 }
 
 void TransformWeightRow(std::span<const float> smoothing, const std::optional<Rotation>& rotation,

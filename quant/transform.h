@@ -38,6 +38,11 @@ void CheckSmoothing(std::span<const float> smoothing, int64_t k, const std::stri
 
 // In place: x [k] to v [k]. The transform was checked.
 void TransformRow(const InputTransform& transform, std::span<float> row);
+// The same for many rows, any NaN for any NaN: RowFactors() [k], smoothing and signs in one, once;
+// then each row with them, in loops that compilers make vectors of.
+void RowFactors(const InputTransform& transform, std::span<float> factors);
+void TransformRow(const InputTransform& transform, std::span<const float> factors,
+                  std::span<float> row);
 // In place, one row of weights: w[k] * s[k], then the rotation, all in binary64.
 void TransformWeightRow(std::span<const float> smoothing, const std::optional<Rotation>& rotation,
                         std::span<double> row);

@@ -12,7 +12,8 @@ namespace w8a8 {
 namespace {
 
 // What this version cannot run yet; the one place that says so.
-void RefuseUnbuilt(const std::string& site, const SitePlan& plan) {
+void RefuseUnbuilt(const std::string& site, Precision precision, const SitePlan& plan) {
+  if (precision == Precision::kInt8 && plan.weight) return;
   const auto refuse = [&site](const char* what) {
     Fail("plan: site '{}' {}, which is not in this version.", site, what);
   };
@@ -35,7 +36,7 @@ void CheckForPrecision(const std::string& site, Precision precision, const SiteP
   } else {
     CheckSitePlan(site, plan, k);
   }
-  RefuseUnbuilt(site, plan);
+  RefuseUnbuilt(site, precision, plan);
 }
 
 }  // namespace

@@ -85,11 +85,14 @@ int64_t CpuArena::FirstRow(SlotId id, int64_t image) const {
 }
 
 int64_t CpuArena::bytes() const {
-  int64_t bytes =
-      attention_.scratch_bytes() + Bytes(x_, product_, patch_, ones_, zeros_, emulated_.acc,
-                                         emulated_.chunk_codes, emulated_.chunk_product);
+  int64_t bytes = attention_.scratch_bytes() +
+                  Bytes(x_, product_, patch_, ones_, zeros_, emulated_.acc, emulated_.chunk_codes,
+                        emulated_.chunk_product, product_scratch_.values, product_scratch_.factors,
+                        product_scratch_.rounded);
   for (const SlotMemory& memory : memory_) {
-    bytes += Bytes(memory.half, memory.floats, memory.codes.codes, memory.codes.scale);
+    const CodeRows& codes = memory.codes;
+    bytes += Bytes(memory.half, memory.floats, codes.codes, codes.scale, codes.zero_point,
+                   codes.code_sum, codes.values, codes.factors);
   }
   return bytes;
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "runtime/arena.h"
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/cpu/attention.h"
+#include "runtime/cpu/code_rows.h"
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
 #include "runtime/cpu/int8_linear.h"
@@ -36,7 +38,8 @@ class CpuArena final : public Arena {
     AlignedBuffer<Half> half;
     AlignedBuffer<float> floats;
     CodeRows codes;
-    InputSteps input;  // what made the codes
+    InputSteps input;       // what made the codes,
+    SlotId from = kNoSlot;  // and of which rows
   };
 
   void Reserve() override;
@@ -77,6 +80,7 @@ class CpuArena final : public Arena {
   void NormRowRange(const NormStep& step, int64_t first, int64_t count);
   void GateRowRange(const GateStep& step, int64_t first, int64_t count);
   void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
+  std::shared_ptr<LinearTrace> TraceOfCodes(const SlotMemory& memory) const;
   // The memory for the codes of slot `from`, to be filled by rows.
   SlotMemory& BeginCodes(const CodesOutput& to, SlotId from);
   // Calls produce(first_row, count) until all rows of slot `out` are made: all at once, or a block
@@ -94,6 +98,7 @@ class CpuArena final : public Arena {
   AlignedBuffer<Half> patch_;          // one patch row
   AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
   EmulatedScratch emulated_;
+  ProductScratch product_scratch_;
   double seconds_ = 0;
 };
 

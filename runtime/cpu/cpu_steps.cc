@@ -1,5 +1,5 @@
-// The steps of CpuArena whose bits numerics.md fixes: norms, activations, residual, integer
-// products.
+// The steps of CpuArena whose bits numerics.md fixes: norms, activations, residual, the emulated
+// product.
 #include <algorithm>
 #include <span>
 #include <type_traits>
@@ -25,15 +25,6 @@ const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
   float* filled = constants->Reserve(count);
   std::fill_n(filled, count, otherwise);
   return filled;
-}
-
-// The trace of a step whose rows were quantized by `quantizer` with `scale` [rows].
-std::shared_ptr<LinearTrace> TraceOf(const Quantizer& quantizer, const AlignedBuffer<float>& scale,
-                                     int64_t rows, std::span<const int32_t> weight_code_sum) {
-  auto trace = std::make_shared<LinearTrace>();
-  trace->input_scale = ScalesOf(quantizer, {scale.data(), static_cast<size_t>(rows)});
-  trace->weight_code_sum.assign(weight_code_sum.begin(), weight_code_sum.end());
-  return trace;
 }
 
 template <class T>
@@ -72,14 +63,6 @@ void CpuArena::NormRowRange(const NormStep& step, int64_t first, int64_t count) 
   Norm(step, half(step.in).RowRange(first, count), y);
 }
 
-CpuArena::SlotMemory& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
-  W8A8_CHECK(slot(to.slot).storage == SlotStorage::kCodes);
-  SlotMemory& memory = memory_[static_cast<size_t>(to.slot)];
-  PrepareCodes(*kernels_.int8, rows(from), slot(from).cols, &memory.codes);
-  memory.input = to.input;
-  return memory;
-}
-
 template <class Produce>
 void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce) {
   const MatView<Half> made = half(out);
@@ -89,8 +72,7 @@ void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const P
   for (int64_t first = 0; first < made.rows; first += block) {
     const int64_t count = std::min(block, made.rows - first);
     produce(first, count);
-    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), *to.input.quantizer, first,
-                   &to.codes);
+    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), first, &to.codes);
   }
 }
 
@@ -190,34 +172,6 @@ void CpuArena::Do(const ConvertStep& step) {
   }
   const MatView<Half> in = half(step.in);
   kernels_.rows->half.to_float(in.data, floats(step.out).data, in.rows * in.cols);
-}
-
-void CpuArena::Do(const QuantizeStep& step) {
-  SlotMemory& to = BeginCodes(step.codes, step.in);
-  QuantizeRowsAt(*kernels_.int8, half(step.in), *to.input.quantizer, 0, &to.codes);
-}
-
-StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
-  const Int8Linear& linear = PackedAs<Int8Linear>(*step.weight);
-  const SlotMemory& memory = memory_[static_cast<size_t>(step.codes)];
-  const CodeRows& x = memory.codes;
-  const MatView<Half> y = half(step.out);
-  W8A8_CHECK(x.rows == y.rows && x.cols == linear.k() && y.cols == linear.n());
-  if (!wanted.trace) {
-    linear.Multiply(x, y);
-    return {};
-  }
-  const std::shared_ptr<LinearTrace> trace =
-      TraceOf(*memory.input.quantizer, x.scale, y.rows, linear.weight_code_sum());
-  trace->acc = Matrix<int32_t>(y.rows, y.cols);
-  trace->codes = Matrix<int8_t>(y.rows, linear.k());
-  linear.Multiply(x, y, trace->acc.view());
-  UnpackCodes(*kernels_.int8, x, trace->codes.view());
-  return {.trace = trace, .attention = {}};
-}
-
-StepResult CpuArena::Do(const GemmW8Step&, const Wanted&) {
-  Fail("weight-only products are not in this version.");
 }
 
 StepResult CpuArena::Do(const GemmCodesStep& step, const Wanted& wanted) {

@@ -7,17 +7,13 @@
 
 #include "runtime/cpu/gemm_tiles.h"
 #include "runtime/cpu/int8_kernels.h"
+#include "runtime/cpu/tiles_avx2.h"
+#include "runtime/cpu/vector_codes.h"
+#include "runtime/cpu/vector_products.h"
+#include "runtime/cpu/vectors_avx2.h"
 
 namespace w8a8 {
 namespace {
-
-// 6 x 16 takes 12 accumulators, two registers of weights and one of codes: 15 of 16. A panel of
-// K = 1,152 is 18 KiB and stays in the first-level cache.
-constexpr GemmTuning kTuning = {
-    .tile_rows = 6, .panel_cols = 16, .k_multiple = 32, .block_bytes = 220 * 1024};
-constexpr int64_t kPanel = kTuning.panel_cols;
-
-using AliasedInt32 = int32_t __attribute__((may_alias));
 
 constexpr float kMaxFloat = 0x1.fffffep+127f;
 
@@ -162,62 +158,12 @@ void PackWeights(const PackWeightsArgs& args) {
   }
 }
 
-// Eight columns of two inputs, as int16.
-inline __m256i LoadWeights(const int8_t* from) {
-  return _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
-}
-
-// Six named rows of two accumulators, cut by MR at compile time: g++ 12 spills accumulators that
-// are an array.
-// clang-format off
-#define W8A8_ROWS(X) X(0, x0) X(1, x0) X(2, x0) X(3, x3) X(4, x3) X(5, x3)
-// clang-format on
-#define W8A8_DECLARE(r, base) \
-  [[maybe_unused]] __m256i left##r = _mm256_setzero_si256(), right##r = _mm256_setzero_si256();
-#define W8A8_STEP(r, base)                                                          \
-  if constexpr (r < MR) {                                                           \
-    const __m256i a = _mm256_set1_epi32(                                            \
-        *reinterpret_cast<const AliasedInt32*>(base + 2 * i + (r % 3) * x_stride)); \
-    left##r = _mm256_add_epi32(left##r, _mm256_madd_epi16(a, w_left));              \
-    right##r = _mm256_add_epi32(right##r, _mm256_madd_epi16(a, w_right));           \
-  }
-#define W8A8_KEEP(r, base)                                                          \
-  if constexpr (r < MR) {                                                           \
-    _mm256_store_si256(reinterpret_cast<__m256i*>(acc + r * kPanel), left##r);      \
-    _mm256_store_si256(reinterpret_cast<__m256i*>(acc + r * kPanel + 8), right##r); \
-  }
-
-// acc[r][0..15] = sum over 2 * k2 inputs of x[r] * panel, r < MR. acc is 32-byte aligned.
-template <int MR>
-void MultiplyTile(const int16_t* x0, int64_t x_stride, const int8_t* panel, int64_t k2,
-                  int32_t* acc) {
-  [[maybe_unused]] const int16_t* x3 = x0 + 3 * x_stride;
-  W8A8_ROWS(W8A8_DECLARE)
-  for (int64_t i = 0; i < k2; ++i) {
-    const __m256i w_left = LoadWeights(panel + 2 * kPanel * i);
-    const __m256i w_right = LoadWeights(panel + 2 * kPanel * i + 16);
-    W8A8_ROWS(W8A8_STEP)
-  }
-  W8A8_ROWS(W8A8_KEEP)
-}
-
-using TileFunction = void (*)(const int16_t*, int64_t, const int8_t*, int64_t, int32_t*);
-constexpr TileFunction kTiles[kTuning.tile_rows] = {MultiplyTile<1>, MultiplyTile<2>,
-                                                    MultiplyTile<3>, MultiplyTile<4>,
-                                                    MultiplyTile<5>, MultiplyTile<6>};
-
 // ---- epilogue ----
-
-// The first `count` lanes, count < 8.
-inline __m256i Mask(int64_t count) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count)), lane);
-}
 
 // The first `count` of eight 16-bit elements.
 inline void StoreWords(void* to, int64_t count, __m128i words) {
   if (count >= 8) return _mm_storeu_si128(static_cast<__m128i*>(to), words);
-  __builtin_memcpy(to, &words, static_cast<size_t>(2 * count));
+  if (count > 0) __builtin_memcpy(to, &words, static_cast<size_t>(2 * count));
 }
 
 // Nearest, ties to even; NaN keeps its upper bits and is quieted.
@@ -231,39 +177,52 @@ inline __m128i BFloat16Of(__m256 values) {
   return _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1));
 }
 
+// The tiles and vectors of the set, for what is written once for every width of vector.
+struct Set : Avx2 {
+  using Code = int16_t;
+  static constexpr int32_t kCodeShift = 0;
+  static constexpr GemmTuning kTuning = w8a8::kTuning;
+  static constexpr int64_t kStep = w8a8::kStep;
+
+  static void StoreCodes(Code* to, Ints codes) {
+    const __m128i low = _mm256_castsi256_si128((__m256i)codes);
+    const __m128i high = _mm256_extracti128_si256((__m256i)codes, 1);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(low, high));
+  }
+  static void Multiply(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
+                       int64_t steps, const int32_t* start, int32_t* sums) {
+    kTiles[rows - 1](x, x_stride, panel, steps, start, sums);
+  }
+  static void MultiplyFloats(int64_t rows, const float* x, int64_t x_stride, const int8_t* panel,
+                             int64_t steps, const int32_t* zero_point, float* sums) {
+    kFloatTiles[rows - 1](x, x_stride, panel, steps, zero_point, sums);
+  }
+  static void StoreRow(const StoreArgs& to, int64_t at, int64_t count, __m256 y) {
+    switch (to.type) {
+      case OutputType::kHalf:
+        return StoreWords(static_cast<Half*>(to.y) + at, count,
+                          _mm256_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT));
+      case OutputType::kBFloat16:
+        return StoreWords(static_cast<BFloat16*>(to.y) + at, count, BFloat16Of(y));
+      case OutputType::kFloat:
+        return Store(static_cast<float*>(to.y) + at, count, y);
+    }
+  }
+};
+using SetProducts = VectorProducts<Set>;
+
 // The 8 columns from `col` of row `row`, whose sums stand at `sums`.
 inline void StoreColumns(const GemmS8Args& args, const int32_t* sums, int64_t row, int64_t col) {
   const int64_t count = args.n - col;
   if (count <= 0) return;
   const __m256i acc = _mm256_load_si256(reinterpret_cast<const __m256i*>(sums));
-  if (args.acc != nullptr) {
-    int32_t* to = args.acc + row * args.acc_stride + col;
-    if (count >= 8) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), acc);
-    } else {
-      _mm256_maskstore_epi32(to, Mask(count), acc);
-    }
+  if (args.to.acc != nullptr) {
+    Set::Store(args.to.acc + row * args.to.acc_stride + col, count, (Set::Ints)acc);
   }
   const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(args.scale_w + col));
   const __m256 y =
       _mm256_fmadd_ps(scaled, _mm256_set1_ps(args.scale_x[row]), _mm256_loadu_ps(args.bias + col));
-  const int64_t at = row * args.y_stride + col;
-  switch (args.output_type) {
-    case OutputType::kHalf:
-      StoreWords(static_cast<Half*>(args.y) + at, count,
-                 _mm256_cvtps_ph(y, _MM_FROUND_TO_NEAREST_INT));
-      break;
-    case OutputType::kBFloat16:
-      StoreWords(static_cast<BFloat16*>(args.y) + at, count, BFloat16Of(y));
-      break;
-    case OutputType::kFloat:
-      if (count >= 8) {
-        _mm256_storeu_ps(static_cast<float*>(args.y) + at, y);
-      } else {
-        _mm256_maskstore_ps(static_cast<float*>(args.y) + at, Mask(count), y);
-      }
-      break;
-  }
+  Set::StoreRow(args.to, row * args.to.y_stride + col, count, y);
 }
 
 // Rows [row, row + count) of one panel; count <= tile_rows.
@@ -271,12 +230,14 @@ void RunTile(const GemmS8Args& args, int64_t row, int64_t count, int64_t panel) 
   const int64_t k2 = DivideUp(args.k, 2);
   const auto* x = static_cast<const int16_t*>(args.x_codes) + row * args.x_stride;
   const auto* w = static_cast<const int8_t*>(args.packed_weight) + panel * kPanel * 2 * k2;
+  alignas(64) constexpr int32_t kZeros[kPanel] = {};
   alignas(64) int32_t sums[kTuning.tile_rows * kPanel];
-  kTiles[count - 1](x, args.x_stride, w, k2, sums);
+  kTiles[count - 1](x, args.x_stride, w, k2, kZeros, sums);
   for (int64_t r = 0; r < count; ++r) {
     StoreColumns(args, sums + r * kPanel, row + r, panel * kPanel);
     StoreColumns(args, sums + r * kPanel + 8, row + r, panel * kPanel + 8);
   }
+  SetProducts::ThroughCodes(args.to, {row, count, panel * kPanel}, args.n);
 }
 
 void GemmS8(const GemmS8Args& args) {
@@ -289,16 +250,22 @@ void GemmS8(const GemmS8Args& args) {
 
 const Int8Kernels kAvx2Int8Kernels = {
     .code_bytes = 2,
+    .k_step = kStep,
     .k_multiple = kTuning.k_multiple,
     .n_multiple = kPanel,
     .uses_column_sums = false,
     .begin_worker = nullptr,
     .end_worker = nullptr,
     .quantize_rows = QuantizeRows,
+    .finite_range = VectorCodes<Set>::FiniteRange,
+    .encode = VectorCodes<Set>::Encode,
     .unpack_codes = UnpackCodes,
     .packed_bytes = PackedBytes,
     .pack_weights = PackWeights,
     .gemm_s8 = GemmS8,
+    .gemm_groups = SetProducts::GemmGroups,
+    .gemm_w8 = SetProducts::GemmW8,
+    .quantize_outputs = VectorCodes<Set>::QuantizeOutputs,
 };
 
 }  // namespace w8a8

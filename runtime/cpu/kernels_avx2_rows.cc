@@ -1,64 +1,8 @@
 // The element-wise steps with AVX2, FMA and F16C: eight elements at a time, tails through a buffer.
 #include "runtime/cpu/vector_rows.h"
+#include "runtime/cpu/vectors_avx2.h"
 
 namespace w8a8 {
-namespace {
-
-struct Avx2 {
-  using Floats = __m256;
-  using Ints [[gnu::vector_size(32)]] = int32_t;
-  using Lanes = int64_t;  // as many as there are left, 8 and above: all
-  static constexpr int64_t kLanes = 8;
-
-  static Lanes FirstLanes(int64_t count) { return count; }
-
-  static __m256i Mask(Lanes lanes) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(lanes < 8 ? lanes : 8)), lane);
-  }
-
-  static Floats Load(const float* from) { return _mm256_loadu_ps(from); }
-  static Floats Load(const float* from, Lanes lanes) {
-    return lanes >= 8 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, Mask(lanes));
-  }
-  static Floats Load(const Half* from, Lanes lanes) {
-    Half some[8] = {};
-    if (lanes < 8) {
-      for (int64_t i = 0; i < lanes; ++i) some[i] = from[i];
-      from = some;
-    }
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-  }
-  static void Store(float* to, Floats values) { _mm256_storeu_ps(to, values); }
-  static void Store(float* to, Lanes lanes, Floats values) {
-    if (lanes >= 8) return _mm256_storeu_ps(to, values);
-    _mm256_maskstore_ps(to, Mask(lanes), values);
-  }
-  static void Store(Half* to, Lanes lanes, Floats values) {
-    const __m128i halves = _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT);
-    if (lanes >= 8) return _mm_storeu_si128(reinterpret_cast<__m128i*>(to), halves);
-    Half some[8];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(some), halves);
-    for (int64_t i = 0; i < lanes; ++i) to[i] = some[i];
-  }
-
-  static Floats Splat(float value) { return _mm256_set1_ps(value); }
-  static Floats Keep(Lanes lanes, Floats values) {
-    return lanes >= 8 ? values : _mm256_and_ps(values, _mm256_castsi256_ps(Mask(lanes)));
-  }
-  static Floats Fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-  static Floats Max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
-  static Floats Min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
-
-  // Within each group of eight: s[0] += s[4], then s[2], then s[1], in all lanes at once.
-  static Floats SumOfEight(Floats s) {
-    s = s + _mm256_permute2f128_ps(s, s, 0x01);
-    s = s + _mm256_permute_ps(s, 0x4e);
-    return s + _mm256_permute_ps(s, 0xb1);
-  }
-};
-
-}  // namespace
 
 const RowKernels kAvx2RowKernels = VectorRows<Avx2>::kTable;
 

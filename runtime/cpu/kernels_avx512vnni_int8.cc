@@ -8,17 +8,13 @@
 
 #include "runtime/cpu/gemm_tiles.h"
 #include "runtime/cpu/int8_kernels.h"
+#include "runtime/cpu/tiles_avx512vnni.h"
+#include "runtime/cpu/vector_codes.h"
+#include "runtime/cpu/vector_products.h"
+#include "runtime/cpu/vectors_avx512.h"
 
 namespace w8a8 {
 namespace {
-
-// 12 x 32 fills 24 of the 32 registers and divides the rows of ViTs well (729 = 60 x 12 + 9). fc1
-// of so400m runs at 91 % of the vpdpbusd peak with blocks of 220 KiB, at 85 % with all rows in one.
-constexpr GemmTuning kTuning = {
-    .tile_rows = 12, .panel_cols = 32, .k_multiple = 64, .block_bytes = 220 * 1024};
-constexpr int64_t kPanel = kTuning.panel_cols;
-
-using AliasedInt32 = int32_t __attribute__((may_alias));
 
 constexpr float kMaxFloat = 0x1.fffffep+127f;
 
@@ -99,60 +95,7 @@ void CountRow(const Half* x, int64_t cols, float inv_scale, QuantizeCounts* coun
   }
 }
 
-// ---- multiply ----
-
-// Twelve named rows of two accumulators: g++ 12 spills accumulators that are an array (30 to 48 %
-// of the vpdpbusd peak instead of 90), so rows are spelled out and cut by MR at compile time. A
-// row's address is one of four pointers plus 0, 1 or 2 strides: an addressing mode, not a register.
-// clang-format off
-#define W8A8_ROWS(X)              \
-  X(0, x0) X(1, x0) X(2, x0)      \
-  X(3, x3) X(4, x3) X(5, x3)      \
-  X(6, x6) X(7, x6) X(8, x6)      \
-  X(9, x9) X(10, x9) X(11, x9)
-// clang-format on
-#define W8A8_DECLARE(r, base) \
-  [[maybe_unused]] __m512i left##r = _mm512_setzero_si512(), right##r = _mm512_setzero_si512();
-#define W8A8_STEP(r, base)                                                          \
-  if constexpr (r < MR) {                                                           \
-    const __m512i a = _mm512_set1_epi32(                                            \
-        *reinterpret_cast<const AliasedInt32*>(base + 4 * i + (r % 3) * x_stride)); \
-    left##r = _mm512_dpbusd_epi32(left##r, a, b_left);                              \
-    right##r = _mm512_dpbusd_epi32(right##r, a, b_right);                           \
-  }
-#define W8A8_KEEP(r, base)                               \
-  if constexpr (r < MR) {                                \
-    _mm512_store_si512(acc + r * kPanel, left##r);       \
-    _mm512_store_si512(acc + r * kPanel + 16, right##r); \
-  }
-
-// acc[r][0..31] = sum over 4 * k4 inputs of x[r] * panel, r < MR. acc is 64-byte aligned.
-template <int MR>
-void MultiplyTile(const uint8_t* x0, int64_t x_stride, const int8_t* panel, int64_t k4,
-                  int32_t* acc) {
-  [[maybe_unused]] const uint8_t* x3 = x0 + 3 * x_stride;
-  [[maybe_unused]] const uint8_t* x6 = x0 + 6 * x_stride;
-  [[maybe_unused]] const uint8_t* x9 = x0 + 9 * x_stride;
-  W8A8_ROWS(W8A8_DECLARE)
-  for (int64_t i = 0; i < k4; ++i) {
-    const __m512i b_left = _mm512_load_si512(panel + 4 * kPanel * i);
-    const __m512i b_right = _mm512_load_si512(panel + 4 * kPanel * i + 64);
-    W8A8_ROWS(W8A8_STEP)
-  }
-  W8A8_ROWS(W8A8_KEEP)
-}
-
-using TileFunction = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, int32_t*);
-constexpr TileFunction kTiles[kTuning.tile_rows] = {
-    MultiplyTile<1>, MultiplyTile<2>,  MultiplyTile<3>,  MultiplyTile<4>,
-    MultiplyTile<5>, MultiplyTile<6>,  MultiplyTile<7>,  MultiplyTile<8>,
-    MultiplyTile<9>, MultiplyTile<10>, MultiplyTile<11>, MultiplyTile<12>};
-
 // ---- epilogue ----
-
-inline void StoreHalf(Half* to, __mmask16 lanes, __m512 values) {
-  _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
-}
 
 // Nearest, ties to even; NaN keeps its upper bits and is quieted.
 inline void StoreBFloat16(BFloat16* to, __mmask16 lanes, __m512 values) {
@@ -165,29 +108,52 @@ inline void StoreBFloat16(BFloat16* to, __mmask16 lanes, __m512 values) {
   _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtepi32_epi16(upper));
 }
 
+// The tiles and vectors of the set, for what is written once for every width of vector.
+struct Set : Avx512 {
+  using Code = uint8_t;
+  static constexpr int32_t kCodeShift = 128;
+  static constexpr GemmTuning kTuning = w8a8::kTuning;
+  static constexpr int64_t kStep = w8a8::kStep;
+
+  static void StoreCodes(Code* to, Ints codes) {
+    const __m128i shifted =
+        _mm_xor_si128(_mm512_cvtepi32_epi8((__m512i)codes), _mm_set1_epi8(-128));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), shifted);
+  }
+  static void Multiply(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
+                       int64_t steps, const int32_t* start, int32_t* sums) {
+    kTiles[rows - 1](x, x_stride, panel, steps, start, sums);
+  }
+  static void MultiplyFloats(int64_t rows, const float* x, int64_t x_stride, const int8_t* panel,
+                             int64_t steps, const int32_t* zero_point, float* sums) {
+    kFloatTiles[rows - 1](x, x_stride, panel, steps, zero_point, sums);
+  }
+  static void StoreRow(const StoreArgs& to, int64_t at, int64_t count, __m512 y) {
+    const __mmask16 lanes = w8a8::Lanes(count);
+    switch (to.type) {
+      case OutputType::kHalf:
+        return Store(static_cast<Half*>(to.y) + at, lanes, y);
+      case OutputType::kBFloat16:
+        return StoreBFloat16(static_cast<BFloat16*>(to.y) + at, lanes, y);
+      case OutputType::kFloat:
+        return Store(static_cast<float*>(to.y) + at, lanes, y);
+    }
+  }
+};
+using SetProducts = VectorProducts<Set>;
+
 // The 16 columns from `col` of row `row`, whose shifted sums stand at `sums`.
 inline void StoreColumns(const GemmS8Args& args, const int32_t* sums, int64_t row, int64_t col) {
   const __mmask16 lanes = Lanes(args.n - col);
   const __m512i shift = _mm512_slli_epi32(_mm512_loadu_si512(args.code_sum_w + col), 7);
   const __m512i acc = _mm512_sub_epi32(_mm512_load_si512(sums), shift);
-  if (args.acc != nullptr) {
-    _mm512_mask_storeu_epi32(args.acc + row * args.acc_stride + col, lanes, acc);
+  if (args.to.acc != nullptr) {
+    _mm512_mask_storeu_epi32(args.to.acc + row * args.to.acc_stride + col, lanes, acc);
   }
   const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(args.scale_w + col));
   const __m512 y =
       _mm512_fmadd_ps(scaled, _mm512_set1_ps(args.scale_x[row]), _mm512_loadu_ps(args.bias + col));
-  const int64_t at = row * args.y_stride + col;
-  switch (args.output_type) {
-    case OutputType::kHalf:
-      StoreHalf(static_cast<Half*>(args.y) + at, lanes, y);
-      break;
-    case OutputType::kBFloat16:
-      StoreBFloat16(static_cast<BFloat16*>(args.y) + at, lanes, y);
-      break;
-    case OutputType::kFloat:
-      _mm512_mask_storeu_ps(static_cast<float*>(args.y) + at, lanes, y);
-      break;
-  }
+  Set::StoreRow(args.to, row * args.to.y_stride + col, args.n - col, y);
 }
 
 // Rows [row, row + count) of one panel; count <= tile_rows.
@@ -195,12 +161,14 @@ void RunTile(const GemmS8Args& args, int64_t row, int64_t count, int64_t panel) 
   const int64_t k4 = DivideUp(args.k, 4);
   const auto* x = static_cast<const uint8_t*>(args.x_codes) + row * args.x_stride;
   const auto* w = static_cast<const int8_t*>(args.packed_weight) + panel * kPanel * 4 * k4;
+  alignas(64) constexpr int32_t kZeros[kPanel] = {};
   alignas(64) int32_t sums[kTuning.tile_rows * kPanel];
-  kTiles[count - 1](x, args.x_stride, w, k4, sums);
+  kTiles[count - 1](x, args.x_stride, w, k4, kZeros, sums);
   for (int64_t r = 0; r < count; ++r) {
     StoreColumns(args, sums + r * kPanel, row + r, panel * kPanel);
     StoreColumns(args, sums + r * kPanel + 16, row + r, panel * kPanel + 16);
   }
+  SetProducts::ThroughCodes(args.to, {row, count, panel * kPanel}, args.n);
 }
 
 void GemmS8(const GemmS8Args& args) {
@@ -252,16 +220,22 @@ void PackWeights(const PackWeightsArgs& args) {
 
 const Int8Kernels kAvx512VnniInt8Kernels = {
     .code_bytes = 1,
+    .k_step = kStep,
     .k_multiple = kTuning.k_multiple,
     .n_multiple = kPanel,
     .uses_column_sums = true,
     .begin_worker = nullptr,
     .end_worker = nullptr,
     .quantize_rows = QuantizeRows,
+    .finite_range = VectorCodes<Set>::FiniteRange,
+    .encode = VectorCodes<Set>::Encode,
     .unpack_codes = UnpackCodes,
     .packed_bytes = PackedBytes,
     .pack_weights = PackWeights,
     .gemm_s8 = GemmS8,
+    .gemm_groups = SetProducts::GemmGroups,
+    .gemm_w8 = SetProducts::GemmW8,
+    .quantize_outputs = VectorCodes<Set>::QuantizeOutputs,
 };
 
 }  // namespace w8a8

@@ -1,6 +1,8 @@
-// gemm_s8, quantize_rows and the row steps of every usable kernel set, on one core. `MACs` counts
-// multiply-accumulates per second, `of_peak` their share of the vpdpbusd peak measured just before.
+// The products, quantize_rows and the row steps of every usable kernel set, on one core. `MACs`
+// counts multiply-accumulates per second, `of_peak` their share of the vpdpbusd peak measured just
+// before; gemm_groups and gemm_w8 give `of_dense`: their rate over that of gemm_s8 just before.
 // Every product is compared with the scalar set's before it is timed.
+#include <chrono>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -30,6 +32,12 @@ constexpr Shape kShapes[] = {{"tiny/qkv", 197, 576, 192},      {"tiny/fc2", 197,
                              {"so400m/fc1", 729, 4304, 1152},  {"so400m/fc2", 729, 1152, 4304},
                              {"intern/qkv", 1025, 3072, 1024}, {"intern/out", 1025, 1024, 1024},
                              {"intern/fc1", 1025, 4096, 1024}, {"intern/fc2", 1025, 1024, 4096}};
+
+// Those that products by groups are measured on: eight images of base/16, and so400m.
+constexpr Shape kGroupShapes[] = {{"base8/out", 1576, 768, 768},
+                                  {"base8/qkv", 1576, 2304, 768},
+                                  {"base8/fc1", 1576, 3072, 768},
+                                  {"so400m/fc1", 729, 4304, 1152}};
 
 std::vector<Half> RandomRows(int64_t count) {
   std::vector<Half> rows(static_cast<size_t>(count));
@@ -72,6 +80,73 @@ void GemmS8(benchmark::State& state, const Kernels& kernels, Shape shape) {
   if (peak > 0) {
     state.counters["of_peak"] = benchmark::Counter(macs / peak, benchmark::Counter::kIsRate);
   }
+}
+
+enum class Grouped { kWeights, kInputs, kBoth, kZeroPoints };
+constexpr int64_t kGroup = 128;
+
+WeightCodes CodesByGroup(const QuantizedLinear& dense, Grouped grouped) {
+  WeightCodes weight = dense.weight;
+  if (grouped == Grouped::kInputs) return weight;
+  weight.scale = {Granularity::kGroup, kGroup, {}};
+  const auto scales = static_cast<size_t>(weight.n * weight.groups());
+  weight.scale.values.assign(scales, 1e-4f);
+  if (grouped == Grouped::kZeroPoints) weight.zero_points.assign(scales, 3);
+  FinishCodes("weight", weight);
+  return weight;
+}
+
+double SecondsOf(const Int8Linear& linear, const CodeRows& rows, MatView<Half> y) {
+  const auto start = std::chrono::steady_clock::now();
+  int64_t times = 0;
+  std::chrono::duration<double> taken{};
+  for (; times < 5 || taken.count() < 0.2; ++times) {
+    linear.Multiply(rows, y);
+    taken = std::chrono::steady_clock::now() - start;
+  }
+  return taken.count() / static_cast<double>(times);
+}
+
+void OfDense(benchmark::State& state, double dense_seconds) {
+  state.counters["of_dense"] = benchmark::Counter(
+      dense_seconds * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+template <Grouped kGrouped>
+void GemmGroups(benchmark::State& state, const Kernels& kernels, Shape shape) {
+  const std::vector<Half> x = RandomRows(shape.m * shape.k);
+  const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
+  const QuantizedLinear dense = RandomLayer(shape);
+  std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
+  const MatView<Half> out{y.data(), shape.m, shape.n, shape.n};
+  CodeRows dense_rows, rows;
+  QuantizeRows(*kernels.int8, view, {}, &dense_rows);
+  const double dense_seconds = SecondsOf(Int8Linear(dense, *kernels.int8), dense_rows, out);
+  const bool inputs = kGrouped == Grouped::kInputs || kGrouped == Grouped::kBoth;
+  const Quantizer by_group{.granularity = Granularity::kGroup, .group_size = kGroup};
+  const Quantizer by_row{.symmetric = kGrouped != Grouped::kZeroPoints};
+  QuantizeRows(*kernels.int8, view, {.quantizer = inputs ? by_group : by_row, .group = kGroup},
+               &rows);
+  const Int8Linear grouped({"layer", CodesByGroup(dense, kGrouped), dense.bias}, kGroup,
+                           *kernels.int8);
+  for (auto _ : state) grouped.Multiply(rows, out);
+  OfDense(state, dense_seconds);
+}
+
+void GemmW8(benchmark::State& state, const Kernels& kernels, Shape shape) {
+  const std::vector<Half> x = RandomRows(shape.m * shape.k);
+  const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
+  std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
+  const MatView<Half> out{y.data(), shape.m, shape.n, shape.n};
+  const Int8Linear linear(RandomLayer(shape), *kernels.int8);
+  CodeRows rows;
+  QuantizeRows(*kernels.int8, view, {}, &rows);
+  const double dense_seconds = SecondsOf(linear, rows, out);
+  ProductScratch scratch;
+  for (auto _ : state) linear.MultiplyHalf(view, nullptr, {.y = out}, &scratch);
+  OfDense(state, dense_seconds);
+  const double macs = static_cast<double>(shape.m * shape.n * shape.k * state.iterations());
+  state.counters["MACs"] = benchmark::Counter(macs, benchmark::Counter::kIsRate);
 }
 
 void Quantize(benchmark::State& state, const Kernels& kernels, Shape shape) {
@@ -122,6 +197,13 @@ int main(int argc, char** argv) {
       continue;
     }
     for (const Shape& shape : kShapes) Register("gemm_s8", GemmS8, kernels, shape);
+    for (const Shape& shape : kGroupShapes) {
+      Register("gemm_groups_weights", GemmGroups<Grouped::kWeights>, kernels, shape);
+      Register("gemm_groups_inputs", GemmGroups<Grouped::kInputs>, kernels, shape);
+      Register("gemm_groups_both", GemmGroups<Grouped::kBoth>, kernels, shape);
+      Register("gemm_groups_zero_points", GemmGroups<Grouped::kZeroPoints>, kernels, shape);
+      Register("gemm_w8", GemmW8, kernels, shape);
+    }
     const Shape rows = {"729x1152", 729, 0, 1152};
     Register("quantize", Quantize, kernels, rows);
     Register("layer_norm", LayerNorm, kernels, rows);

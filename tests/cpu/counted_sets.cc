@@ -49,10 +49,15 @@ struct Counted {
   static Kernels Table() {
     int8 = *kAll[kSet].int8;
     int8.quantize_rows = CallInt8<&Int8Kernels::quantize_rows>;
+    int8.finite_range = CallInt8<&Int8Kernels::finite_range>;
+    int8.encode = CallInt8<&Int8Kernels::encode>;
     int8.unpack_codes = CallInt8<&Int8Kernels::unpack_codes>;
     int8.packed_bytes = CallInt8<&Int8Kernels::packed_bytes>;
     int8.pack_weights = CallInt8<&Int8Kernels::pack_weights>;
     int8.gemm_s8 = CallInt8<&Int8Kernels::gemm_s8>;
+    int8.gemm_groups = CallInt8<&Int8Kernels::gemm_groups>;
+    int8.gemm_w8 = CallInt8<&Int8Kernels::gemm_w8>;
+    int8.quantize_outputs = CallInt8<&Int8Kernels::quantize_outputs>;
     rows = {.layer_norm = CallRows<&RowKernels::layer_norm>,
             .rms_norm = CallRows<&RowKernels::rms_norm>,
             .layer_norm_float = CallRows<&RowKernels::layer_norm_float>,

@@ -83,7 +83,7 @@ std::vector<Half> RunEmulated(const QuantizedLinear& linear, const std::vector<H
 // Quantizes `x` into `rows` and multiplies.
 void RunInt8(const Int8Kernels& kernels, const Int8Linear& linear, MatView<const Half> x,
              const Quantizer& spec, CodeRows* rows, std::vector<Half>* y) {
-  QuantizeRows(kernels, x, spec, rows);
+  QuantizeRows(kernels, x, {.quantizer = spec}, rows);
   linear.Multiply(*rows, MatView<Half>{y->data(), x.rows, linear.n(), linear.n()});
 }
 

@@ -42,10 +42,10 @@ Quantized Expected(const std::vector<Half>& x, int64_t rows, const Quantizer& sp
 Quantized QuantizeWith(const Int8Kernels& kernels, const std::vector<Half>& x, int64_t rows,
                        const Quantizer& spec) {
   const MatView<const Half> view = test::View(x, rows);
-  Quantized q{
-      std::vector<int8_t>(x.size()), {}, std::vector<int32_t>(static_cast<size_t>(rows)), {}};
+  Quantized q{std::vector<int8_t>(x.size()), {}, {}, {}};
   CodeRows code_rows;
-  QuantizeRows(kernels, view, spec, &code_rows, q.code_sum.data(), &q.counts);
+  QuantizeRows(kernels, view, {.quantizer = spec}, &code_rows, &q.counts);
+  q.code_sum.assign(code_rows.code_sum.data(), code_rows.code_sum.data() + rows);
   UnpackCodes(kernels, code_rows, {q.codes.data(), rows, view.cols, view.cols});
   q.scale.assign(code_rows.scale.data(), code_rows.scale.data() + rows);
   return q;
@@ -117,7 +117,7 @@ TEST(QuantizeRows, PadsRowsWithCodeZero) {
   for (const Kernels& set : SetsUnderTest()) {
     const std::vector<Half> x(70, ToHalf(kInfinity));  // padding as Inf * 0 would be NaN
     CodeRows rows;
-    QuantizeRows(*set.int8, test::View(x, 1), {.clip_range = 1e-40f}, &rows);
+    QuantizeRows(*set.int8, test::View(x, 1), {.quantizer = {.clip_range = 1e-40f}}, &rows);
     std::vector<int8_t> padded(static_cast<size_t>(rows.stride), 9);
     rows.cols = rows.stride;
     UnpackCodes(*set.int8, rows, {padded.data(), 1, rows.stride, rows.stride});

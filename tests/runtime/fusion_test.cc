@@ -26,8 +26,7 @@ std::vector<Slot> Slots(SlotStorage in) {
 
 struct Outcome {
   std::vector<Half> between, output;
-  std::vector<int8_t> codes;
-  std::vector<float> input_scale;
+  std::shared_ptr<const LinearTrace> trace;
 };
 
 Outcome Run(const Kernels& kernels, const Program& program) {
@@ -35,34 +34,42 @@ Outcome Run(const Kernels& kernels, const Program& program) {
   arena.Prepare(program.slots, {.images = 2});
   FillSlot(arena, kIn, 3, 0, 6.0f);
   FillSlot(arena, kGateIn, 4, 0, 6.0f);
-  std::shared_ptr<const LinearTrace> trace;
-  for (const Step& step : program.steps) trace = arena.Run(step, {.trace = true}).trace;
-  return {Copy(arena.HostHalf(kBetween)), Copy(arena.HostHalf(kOutput)), Copy(trace->codes.view()),
-          trace->input_scale.values};
+  Outcome outcome;
+  for (const Step& step : program.steps) outcome.trace = arena.Run(step, {.trace = true}).trace;
+  outcome.between = Copy(arena.HostHalf(kBetween));
+  outcome.output = Copy(arena.HostHalf(kOutput));
+  return outcome;
 }
 
-void ExpectFusionKeepsEveryBit(const Step& first, const Quantizer& quantizer,
+void ExpectEqual(const Outcome& apart, const Outcome& fused) {
+  const RowScales &expected = apart.trace->input_scale, &actual = fused.trace->input_scale;
+  EXPECT_EQ(Equal(apart.between, fused.between), "");
+  EXPECT_EQ(Equal(apart.output, fused.output), "");
+  EXPECT_EQ(Equal(Copy(apart.trace->codes.view()), Copy(fused.trace->codes.view())), "");
+  EXPECT_EQ(Equal(expected.values, actual.values), "");
+  EXPECT_EQ(Equal(expected.second_values, actual.second_values), "");
+  EXPECT_EQ(Equal(expected.zero_points, actual.zero_points), "");
+}
+
+void ExpectFusionKeepsEveryBit(const Step& first, const InputSteps& input,
                                SlotStorage in = SlotStorage::kHalf) {
   const std::vector<float> weight = RandomFloats(kOut * kWidth, 5);
   const auto linear =
       QuantizedLinear::FromLinear("layer", {weight.data(), kOut, kWidth, kWidth}, {});
+  const int64_t group = input.quantizer->GroupOf(kWidth);
   for (const Kernels& kernels : SetsUnderTest()) {
     CpuBackend packer(kernels);
     Program program;
     program.slots = Slots(in);
     program.steps = {
-        first, QuantizeStep{.in = kBetween, .codes = {kCodes, {.quantizer = quantizer}, kWidth}},
-        GemmS8Step{.codes = kCodes, .out = kOutput, .weight = packer.PackInt8(linear, kWidth)}};
+        first, QuantizeStep{.in = kBetween, .codes = {kCodes, input, group}},
+        GemmS8Step{.codes = kCodes, .out = kOutput, .weight = packer.PackInt8(linear, group)}};
     program.nodes = {0, 1, 1};
     const Outcome apart = Run(kernels, program);
     FuseQuantization(&program);
     ASSERT_EQ(program.steps.size(), 2u);
     ASSERT_EQ(program.nodes, (std::vector<int32_t>{0, 1}));
-    const Outcome fused = Run(kernels, program);
-    EXPECT_EQ(Equal(apart.between, fused.between), "");
-    EXPECT_EQ(Equal(apart.output, fused.output), "");
-    EXPECT_EQ(Equal(apart.codes, fused.codes), "");
-    EXPECT_EQ(Equal(apart.input_scale, fused.input_scale), "");
+    ExpectEqual(apart, Run(kernels, program));
   }
 }
 
@@ -81,7 +88,7 @@ TEST(Fusion, OfNormAndQuantizeKeepsEveryBit) {
                             .weight = Shared(RandomFloats(kWidth, 7)),
                             .bias = Shared(kind == NormKind::kLayerNorm ? RandomFloats(kWidth, 8)
                                                                         : std::vector<float>())};
-        ExpectFusionKeepsEveryBit(norm, spec, storage);
+        ExpectFusionKeepsEveryBit(norm, {.quantizer = spec}, storage);
       }
     }
   }
@@ -91,10 +98,35 @@ TEST(Fusion, OfActivationOrGateAndQuantizeKeepsEveryBit) {
   for (const ActivationKind kind : {ActivationKind::kGeluErf, ActivationKind::kGeluTanh,
                                     ActivationKind::kQuickGelu, ActivationKind::kSilu}) {
     for (const Quantizer& quantizer : {kPerToken, kPerTensor}) {
-      ExpectFusionKeepsEveryBit(ActivationStep{.in = kIn, .out = kBetween, .kind = kind},
-                                quantizer);
-      ExpectFusionKeepsEveryBit(GateStep{.in = kGateIn, .out = kBetween, .kind = kind}, quantizer);
+      const InputSteps input{.quantizer = quantizer};
+      ExpectFusionKeepsEveryBit(ActivationStep{.in = kIn, .out = kBetween, .kind = kind}, input);
+      ExpectFusionKeepsEveryBit(GateStep{.in = kGateIn, .out = kBetween, .kind = kind}, input);
     }
+  }
+}
+
+// The blocks of rows (14 of a norm's) do not end where images do (37).
+TEST(Fusion, OfEverySchemeOfInputsKeepsEveryBit) {
+  const auto rotated = std::make_shared<const InputTransform>(
+      InputTransform{RandomFloats(kWidth, 9), Rotation{.block = 128, .mix = true, .seed = 4}});
+  const InputSteps inputs[] = {
+      {.quantizer = Quantizer{.symmetric = false}},
+      {.quantizer = Quantizer{.granularity = Granularity::kTensor,
+                              .scale = 0.03f,
+                              .symmetric = false,
+                              .zero_point = -9}},
+      {.quantizer = Quantizer{.granularity = Granularity::kGroup, .group_size = 100}},
+      {.quantizer = kPerToken, .transform = rotated},
+      {.quantizer = kPerTensor, .first_row_twice = true},
+      {.quantizer = kPerToken, .transform = rotated, .first_row_twice = true}};
+  for (const InputSteps& input : inputs) {
+    const NormStep norm{
+        .in = 0, .out = 1, .kind = NormKind::kRmsNorm, .eps = 1e-6f, .weight = {}, .bias = {}};
+    ExpectFusionKeepsEveryBit(norm, input);
+    ExpectFusionKeepsEveryBit(
+        ActivationStep{.in = kIn, .out = kBetween, .kind = ActivationKind::kSilu}, input);
+    ExpectFusionKeepsEveryBit(
+        GateStep{.in = kGateIn, .out = kBetween, .kind = ActivationKind::kGeluErf}, input);
   }
 }
 

@@ -172,7 +172,7 @@ TEST(Lowering, RefusesWhatNoStepComputesWithTheSitesName) {
   const std::pair<SitePlan, const char*> refused[] = {
       {WithSmoothing(channels), "smoothing"}, {weight_only, "weight-only"}, {output, "output"}};
   for (const auto& [plan, word] : refused) {
-    for (const Precision precision : {Precision::kFake, Precision::kEmulated, Precision::kInt8}) {
+    for (const Precision precision : {Precision::kFake, Precision::kEmulated}) {
       const std::string message = block.Refusal(precision, plan);
       EXPECT_TRUE(Contains(message, kSite) && Contains(message, word)) << message;
     }

@@ -232,7 +232,8 @@ LayerOutput RunInt8(const LayerInput& in, const QuantizedLinear& layer, const Qu
   const int64_t n = in.layer.n, k = in.layer.k;
   out.acc.resize(static_cast<size_t>(in.m * n));
   CodeRows rows;
-  QuantizeRows(kernels, in.x_view(), input, &rows, out.code_sum.data(), &out.counts.emplace());
+  QuantizeRows(kernels, in.x_view(), {.quantizer = input}, &rows, &out.counts.emplace());
+  std::copy_n(rows.code_sum.data(), in.m, out.code_sum.begin());
   UnpackCodes(kernels, rows, {out.codes.data(), in.m, k, k});
   std::copy_n(rows.scale.data(), in.m, out.input_scale.begin());
   Int8Linear(layer, layer.weight.k, kernels)

@@ -122,6 +122,12 @@ inline simde__m256i _mm512_cvtps_ph(simde__m512 v, int /*to nearest*/) {
   return to.vector();
 }
 
+inline simde__m512i _mm512_srai_epi32(simde__m512i v, unsigned count) {
+  w8a8::simde::Lanes<int32_t, simde__m512i> lanes(v);
+  for (int32_t& lane : lanes.lane) lane >>= count;
+  return lanes.vector();
+}
+
 // SIMDe's fmadd rounds twice.
 #undef _mm256_fmadd_ps
 inline simde__m256 _mm256_fmadd_ps(simde__m256 a, simde__m256 b, simde__m256 c) {

@@ -1,0 +1,112 @@
+// Rows to codes and outputs through their codes, once for every width of vector: the operations of
+// the scalar set in the same order, V::kLanes elements at a time. Included by the files of the
+// vector sets under the rules of vector_rows.h. V is that header's, with `Ints` loaded, stored and
+// converted, and
+//   Code, StoreCodes(Code*, Ints): a stored code, and kLanes of them.
+//   kCodeShift: what a stored code is above its value.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/cpu/int8_kernels.h"
+
+namespace w8a8 {
+
+template <class V>
+struct VectorCodes {
+  using Floats = typename V::Floats;
+  using Ints = typename V::Ints;
+  using Code = typename V::Code;
+  static constexpr int64_t kLanes = V::kLanes;
+
+  static Ints IsFinite(Floats values) { return ((Ints)values & 0x7fffffff) < 0x7f800000; }
+
+  static void FiniteRange(const float* values, int64_t count, float* low, float* high) {
+    Floats smallest = V::Splat(0.0f), largest = V::Splat(0.0f);
+    for (int64_t i = 0; i < count; i += kLanes) {
+      const Floats value = V::Load(values + i, V::FirstLanes(count - i));
+      const Floats finite = (Floats)((Ints)value & IsFinite(value));
+      smallest = V::Min(smallest, finite);
+      largest = V::Max(largest, finite);
+    }
+    float lows[kLanes], highs[kLanes];
+    V::Store(lows, smallest);
+    V::Store(highs, largest);
+    *low = *high = 0.0f;
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      *low = lows[lane] < *low ? lows[lane] : *low;
+      *high = highs[lane] > *high ? highs[lane] : *high;
+    }
+  }
+
+  // Beyond +-1,024 every sum with a zero point of int8 is outside the codes.
+  static Ints CodesOf(Floats p, const EncodeArgs& args) {
+    const Ints ordered = p == p;
+    const Floats near = V::Min(V::Max(p, V::Splat(-1024.0f)), V::Splat(1024.0f));
+    const Ints code = (V::Nearest(near) & ordered) + args.zero_point;
+    const Ints low = code - code + args.lowest, high = code - code + 127;
+    const Ints above = code < low ? low : code;
+    return above > high ? high : above;
+  }
+
+  static int32_t Encode(const EncodeArgs& args) {
+    const Floats inv_scale = V::Splat(args.inv_scale);
+    auto* codes = static_cast<Code*>(args.codes);
+    Ints sum = {};
+    int64_t i = 0;
+    for (; i + kLanes <= args.count; i += kLanes) {
+      const Ints code = CodesOf(V::Load(args.values + i) * inv_scale, args);
+      sum += code;
+      V::StoreCodes(codes + i, code);
+    }
+    int32_t lanes[kLanes];
+    V::Store(lanes, sum);
+    int32_t total = 0;
+    for (const int32_t lane : lanes) total += lane;
+    const Floats rest = V::Load(args.values + i, V::FirstLanes(args.count - i));
+    V::Store(lanes, CodesOf(rest * inv_scale, args));
+    for (int64_t lane = 0; i < args.padded; ++lane, ++i) {
+      const int32_t code = i < args.count ? lanes[lane] : 0;
+      total += code;
+      codes[i] = static_cast<Code>(code + V::kCodeShift);
+    }
+    return total;
+  }
+
+  static void KeepCodes(const QuantizeOutputsArgs& args, Floats p, Ints code, int64_t row,
+                        int64_t col) {
+    float products[kLanes];
+    int32_t codes[kLanes];
+    V::Store(products, p);
+    V::Store(codes, code);
+    const int64_t count = args.cols - col < kLanes ? args.cols - col : kLanes;
+    for (int64_t lane = 0; lane < count; ++lane) {
+      if (args.codes != nullptr) {
+        args.codes[row * args.codes_stride + col + lane] = static_cast<int8_t>(codes[lane]);
+      }
+      const float magnitude = __builtin_fabsf(products[lane]);
+      const bool finite = magnitude < __builtin_inff();
+      if (args.saturated != nullptr && finite && magnitude >= 127.5f) ++*args.saturated;
+    }
+  }
+
+  // An FP16 value times inv_scale is finite in binary32 unless the value is not.
+  static void QuantizeOutputs(const QuantizeOutputsArgs& args) {
+    const Floats scale = V::Splat(args.scale), inv_scale = V::Splat(args.inv_scale);
+    const bool keep = args.codes != nullptr || args.saturated != nullptr;
+    for (int64_t row = 0; row < args.rows; ++row) {
+      Half* y = args.y + row * args.y_stride;
+      for (int64_t col = 0; col < args.cols; col += kLanes) {
+        const auto lanes = V::FirstLanes(args.cols - col);
+        const Floats p = V::Load(y + col, lanes) * inv_scale;
+        const Ints ordered = p == p;
+        const Floats near = V::Min(V::Max(p, V::Splat(-127.0f)), V::Splat(127.0f));
+        const Ints code = V::Nearest(near) & ordered;
+        V::Store(y + col, lanes, V::ToFloats(code) * scale);
+        if (keep) KeepCodes(args, p, code, row, col);
+      }
+    }
+  }
+};
+
+}  // namespace w8a8

@@ -1,0 +1,208 @@
+// The products by groups and the weight-only product once for every width of vector, over the tiles
+// of a set. Included by the files of the vector sets under the rules of vector_rows.h. V is that of
+// vector_codes.h with
+//   kTuning: the set's GemmTuning; kStep: the inputs of a column that lie side by side.
+//   Multiply(rows, x, x_stride, panel, steps, start, sums): sums [rows, panel_cols] = `start`
+//     [panel_cols] + the products of kStep * steps stored codes.
+//   MultiplyFloats(rows, x, x_stride, panel, steps, zero_point, sums): the same of binary32 rows
+//     with float(code - zero_point [panel_cols]), from 0, fused, k ascending.
+//   StoreRow(to, at, count, y): the first `count` of kLanes results at element `at` of `to`.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/cpu/gemm_tiles.h"
+#include "runtime/cpu/int8_kernels.h"
+#include "runtime/cpu/vector_codes.h"
+
+namespace w8a8 {
+
+template <class V>
+struct VectorProducts {
+  using Floats = typename V::Floats;
+  using Ints = typename V::Ints;
+  using Code = typename V::Code;
+  static constexpr int64_t kLanes = V::kLanes;
+  static constexpr int64_t kPanel = V::kTuning.panel_cols;
+  static constexpr int64_t kTile = V::kTuning.tile_rows;
+
+  // Rows [row, row + rows) of one panel, whose columns begin at `col`.
+  struct Tile {
+    int64_t row, rows, col;
+  };
+
+  static int64_t Panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
+  // Where the panel's columns stand in a vector by group and column.
+  static int64_t At(const GroupedWeights& weight, const Tile& tile, int64_t group) {
+    return group * Panels(weight.n) * kPanel + tile.col;
+  }
+  static int64_t Steps(const GroupedWeights& weight, int64_t group) {
+    const int64_t begin = group * weight.group_stride;
+    const int64_t left = weight.k - begin;
+    return ((left < weight.group_stride ? left : weight.group_stride) + V::kStep - 1) / V::kStep;
+  }
+  static const int8_t* Panel(const GroupedWeights& weight, const Tile& tile, int64_t group) {
+    const int64_t padded = (weight.k + V::kStep - 1) / V::kStep * V::kStep;
+    return static_cast<const int8_t*>(weight.packed) + tile.col * padded +
+           group * weight.group_stride * kPanel;
+  }
+
+  // What the accumulators begin at: stored codes are kCodeShift too large.
+  static void Start(const int32_t* code_sum, int32_t* start) {
+    for (int64_t c = 0; c < kPanel; c += kLanes) {
+      V::Store(start + c, V::Load(code_sum + c) * -V::kCodeShift);
+    }
+  }
+
+  // sum cx cw - z sum (cw - zp) - zp sum cx, modulo 2^32 on the way.
+  static void TakeOffZeroPoints(const GemmGroupsArgs& args, const Tile& tile, int64_t group,
+                                int32_t* sums) {
+    const GroupedWeights& weight = *args.weight;
+    const int64_t at = At(weight, tile, group);
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      const int64_t row = tile.row + r;
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        Ints sum = V::Load(sums + r * kPanel + c);
+        if (args.zero_point_x != nullptr) {
+          sum -= V::Load(weight.centred_sum + at + c) * args.zero_point_x[row];
+        }
+        if (weight.zero_point != nullptr) {
+          const int32_t code_sum = args.code_sum_x[row * weight.groups + group];
+          sum -= V::Load(weight.zero_point + at + c) * code_sum;
+        }
+        V::Store(sums + r * kPanel + c, sum);
+      }
+    }
+  }
+
+  static void KeepSums(const GemmGroupsArgs& args, const Tile& tile, int64_t group,
+                       const int32_t* sums) {
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      int32_t* acc = args.to.acc + (group * args.m + tile.row + r) * args.to.acc_stride + tile.col;
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        const auto lanes = V::FirstLanes(args.weight->n - tile.col - c);
+        V::Store(acc + c, lanes, V::Load(sums + r * kPanel + c));
+      }
+    }
+  }
+
+  template <ScaledBy kBy>
+  static void AddGroup(const GemmGroupsArgs& args, const Tile& tile, int64_t group,
+                       const int32_t* sums, float* totals) {
+    const float* scale_x = args.scale_x + tile.row * args.weight->groups + group;
+    for (int64_t c = 0; c < kPanel; c += kLanes) {
+      Floats scale_w = V::Splat(1.0f);
+      if constexpr (kBy != ScaledBy::kInputs) {
+        scale_w = V::Load(args.weight->scale + At(*args.weight, tile, group) + c);
+      }
+      for (int64_t r = 0; r < tile.rows; ++r) {
+        Floats acc = V::ToFloats(V::Load(sums + r * kPanel + c));
+        Floats factor = scale_w;
+        if constexpr (kBy == ScaledBy::kBoth) acc = acc * scale_x[r * args.weight->groups];
+        if constexpr (kBy == ScaledBy::kInputs) factor = V::Splat(scale_x[r * args.weight->groups]);
+        float* total = totals + r * kPanel + c;
+        V::Store(total, V::Fma(acc, factor, V::Load(total)));
+      }
+    }
+  }
+
+  // y = fma(total, factor, bias): `factor` by row, by column, or 1 (an addition).
+  static void Finish(const GroupedWeights& weight, const StoreArgs& to, const Tile& tile,
+                     const float* totals, const float* by_row, const float* by_column) {
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        const int64_t col = tile.col + c;
+        Floats factor = V::Splat(by_row != nullptr ? by_row[tile.row + r] : 1.0f);
+        if (by_column != nullptr) factor = V::Load(by_column + col);
+        const Floats y =
+            V::Fma(V::Load(totals + r * kPanel + c), factor, V::Load(weight.bias + col));
+        V::StoreRow(to, (tile.row + r) * to.y_stride + col, weight.n - col, y);
+      }
+    }
+    ThroughCodes(to, tile, weight.n);
+  }
+
+  // The tile's FP16 results, while they are in the first-level cache.
+  static void ThroughCodes(const StoreArgs& to, const Tile& tile, int64_t n) {
+    if (to.through == nullptr) return;
+    QuantizeOutputsArgs args = *to.through;
+    args.y = static_cast<Half*>(to.y) + tile.row * to.y_stride + tile.col;
+    args.y_stride = to.y_stride;
+    args.rows = tile.rows;
+    args.cols = n - tile.col < kPanel ? n - tile.col : kPanel;
+    if (args.codes != nullptr) args.codes += tile.row * args.codes_stride + tile.col;
+    VectorCodes<V>::QuantizeOutputs(args);
+  }
+
+  template <ScaledBy kBy>
+  static void RunTile(const GemmGroupsArgs& args, const Tile& tile) {
+    const GroupedWeights& weight = *args.weight;
+    const bool zero_points = args.zero_point_x != nullptr || weight.zero_point != nullptr;
+    const auto* x = static_cast<const Code*>(args.x_codes) + tile.row * args.x_stride;
+    alignas(64) int32_t start[kPanel] = {}, sums[kTile * kPanel];
+    alignas(64) float totals[kTile * kPanel] = {};
+    for (int64_t g = 0; g < weight.groups; ++g) {
+      if constexpr (V::kCodeShift != 0) Start(weight.code_sum + At(weight, tile, g), start);
+      V::Multiply(tile.rows, x + g * weight.group_stride, args.x_stride, Panel(weight, tile, g),
+                  Steps(weight, g), start, sums);
+      if (zero_points) TakeOffZeroPoints(args, tile, g, sums);
+      if (args.to.acc != nullptr) KeepSums(args, tile, g, sums);
+      AddGroup<kBy>(args, tile, g, sums, totals);
+    }
+    Finish(weight, args.to, tile, totals, kBy == ScaledBy::kWeights ? args.scale_x : nullptr,
+           kBy == ScaledBy::kInputs ? weight.scale : nullptr);
+  }
+
+  template <ScaledBy kBy>
+  static void GemmGroupsBy(const GemmGroupsArgs& args) {
+    const int64_t row_bytes = args.x_stride * static_cast<int64_t>(sizeof(Code));
+    ForEachTile(args.m, Panels(args.weight->n), row_bytes, V::kTuning,
+                [&args](int64_t row, int64_t rows, int64_t panel) {
+                  RunTile<kBy>(args, {row, rows, panel * kPanel});
+                });
+  }
+
+  static void GemmGroups(const GemmGroupsArgs& args) {
+    switch (args.scaled_by) {
+      case ScaledBy::kWeights:
+        return GemmGroupsBy<ScaledBy::kWeights>(args);
+      case ScaledBy::kInputs:
+        return GemmGroupsBy<ScaledBy::kInputs>(args);
+      case ScaledBy::kBoth:
+        return GemmGroupsBy<ScaledBy::kBoth>(args);
+    }
+  }
+
+  // ---- weight-only ----
+
+  static void RunFloatTile(const GemmW8Args& args, const Tile& tile) {
+    const GroupedWeights& weight = *args.weight;
+    const float* x = args.x + tile.row * args.x_stride;
+    alignas(64) const int32_t zeros[kPanel] = {};
+    alignas(64) float sums[kTile * kPanel];
+    alignas(64) float totals[kTile * kPanel] = {};
+    for (int64_t g = 0; g < weight.groups; ++g) {
+      const int64_t at = At(weight, tile, g);
+      V::MultiplyFloats(tile.rows, x + g * weight.group_stride, args.x_stride,
+                        Panel(weight, tile, g), Steps(weight, g),
+                        weight.zero_point != nullptr ? weight.zero_point + at : zeros, sums);
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        const Floats scale = V::Load(weight.scale + at + c);
+        for (int64_t i = c; i < tile.rows * kPanel; i += kPanel) {
+          V::Store(totals + i, V::Fma(V::Load(sums + i), scale, V::Load(totals + i)));
+        }
+      }
+    }
+    Finish(weight, args.to, tile, totals, nullptr, nullptr);
+  }
+
+  static void GemmW8(const GemmW8Args& args) {
+    const int64_t row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
+    ForEachTile(args.m, Panels(args.weight->n), row_bytes, V::kTuning,
+                [&args](int64_t row, int64_t rows, int64_t panel) {
+                  RunFloatTile(args, {row, rows, panel * kPanel});
+                });
+  }
+};
+
+}  // namespace w8a8
