@@ -1,4 +1,3 @@
-#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
@@ -6,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "quant/plan_file.h"
+#include "quant/plan_site_reader.h"
+#include "quant/plan_tensors.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_fields.h"
@@ -19,93 +20,42 @@ using Fields = JsonView<FloatJson>;
 
 constexpr size_t kMaxPlanBytes = size_t{256} << 20;  // smoothing vectors for 1,000 wide sites
 
-// Finite and > 0 in binary32.
-float Positive(const Fields& value) {
-  const float number = value.raw().is_number() ? value.raw().get<float>() : 0.0f;
-  if (!(number > 0.0f) || std::isinf(number)) value.Refuse("a finite number above 0");
-  return number;
-}
-
-// Absent, or exactly `only`: a setting that has one value here.
-void AllowValue(const Fields& fields, const char* key, const FloatJson& only) {
-  const std::optional<Fields> value = fields.Find(key);
-  if (value && value->raw() != only) value->Refuse(only.dump());
-}
-
-Quantizer ParseInput(const Fields& fields) {
-  fields.AllowOnly({"strategy", "dynamic", "clip_range", "scale", "num_bits", "symmetric"});
-  const Fields strategy = fields.At("strategy");
-  const bool per_tensor = strategy.raw() == "tensor";
-  if (!per_tensor && strategy.raw() != "token") strategy.Refuse("\"token\" or \"tensor\"");
-  AllowValue(fields, "dynamic", !per_tensor);
-  AllowValue(fields, "num_bits", 8);
-  AllowValue(fields, "symmetric", true);
-
-  Quantizer input;
-  if (const auto clip_range = fields.Find("clip_range")) input.clip_range = Positive(*clip_range);
-  if (!per_tensor) {
-    if (fields.Has("scale")) {
-      Fail(
-          "{} has a 'scale', but strategy \"token\" computes one for every row. Remove it or take "
-          "strategy \"tensor\".",
-          fields.file());
-    }
-    return input;
-  }
-  input.granularity = Granularity::kTensor;
-  input.scale = Positive(fields.At("scale"));
-  if (std::isinf(1.0f / input.scale)) {
-    Fail("{}: 'scale' is {}; its reciprocal overflows binary32.", fields.file(), input.scale);
-  }
-  if (input.scale > input.clip_range / 127.0f) {
-    Fail("{}: 'scale' {} reaches {}, beyond 'clip_range' {}. A scale is at most clip_range / 127.",
-         fields.file(), input.scale, 127.0f * input.scale, input.clip_range);
-  }
-  return input;
-}
-
-WeightSpec ParseWeight(const Fields& fields) {
-  fields.AllowOnly({"num_bits", "strategy", "symmetric"});
-  AllowValue(fields, "strategy", "channel");
-  AllowValue(fields, "symmetric", true);
-  WeightSpec spec;
-  spec.num_bits =
-      static_cast<int>(fields.Int("num_bits", spec.num_bits, kMinWeightBits, kMaxWeightBits));
-  return spec;
-}
-
-std::vector<float> ParseSmoothing(const Fields& list, int64_t channels) {
-  if (!list.raw().is_array() || static_cast<int64_t>(list.raw().size()) != channels) {
-    list.Refuse(fmt::format("a list of {} numbers", channels));
-  }
-  std::vector<float> smoothing;
-  for (const Fields& element : list.Elements()) smoothing.push_back(Positive(element));
-  return smoothing;
-}
-
-SitePlan ParseSite(const Fields& fields, int64_t channels) {
-  fields.AllowOnly({"input", "weight", "smoothing"});
-  const auto part = [&](const Fields& value) {
-    return Fields(value.raw(), fmt::format("{}, {}", fields.file(), value.place()), "");
-  };
-  SitePlan site;
-  site.input = ParseInput(part(fields.At("input")));
-  if (const auto weight = fields.Find("weight")) site.weight = ParseWeight(part(*weight));
-  if (const auto smoothing = fields.Find("smoothing")) {
-    site.smoothing = ParseSmoothing(*smoothing, channels);
-  }
-  return site;
-}
-
-int64_t ChannelsOf(const std::string& site, const std::string& name,
-                   std::span<const KnownSite> sites) {
+const KnownSite& KnownSiteOf(const std::string& site, const std::string& name,
+                             std::span<const KnownSite> sites) {
   std::vector<std::string> names;
   for (const KnownSite& known : sites) {
-    if (known.site == site) return known.channels;
+    if (known.site == site) return known;
     names.push_back(known.site);
   }
   Fail("{}: site '{}' does not exist in this model, which has {} sites.{}", name,
        site.substr(0, 64), sites.size(), DidYouMean(site.substr(0, 64), names));
+}
+
+int ParseVersion(const Fields& version) {
+  if (version.raw() == 1) return 1;
+  if (version.raw() != 2) version.Refuse("1 or 2, which this build reads");
+  return 2;
+}
+
+void RefuseFolds(const Fields& fields) {
+  const std::optional<Fields> folds = fields.Object("folds");
+  if (!folds || folds->raw().empty()) return;
+  Fail("{}: 'folds' asks for '{}', which is not in this version.", fields.file(),
+       folds->Members().front().first.substr(0, 64));
+}
+
+// The file of tensors that the plan `name` has beside it.
+std::optional<PlanTensors> OpenTensors(const Fields& fields, const std::string& name) {
+  const std::optional<Fields> tensors = fields.Object("tensors");
+  if (!tensors) return std::nullopt;
+  tensors->AllowOnly({"file", "sha256"});
+  const Fields file = tensors->At("file");
+  const std::filesystem::path given = file.Text();
+  if (given != given.filename() || given.empty() || given == "." || given == "..") {
+    file.Refuse("the name of a file that lies beside the plan");
+  }
+  const std::string sha256 = tensors->At("sha256").Text();
+  return PlanTensors(std::filesystem::path(name).parent_path() / given, sha256);
 }
 
 }  // namespace
@@ -114,16 +64,25 @@ PlanFile ParsePlan(std::string_view text, const std::string& name,
                    std::span<const KnownSite> sites) {
   const auto json = ParseJson<FloatJson>(text, name, DoubledKeys::kRefused);
   const Fields fields(json, name, "");
-  fields.AllowOnly({"version", "model_sha256", "sites"});
-  if (fields.At("version").raw() != 1) fields.At("version").Refuse("1, which this build reads");
+  const int version = ParseVersion(fields.At("version"));
+  std::optional<PlanTensors> tensors;
+  if (version == 1) {
+    fields.AllowOnly({"version", "model_sha256", "sites"});
+  } else {
+    fields.AllowOnly({"version", "model_sha256", "sites", "folds", "tensors"});
+    RefuseFolds(fields);
+    tensors = OpenTensors(fields, name);
+  }
+  const PlanContext context{.version = version, .tensors = tensors ? &*tensors : nullptr};
   PlanFile file;
   file.model_sha256 = fields.Text("model_sha256", "");
   for (const auto& [site, value] : fields.At("sites").Members()) {
-    const int64_t channels = ChannelsOf(site, name, sites);
+    const KnownSite& known = KnownSiteOf(site, name, sites);
     if (value.raw().is_null()) continue;
     const std::string place = fmt::format("{}: site '{}'", name, site);
-    file.plan.sites[site] = ParseSite(Fields(value.raw(), place, ""), channels);
+    file.plan.sites[site] = ParseSitePlan(Fields(value.raw(), place, ""), known, context);
   }
+  if (tensors) tensors->RefuseStray();
   return file;
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <string>
@@ -5,12 +6,19 @@
 #include <nlohmann/json.hpp>
 
 #include "quant/plan_file.h"
+#include "quant/plan_tensors.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
+#include "runtime/base/file_group.h"
 #include "runtime/base/sha256.h"
 
 namespace w8a8 {
 namespace {
+
+// Where the tensors of the plan at `path` lie.
+std::filesystem::path TensorsBeside(std::filesystem::path path) {
+  return path.replace_extension(".safetensors");
+}
 
 std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
 
@@ -24,37 +32,107 @@ std::string Number(float value) {
   return text;
 }
 
-std::string InputText(const Quantizer& input) {
+std::string InputText(const std::optional<Quantizer>& given) {
+  if (!given) return "null";
+  const Quantizer& input = *given;
+  const bool fixed = input.is_static(), grouped = input.granularity == Granularity::kGroup;
+  std::string text = fmt::format(R"({{"strategy": "{}")", fixed     ? "tensor"
+                                                          : grouped ? "group"
+                                                                    : "token");
+  if (grouped) text += fmt::format(R"(, "group_size": {})", input.group_size);
+  text += fmt::format(R"(, "dynamic": {})", !fixed);
+  if (!input.symmetric) text += R"(, "symmetric": false)";
+  if (fixed) text += R"(, "scale": )" + Number(input.scale);
+  if (fixed && !input.symmetric) text += fmt::format(R"(, "zero_point": {})", input.zero_point);
   const std::string clip = std::isinf(input.clip_range) ? "null" : Number(input.clip_range);
-  if (!input.is_static()) {
-    return fmt::format(R"({{"strategy": "token", "dynamic": true, "clip_range": {}}})", clip);
-  }
-  return fmt::format(R"({{"strategy": "tensor", "dynamic": false, "scale": {}, "clip_range": {}}})",
-                     Number(input.scale), clip);
+  return text + fmt::format(R"(, "clip_range": {}}})", clip);
 }
 
-std::string SiteText(const SitePlan& site) {
-  W8A8_CHECK(site.input && site.weight && !site.output && !site.given.value);  // version 1
-  W8A8_CHECK(site.weight->granularity == Granularity::kChannel);
-  std::string text = fmt::format(
-      R"({{"input": {}, "weight": {{"num_bits": {}, "strategy": "channel", "symmetric": true}})",
-      InputText(*site.input), site.weight->num_bits);
-  if (!site.smoothing.empty()) {
-    text += R"(, "smoothing": [)";
-    for (size_t i = 0; i < site.smoothing.size(); ++i) {
-      text += (i > 0 ? ", " : "") + Number(site.smoothing[i]);
-    }
-    text += "]";
+std::string WeightText(const SitePlan& site) {
+  if (!site.weight) return "null";
+  const WeightSpec& spec = *site.weight;
+  const bool grouped = spec.granularity == Granularity::kGroup;
+  const bool whole = spec.granularity == Granularity::kTensor;
+  std::string text = fmt::format(R"({{"num_bits": {}, "strategy": "{}")", spec.num_bits,
+                                 grouped ? "group"
+                                 : whole ? "tensor"
+                                         : "channel");
+  if (grouped) text += fmt::format(R"(, "group_size": {})", spec.group_size);
+  text += fmt::format(R"(, "symmetric": {})", spec.symmetric);
+  if (site.given.value) text += R"(, "rounding": "given")";
+  if (spec.convention != WeightConvention::kNative) {
+    text += fmt::format(R"(, "convention": "{}")", NameOf(spec.convention));
   }
   return text + "}";
 }
 
-}  // namespace
+std::string SmoothingText(const std::vector<float>& smoothing) {
+  std::string text;
+  for (const float s : smoothing) text += (text.empty() ? "" : ", ") + Number(s);
+  return "[" + text + "]";
+}
 
-std::string PlanText(const PlanFile& file, std::span<const KnownSite> sites) {
-  std::string text = "{\n  \"version\": 1,\n";
+std::string TransformText(const SitePlan& site) {
+  std::string text;
+  if (!site.smoothing.empty()) text = R"("smoothing": true)";
+  if (site.rotation) {
+    text += fmt::format(R"({}"rotation": {{"block": {}, "mix": {}, "seed": {}}})",
+                        text.empty() ? "" : ", ", site.rotation->block, site.rotation->mix,
+                        site.rotation->seed);
+  }
+  return text.empty() ? "" : fmt::format(R"(, "transform": {{{}}})", text);
+}
+
+std::string SiteText(const SitePlan& site, int version) {
+  std::string text =
+      fmt::format(R"({{"input": {}, "weight": {})", InputText(site.input), WeightText(site));
+  if (version == 1) {
+    if (!site.smoothing.empty()) text += R"(, "smoothing": )" + SmoothingText(site.smoothing);
+    return text + "}";
+  }
+  if (site.output) {
+    text += fmt::format(R"(, "output": {{"strategy": "tensor", "dynamic": false, "scale": {}}})",
+                        Number(site.output->scale));
+  }
+  text += TransformText(site);
+  if (site.first_row_twice) text += R"(, "first_row_twice": true)";
+  return text + "}";
+}
+
+bool FitsVersion1(const SitePlan& site) {
+  const bool input =
+      site.input && site.input->symmetric && site.input->granularity != Granularity::kGroup;
+  const bool weight = site.weight && site.weight->granularity == Granularity::kChannel &&
+                      site.weight->symmetric &&
+                      site.weight->convention == WeightConvention::kNative;
+  return input && weight && !site.output && !site.rotation && !site.first_row_twice &&
+         !site.given.value;
+}
+
+int VersionOf(const Plan& plan) {
+  const bool first = std::all_of(plan.sites.begin(), plan.sites.end(),
+                                 [](const auto& site) { return FitsVersion1(site.second); });
+  return first ? 1 : 2;
+}
+
+struct PlanFiles {
+  std::string text;
+  std::string tensors;  // bytes of the file beside it; empty: there is none
+};
+
+PlanFiles FilesOf(const PlanFile& file, std::span<const KnownSite> sites,
+                  const std::string& tensors_name) {
+  const int version = VersionOf(file.plan);
+  PlanFiles files;
+  if (version > 1) files.tensors = PlanTensorBytes(file.plan);
+  std::string& text = files.text;
+  text = fmt::format("{{\n  \"version\": {},\n", version);
   if (!file.model_sha256.empty()) {
     text += fmt::format("  \"model_sha256\": {},\n", Quoted(file.model_sha256));
+  }
+  if (!files.tensors.empty()) {
+    text += fmt::format("  \"tensors\": {{\"file\": {}, \"sha256\": \"{}\"}},\n",
+                        Quoted(tensors_name), Sha256Hex(files.tensors));
   }
   text += "  \"sites\": {";
   size_t planned = 0;
@@ -63,12 +141,19 @@ std::string PlanText(const PlanFile& file, std::span<const KnownSite> sites) {
     const auto at = file.plan.sites.find(known.site);
     const bool is_planned = at != file.plan.sites.end();
     text += fmt::format("{}    {}: {}", separator, Quoted(known.site),
-                        is_planned ? SiteText(at->second) : "null");
+                        is_planned ? SiteText(at->second, version) : "null");
     planned += is_planned ? 1 : 0;
     separator = ",\n";
   }
   W8A8_CHECK(planned == file.plan.sites.size());
-  return text + "\n  }\n}\n";
+  text += "\n  }\n}\n";
+  return files;
+}
+
+}  // namespace
+
+std::string PlanText(const PlanFile& file, std::span<const KnownSite> sites) {
+  return FilesOf(file, sites, kPlanTensorsFile).text;
 }
 
 std::string PlanSha256(const PlanFile& file, std::span<const KnownSite> sites) {
@@ -77,7 +162,31 @@ std::string PlanSha256(const PlanFile& file, std::span<const KnownSite> sites) {
 
 void WritePlan(const std::filesystem::path& path, const PlanFile& file,
                std::span<const KnownSite> sites) {
-  WriteFileAtomically(path, PlanText(file, sites));
+  const std::filesystem::path beside = TensorsBeside(path);
+  const PlanFiles files = FilesOf(file, sites, beside.filename().string());
+  FileGroup both;
+  if (!files.tensors.empty()) WriteFileAtomically(beside, files.tensors);
+  WriteFileAtomically(path, files.text);
+  both.Commit();
+}
+
+void CopyPlan(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::string text = ReadFile(from);
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto pointer = nlohmann::json::json_pointer("/tensors/file");
+  FileGroup both;
+  if (json.is_object() && json.contains(pointer) && json[pointer].is_string()) {
+    const std::string name = json[pointer];
+    const std::filesystem::path tensors = from.parent_path() / name;
+    const size_t at = text.find(Quoted(name), text.find("\"tensors\""));
+    if (std::filesystem::exists(tensors) && at != text.npos) {
+      WriteFileAtomically(TensorsBeside(to),
+                          ReadFile(tensors, std::filesystem::file_size(tensors)));
+      text.replace(at, Quoted(name).size(), Quoted(TensorsBeside(to).filename().string()));
+    }
+  }
+  WriteFileAtomically(to, text);
+  both.Commit();
 }
 
 }  // namespace w8a8

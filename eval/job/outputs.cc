@@ -23,14 +23,16 @@ namespace fs = std::filesystem;
 std::optional<fs::path> WriteChosenPlan(const Session& session, const Plan& plan,
                                         const fs::path& folder, const fs::path& given) {
   const fs::path path = folder / "plan.json";
-  const std::string text = PlanText(ToPlanFile(session, plan), KnownSites(session.graph));
+  const PlanFile file = ToPlanFile(session, plan);
+  const std::vector<KnownSite> sites = KnownSites(session.graph);
   std::optional<fs::path> kept;
   std::error_code ignored;
-  if (fs::exists(path) && !fs::equivalent(given, path, ignored) && ReadFile(path) != text) {
+  if (fs::exists(path) && !fs::equivalent(given, path, ignored) &&
+      ReadFile(path) != PlanText(file, sites)) {
     kept = folder / "plan.old.json";
-    WriteFileAtomically(*kept, ReadFile(path));
+    CopyPlan(path, *kept);
   }
-  WriteFileAtomically(path, text);
+  WritePlan(path, file, sites);
   return kept;
 }
 

@@ -112,6 +112,8 @@ class SafetensorsWriter {
   }
   void SetMetadata(std::string key, std::string value);
   void Write(const std::filesystem::path& path) const;
+  // What Write() would write.
+  std::string Bytes() const;
 
  private:
   struct Entry {
@@ -124,6 +126,8 @@ class SafetensorsWriter {
 
   // By alignment of the dtype, which is how Dtype is ordered, then by name: as the reference does.
   std::vector<const Entry*> InOrder() const;
+  // The whole file, piece after piece; `name` is for messages.
+  void Send(const std::string& name, const Append& append) const;
   // The JSON text of the entries in `order`, padded with blanks to a multiple of 8 bytes.
   std::string Header(const std::vector<const Entry*>& order) const;
 

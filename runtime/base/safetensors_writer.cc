@@ -83,27 +83,39 @@ std::string SafetensorsWriter::Header(const std::vector<const Entry*>& order) co
   return header;
 }
 
-void SafetensorsWriter::Write(const std::filesystem::path& path) const {
+void SafetensorsWriter::Send(const std::string& name, const Append& append) const {
   const std::vector<const Entry*> order = InOrder();
   const std::string header = Header(order);
   if (header.size() > kMaxSafetensorsHeaderBytes) {
-    Fail("{}: a header of {} bytes is more than the {} that the format allows.", path.string(),
+    Fail("{}: a header of {} bytes is more than the {} that the format allows.", name,
          header.size(), kMaxSafetensorsHeaderBytes);
   }
   const uint64_t header_bytes = header.size();
-  AtomicFile file(path);
-  file.Append(std::as_bytes(std::span(&header_bytes, 1)));
-  file.Append(std::as_bytes(std::span(header)));
+  append(std::as_bytes(std::span(&header_bytes, 1)));
+  append(std::as_bytes(std::span(header)));
   for (const Entry* entry : order) {
     ThrowIfInterrupted();
     uint64_t appended = 0;
     entry->source([&](std::span<const std::byte> bytes) {
-      file.Append(bytes);
+      append(bytes);
       appended += bytes.size();
     });
     W8A8_CHECK(appended == entry->bytes);
   }
+}
+
+void SafetensorsWriter::Write(const std::filesystem::path& path) const {
+  AtomicFile file(path);
+  Send(path.string(), [&file](std::span<const std::byte> bytes) { file.Append(bytes); });
   file.Commit();
+}
+
+std::string SafetensorsWriter::Bytes() const {
+  std::string all;
+  Send("a safetensors file", [&all](std::span<const std::byte> bytes) {
+    all.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  });
+  return all;
 }
 
 }  // namespace w8a8

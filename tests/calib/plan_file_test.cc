@@ -191,7 +191,7 @@ TEST(PlanFile, BadFilesAreRefused) {
        "'scale' is NaN; expected a finite number above 0"},
       {"[]", "plan.json is []; expected an object"},
       {"{}", "'version' is missing"},
-      {R"({"version": 2, "sites": {}})", "'version' is 2; expected 1"},
+      {R"({"version": 3, "sites": {}})", "'version' is 3; expected 1 or 2"},
       {R"({"version": "1", "sites": {}})", "version"},
       {R"({"version": 1})", "'sites' is missing"},
       {R"({"version": 1, "sites": []})", "'sites' is []; expected an object"},

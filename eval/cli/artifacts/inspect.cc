@@ -72,25 +72,59 @@ std::vector<KnownSite> SitesNamedIn(const fs::path& path) {
   return sites;
 }
 
+std::string InputText(const SitePlan& plan) {
+  if (!plan.input) return plan.weight ? "fp16 (weight-only)" : "fp16";
+  const Quantizer& input = *plan.input;
+  const std::string text = input.is_static() ? "per-tensor, static"
+                           : input.granularity == Granularity::kGroup
+                               ? fmt::format("per-group of {}, dynamic", input.group_size)
+                               : "per-token, dynamic";
+  return input.symmetric ? text : text + ", asymmetric";
+}
+
+std::string WeightText(const SitePlan& plan) {
+  const WeightSpec& weight = *plan.weight;
+  std::string text{NameOf(weight.granularity)};
+  if (weight.granularity == Granularity::kGroup) text += fmt::format(" of {}", weight.group_size);
+  if (!weight.symmetric) text += ", zero points";
+  if (plan.given.value) text += ", given codes";
+  if (weight.convention != WeightConvention::kNative) {
+    text += fmt::format(", {}", NameOf(weight.convention));
+  }
+  return text;
+}
+
+void AddSitePlan(const SitePlan& plan, ordered_json& row) {
+  row["input"] = InputText(plan);
+  if (plan.input && plan.input->is_static()) {
+    row["scale"] = plan.input->scale;
+    if (!plan.input->symmetric) row["zero_point"] = plan.input->zero_point;
+  }
+  if (plan.input && plan.input->clip_range != kNoClip) row["clip_range"] = plan.input->clip_range;
+  if (plan.weight) {
+    row["weight_bits"] = plan.weight->num_bits;
+    row["weights"] = WeightText(plan);
+  }
+  if (plan.output) row["output_scale"] = plan.output->scale;
+  row["smoothing"] = !plan.smoothing.empty();
+  if (plan.rotation) row["rotation"] = plan.rotation->block;
+  row["first_row_twice"] = plan.first_row_twice;
+}
+
 void InspectPlan(const fs::path& path, ordered_json& facts) {
   const std::vector<KnownSite> sites = SitesNamedIn(path);
   const PlanFile file = ReadPlan(path, sites);
   facts["model_sha256"] = file.model_sha256;
-  facts["sites_in_int8"] = file.plan.sites.size();
+  facts["sites_in_int8"] = std::ranges::count_if(
+      file.plan.sites, [](const auto& site) { return site.second.weight.has_value(); });
   facts["sites"] = ordered_json::array();
   for (const KnownSite& known : sites) {
     const auto found = file.plan.sites.find(known.site);
-    ordered_json row{{"site", known.site},    {"input", "fp16"},        {"scale", nullptr},
-                     {"clip_range", nullptr}, {"weight_bits", nullptr}, {"smoothing", false}};
-    if (found != file.plan.sites.end()) {
-      const SitePlan& plan = found->second;
-      const bool fixed = plan.input->is_static();
-      row["input"] = fixed ? "per-tensor, static" : "per-token, dynamic";
-      if (fixed) row["scale"] = plan.input->scale;
-      if (plan.input->clip_range != kNoClip) row["clip_range"] = plan.input->clip_range;
-      row["weight_bits"] = plan.weight->num_bits;
-      row["smoothing"] = !plan.smoothing.empty();
-    }
+    ordered_json row{{"site", known.site},    {"input", "fp16"},         {"scale", nullptr},
+                     {"zero_point", nullptr}, {"clip_range", nullptr},   {"weight_bits", nullptr},
+                     {"weights", nullptr},    {"output_scale", nullptr}, {"smoothing", false},
+                     {"rotation", nullptr},   {"first_row_twice", false}};
+    if (found != file.plan.sites.end()) AddSitePlan(found->second, row);
     facts["sites"].push_back(std::move(row));
   }
 }

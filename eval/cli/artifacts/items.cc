@@ -174,15 +174,31 @@ FileForm FormOfName(const fs::path& path) {
 
 bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
+// The tensors that a plan has in a file beside it, by their names and not that file's.
+void AddTensorsOfPlan(const fs::path& path, Items& items) {
+  const json plan = ReadJsonObject(path);
+  const auto pointer = json::json_pointer("/tensors/file");
+  if (!plan.contains(pointer) || !plan[pointer].is_string()) return;
+  const fs::path file = plan[pointer].get<std::string>();
+  items.erase("tensors/file");
+  items.erase("tensors/sha256");
+  AddSafetensors(path.parent_path() / file.filename(), "tensors/", items);
+}
+
+Items ItemsOfFile(const fs::path& path, RunFacts run) {
+  Items items;
+  const ArtifactKind kind = RecognizeArtifact(path);
+  if (run == RunFacts::kIgnored && kind == ArtifactKind::kRun) return items;
+  AddFile(FormOf(path), path, "", run, items);
+  if (kind == ArtifactKind::kPlan) AddTensorsOfPlan(path, items);
+  return items;
+}
+
 }  // namespace
 
 Items ItemsOf(const fs::path& path, RunFacts run) {
+  if (!fs::is_directory(path)) return ItemsOfFile(path, run);
   Items items;
-  if (!fs::is_directory(path)) {
-    const bool of_run = RecognizeArtifact(path) == ArtifactKind::kRun;
-    if (run == RunFacts::kCompared || !of_run) AddFile(FormOf(path), path, "", run, items);
-    return items;
-  }
   for (auto at = fs::recursive_directory_iterator(path); at != fs::end(at); ++at) {
     const fs::directory_entry& entry = *at;
     if (IsHidden(entry.path()) && entry.is_directory()) at.disable_recursion_pending();
