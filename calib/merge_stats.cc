@@ -12,7 +12,7 @@ void CheckEqual(const std::string& what, const std::string& first_path, const st
   if (first == value) return;
   Fail(
       "{} and {} cannot be merged: {} is {} in the one and {} in the other. Calibrate both with "
-      "the same model, preprocessing, residual and seed.",
+      "the same model, preprocessing, residual, outputs and seed.",
       first_path, path, what, first, value);
 }
 
@@ -27,6 +27,10 @@ void CheckSameRun(const StatsReader& first, const std::string& first_path,
   check("model_sha256", a.model_sha256, b.model_sha256);
   check("preprocessing_sha256", a.preprocessing_sha256, b.preprocessing_sha256);
   check("residual", a.residual, b.residual);
+  const auto outputs = [](const StatsHeader& header) {
+    return std::string(header.outputs == LayerOutputs::kObserved ? "observed" : "not observed");
+  };
+  check("what the layers put out", outputs(a), outputs(b));
   check("seed", fmt::to_string(a.seed), fmt::to_string(b.seed));
   check("row_sample_size", fmt::to_string(a.row_sample_size), fmt::to_string(b.row_sample_size));
   if (first.sites() != reader.sites()) {

@@ -16,6 +16,9 @@
 
 namespace w8a8 {
 
+// Whether calibration looks at what linear layers give, besides what they get.
+enum class LayerOutputs : uint8_t { kIgnored, kObserved };
+
 // About 512 KiB (once more with outputs) + 36 bytes a channel + 20 bytes a token + the sample (2
 // bytes a channel and row). Not for two threads at once: give each worker its own and Merge() at
 // the end.

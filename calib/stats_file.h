@@ -4,10 +4,11 @@
 // channel_sum_sq u64 [K, 2] (high, low word of the 128-bit fixed point of site_statistics.h);
 // position_absmax f32 [S]; position_absmax_sum, position_count u64 [S]; nonfinite u64 [2] (NaN,
 // Inf); rows f16 [n, K], row_key u64 [n], ascending by key; attribute rows (observed in all).
-// /images/: sha256, name, ascending by both. Attributes of the file: version, model_sha256,
-// preprocessing_sha256, image_set_sha256, images, rows (the most of any site), seed,
-// row_sample_size, residual ("fp16" or "fp32": how the reference stored its residual stream; absent
-// in older files, which is fp16).
+// /outputs/<site>/, in version 2 only: counts and nonfinite, as above, of the layer's FP16 output
+// in the reference; for every site. Statistics without outputs are version 1. /images/: sha256,
+// name, ascending by both. Attributes of the file: version, model_sha256, preprocessing_sha256,
+// image_set_sha256, images, rows (the most of any site), seed, row_sample_size, residual ("fp16" or
+// "fp32": how the reference stored its residual stream; absent in older files, which is fp16).
 #pragma once
 
 #include <compare>
@@ -24,8 +25,9 @@
 
 namespace w8a8 {
 
-// Of the layout above; another one is refused.
+// Of the layout above, without and with outputs; another one is refused.
 constexpr uint64_t kStatsVersion = 1;
+constexpr uint64_t kStatsVersionWithOutputs = 2;
 
 struct ImageEntry {
   std::string sha256;  // of the file's bytes, 64 lower-case hex digits
@@ -46,6 +48,7 @@ struct StatsHeader {
   std::string residual = "fp16";  // the reference's residual stream: fp16 or fp32
   uint64_t seed = 0;              // of the row samples
   int64_t row_sample_size = kRowSampleSize;
+  LayerOutputs outputs = LayerOutputs::kIgnored;  // whether every site has its outputs
   std::vector<ImageEntry> images;  // in any order; an (sha256, name) may occur once only
 };
 
@@ -64,13 +67,14 @@ struct CalibrationStats {
 void MergeSites(const std::map<std::string, SiteStatistics>& from,
                 std::map<std::string, SiteStatistics>* into);
 
+// With outputs where the sites have them, whatever the header says: all of them or none.
 void WriteStats(const std::filesystem::path& path, const CalibrationStats& stats);
 CalibrationStats ReadStats(const std::filesystem::path& path);
 
 // The bytes that one run over all the images gives, one site in memory at a time. Refused: files of
-// different models, preprocessing, seeds, sample sizes or sites, and an image (sha256 and name)
-// that stands in two of them, because it would count twice. The same file contents under two names
-// are two images, as in one run. Returns the header of `out`.
+// different models, preprocessing, seeds, sample sizes or sites, with and without outputs, and an
+// image (sha256 and name) that stands in two of them, because it would count twice. The same file
+// contents under two names are two images, as in one run. Returns the header of `out`.
 StatsHeader MergeStats(std::span<const std::filesystem::path> inputs,
                        const std::filesystem::path& out);
 

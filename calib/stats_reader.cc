@@ -50,11 +50,17 @@ StatsHeader ReadHeader(const Hdf5InputFile& file) {
          path);
   }
   const uint64_t version = file.UnsignedAttribute("/", "version");
-  if (version != kStatsVersion) {
-    Fail("{}: is a stats file of version {}; this build reads version {}. Calibrate again.", path,
-         version, kStatsVersion);
+  if (version != kStatsVersion && version != kStatsVersionWithOutputs) {
+    Fail("{}: is a stats file of version {}; this build reads versions {} and {}. Calibrate again.",
+         path, version, kStatsVersion, kStatsVersionWithOutputs);
   }
   StatsHeader header;
+  const bool outputs = version == kStatsVersionWithOutputs;
+  if (outputs) header.outputs = LayerOutputs::kObserved;
+  if (outputs != file.Has("/outputs")) {
+    Fail("{}: is of version {}, but {} /outputs. {}", path, version, outputs ? "has no" : "has",
+         kWayOut);
+  }
   header.model_sha256 = file.TextAttribute("/", "model_sha256");
   header.preprocessing_sha256 = file.TextAttribute("/", "preprocessing_sha256");
   if (file.HasAttribute("/", "residual")) header.residual = file.TextAttribute("/", "residual");
@@ -93,6 +99,29 @@ RowSample ReadRows(const Hdf5InputFile& file, const std::string& group, int64_t 
   return RowSample(channels, capacity, std::move(keys), std::move(values));
 }
 
+void CheckNonFinite(const Hdf5InputFile& file, const std::string& group, const std::string& site,
+                    const PatternHistogram& histogram) {
+  const NonFiniteCounts nonfinite = histogram.NonFinite();
+  if (file.Read<uint64_t>(group + "/nonfinite", {2}) ==
+      std::vector<uint64_t>{nonfinite.nan, nonfinite.inf}) {
+    return;
+  }
+  Fail("{}: site '{}': nonfinite differs from counts in {}. {}", file.path().string(), site, group,
+       kWayOut);
+}
+
+// Of a site with `rows` rows, which all have the same number of outputs.
+PatternHistogram ReadOutputs(const Hdf5InputFile& file, const std::string& site, uint64_t rows) {
+  const std::string group = "/outputs/" + site;
+  PatternHistogram outputs(file.Read<uint64_t>(group + "/counts", {PatternHistogram::kPatterns}));
+  CheckNonFinite(file, group, site, outputs);
+  const uint64_t total = outputs.Total();
+  const bool fits = rows == 0 ? total == 0 : total > 0 && total % rows == 0;
+  if (fits) return outputs;
+  Fail("{}: site '{}': {} counts in {} are not those of {} rows. {}", file.path().string(), site,
+       total, group, rows, kWayOut);
+}
+
 // What is stored twice must agree; a contradiction would end up in somebody's plan.
 void CheckAgreement(const Hdf5InputFile& file, const std::string& site, const SiteStatistics& s) {
   const auto refuse = [&](const std::string& what) {
@@ -105,11 +134,7 @@ void CheckAgreement(const Hdf5InputFile& file, const std::string& site, const Si
   if (s.histogram.Total() != s.Rows() * static_cast<uint64_t>(s.channels())) {
     refuse("counts do not add up to rows x channels");
   }
-  const NonFiniteCounts nonfinite = s.histogram.NonFinite();
-  if (file.Read<uint64_t>(group + "/nonfinite", {2}) !=
-      std::vector<uint64_t>{nonfinite.nan, nonfinite.inf}) {
-    refuse("nonfinite differs from counts");
-  }
+  CheckNonFinite(file, group, site, s.histogram);
   const float absmax = s.AbsMax();
   if (*std::max_element(s.channel_absmax.begin(), s.channel_absmax.end()) != absmax ||
       *std::max_element(s.position_absmax.begin(), s.position_absmax.end()) != absmax) {
@@ -120,7 +145,10 @@ void CheckAgreement(const Hdf5InputFile& file, const std::string& site, const Si
 }  // namespace
 
 StatsReader::StatsReader(const std::filesystem::path& path)
-    : file_(path), header_(ReadHeader(file_)), sites_(file_.Children("/sites")) {}
+    : file_(path), header_(ReadHeader(file_)), sites_(file_.Children("/sites")) {
+  if (header_.outputs == LayerOutputs::kIgnored || file_.Children("/outputs") == sites_) return;
+  Fail("{}: /outputs and /sites hold different sites. {}", path.string(), kWayOut);
+}
 
 SiteStatistics StatsReader::Site(const std::string& site) const {
   const std::string group = "/sites/" + site;
@@ -137,6 +165,7 @@ SiteStatistics StatsReader::Site(const std::string& site) const {
   s.position_count = file_.Read<uint64_t>(group + "/position_count", {tokens});
   s.rows = ReadRows(file_, group, channels, header_.row_sample_size, s.Rows());
   CheckAgreement(file_, site, s);
+  if (header_.outputs == LayerOutputs::kObserved) s.outputs = ReadOutputs(file_, site, s.Rows());
   return s;
 }
 

@@ -18,6 +18,18 @@ std::vector<uint64_t> Words(std::span<const Int128> values) {
   return words;
 }
 
+uint64_t VersionOf(const StatsHeader& header) {
+  return header.outputs == LayerOutputs::kObserved ? kStatsVersionWithOutputs : kStatsVersion;
+}
+
+// Which values occurred, and how many of them are not finite.
+void WriteHistogram(const std::string& group, const PatternHistogram& histogram,
+                    Hdf5OutputFile* file) {
+  file->Write<uint64_t>(group + "/counts", histogram.counts(), {PatternHistogram::kPatterns});
+  const NonFiniteCounts nonfinite = histogram.NonFinite();
+  file->Write(group + "/nonfinite", std::vector<uint64_t>{nonfinite.nan, nonfinite.inf});
+}
+
 void WriteImages(const std::vector<ImageEntry>& images, Hdf5OutputFile* file) {
   std::vector<std::string> sha256s;
   std::vector<std::string> names;
@@ -51,7 +63,7 @@ StatsWriter::StatsWriter(const std::filesystem::path& path, StatsHeader header)
   std::sort(header_.images.begin(), header_.images.end());
   CheckImagesDiffer(header_.images, path.string());
   WriteImages(header_.images, &file_);
-  file_.Attribute("/", "version", kStatsVersion);
+  file_.Attribute("/", "version", VersionOf(header_));
   file_.Attribute("/", "model_sha256", header_.model_sha256);
   file_.Attribute("/", "preprocessing_sha256", header_.preprocessing_sha256);
   file_.Attribute("/", "residual", header_.residual);
@@ -60,11 +72,13 @@ StatsWriter::StatsWriter(const std::filesystem::path& path, StatsHeader header)
   file_.Attribute("/", "seed", header_.seed);
   file_.Attribute("/", "row_sample_size", static_cast<uint64_t>(header_.row_sample_size));
   file_.Group("/sites");
+  if (header_.outputs == LayerOutputs::kObserved) file_.Group("/outputs");
 }
 
 void StatsWriter::Site(const std::string& site, const SiteStatistics& statistics) {
   W8A8_CHECK(site > last_site_ && site.find('/') == std::string::npos);
   W8A8_CHECK(statistics.rows.capacity() == header_.row_sample_size);
+  W8A8_CHECK(statistics.outputs.has_value() == (header_.outputs == LayerOutputs::kObserved));
   const int64_t channels = statistics.channels();
   const std::string group = "/sites/" + site;
   const std::span<const uint64_t> counts = statistics.histogram.counts();
@@ -81,6 +95,7 @@ void StatsWriter::Site(const std::string& site, const SiteStatistics& statistics
   file_.Write(group + "/rows", sample.rows, {statistics.rows.size(), channels});
   file_.Write(group + "/row_key", sample.keys);
   file_.Attribute(group, "rows", statistics.Rows());
+  if (statistics.outputs) WriteHistogram("/outputs/" + site, *statistics.outputs, &file_);
   most_rows_ = std::max(most_rows_, statistics.Rows());
   last_site_ = site;
 }
@@ -91,7 +106,12 @@ void StatsWriter::Commit() {
 }
 
 void WriteStats(const std::filesystem::path& path, const CalibrationStats& stats) {
-  StatsWriter writer(path, stats.header);
+  StatsHeader header = stats.header;
+  const bool outputs = std::any_of(stats.sites.begin(), stats.sites.end(), [](const auto& site) {
+    return site.second.outputs.has_value();
+  });
+  header.outputs = outputs ? LayerOutputs::kObserved : LayerOutputs::kIgnored;
+  StatsWriter writer(path, std::move(header));
   for (const auto& [site, statistics] : stats.sites) writer.Site(site, statistics);
   writer.Commit();
 }

@@ -53,6 +53,19 @@ CalibrationStats ObserveImages(const std::vector<int>& images, int64_t row_sampl
   return stats;
 }
 
+CalibrationStats ObserveOutputsToo(const std::vector<int>& images, int64_t row_sample_size) {
+  CalibrationStats stats = ObserveImages(images, row_sample_size);
+  stats.header.outputs = LayerOutputs::kObserved;
+  for (auto& [site, statistics] : stats.sites) {
+    statistics.outputs.emplace();
+    for (const int image : images) {
+      const std::vector<Half> rows = MadeRows(image, {site + ".output", kMadeOutputs});
+      statistics.ObserveOutputs(View(rows, kMadeOutputs));
+    }
+  }
+  return stats;
+}
+
 std::vector<int> FirstImages(int count) {
   std::vector<int> images(static_cast<size_t>(count));
   std::iota(images.begin(), images.end(), 0);

@@ -35,6 +35,11 @@ inline MatView<const Half> View(const std::vector<Half>& values, int64_t channel
 // Statistics of the images in the order given.
 CalibrationStats ObserveImages(const std::vector<int>& images, int64_t row_sample_size = 20);
 
+// The same, and the outputs of layers of kMadeOutputs outputs: MadeRows of the site
+// "<site>.output".
+CalibrationStats ObserveOutputsToo(const std::vector<int>& images, int64_t row_sample_size = 20);
+constexpr int64_t kMadeOutputs = 5;
+
 // 0, 1, ... count - 1.
 std::vector<int> FirstImages(int count);
 

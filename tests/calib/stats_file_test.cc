@@ -130,6 +130,58 @@ TEST_F(StatsFile, MergedPartsGiveTheBytesOfOneRun) {
   EXPECT_EQ(ReadFile(Path("merged2.h5")), expected);
 }
 
+TEST_F(StatsFile, OutputsAreVersion2AndReadBack) {
+  const CalibrationStats stats = test::ObserveOutputsToo(FirstImages(kImages));
+  const CalibrationStats read = ReadStats(Written("a.h5", stats));
+  EXPECT_EQ(read.header.outputs, LayerOutputs::kObserved);
+  for (const auto& [site, expected] : stats.sites) {
+    const SiteStatistics& actual = read.sites.at(site);
+    ASSERT_TRUE(actual.outputs.has_value()) << site;
+    EXPECT_TRUE(std::ranges::equal(actual.outputs->counts(), expected.outputs->counts())) << site;
+    EXPECT_EQ(actual.outputs->Total(), actual.Rows() * uint64_t{test::kMadeOutputs});
+  }
+  EXPECT_EQ(Bytes(read), Bytes(stats));
+  EXPECT_EQ(Hdf5InputFile(Path("a.h5")).UnsignedAttribute("/", "version"), 2u);
+}
+
+TEST_F(StatsFile, WithoutOutputsItIsVersion1WithoutThem) {
+  const fs::path path = Written("a.h5", ObserveImages({1, 2}));
+  const Hdf5InputFile file(path);
+  EXPECT_EQ(file.UnsignedAttribute("/", "version"), 1u);
+  EXPECT_FALSE(file.Has("/outputs"));
+  EXPECT_EQ(ReadStats(path).header.outputs, LayerOutputs::kIgnored);
+}
+
+TEST_F(StatsFile, MergedOutputsGiveTheBytesOfOneRunInAnyOrder) {
+  const std::string expected = Bytes(test::ObserveOutputsToo(FirstImages(kImages)));
+  std::vector<int> even, odd;
+  for (const int image : FirstImages(kImages)) (image % 2 == 0 ? even : odd).push_back(image);
+  const std::vector<fs::path> halves = {Written("odd.h5", test::ObserveOutputsToo(odd)),
+                                        Written("even.h5", test::ObserveOutputsToo(even))};
+  EXPECT_EQ(MergeStats(halves, Path("merged.h5")).outputs, LayerOutputs::kObserved);
+  EXPECT_EQ(ReadFile(Path("merged.h5")), expected);
+}
+
+TEST_F(StatsFile, MergeRefusesOutputsInOneOfTheFilesOnly) {
+  const std::vector<fs::path> files = {Written("a.h5", test::ObserveOutputsToo({1})),
+                                       Written("b.h5", ObserveImages({2}))};
+  const std::string message = MessageOf([&] { MergeStats(files, Path("merged.h5")); });
+  EXPECT_NE(message.find("what the layers put out is observed in the one and not observed"),
+            std::string::npos)
+      << message;
+  SiteStatistics with = test::ObserveOutputsToo({1}).sites.begin()->second;
+  EXPECT_THROW(with.Merge(ObserveImages({2}).sites.begin()->second), Error);
+}
+
+TEST_F(StatsFile, OutputsOfOtherRowsAreRefusedWithTheSite) {
+  CalibrationStats stats = test::ObserveOutputsToo({1, 2});
+  const Half one{0x3c00};
+  stats.sites.begin()->second.outputs->Add({&one, 1});
+  const std::string message = MessageOf([&] { ReadStats(Written("a.h5", stats)); });
+  EXPECT_NE(message.find(stats.sites.begin()->first), std::string::npos) << message;
+  EXPECT_NE(message.find("/outputs/"), std::string::npos) << message;
+}
+
 TEST_F(StatsFile, OneContentUnderTwoNamesIsTwoImagesAsInOneRun) {
   CalibrationStats one = ObserveImages({1});
   CalibrationStats copy = ObserveImages({1});

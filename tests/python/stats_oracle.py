@@ -19,6 +19,7 @@ IMAGES = 23
 TOKENS = 11
 SEED = 9
 SAMPLE = 20
+OUTPUTS = 5
 SITES = {"blocks.0.attn.qkv": 24, "blocks.1.mlp.fc2": 37}
 
 
@@ -26,9 +27,9 @@ def sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def made_rows(image, site):
+def made_rows(image, site, channels=None):
     """tests/calib/made_activations.cc, MadeRows: float16 [TOKENS, channels]."""
-    channels = SITES[site]
+    channels = channels or SITES[site]
     index = np.arange(TOKENS * channels, dtype=np.uint64)
     u = hash_uniform((hash_text(site) + image) % 2**64, index)
     width = np.where(index % np.uint64(channels) == 3, np.float32(1536), np.float32(48))
@@ -85,6 +86,14 @@ def expected_site(site):
     }
 
 
+def expected_outputs(site):
+    every = np.concatenate([made_rows(i, site + ".output", OUTPUTS) for i in range(IMAGES)])
+    return {
+        "counts": np.bincount(every.view(np.uint16).ravel(), minlength=65536).astype(np.uint64),
+        "nonfinite": np.array([np.isnan(every).sum(), np.isinf(every).sum()], dtype=np.uint64),
+    }
+
+
 def check_equal(name, expected, actual):
     assert expected.dtype == actual.dtype, f"{name}: {actual.dtype}, not {expected.dtype}"
     assert expected.shape == actual.shape, f"{name}: {actual.shape}, not {expected.shape}"
@@ -94,11 +103,11 @@ def check_equal(name, expected, actual):
     assert not len(different), f"{name}: {len(different)} differ, first at {different[0]}"
 
 
-def check_header(file):
+def check_header(file, version):
     images = sorted((sha256(f"image {i}"), f"{i}.jpg") for i in range(IMAGES))
     listing = "".join(f"{sha}  {name}\n" for sha, name in images)
     expected = {
-        "version": 1, "images": IMAGES, "rows": IMAGES * TOKENS, "seed": SEED,
+        "version": version, "images": IMAGES, "rows": IMAGES * TOKENS, "seed": SEED,
         "row_sample_size": SAMPLE, "model_sha256": sha256("model"),
         "preprocessing_sha256": sha256("preprocessing"), "residual": "fp16",
         "image_set_sha256": sha256(listing),
@@ -108,22 +117,38 @@ def check_header(file):
     assert list(stored) == images
 
 
+def check_group(group, expected):
+    """The number of values compared."""
+    assert set(group) == set(expected), sorted(group)
+    for name, values in expected.items():
+        check_equal(f"{group.name}/{name}", values, group[name][:])
+    return sum(values.size for values in expected.values())
+
+
+def check_file(path, version):
+    """The number of values compared."""
+    compared = 0
+    with h5py.File(path) as file:
+        check_header(file, version)
+        assert set(file) == {"sites", "images"} | ({"outputs"} if version == 2 else set())
+        assert set(file["sites"]) == set(SITES)
+        for site in SITES:
+            assert dict(file["sites"][site].attrs) == {"rows": IMAGES * TOKENS}
+            compared += check_group(file["sites"][site], expected_site(site))
+        if version == 2:
+            assert set(file["outputs"]) == set(SITES)
+            for site in SITES:
+                compared += check_group(file["outputs"][site], expected_outputs(site))
+    return compared
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stats.h5"
-        subprocess.run([sys.argv[1], str(IMAGES), str(path)], check=True)
         compared = 0
-        with h5py.File(path) as file:
-            check_header(file)
-            assert set(file["sites"]) == set(SITES)
-            for site in SITES:
-                expected = expected_site(site)
-                group = file["sites"][site]
-                assert set(group) == set(expected), sorted(group)
-                assert dict(group.attrs) == {"rows": IMAGES * TOKENS}
-                for name, values in expected.items():
-                    check_equal(f"{site}/{name}", values, group[name][:])
-                    compared += values.size
+        for version, words in ((1, []), (2, ["outputs"])):
+            subprocess.run([sys.argv[1], str(IMAGES), str(path), *words], check=True)
+            compared += check_file(path, version)
     print(f"{compared} numbers of {len(SITES)} sites compared, all equal")
 
 
