@@ -17,26 +17,17 @@ void FlipSigns(uint64_t seed, std::span<T> row) {
   }
 }
 
-// The butterflies of one h over a whole row; h is a constant where it is less than a vector.
 template <class T>
-void Butterflies(T* v, int64_t size, int64_t h) {
-  for (int64_t first = 0; first < size; first += 2 * h) {
-    T* __restrict a = v + first;
-    T* __restrict b = a + h;
-    for (int64_t i = 0; i < h; ++i) {
-      const T sum = a[i] + b[i];
-      b[i] = a[i] - b[i];
-      a[i] = sum;
+void HadamardBlock(T* v, int64_t block) {
+  for (int64_t h = 1; h < block; h *= 2) {
+    for (int64_t first = 0; first < block; first += 2 * h) {
+      for (int64_t i = first; i < first + h; ++i) {
+        const T sum = v[i] + v[i + h];
+        v[i + h] = v[i] - v[i + h];
+        v[i] = sum;
+      }
     }
   }
-}
-
-template <class T>
-void HadamardBlocks(std::span<T> row, int64_t block) {
-  const auto size = static_cast<int64_t>(row.size());
-  Butterflies(row.data(), size, 1);
-  if (block > 2) Butterflies(row.data(), size, 2);
-  for (int64_t h = 4; h < block; h *= 2) Butterflies(row.data(), size, h);
 }
 
 // I - (2/q) J over the q values of equal index in their blocks.
@@ -52,22 +43,23 @@ void MixBlocks(std::span<T> row, int64_t block) {
   }
 }
 
-// All of a rotation but the signs.
+// B is a power of two, so 1 / B is exact and the root is rounded once to binary64; to binary32 it
+// is a power of two or 0x3f3504f3 times one, which no second rounding changes.
 template <class T>
-void RotateFlipped(const Rotation& rotation, std::span<T> row) {
-  const auto size = static_cast<int64_t>(row.size());
-  HadamardBlocks(row, rotation.block);
-  if (rotation.mix && size > rotation.block) MixBlocks(row, rotation.block);
-  // B is a power of two, so 1 / B is exact and the root is rounded once to binary64; to binary32
-  // it is a power of two or 0x3f3504f3 times one, which no second rounding changes.
-  const T norm = static_cast<T>(std::sqrt(1.0 / static_cast<double>(rotation.block)));
-  for (T& value : row) value *= norm;
+T NormOf(const Rotation& rotation) {
+  return static_cast<T>(std::sqrt(1.0 / static_cast<double>(rotation.block)));
 }
 
 template <class T>
 void Rotate(const Rotation& rotation, std::span<T> row) {
   FlipSigns(rotation.seed, row);
-  RotateFlipped(rotation, row);
+  const auto size = static_cast<int64_t>(row.size());
+  for (int64_t first = 0; first < size; first += rotation.block) {
+    HadamardBlock(row.data() + first, rotation.block);
+  }
+  if (rotation.mix && size > rotation.block) MixBlocks(row, rotation.block);
+  const T norm = NormOf<T>(rotation);
+  for (T& value : row) value *= norm;
 }
 
 }  // namespace
@@ -115,11 +107,12 @@ void RowFactors(const InputTransform& transform, std::span<float> factors) {
   if (transform.rotation) FlipSigns(transform.rotation->seed, factors);
 }
 
-void TransformRow(const InputTransform& transform, std::span<const float> factors,
-                  std::span<float> row) {
-  for (size_t k = 0; k < row.size(); ++k) row[k] *= factors[k];
-  if (transform.rotation) RotateFlipped(*transform.rotation, row);
+float MixFactor(const Rotation& rotation, int64_t k) {
+  const int64_t blocks = k / rotation.block;
+  return rotation.mix && blocks > 1 ? -2.0f / static_cast<float>(blocks) : 0.0f;
 }
+
+float RotationNorm(const Rotation& rotation) { return NormOf<float>(rotation); }
 
 void TransformWeightRow(std::span<const float> smoothing, const std::optional<Rotation>& rotation,
                         std::span<double> row) {

@@ -38,11 +38,11 @@ void CheckSmoothing(std::span<const float> smoothing, int64_t k, const std::stri
 
 // In place: x [k] to v [k]. The transform was checked.
 void TransformRow(const InputTransform& transform, std::span<float> row);
-// The same for many rows, any NaN for any NaN: RowFactors() [k], smoothing and signs in one, once;
-// then each row with them, in loops that compilers make vectors of.
+// Parts of it for who transforms many rows: smoothing and signs in one, [k]; what the mix adds of
+// the sum over the blocks, -2 / q, or 0 where nothing is mixed; the rotation's B^(-1/2).
 void RowFactors(const InputTransform& transform, std::span<float> factors);
-void TransformRow(const InputTransform& transform, std::span<const float> factors,
-                  std::span<float> row);
+float MixFactor(const Rotation& rotation, int64_t k);
+float RotationNorm(const Rotation& rotation);
 // In place, one row of weights: w[k] * s[k], then the rotation, all in binary64.
 void TransformWeightRow(std::span<const float> smoothing, const std::optional<Rotation>& rotation,
                         std::span<double> row);

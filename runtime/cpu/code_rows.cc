@@ -31,11 +31,13 @@ std::byte* CodesOf(const Int8Kernels& kernels, const CodeRows& rows, int64_t row
 }
 
 // Row `r` of `x` as its quantizer sees it.
-std::span<float> ValuesOf(MatView<const Half> x, int64_t r, CodeRows* rows) {
+std::span<float> ValuesOf(const Int8Kernels& kernels, MatView<const Half> x, int64_t r,
+                          CodeRows* rows) {
   const std::span<float> values(rows->values.data(), static_cast<size_t>(rows->cols));
   ToFloat(x.row_span(r), values);
   if (rows->scheme.transform != nullptr) {
-    TransformRow(*rows->scheme.transform, {rows->factors.data(), values.size()}, values);
+    TransformValues(kernels, *rows->scheme.transform, {rows->factors.data(), values.size()},
+                    values);
   }
   return values;
 }
@@ -138,6 +140,19 @@ GroupLayout LayoutOf(int64_t cols, int64_t group, int64_t k_step) {
   return {inputs, count, stride, (count - 1) * stride + RoundUp(last, k_step)};
 }
 
+void TransformValues(const Int8Kernels& kernels, const InputTransform& transform,
+                     std::span<const float> factors, std::span<float> row) {
+  const auto cols = static_cast<int64_t>(row.size());
+  TransformRowArgs args{
+      .row = row.data(), .cols = cols, .factors = factors.data(), .block = 0, .mix = 0, .norm = 1};
+  if (transform.rotation) {
+    args.block = transform.rotation->block;
+    args.mix = MixFactor(*transform.rotation, cols);
+    args.norm = RotationNorm(*transform.rotation);
+  }
+  kernels.transform_row(args);
+}
+
 void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, const CodesScheme& scheme,
                   CodeRows* codes) {
   W8A8_CHECK(scheme.rows_per_image == 0 || rows % scheme.rows_per_image == 0);
@@ -169,7 +184,7 @@ void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, int64_t f
     const int64_t row = first_row + r;
     const bool twice = per_image > 0 && row % per_image == 0;
     if (plain && !twice) continue;
-    const std::span<float> values = ValuesOf(x, r, rows);
+    const std::span<float> values = ValuesOf(kernels, x, r, rows);
     if (!plain) QuantizeValues(kernels, rows->scheme.quantizer, values, row, rows, counts);
     if (twice) QuantizeRest(kernels, values, row, rows);
   }

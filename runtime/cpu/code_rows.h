@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "quant/quantize_counts.h"
 #include "quant/quantizer.h"
@@ -54,6 +55,11 @@ struct CodeRows {
 
   bool asymmetric() const { return !scheme.quantizer.symmetric; }
 };
+
+// x [k] to v [k] in place, with RowFactors() of the transform: TransformRow() on a kernel set, any
+// NaN for any NaN.
+void TransformValues(const Int8Kernels& kernels, const InputTransform& transform,
+                     std::span<const float> factors, std::span<float> row);
 
 // Makes room for `rows` rows of `cols` codes, to be filled by QuantizeRowsAt().
 void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, const CodesScheme& scheme,

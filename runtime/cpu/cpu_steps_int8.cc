@@ -20,13 +20,11 @@ void WantOutput(const std::optional<Quantizer>& output, MatView<const Half> y, L
 // Row by row what the quantizer of a transformed input sees, or with `half` a weight-only product.
 Matrix<float> Transformed(MatView<const Half> x, const InputTransform& transform, bool half) {
   Matrix<float> values(x.rows, x.cols);
-  std::vector<float> factors(static_cast<size_t>(x.cols));
-  std::vector<Half> rounded(factors.size());
-  RowFactors(transform, factors);
+  std::vector<Half> rounded(static_cast<size_t>(x.cols));
   for (int64_t r = 0; r < x.rows; ++r) {
     const std::span<float> row = values.view().row_span(r);
     ToFloat(x.row_span(r), row);
-    TransformRow(transform, factors, row);
+    TransformRow(transform, row);
     if (!half) continue;
     ToHalf(row, rounded);
     ToFloat(rounded, row);

@@ -32,6 +32,17 @@ struct QuantizeRowsArgs {
   QuantizeCounts* counts;     // added to; nullptr: not wanted, and then not counted
 };
 
+// Smoothing and rotation of one row, in place: row *= factors (RowFactors in quant/transform.h),
+// then Hadamard on blocks, the mix over blocks and the norm, in the order of numerics.md.
+struct TransformRowArgs {
+  float* row;
+  int64_t cols;
+  const float* factors;  // [cols]
+  int64_t block;         // 0: no rotation
+  float mix;             // -2 / q; 0: no mix
+  float norm;
+};
+
 // Binary32 values of a row's group to codes by any quantizer: p = value * inv_scale; zero_point for
 // a NaN p, else clamp(rne(p) + zero_point, lowest, 127).
 struct EncodeArgs {
@@ -162,6 +173,7 @@ struct Int8Kernels {
   void (*end_worker)();
 
   void (*quantize_rows)(const QuantizeRowsArgs&);
+  void (*transform_row)(const TransformRowArgs&);
   // min(0, smallest) and max(0, largest) of the finite values; zeros as +0.
   void (*finite_range)(const float* values, int64_t count, float* low, float* high);
   int32_t (*encode)(const EncodeArgs&);  // returns the sum of the codes

@@ -67,11 +67,11 @@ StoreArgs FromRow(StoreArgs to, int64_t first, QuantizeOutputsArgs* through) {
 }
 
 // Row `r` of `x` as a weight-only product sees it, in `row`.
-void OperandRow(MatView<const Half> x, int64_t r, const InputTransform* transform,
-                ProductScratch* scratch, std::span<float> row) {
+void OperandRow(const Int8Kernels& kernels, MatView<const Half> x, int64_t r,
+                const InputTransform* transform, ProductScratch* scratch, std::span<float> row) {
   ToFloat(x.row_span(r), row);
   if (transform == nullptr) return;
-  TransformRow(*transform, {scratch->factors.data(), row.size()}, row);
+  TransformValues(kernels, *transform, {scratch->factors.data(), row.size()}, row);
   const std::span<Half> rounded(scratch->rounded.data(), row.size());
   ToHalf(row, rounded);
   ToFloat(rounded, row);
@@ -256,7 +256,7 @@ void Int8Linear::MultiplyHalf(MatView<const Half> x, const InputTransform* trans
   for (int64_t first = 0; first < x.rows; first += block) {
     const int64_t count = std::min(block, x.rows - first);
     for (int64_t r = 0; r < count; ++r) {
-      OperandRow(x, first + r, transform, scratch, row);
+      OperandRow(*kernels_, x, first + r, transform, scratch, row);
       Spread(row, layout_, values + r * stride);
     }
     kernels_->gemm_w8({.m = count,

@@ -190,8 +190,8 @@ struct Set : Avx2 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(low, high));
   }
   static void Multiply(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
-                       int64_t steps, const int32_t* start, int32_t* sums) {
-    kTiles[rows - 1](x, x_stride, panel, steps, start, sums);
+                       int64_t steps, const int32_t* /*start*/, int32_t* sums) {
+    kTiles[rows - 1](x, x_stride, panel, steps, sums);
   }
   static void MultiplyFloats(int64_t rows, const float* x, int64_t x_stride, const int8_t* panel,
                              int64_t steps, const int32_t* zero_point, float* sums) {
@@ -230,9 +230,8 @@ void RunTile(const GemmS8Args& args, int64_t row, int64_t count, int64_t panel) 
   const int64_t k2 = DivideUp(args.k, 2);
   const auto* x = static_cast<const int16_t*>(args.x_codes) + row * args.x_stride;
   const auto* w = static_cast<const int8_t*>(args.packed_weight) + panel * kPanel * 2 * k2;
-  alignas(64) constexpr int32_t kZeros[kPanel] = {};
   alignas(64) int32_t sums[kTuning.tile_rows * kPanel];
-  kTiles[count - 1](x, args.x_stride, w, k2, kZeros, sums);
+  kTiles[count - 1](x, args.x_stride, w, k2, sums);
   for (int64_t r = 0; r < count; ++r) {
     StoreColumns(args, sums + r * kPanel, row + r, panel * kPanel);
     StoreColumns(args, sums + r * kPanel + 8, row + r, panel * kPanel + 8);
@@ -257,6 +256,7 @@ const Int8Kernels kAvx2Int8Kernels = {
     .begin_worker = nullptr,
     .end_worker = nullptr,
     .quantize_rows = QuantizeRows,
+    .transform_row = VectorCodes<Set>::TransformRow,
     .finite_range = VectorCodes<Set>::FiniteRange,
     .encode = VectorCodes<Set>::Encode,
     .unpack_codes = UnpackCodes,

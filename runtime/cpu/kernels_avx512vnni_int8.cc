@@ -1,7 +1,7 @@
 // The INT8 steps for AVX-512-VNNI. Activation codes are stored as u8 = code + 128, row-major;
 // weights in panels of 32 columns, four inputs of a column side by side. vpdpbusd then sums
-// (code + 128) * weight, and 128 * (sum of the column's codes) is taken off in the epilogue; both
-// wrap modulo 2^32, which is harmless.
+// (code + 128) * weight on accumulators that begin at -128 * (sum of the column's codes); both wrap
+// modulo 2^32, which is harmless.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -142,11 +142,10 @@ struct Set : Avx512 {
 };
 using SetProducts = VectorProducts<Set>;
 
-// The 16 columns from `col` of row `row`, whose shifted sums stand at `sums`.
+// The 16 columns from `col` of row `row`, whose sums stand at `sums`.
 inline void StoreColumns(const GemmS8Args& args, const int32_t* sums, int64_t row, int64_t col) {
   const __mmask16 lanes = Lanes(args.n - col);
-  const __m512i shift = _mm512_slli_epi32(_mm512_loadu_si512(args.code_sum_w + col), 7);
-  const __m512i acc = _mm512_sub_epi32(_mm512_load_si512(sums), shift);
+  const __m512i acc = _mm512_load_si512(sums);
   if (args.to.acc != nullptr) {
     _mm512_mask_storeu_epi32(args.to.acc + row * args.to.acc_stride + col, lanes, acc);
   }
@@ -161,9 +160,10 @@ void RunTile(const GemmS8Args& args, int64_t row, int64_t count, int64_t panel) 
   const int64_t k4 = DivideUp(args.k, 4);
   const auto* x = static_cast<const uint8_t*>(args.x_codes) + row * args.x_stride;
   const auto* w = static_cast<const int8_t*>(args.packed_weight) + panel * kPanel * 4 * k4;
-  alignas(64) constexpr int32_t kZeros[kPanel] = {};
+  alignas(64) int32_t start[kPanel];
+  SetProducts::Start(args.code_sum_w + panel * kPanel, start);
   alignas(64) int32_t sums[kTuning.tile_rows * kPanel];
-  kTiles[count - 1](x, args.x_stride, w, k4, kZeros, sums);
+  kTiles[count - 1](x, args.x_stride, w, k4, start, sums);
   for (int64_t r = 0; r < count; ++r) {
     StoreColumns(args, sums + r * kPanel, row + r, panel * kPanel);
     StoreColumns(args, sums + r * kPanel + 16, row + r, panel * kPanel + 16);
@@ -227,6 +227,7 @@ const Int8Kernels kAvx512VnniInt8Kernels = {
     .begin_worker = nullptr,
     .end_worker = nullptr,
     .quantize_rows = QuantizeRows,
+    .transform_row = VectorCodes<Set>::TransformRow,
     .finite_range = VectorCodes<Set>::FiniteRange,
     .encode = VectorCodes<Set>::Encode,
     .unpack_codes = UnpackCodes,

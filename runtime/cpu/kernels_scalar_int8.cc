@@ -50,6 +50,34 @@ void QuantizeRows(const QuantizeRowsArgs& args) {
   }
 }
 
+void Butterflies(float* v, int64_t size, int64_t h) {
+  for (int64_t first = 0; first < size; first += 2 * h) {
+    for (int64_t i = first; i < first + h; ++i) {
+      const float sum = v[i] + v[i + h];
+      v[i + h] = v[i] - v[i + h];
+      v[i] = sum;
+    }
+  }
+}
+
+void MixBlocks(const TransformRowArgs& args) {
+  for (int64_t i = 0; i < args.block; ++i) {
+    float sum = args.row[i];
+    for (int64_t at = i + args.block; at < args.cols; at += args.block) sum += args.row[at];
+    for (int64_t at = i; at < args.cols; at += args.block) {
+      args.row[at] = Fma(args.mix, sum, args.row[at]);
+    }
+  }
+}
+
+void TransformRow(const TransformRowArgs& args) {
+  for (int64_t i = 0; i < args.cols; ++i) args.row[i] *= args.factors[i];
+  if (args.block == 0) return;
+  for (int64_t h = 1; h < args.block; h *= 2) Butterflies(args.row, args.cols, h);
+  if (args.mix != 0.0f) MixBlocks(args);
+  for (int64_t i = 0; i < args.cols; ++i) args.row[i] *= args.norm;
+}
+
 void FiniteRangeOf(const float* values, int64_t count, float* low, float* high) {
   *low = *high = 0.0f;
   for (int64_t i = 0; i < count; ++i) {
@@ -258,6 +286,7 @@ const Int8Kernels kScalarInt8Kernels = {
     .begin_worker = nullptr,
     .end_worker = nullptr,
     .quantize_rows = QuantizeRows,
+    .transform_row = TransformRow,
     .finite_range = FiniteRangeOf,
     .encode = Encode,
     .unpack_codes = UnpackCodes,

@@ -29,7 +29,8 @@ inline __m256i LoadWeights(const int8_t* from) {
 // clang-format off
 #define W8A8_ROWS(X) X(0, x0) X(1, x0) X(2, x0) X(3, x3) X(4, x3) X(5, x3)
 // clang-format on
-#define W8A8_DECLARE(r, base) [[maybe_unused]] __m256i left##r = start_left, right##r = start_right;
+#define W8A8_DECLARE(r, base) \
+  [[maybe_unused]] __m256i left##r = _mm256_setzero_si256(), right##r = _mm256_setzero_si256();
 #define W8A8_STEP(r, base)                                                          \
   if constexpr (r < MR) {                                                           \
     const __m256i a = _mm256_set1_epi32(                                            \
@@ -43,14 +44,11 @@ inline __m256i LoadWeights(const int8_t* from) {
     _mm256_store_si256(reinterpret_cast<__m256i*>(acc + r * kPanel + 8), right##r); \
   }
 
-// acc[r][0..15] = start[0..15] + sum over 2 * k2 inputs of x[r] * panel, r < MR. acc and start are
-// 32-byte aligned.
+// acc[r][0..15] = sum over 2 * k2 inputs of x[r] * panel, r < MR. acc is 32-byte aligned.
 template <int MR>
 void MultiplyTile(const int16_t* x0, int64_t x_stride, const int8_t* panel, int64_t k2,
-                  const int32_t* start, int32_t* acc) {
+                  int32_t* acc) {
   [[maybe_unused]] const int16_t* x3 = x0 + 3 * x_stride;
-  const __m256i start_left = _mm256_load_si256(reinterpret_cast<const __m256i*>(start));
-  const __m256i start_right = _mm256_load_si256(reinterpret_cast<const __m256i*>(start + 8));
   W8A8_ROWS(W8A8_DECLARE)
   for (int64_t i = 0; i < k2; ++i) {
     const __m256i w_left = LoadWeights(panel + 2 * kPanel * i);
@@ -100,8 +98,7 @@ void MultiplyFloatTile(const float* x0, int64_t x_stride, const int8_t* panel, i
   W8A8_ROWS(W8A8_KEEP_FLOATS)
 }
 
-using TileFunction = void (*)(const int16_t*, int64_t, const int8_t*, int64_t, const int32_t*,
-                              int32_t*);
+using TileFunction = void (*)(const int16_t*, int64_t, const int8_t*, int64_t, int32_t*);
 constexpr TileFunction kTiles[kTuning.tile_rows] = {MultiplyTile<1>, MultiplyTile<2>,
                                                     MultiplyTile<3>, MultiplyTile<4>,
                                                     MultiplyTile<5>, MultiplyTile<6>};

@@ -19,6 +19,64 @@ struct VectorCodes {
   using Code = typename V::Code;
   static constexpr int64_t kLanes = V::kLanes;
 
+  template <class Combine>
+  static void ForLanes(int64_t count, Combine combine) {
+    for (int64_t i = 0; i < count; i += kLanes) combine(i, V::FirstLanes(count - i));
+  }
+
+  // Pairs kH apart, kH less than a vector: left to the compiler's vectorizer.
+  template <int64_t kH>
+  static void ShortButterflies(float* v, int64_t size) {
+    for (int64_t first = 0; first < size; first += 2 * kH) {
+      for (int64_t i = first; i < first + kH; ++i) {
+        const float a = v[i], b = v[i + kH];
+        v[i] = a + b;
+        v[i + kH] = a - b;
+      }
+    }
+  }
+
+  static void Butterflies(float* v, int64_t size, int64_t h) {
+    if (h == 1) return ShortButterflies<1>(v, size);
+    if (h == 2) return ShortButterflies<2>(v, size);
+    if (h == 4) return ShortButterflies<4>(v, size);
+    if (h < kLanes) return ShortButterflies<8>(v, size);
+    for (int64_t first = 0; first < size; first += 2 * h) {
+      for (int64_t i = first; i < first + h; i += kLanes) {
+        const Floats a = V::Load(v + i), b = V::Load(v + i + h);
+        V::Store(v + i, a + b);
+        V::Store(v + i + h, a - b);
+      }
+    }
+  }
+
+  static void MixBlocks(const TransformRowArgs& args) {
+    const Floats mix = V::Splat(args.mix);
+    ForLanes(args.block, [&](int64_t i, auto lanes) {
+      Floats sum = V::Load(args.row + i, lanes);
+      for (int64_t at = i + args.block; at < args.cols; at += args.block) {
+        sum = sum + V::Load(args.row + at, lanes);
+      }
+      for (int64_t at = i; at < args.cols; at += args.block) {
+        V::Store(args.row + at, lanes, V::Fma(mix, sum, V::Load(args.row + at, lanes)));
+      }
+    });
+  }
+
+  static void TransformRow(const TransformRowArgs& args) {
+    ForLanes(args.cols, [&](int64_t i, auto lanes) {
+      const Floats factors = V::Load(args.factors + i, lanes);
+      V::Store(args.row + i, lanes, V::Load(args.row + i, lanes) * factors);
+    });
+    if (args.block == 0) return;
+    for (int64_t h = 1; h < args.block; h *= 2) Butterflies(args.row, args.cols, h);
+    if (args.mix != 0.0f) MixBlocks(args);
+    const Floats norm = V::Splat(args.norm);
+    ForLanes(args.cols, [&](int64_t i, auto lanes) {
+      V::Store(args.row + i, lanes, V::Load(args.row + i, lanes) * norm);
+    });
+  }
+
   static Ints IsFinite(Floats values) { return ((Ints)values & 0x7fffffff) < 0x7f800000; }
 
   static void FiniteRange(const float* values, int64_t count, float* low, float* high) {

@@ -49,6 +49,7 @@ struct Counted {
   static Kernels Table() {
     int8 = *kAll[kSet].int8;
     int8.quantize_rows = CallInt8<&Int8Kernels::quantize_rows>;
+    int8.transform_row = CallInt8<&Int8Kernels::transform_row>;
     int8.finite_range = CallInt8<&Int8Kernels::finite_range>;
     int8.encode = CallInt8<&Int8Kernels::encode>;
     int8.unpack_codes = CallInt8<&Int8Kernels::unpack_codes>;
