@@ -187,22 +187,19 @@ GroupRange RangeOfGroup(const GroupedWeights& weight, int64_t group) {
   return {begin, std::min(weight.group_stride, weight.k - begin)};
 }
 
-int32_t CentredProduct(const int8_t* x, int32_t zero_point_x, const int8_t* w, int32_t zero_point_w,
-                       int64_t k) {
-  if (zero_point_x == 0 && zero_point_w == 0) return DotProduct(x, w, k);
-  int32_t sum = 0;
-  for (int64_t i = 0; i < k; ++i) sum += (x[i] - zero_point_x) * (w[i] - zero_point_w);
-  return sum;
-}
-
+// sum cx cw - z sum (cw - zp) - zp sum cx, whose parts may pass int32 where the whole does not.
 int32_t GroupAcc(const GemmGroupsArgs& args, int64_t i, int64_t j, int64_t group) {
   const GroupedWeights& weight = *args.weight;
   const auto [begin, count] = RangeOfGroup(weight, group);
   const auto* x = static_cast<const int8_t*>(args.x_codes) + i * args.x_stride + begin;
   const auto* w = static_cast<const int8_t*>(weight.packed) + j * weight.k + begin;
-  return CentredProduct(x, args.zero_point_x == nullptr ? 0 : args.zero_point_x[i], w,
-                        weight.zero_point == nullptr ? 0 : weight.zero_point[group * weight.n + j],
-                        count);
+  const int64_t at = group * weight.n + j;
+  int64_t acc = DotProduct(x, w, count);
+  if (args.zero_point_x != nullptr) acc -= int64_t{args.zero_point_x[i]} * weight.centred_sum[at];
+  if (weight.zero_point != nullptr) {
+    acc -= int64_t{weight.zero_point[at]} * args.code_sum_x[i * weight.groups + group];
+  }
+  return static_cast<int32_t>(acc);
 }
 
 float AddGroup(const GemmGroupsArgs& args, int64_t i, int64_t j, int64_t group, float acc,
