@@ -25,6 +25,16 @@ std::string SpecText(const WeightSpec& spec) {
                          : fmt::format(", convention {}", NameOf(spec.convention)));
 }
 
+// A scale for all rows is a scale for each: a plan of rows runs on codes that have one alone.
+void GiveRowsTheLoneScale(const WeightSpec& planned, WeightCodes* weight) {
+  Scales& scale = weight->scale;
+  if (scale.granularity != Granularity::kTensor || planned.granularity != Granularity::kChannel) {
+    return;
+  }
+  scale.granularity = Granularity::kChannel;
+  scale.values.assign(static_cast<size_t>(weight->n), scale.values.front());
+}
+
 // Codes that need not be made, checked.
 std::optional<WeightCodes> ReadyCodes(const std::string& name, const LinearParameters& parameters,
                                       const SitePlan& plan) {
@@ -36,6 +46,7 @@ std::optional<WeightCodes> ReadyCodes(const std::string& name, const LinearParam
     Fail("{}: the given codes are [{}, {}], but the layer is [{}, {}].", name, weight.n, weight.k,
          parameters.n, parameters.k);
   }
+  GiveRowsTheLoneScale(*plan.weight, &weight);
   if (*plan.weight != weight.Spec()) {
     Fail(
         "{}: the plan asks for weights of {}, but they are codes of {} already. Take the original "

@@ -156,6 +156,17 @@ TEST(Prepare, CodesThatStandHaveTheirOwnBits) {
   }
 }
 
+TEST(Prepare, CodesWithOneScaleForAllRunUnderAPlanOfRows) {
+  LinearParameters stored{.n = 2, .k = 1, .codes = {{.n = 2, .k = 1, .codes = {3, -4}}}};
+  stored.codes->scale = {Granularity::kTensor, 0, {0.5f}};
+  const WeightCodes rows = Prepare("s", stored, {}, FakeFlavour::kIdeal).layer.weight;
+  EXPECT_EQ(rows.scale, (Scales{Granularity::kChannel, 0, {0.5f, 0.5f}}));
+  SitePlan whole;
+  whole.weight->granularity = Granularity::kTensor;
+  EXPECT_EQ(Prepare("s", stored, whole, FakeFlavour::kIdeal).layer.weight.scale,
+            stored.codes->scale);
+}
+
 TEST(Prepare, GivenCodesMustFitTheLayer) {
   const LinearParameters parameters{.n = 1, .k = 2, .values = {1.0f, 2.0f}};
   const SitePlan wide = WithGiven({.n = 1, .k = 3, .values = {1.0f, 2.0f, 3.0f}});
