@@ -120,12 +120,11 @@ ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& sc
                 .shared = quantizer.is_static(),
                 .groups = quantizer.GroupsOf(x.cols),
                 .group_size = quantizer.GroupOf(x.cols)};
+  TransformRows(x, scheme.transform, {out.values.data(), x.rows, x.cols, x.cols});
   std::vector<ActivationScale> scales(static_cast<size_t>(out.scales.groups));
   for (int64_t r = 0; r < x.rows; ++r) {
     const std::span<float> row = std::span(out.values).subspan(static_cast<size_t>(r) * cols, cols);
     int8_t* codes = out.codes.data() + r * x.cols;
-    ToFloat(x.row_span(r), row);
-    TransformRow(scheme.transform, row);
     QuantizeRowReference(row, quantizer, codes, scales.data(), &out.counts);
     if (images > 0 && r % scheme.rows_per_image == 0) {
       int8_t* second = out.codes.data() + (x.rows + r / scheme.rows_per_image) * x.cols;
@@ -136,6 +135,51 @@ ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& sc
     if (!quantizer.symmetric) out.scales.zero_points.push_back(scales[0].zero_point);
   }
   return out;
+}
+
+void RealValuesOf(const ReferenceRows& rows, MatView<float> values) {
+  const RowScales& scales = rows.scales;
+  const int64_t group = scales.groups == 1 ? values.cols : scales.group_size;
+  const int8_t* code = rows.codes.data();
+  for (int64_t r = 0; r < values.rows; ++r) {
+    float* value = values.row(r);
+    for (int64_t first = 0; first < values.cols; first += group) {
+      const ActivationScale scale = scales.At(r, first);
+      const int64_t count = std::min(group, values.cols - first);
+      for (int64_t c = 0; c < count; ++c) *value++ = Quantizer::RealOf(*code++, scale);
+    }
+  }
+  const auto images = static_cast<int64_t>(scales.second_values.size());
+  for (int64_t image = 0; image < images; ++image) {
+    const float scale = scales.second_values[static_cast<size_t>(image)];
+    for (float& value : values.row_span(image * (values.rows / images))) {
+      value += static_cast<float>(*code++) * scale;
+    }
+  }
+}
+
+void TransformRows(MatView<const Half> x, const InputTransform& transform, MatView<float> values) {
+  for (int64_t r = 0; r < x.rows; ++r) {
+    ToFloat(x.row_span(r), values.row_span(r));
+    TransformRow(transform, values.row_span(r));
+  }
+}
+
+uint64_t QuantizeOutputs(const Quantizer& output, MatView<Half> y, MatView<int8_t> codes) {
+  const ActivationScale scale = output.ScaleOf({});
+  uint64_t saturated = 0;
+  for (int64_t r = 0; r < y.rows; ++r) {
+    for (int64_t c = 0; c < y.cols; ++c) {
+      Half& stored = y.row(r)[c];
+      const float value = ToFloat(stored);
+      const int8_t code = output.CodeOf(value, scale);
+      saturated += output.Saturates(value, scale) ? 1 : 0;
+      if (codes.data != nullptr) codes.row(r)[c] = code;
+      stored = ToHalf(OutputValue(code, scale.scale));
+      if (stored.bits == kHalfSignBit) stored = Half{};
+    }
+  }
+  return saturated;
 }
 
 }  // namespace w8a8

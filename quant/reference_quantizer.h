@@ -48,4 +48,17 @@ struct InputScheme {
 };
 ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& scheme);
 
+// What the codes stand for, in binary32: scale * (code - zero point), and where a row was coded
+// twice the sum of its two values. `values` is [rows, cols].
+void RealValuesOf(const ReferenceRows& rows, MatView<float> values);
+
+// v of each row, in binary32; equal shapes. A layer whose input is not quantized takes v rounded to
+// FP16 (x as it is, where the transform is empty).
+void TransformRows(MatView<const Half> x, const InputTransform& transform, MatView<float> values);
+
+// Output quantization, in place: each FP16 output y becomes fp16(float(q) * scale), q its code by
+// the static quantizer, and every zero +0 (a negative code of a tiny scale too). `codes` is of y's
+// shape, or empty where nobody wants q. Returns how many were saturated. The quantizer was checked.
+uint64_t QuantizeOutputs(const Quantizer& output, MatView<Half> y, MatView<int8_t> codes = {});
+
 }  // namespace w8a8

@@ -66,14 +66,19 @@ struct Plan {
 // The plan with weights of `num_bits` at every site that has none of its own (other than 8).
 Plan WithWeightBits(Plan plan, int num_bits);
 
-// Whose convention makes codes and computes with them: numerics.md's own (ideal), or a peer's.
-enum class FakeFlavour : uint8_t { kIdeal, kLlmAwq, kVllmStatic };
+// Whose convention makes codes and computes with them: numerics.md's own (ideal), or a peer's, and
+// vLLM's in FP16 or in BF16.
+enum class FakeFlavour : uint8_t { kIdeal, kLlmAwq, kVllmStatic, kVllmStaticBf16 };
+
+constexpr bool IsVllmStatic(FakeFlavour flavour) {
+  return flavour == FakeFlavour::kVllmStatic || flavour == FakeFlavour::kVllmStaticBf16;
+}
 
 template <>
 inline constexpr auto kNamesOf<Granularity> =
     std::to_array<std::string_view>({"per-tensor", "per-token", "per-channel", "per-group"});
 template <>
-inline constexpr auto kNamesOf<FakeFlavour> = std::to_array<std::string_view>({"ideal", "llm-awq",
-                                                                               "vllm-static"});
+inline constexpr auto kNamesOf<FakeFlavour> =
+    std::to_array<std::string_view>({"ideal", "llm-awq", "vllm-static", "vllm-static-bf16"});
 
 }  // namespace w8a8

@@ -11,23 +11,6 @@
 namespace w8a8 {
 namespace {
 
-// What this version cannot run yet; the one place that says so.
-void RefuseUnbuilt(const std::string& site, Precision precision, const SitePlan& plan) {
-  if (precision == Precision::kInt8 && plan.weight) return;
-  const auto refuse = [&site](const char* what) {
-    Fail("plan: site '{}' {}, which is not in this version.", site, what);
-  };
-  if (!plan.smoothing.empty()) refuse("has a smoothing vector");
-  if (plan.rotation) refuse("has a rotation");
-  if (plan.output) refuse("quantizes its output");
-  if (!plan.input) refuse("is weight-only");
-  if (!plan.input->symmetric) refuse("has a zero point");
-  if (plan.input->granularity == Granularity::kGroup) refuse("has inputs in groups");
-  if (!plan.weight->symmetric) refuse("has weights with zero points");
-  if (plan.weight->granularity == Granularity::kGroup) refuse("has weights in groups");
-  if (plan.first_row_twice) refuse("codes the first row twice");
-}
-
 // Throws Error naming the site where no layer of `k` inputs runs by the plan at this precision.
 void CheckForPrecision(const std::string& site, Precision precision, const SitePlan& plan,
                        int64_t k, FakeFlavour flavour) {
@@ -36,7 +19,6 @@ void CheckForPrecision(const std::string& site, Precision precision, const SiteP
   } else {
     CheckSitePlan(site, plan, k);
   }
-  RefuseUnbuilt(site, precision, plan);
 }
 
 }  // namespace

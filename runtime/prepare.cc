@@ -91,6 +91,10 @@ FakeWeights MakeWeights(const std::string& name, const LinearParameters& paramet
     real.data = transformed.data();
   }
   if (ours) return {QuantizeWeights(name, real, *plan.weight, parameters.dtype), {}};
+  if (plan.weight->convention != WeightConvention::kNative) {
+    return FakeWeightsFromCodes(name, QuantizeWeights(name, real, *plan.weight, parameters.dtype),
+                                convention);
+  }
   return FakeQuantizeWeights(name, real, *plan.weight, convention);
 }
 
@@ -125,6 +129,7 @@ PreparedLinear Prepare(const std::string& name, const LinearParameters& paramete
                 .bias = given != nullptr && given->bias ? *given->bias : parameters.bias},
       .values = std::move(made.values)};
   CheckBias(name, prepared.layer.bias, prepared.layer.weight.n);
+  prepared.layer.bias = FakeBias(name, std::move(prepared.layer.bias), convention);
   return prepared;
 }
 

@@ -117,8 +117,8 @@ void AddQuantizer(CLI::App& app, Options& o) {
 }
 
 void AddFake(CLI::App& app, Options& o) {
-  AddValue(app, "--fake", "Flavour of the fake arm (default ideal)", "ideal|llm-awq|vllm-static",
-           [&o](const std::string& text) {
+  AddValue(app, "--fake", "Flavour of the fake arm (default ideal)",
+           "ideal|llm-awq|vllm-static|vllm-static-bf16", [&o](const std::string& text) {
              o.fake = ParseFakeFlavour("--fake", text);
              o.fake_given = true;
            });

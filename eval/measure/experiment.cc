@@ -90,7 +90,7 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
           .clip_range = std::isinf(clip_range) ? std::nullopt : std::optional<float>(clip_range)};
       for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
         const bool fake = precision == Precision::kFake;
-        if (fake && flavour == FakeFlavour::kVllmStatic && RunsPerToken(plan)) continue;
+        if (fake && IsVllmStatic(flavour) && RunsPerToken(plan)) continue;
         experiment.AddRow(Arm{.name = ArmName(precision, granularity, clip_range),
                               .precision = precision,
                               .plan = fake ? WithWeightBits(plan, weight_bits) : plan,
@@ -106,7 +106,7 @@ void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional
                    FakeFlavour flavour, int weight_bits) {
   ArmRow row{
       .name = "", .run = 0, .granularity = InputScaling::kPlan, .clip_range = {}, .chosen = true};
-  if (flavour != FakeFlavour::kVllmStatic || !RunsPerToken(plan)) {
+  if (!IsVllmStatic(flavour) || !RunsPerToken(plan)) {
     experiment.AddRow(Arm{.name = "fake/plan",
                           .precision = Precision::kFake,
                           .plan = WithWeightBits(plan, weight_bits),

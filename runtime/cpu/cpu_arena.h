@@ -66,7 +66,7 @@ class CpuArena final : public Arena {
   void Do(const ConcatStep& step);
   void Do(const TanhStep& step);
   void Do(const ConvertStep& step);
-  void Do(const GemmF16Step& step);
+  StepResult Do(const GemmF16Step& step, const Wanted& wanted);
   StepResult Do(const GemmFakeStep& step, const Wanted& wanted);
   void Do(const QuantizeStep& step);
   StepResult Do(const GemmS8Step& step, const Wanted& wanted);
@@ -89,6 +89,15 @@ class CpuArena final : public Arena {
   void Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce);
   void FloatLinear(MatView<const float> x, const PackedWeights& weight, const FloatsPtr& bias,
                    MatView<Half> y);
+  // The FP16 rows of an image as a layer takes them that does not quantize them: transformed, then
+  // rounded to FP16. `trace` (nullptr: nobody asks) keeps what they were before the rounding.
+  MatView<float> UnquantizedRows(MatView<const Half> x, const InputTransform* transform,
+                                 int64_t first_row, LinearTrace* trace);
+  MatView<const float> FakeOperand(const GemmFakeStep& step, int64_t image, LinearTrace* trace);
+  void BeginTrace(const GemmFakeStep& step, bool output_codes, LinearTrace& trace) const;
+  MultiplyFloatFn Multiplier();
+  void RunCodes(const GemmCodesStep& step, MatView<const Half> x, MatView<Half> y,
+                LinearTrace* trace);
 
   const Kernels& kernels_;
   std::vector<SlotMemory> memory_;  // by slot

@@ -27,13 +27,6 @@ const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
   return filled;
 }
 
-template <class T>
-Matrix<T> CopyOf(const T* values, int64_t rows, int64_t cols) {
-  Matrix<T> copy(rows, cols);
-  std::copy_n(values, rows * cols, copy.view().data);
-  return copy;
-}
-
 }  // namespace
 
 template <class T>
@@ -172,24 +165,6 @@ void CpuArena::Do(const ConvertStep& step) {
   }
   const MatView<Half> in = half(step.in);
   kernels_.rows->half.to_float(in.data, floats(step.out).data, in.rows * in.cols);
-}
-
-StepResult CpuArena::Do(const GemmCodesStep& step, const Wanted& wanted) {
-  const EmulatedLinear& linear = PackedAs<EmulatedLinear>(*step.weight);
-  const MatView<Half> x = half(step.in);
-  const MatView<Half> y = half(step.out);
-  const MultiplyFloatFn multiply = [this](MatView<const float> a, const PackedWeights& weight,
-                                          MatView<float> c) {
-    gemm_.MultiplyTransposed(a, PackedAs<FloatWeights>(weight).view(), c);
-  };
-  linear.Run(x, {.quantizer = *step.input.quantizer}, multiply, y, &emulated_);
-  if (!wanted.trace) return {};
-  auto trace = std::make_shared<LinearTrace>();
-  trace->input_scale = emulated_.rows.scales;
-  trace->weight_code_sum.assign(linear.weight_code_sum().begin(), linear.weight_code_sum().end());
-  trace->codes = CopyOf(emulated_.rows.codes.data(), x.rows, x.cols);
-  trace->acc = CopyOf(emulated_.acc.data(), y.rows, y.cols);
-  return {.trace = trace, .attention = {}};
 }
 
 }  // namespace w8a8

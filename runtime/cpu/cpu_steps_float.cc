@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "quant/fake_quant.h"
 #include "runtime/base/error.h"
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/float_scratch.h"
@@ -182,38 +181,6 @@ void CpuArena::Do(const TanhStep& step) {
       out.row(row)[col] = ToHalf(static_cast<float>(value));
     }
   }
-}
-
-void CpuArena::Do(const GemmF16Step& step) {
-  for (int64_t image = 0; image < inputs().images; ++image) {
-    FloatLinear(Widen(kernels_.rows->half, half(step.in, image), &x_), *step.weight, step.bias,
-                half(step.out, image));
-  }
-}
-
-// An image at a time as well: flavour ideal's values are as wide as the product's operands.
-StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
-  const int64_t rows = slot(step.in).rows;
-  auto trace = std::make_shared<LinearTrace>();
-  std::vector<float> scale;
-  FakeRowsDetail detail;
-  if (wanted.trace) {
-    trace->codes = Matrix<int8_t>(this->rows(step.in), slot(step.in).cols);
-    scale.resize(static_cast<size_t>(this->rows(step.in)));
-  }
-  for (int64_t image = 0; image < inputs().images; ++image) {
-    const MatView<Half> x = half(step.in, image);
-    const MatView<float> values = Room(x.rows, x.cols, &x_);
-    if (wanted.trace) {
-      detail.codes = trace->codes.view().row(image * rows);
-      detail.scale = scale.data() + image * rows;
-    }
-    QuantizeDequantizeRows(x, *step.input.quantizer, step.flavour, values, detail);
-    FloatLinear(values, *step.weight, step.bias, half(step.out, image));
-  }
-  if (!wanted.trace) return {};
-  trace->input_scale = ScalesOf(*step.input.quantizer, scale);
-  return {.trace = trace, .attention = {}};
 }
 
 }  // namespace w8a8

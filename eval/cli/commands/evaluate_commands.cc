@@ -141,7 +141,7 @@ void WarnOfOlderFiles(const Options& options, const std::filesystem::path& folde
 
 // vLLM's static path has no per-token scales.
 void CheckFakeRuns(const Options& options, const ComparisonInput& input) {
-  if (options.fake != FakeFlavour::kVllmStatic) return;
+  if (!IsVllmStatic(options.fake)) return;
   const std::vector<Granularity>& swept = input.points.granularities;
   const bool any_static_point =
       std::find(swept.begin(), swept.end(), Granularity::kTensor) != swept.end();
@@ -151,8 +151,9 @@ void CheckFakeRuns(const Options& options, const ComparisonInput& input) {
   });
   if (any_static_point || !per_token) return;
   FailUsage(
-      "--fake vllm-static: takes static scales only, but the plan is per-token, so no fake arm "
-      "would run; give a per-tensor plan (w8a8-calib plan --granularity per-tensor makes one).");
+      "--fake {}: takes static scales only, but the plan is per-token, so no fake arm would run; "
+      "give a per-tensor plan (w8a8-calib plan --granularity per-tensor makes one).",
+      NameOf(options.fake));
 }
 
 int CompareOnly(const Options& options, const SweepPoints& points) {

@@ -135,9 +135,9 @@ void CheckLinearFlags(const Options& options) {
     FailUsage("--weight-bits {}: --precision {} has 8-bit weights; only fake takes other widths.",
               options.weight_bits, NameOf(*options.precision));
   }
-  if (options.fake == FakeFlavour::kVllmStatic && *options.precision == Precision::kFake &&
+  if (IsVllmStatic(options.fake) && *options.precision == Precision::kFake &&
       !options.input_scale) {
-    FailUsage("--fake vllm-static is per-tensor; it needs --input-scale.");
+    FailUsage("--fake {} is per-tensor; it needs --input-scale.", NameOf(options.fake));
   }
 }
 
@@ -171,13 +171,13 @@ const Kernels& KernelsOf(const Options& options) {
 
 // y = x * weight^T + bias in binary32, one rounding.
 void FloatLayer(const LayerInput& in, MatView<const float> x, std::span<const float> weight,
-                LayerOutput* out) {
+                std::span<const float> bias, LayerOutput* out) {
   const int64_t n = in.layer.n, k = in.layer.k;
   std::vector<float> product(static_cast<size_t>(in.m * n));
   FloatGemm().MultiplyTransposed(x, {weight.data(), n, k, k}, {product.data(), in.m, n, n});
   for (size_t i = 0; i < product.size(); ++i) {
-    const float bias = in.layer.bias.empty() ? 0.0f : in.layer.bias[i % static_cast<size_t>(n)];
-    out->y[i] = ToHalf(product[i] + bias);
+    const float b = bias.empty() ? 0.0f : bias[i % static_cast<size_t>(n)];
+    out->y[i] = ToHalf(product[i] + b);
   }
 }
 
@@ -185,7 +185,8 @@ LayerOutput RunFp16(const LayerInput& in) {
   LayerOutput out(in);
   std::vector<float> x(in.x.size());
   ToFloat(in.x, x);
-  FloatLayer(in, {x.data(), in.m, in.layer.k, in.layer.k}, Fp16Weights("weight", in.layer), &out);
+  FloatLayer(in, {x.data(), in.m, in.layer.k, in.layer.k}, Fp16Weights("weight", in.layer),
+             in.layer.bias, &out);
   return out;
 }
 
@@ -193,13 +194,14 @@ LayerOutput RunFake(const LayerInput& in, const PreparedLinear& prepared, const 
                     FakeFlavour flavour) {
   CheckFakeQuantizer(input, flavour, "x");
   LayerOutput out(in, prepared.layer.weight);
-  out.counts.emplace();
   std::vector<float> x(in.x.size());
   const MatView<float> values{x.data(), in.m, in.layer.k, in.layer.k};
-  QuantizeDequantizeRows(in.x_view(), input, flavour, values,
-                         {out.codes.data(), out.input_scale.data(), &*out.counts});
+  ReferenceRows rows = QuantizeDequantizeRows(in.x_view(), {.quantizer = input}, flavour, values);
+  out.codes = std::move(rows.codes);
+  out.input_scale = std::move(rows.scales.values);
+  out.counts = rows.counts;
   out.SumCodes();
-  FloatLayer(in, values, prepared.FloatOperand(), &out);
+  FloatLayer(in, values, prepared.FloatOperand(), prepared.layer.bias, &out);
   return out;
 }
 
