@@ -98,17 +98,20 @@ FakeWeights MakeWeights(const std::string& name, const LinearParameters& paramet
   return FakeQuantizeWeights(name, real, *plan.weight, convention);
 }
 
-std::shared_ptr<const InputTransform> TransformOf(const SitePlan& plan) {
-  if (plan.smoothing.empty() && !plan.rotation) return nullptr;
-  auto transform = std::make_shared<InputTransform>();
-  for (const float s : plan.smoothing) transform->inv_smoothing.push_back(1.0f / s);
-  transform->rotation = plan.rotation;
-  return transform;
-}
-
 int64_t InputGroup(const SitePlan& plan) { return plan.input ? plan.input->group_size : 0; }
 
+std::shared_ptr<const InputTransform> SharedTransform(const SitePlan& plan) {
+  InputTransform transform = TransformOf(plan);
+  return transform.empty() ? nullptr : std::make_shared<const InputTransform>(std::move(transform));
+}
+
 }  // namespace
+
+InputTransform TransformOf(const SitePlan& plan) {
+  InputTransform transform{.rotation = plan.rotation};
+  for (const float s : plan.smoothing) transform.inv_smoothing.push_back(1.0f / s);
+  return transform;
+}
 
 bool SameWeights(const SitePlan& first, const SitePlan& second) {
   SitePlan other = second;
@@ -123,7 +126,7 @@ PreparedLinear Prepare(const std::string& name, const LinearParameters& paramete
   FakeWeights made = MakeWeights(name, parameters, plan, convention);
   const GivenWeights* given = plan.given.value.get();
   PreparedLinear prepared{
-      .transform = TransformOf(plan),
+      .transform = SharedTransform(plan),
       .layer = {.name = name,
                 .weight = std::move(made.weight),
                 .bias = given != nullptr && given->bias ? *given->bias : parameters.bias},

@@ -26,6 +26,9 @@ struct PreparedLinear {
   }
 };
 
+// What the plan does to the rows before they are quantized.
+InputTransform TransformOf(const SitePlan& plan);
+
 // True if the two plans give the same prepared layer, packed in the same groups.
 bool SameWeights(const SitePlan& first, const SitePlan& second);
 

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdlib>
+#include <optional>
 #include <span>
 #include <utility>
 
+#include "quant/numerics.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -26,6 +29,10 @@ std::vector<T> Copy(MatView<const T> view) {
 
 bool Same(Half a, Half b) { return a == b || (IsNan(a) && IsNan(b)); }
 bool Same(int32_t a, int32_t b) { return a == b; }
+bool Same(float a, float b) {
+  return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b) ||
+         (std::isnan(a) && std::isnan(b));
+}
 
 template <class T>
 uint64_t CountDifferent(std::span<const T> a, std::span<const T> b) {
@@ -35,49 +42,52 @@ uint64_t CountDifferent(std::span<const T> a, std::span<const T> b) {
   return different;
 }
 
-// Scales, second scales and zero points; one that a side lacks counts as different.
+// One that a side lacks counts as different.
+template <class T>
+void Compare(std::span<const T> a, std::span<const T> b, uint64_t& compared, uint64_t& different) {
+  compared += std::max(a.size(), b.size());
+  different += CountDifferent(a, b);
+}
+
+// Scales, second scales and zero points.
 void CompareScales(const RowScales& int8, const RowScales& emulated, SiteChecks& checks) {
-  const auto compare = [&checks](std::span<const int32_t> a, std::span<const int32_t> b) {
-    checks.scale_mismatches += CountDifferent(a, b);
-    checks.scales_compared += std::max(a.size(), b.size());
+  const auto compare = [&checks]<class T>(const std::vector<T>& a, const std::vector<T>& b) {
+    Compare<T>(a, b, checks.scales_compared, checks.scale_mismatches);
   };
-  const auto bits = [](const std::vector<float>& values) {
-    std::vector<int32_t> patterns(values.size());
-    std::ranges::transform(values, patterns.begin(),
-                           [](float value) { return std::bit_cast<int32_t>(value); });
-    return patterns;
-  };
-  compare(bits(int8.values), bits(emulated.values));
-  compare(bits(int8.second_values), bits(emulated.second_values));
+  compare(int8.values, emulated.values);
+  compare(int8.second_values, emulated.second_values);
   compare(int8.zero_points, emulated.zero_points);
 }
 
-void CompareCodes(const LinearTrace& int8, const LinearTrace& emulated, SiteChecks& checks) {
-  const std::span<const int8_t> a = Flat(int8.codes.view());
-  const std::span<const int8_t> b = Flat(emulated.codes.view());
+// Codes of inputs, second ones too, or of outputs, which are a layer's codes as well. Arms that
+// disagree on shape have lost values: every one of them counts as two apart.
+void CompareCodeMatrices(MatView<const int8_t> int8, MatView<const int8_t> emulated,
+                         SiteChecks& checks) {
+  const std::span<const int8_t> a = Flat(int8);
+  const std::span<const int8_t> b = Flat(emulated);
+  if (a.size() != b.size()) {
+    checks.code_differences[2] += std::max(a.size(), b.size());
+    return;
+  }
   for (size_t i = 0; i < a.size(); ++i) {
     const int apart = std::abs(int{a[i]} - int{b[i]});
     ++checks.code_differences[static_cast<size_t>(std::min(apart, 2))];
   }
   checks.codes_compared += a.size();
-  CompareScales(int8.input_scale, emulated.input_scale, checks);
 }
 
 void CompareTraces(const LinearTrace& int8, const LinearTrace& emulated, SiteChecks& checks) {
-  const std::span<const int32_t> acc = Flat(int8.acc.view());
-  const std::span<const int32_t> emulated_acc = Flat(emulated.acc.view());
-  const size_t codes = Flat(int8.codes.view()).size();
-  const size_t emulated_codes = Flat(emulated.codes.view()).size();
-  // Arms that disagree on shape have lost values: every one of them counts as two apart.
-  if (codes != emulated_codes || acc.size() != emulated_acc.size()) {
-    checks.code_differences[2] += std::max(codes, emulated_codes);
-    return;
-  }
-  CompareCodes(int8, emulated, checks);
-  checks.int32_mismatches += CountDifferent(acc, emulated_acc);
-  checks.int32_compared += acc.size();
+  CompareCodeMatrices(int8.codes.view(), emulated.codes.view(), checks);
+  CompareCodeMatrices(int8.output_codes.view(), emulated.output_codes.view(), checks);
+  CompareScales(int8.input_scale, emulated.input_scale, checks);
+  const MatView<const float> transformed = int8.transformed.view();
+  Compare(Flat(transformed), Flat(MatView<const float>(emulated.transformed.view())),
+          checks.transformed_compared, checks.transformed_mismatches);
+  const MatView<const int32_t> acc = int8.acc.view();
+  Compare(Flat(acc), Flat(MatView<const int32_t>(emulated.acc.view())), checks.int32_compared,
+          checks.int32_mismatches);
   checks.code_sum_mismatches +=
-      CountDifferent(std::span(int8.weight_code_sum), std::span(emulated.weight_code_sum));
+      CountDifferent<int32_t>(int8.weight_code_sum, emulated.weight_code_sum);
   checks.code_sums_compared += int8.weight_code_sum.size();
 }
 
@@ -88,7 +98,46 @@ void CompareOutputs(std::span<const Half> int8, std::span<const Half> emulated,
   for (const Half value : int8) checks.nonfinite += IsFinite(value) ? 0 : 1;
 }
 
+// The spacing of FP16 values around `value`.
+float HalfUnit(float value) {
+  const int exponent = value == 0.0f ? -24 : std::ilogb(value);
+  return std::ldexp(1.0f, std::max(exponent, -14) - 10);
+}
+
+float FiniteRowMean(std::span<const Half> row) {
+  double sum = 0;
+  for (const Half value : row) {
+    const double y = ToFloat(value);
+    if (IsFinite(value)) sum += y * y;
+  }
+  return static_cast<float>(std::sqrt(sum / static_cast<double>(row.size())));
+}
+
+// Of float products. Where they are quantized a small difference may move a code by one.
+void CompareFloatOutputs(std::span<const Half> int8, std::span<const Half> emulated, int64_t cols,
+                         const std::optional<Quantizer>& output, SiteChecks& checks) {
+  W8A8_CHECK(int8.size() == emulated.size());
+  const auto width = static_cast<size_t>(cols);
+  float row_mean = 0.0f;
+  for (size_t i = 0; i < int8.size(); ++i) {
+    const float a = ToFloat(int8[i]), b = ToFloat(emulated[i]);
+    if (i % width == 0) row_mean = FiniteRowMean(emulated.subspan(i, width));
+    const bool agree = output ? Abs(a - b) < 1.5f * output->scale : FloatsAgree(a, b, row_mean);
+    checks.float_output_mismatches += agree ? 0 : 1;
+    checks.nonfinite += IsFinite(int8[i]) ? 0 : 1;
+  }
+  checks.float_outputs_compared += int8.size();
+}
+
 }  // namespace
+
+bool FloatsAgree(float first, float second, float row_mean) {
+  if (!std::isfinite(first) || !std::isfinite(second)) {
+    return first == second || (std::isnan(first) && std::isnan(second));
+  }
+  const float unit = std::max({HalfUnit(first), HalfUnit(second), HalfUnit(row_mean)});
+  return Abs(first - second) <= 2 * unit;
+}
 
 CheckTap::CheckTap(const Experiment& experiment, int workers)
     : experiment_(experiment), workers_(static_cast<size_t>(std::max(1, workers))) {}
@@ -112,6 +161,11 @@ bool CheckTap::WantsLinear(int arm, const std::string& site) const {
   return IsChecked(arm) && experiment_.runs[static_cast<size_t>(arm)].plan.sites.contains(site);
 }
 
+bool CheckTap::HasFloatProducts(int arm) const {
+  const auto& sites = experiment_.runs[static_cast<size_t>(arm)].plan.sites;
+  return std::ranges::any_of(sites, [](const auto& entry) { return !entry.second.input; });
+}
+
 void CheckTap::OnLinear(LinearEvent& event) {
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
   const int int8_arm = Int8TwinOf(event.arm);
@@ -125,12 +179,18 @@ void CheckTap::OnLinear(LinearEvent& event) {
     int8 = {{}, Copy(again.output), again.trace};
   }
   SiteChecks& checks = worker.checks[{static_cast<size_t>(event.arm), *event.site}];
+  const SitePlan& plan =
+      experiment_.runs[static_cast<size_t>(event.arm)].plan.sites.at(*event.site);
+  if (!plan.input) {
+    return CompareFloatOutputs(int8.output, Flat(event.output), event.output.cols, plan.output,
+                               checks);
+  }
   CompareTraces(*int8.trace, *event.trace, checks);
   CompareOutputs(int8.output, Flat(event.output), checks);
 }
 
 void CheckTap::OnOutputs(const OutputEvent& event) {
-  if (!IsChecked(event.arm)) return;
+  if (!IsChecked(event.arm) || HasFloatProducts(event.arm)) return;
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
   std::array<std::vector<Half>, 4> outputs{Copy(event.tokens), Copy(event.pooled),
                                            Copy(event.image_embeds), Copy(event.logits)};

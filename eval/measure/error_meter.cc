@@ -43,6 +43,11 @@ struct RowPair {
   std::vector<float> expected, actual;
 };
 
+void CopyAsFloats(std::span<const Half> from, std::span<float> to) { ToFloat(from, to); }
+void CopyAsFloats(std::span<const float> from, std::span<float> to) {
+  std::ranges::copy(from, to.begin());
+}
+
 // Pairs that are not finite become zeros in both, which add nothing to any sum.
 uint64_t ClearNonfinite(RowPair& row) {
   size_t finite = 0;
@@ -158,28 +163,28 @@ double Cosine(const ImageError& record) {
   return std::clamp(cosine, -1.0, 1.0);
 }
 
-void ErrorMeter::Add(SamplePtr sample, MatView<const Half> expected, MatView<const Half> actual) {
+template <class Expected, class Actual>
+void ErrorMeter::AddRows(SamplePtr sample, MatView<const Expected> expected,
+                         MatView<const Actual> actual) {
   W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
   ImageSums sums;
   RowPair row(expected.cols);
   for (int64_t r = 0; r < expected.rows; ++r) {
-    ToFloat(expected.row_span(r), std::span(row.expected).first(row.cols));
-    ToFloat(actual.row_span(r), std::span(row.actual).first(row.cols));
+    CopyAsFloats(expected.row_span(r), std::span(row.expected).first(row.cols));
+    CopyAsFloats(actual.row_span(r), std::span(row.actual).first(row.cols));
     AddRow(sums, row);
   }
   records_.push_back(MakeRecord(std::move(sample), sums, expected.rows * expected.cols));
 }
 
+void ErrorMeter::Add(SamplePtr sample, MatView<const Half> expected, MatView<const Half> actual) {
+  AddRows(std::move(sample), expected, actual);
+}
 void ErrorMeter::Add(SamplePtr sample, MatView<const Half> expected, MatView<const float> actual) {
-  W8A8_CHECK(expected.rows == actual.rows && expected.cols == actual.cols);
-  ImageSums sums;
-  RowPair row(expected.cols);
-  for (int64_t r = 0; r < expected.rows; ++r) {
-    ToFloat(expected.row_span(r), std::span(row.expected).first(row.cols));
-    std::ranges::copy(actual.row_span(r), row.actual.begin());
-    AddRow(sums, row);
-  }
-  records_.push_back(MakeRecord(std::move(sample), sums, expected.rows * expected.cols));
+  AddRows(std::move(sample), expected, actual);
+}
+void ErrorMeter::Add(SamplePtr sample, MatView<const float> expected, MatView<const float> actual) {
+  AddRows(std::move(sample), expected, actual);
 }
 
 void ErrorMeter::AddSaturation(uint64_t saturated, uint64_t elements) {

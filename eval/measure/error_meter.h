@@ -59,6 +59,8 @@ class ErrorMeter {
   void Add(SamplePtr sample, MatView<const Half> expected, MatView<const Half> actual);
   // Where the arm's values are no FP16 values: an input as quantized, code times scale.
   void Add(SamplePtr sample, MatView<const Half> expected, MatView<const float> actual);
+  // Where neither are: an input as quantized against what its quantizer should have seen.
+  void Add(SamplePtr sample, MatView<const float> expected, MatView<const float> actual);
   // Of the codes that the arm made for the sample that was added last.
   void AddSaturation(uint64_t saturated, uint64_t elements);
 
@@ -85,6 +87,9 @@ class ErrorMeter {
   friend std::string ProblemOf(const ErrorMeter& meter);
 
  private:
+  template <class Expected, class Actual>
+  void AddRows(SamplePtr sample, MatView<const Expected> expected, MatView<const Actual> actual);
+
   std::vector<ImageError> records_;
 };
 

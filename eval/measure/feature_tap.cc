@@ -43,9 +43,10 @@ void FeatureStore::PutBytes(const std::string& name, Dtype dtype, const std::vec
   std::copy(bytes.begin(), bytes.end(), tensor.bytes.data() + offset);
 }
 
-void FeatureStore::PutShared(const std::string& name, float value) {
+void FeatureStore::PutSharedBytes(const std::string& name, Dtype dtype,
+                                  std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
-  shared_[name] = value;
+  shared_[name] = {dtype, {}, {bytes.begin(), bytes.end()}};
 }
 
 void FeatureStore::AddTo(SafetensorsWriter& writer) const {
@@ -58,7 +59,7 @@ void FeatureStore::AddTo(SafetensorsWriter& writer) const {
     writer.Add(name, tensor.dtype, std::move(shape), std::span<const std::byte>(tensor.bytes));
   }
   for (const auto& [name, value] : shared_) {
-    writer.Add(name, Dtype::kF32, {1}, std::span<const float>(&value, 1));
+    writer.Add(name, value.dtype, {1}, std::span<const std::byte>(value.bytes));
   }
 }
 
@@ -128,15 +129,85 @@ void FeatureTap::OnLinear(LinearEvent& event) {
   const std::string prefix = fmt::format("taps.{}.", *event.site);
   PutRows(event, prefix + "input", Dtype::kF16, event.input, {event.input.cols});
   PutRows(event, prefix + "output", Dtype::kF16, event.output, {event.output.cols});
-  if (!event.trace) return;
-  const MatView<const int8_t> codes = event.trace->codes.view();
-  const MatView<const int32_t> acc = event.trace->acc.view();
-  PutRows(event, prefix + "codes", Dtype::kI8, codes, {codes.cols});
-  if (acc.rows > 0) PutRows(event, prefix + "acc", Dtype::kI32, acc, {acc.cols});
-  const RowScales& scales = event.trace->input_scale;
-  if (scales.shared) return store_->PutShared(prefix + "input_scale", scales[0]);
+  if (event.trace) PutTrace(event, *event.trace, prefix);
+}
+
+void FeatureTap::PutTrace(const LinearEvent& event, const LinearTrace& trace,
+                          const std::string& prefix) {
+  const auto put = [&]<class T>(const char* name, Dtype dtype, MatView<T> view) {
+    if (view.rows > 0) {
+      PutRows(event, prefix + name, dtype, MatView<const T>(view), {view.cols});
+    }
+  };
+  put("codes", Dtype::kI8, trace.codes.view());
+  put("transformed", Dtype::kF32, trace.transformed.view());
+  put("output_codes", Dtype::kI8, trace.output_codes.view());
+  const MatView<const int32_t> acc = trace.acc.view();
+  const int64_t groups = acc.rows / std::max<int64_t>(1, trace.codes.view().rows);
+  if (groups > 1) {
+    PutGroups(event, prefix + "acc", acc, groups);
+  } else {
+    put("acc", Dtype::kI32, trace.acc.view());
+  }
+  PutScales(event, trace.input_scale, prefix);
+  if (!trace.input_scale.second_values.empty()) PutSecondCodes(event, trace, prefix);
+}
+
+void FeatureTap::PutScales(const LinearEvent& event, const RowScales& scales,
+                           const std::string& prefix) {
+  if (scales.shared) {
+    store_->PutShared<float>(prefix + "input_scale", Dtype::kF32, scales.values.front());
+    if (scales.zero_points.empty()) return;
+    return store_->PutShared<int32_t>(prefix + "input_zero_point", Dtype::kI32,
+                                      scales.zero_points.front());
+  }
+  if (scales.values.empty()) return;
+  const int64_t groups = scales.groups;
+  const std::vector<int64_t> shape = groups > 1 ? std::vector{groups} : std::vector<int64_t>();
   PutRows(event, prefix + "input_scale", Dtype::kF32,
-          MatView<const float>{scales.values.data(), std::ssize(scales.values), 1, 1}, {});
+          MatView<const float>{scales.values.data(), scales.count() / groups, groups, groups},
+          shape);
+  if (scales.zero_points.empty()) return;
+  PutRows(event, prefix + "input_zero_point", Dtype::kI32,
+          MatView<const int32_t>{scales.zero_points.data(), std::ssize(scales.zero_points), 1, 1},
+          {});
+}
+
+// Of each image's first row; they stand after all rows.
+void FeatureTap::PutSecondCodes(const LinearEvent& event, const LinearTrace& trace,
+                                const std::string& prefix) {
+  const std::vector<float>& scales = trace.input_scale.second_values;
+  const MatView<const int8_t> codes = trace.codes.view();
+  const MatView<const int32_t> acc = trace.acc.view();
+  for (size_t i = 0; i < scales.size(); ++i) {
+    const SampleKey& sample = *event.samples[i].key;
+    const int64_t row = event.input.rows + static_cast<int64_t>(i);
+    store_->Put(prefix + "second_input_scale", Dtype::kF32, {}, sample,
+                std::span(scales).subspan(i, 1));
+    store_->Put(prefix + "second_codes", Dtype::kI8, {codes.cols}, sample, codes.row_span(row));
+    if (acc.rows == 0) continue;
+    store_->Put(prefix + "second_acc", Dtype::kI32, {acc.cols}, sample, acc.row_span(row));
+  }
+}
+
+// [groups * rows, cols], group by group, as [groups, tokens, cols] of each sample.
+void FeatureTap::PutGroups(const LinearEvent& event, const std::string& name,
+                           MatView<const int32_t> view, int64_t groups) {
+  const int64_t most_rows = graph_.slot(graph_.stream).rows;
+  const int64_t rows_of_group = view.rows / groups;
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    const SampleRows rows = RowsOf(event, i);
+    std::vector<int32_t> placed(static_cast<size_t>(groups * most_rows * view.cols));
+    for (int64_t row = 0; row < groups * rows.count; ++row) {
+      const int64_t group = row / rows.count, own = row % rows.count;
+      const int64_t token =
+          rows.tokens.empty() ? own : int64_t{rows.tokens[static_cast<size_t>(own)]};
+      std::copy_n(view.row(group * rows_of_group + rows.first + own), view.cols,
+                  placed.data() + (group * most_rows + token) * view.cols);
+    }
+    store_->Put(name, Dtype::kI32, {groups, most_rows, view.cols}, *event.samples[i].key,
+                std::span<const int32_t>(placed));
+  }
 }
 
 template <class T>

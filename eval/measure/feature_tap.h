@@ -31,7 +31,10 @@ class FeatureStore {
     PutBytes(name, dtype, shape, sample, std::as_bytes(values));
   }
   // A value that all images share, as a tensor of one element.
-  void PutShared(const std::string& name, float value);
+  template <class T>
+  void PutShared(const std::string& name, Dtype dtype, const T& value) {
+    PutSharedBytes(name, dtype, std::as_bytes(std::span(&value, 1)));
+  }
 
   // The tensors; the store must outlive writer.Write().
   void AddTo(SafetensorsWriter& writer) const;
@@ -46,17 +49,22 @@ class FeatureStore {
   void PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
                 const SampleKey& sample, std::span<const std::byte> bytes);
 
+  void PutSharedBytes(const std::string& name, Dtype dtype, std::span<const std::byte> bytes);
+
   std::mutex mutex_;
   std::map<SampleKey, size_t> elements_;
   std::map<std::string, Tensor> tensors_;
-  std::map<std::string, float> shared_;
+  std::map<std::string, Tensor> shared_;
 };
 
 // What to collect beside the outputs, which are always collected.
 struct FeatureSelection {
-  std::set<int64_t> layers;     // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
-  std::set<std::string> sites;  // taps.{site}.*
-  bool attentions = false;      // attentions.{i}: probabilities of block i
+  std::set<int64_t> layers;  // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
+  // taps.{site}.*: input, output, and what the arm has of codes, input_scale, input_zero_point,
+  // acc [images, tokens, N] (with groups [images, groups, tokens, N]), transformed, output_codes,
+  // and of each image's first row second_codes, second_input_scale, second_acc.
+  std::set<std::string> sites;
+  bool attentions = false;  // attentions.{i}: probabilities of block i
 };
 
 // Watches arm 0.
@@ -79,6 +87,12 @@ class FeatureTap final : public Tap {
   std::map<int64_t, uint64_t> nonfinite() const { return nonfinite_; }
 
  private:
+  void PutTrace(const LinearEvent& event, const LinearTrace& trace, const std::string& prefix);
+  void PutScales(const LinearEvent& event, const RowScales& scales, const std::string& prefix);
+  void PutSecondCodes(const LinearEvent& event, const LinearTrace& trace,
+                      const std::string& prefix);
+  void PutGroups(const LinearEvent& event, const std::string& name, MatView<const int32_t> view,
+                 int64_t groups);
   template <class T>
   void PutStream(const StreamEvent& event, MatView<const T> stream, Dtype dtype);
   // Each row at the place of its token, zeros where there is none.

@@ -52,6 +52,7 @@ void SiteDetailTap::OnLinear(LinearEvent& event) {
     OfferMap(event, detail);
     return;
   }
+  if (!event.trace) return;  // FP16 weights
   std::vector<uint64_t>& counts = detail.code_count;
   counts.resize(kInt8Values);
   const MatView<const int8_t> codes = event.trace->codes.view();

@@ -5,6 +5,7 @@
 
 #include "quant/reference_quantizer.h"
 #include "runtime/base/error.h"
+#include "runtime/prepare.h"
 
 namespace w8a8 {
 namespace {
@@ -13,8 +14,8 @@ std::vector<Half> Flat(MatView<const Half> view) {
   return {view.data, view.data + view.rows * view.cols};
 }
 
-// True where the arm's codes are those of numerics.md section 2 (other flavours have codes of their
-// own, or none).
+// True where the arm's codes are those of numerics.md's own quantizers (other flavours have codes
+// of their own, or none).
 bool HasOurCodes(const Arm& arm) {
   return arm.precision != Precision::kFake || arm.flavour == FakeFlavour::kIdeal;
 }
@@ -78,24 +79,34 @@ void SiteErrorTap::Measure(const LinearEvent& event, const SiteKey& key, MatView
     }
     const bool quantized = planned != arm.plan.sites.end() && planned->second.input;
     if (!quantized || !HasOurCodes(arm)) continue;
-    MeasureInput(sample, *planned->second.input, rows(expected_input), rows(input), meters, worker);
+    MeasureInput(sample, planned->second, rows(expected_input), rows(input), meters, worker);
   }
 }
 
-void SiteErrorTap::MeasureInput(const SamplePtr& sample, const Quantizer& quantizer,
+// The error of what the codes stand for against what the quantizer would have seen of the
+// reference's input: both as the plan transforms rows.
+void SiteErrorTap::MeasureInput(const SamplePtr& sample, const SitePlan& plan,
                                 MatView<const Half> expected, MatView<const Half> input,
                                 SiteMeters& meters, Worker& worker) {
-  const ReferenceRows rows = QuantizeRowsReference(input, {.quantizer = quantizer});
-  worker.values.resize(rows.codes.size());
-  for (int64_t r = 0; r < input.rows; ++r) {
-    for (int64_t c = 0; c < input.cols; ++c) {
-      const auto at = static_cast<size_t>(r * input.cols + c);
-      worker.values[at] = Quantizer::RealOf(rows.codes[at], rows.scales.At(r, c));
-    }
+  const auto room = [&input](std::vector<float>& values) {
+    values.resize(static_cast<size_t>(input.rows * input.cols));
+    return MatView<float>{values.data(), input.rows, input.cols, input.cols};
+  };
+  const InputScheme scheme{.quantizer = *plan.input,
+                           .transform = TransformOf(plan),
+                           .rows_per_image = plan.first_row_twice ? input.rows : 0};
+  const ReferenceRows rows = QuantizeRowsReference(input, scheme);
+  const MatView<float> values = room(worker.values);
+  RealValuesOf(rows, values);
+  if (scheme.transform.empty()) {
+    meters.input.Add(sample, expected, MatView<const float>(values));
+  } else {
+    const MatView<float> transformed = room(worker.transformed);
+    TransformRows(expected, scheme.transform, transformed);
+    meters.input.Add(sample, MatView<const float>(transformed), MatView<const float>(values));
   }
-  meters.input.Add(sample, expected,
-                   MatView<const float>{worker.values.data(), input.rows, input.cols, input.cols});
-  meters.output.AddSaturation(rows.counts.saturated, rows.codes.size());
+  meters.output.AddSaturation(rows.counts.saturated,
+                              static_cast<uint64_t>(input.rows * input.cols));
 }
 
 SiteErrors SiteErrorTap::Take() {

@@ -62,16 +62,15 @@ class SiteErrorTap final : public Tap {
     int stage = 0;
     std::map<std::string, Seen> reference;  // of the batch and stage at hand
     SiteErrors meters;
-    std::vector<float> values;
+    std::vector<float> values, transformed;
   };
 
   void OnReference(LinearEvent& event, Worker& worker);
   // `actual` and `input` are the arm's, of all images of the event.
   void Measure(const LinearEvent& event, const SiteKey& key, MatView<const Half> input,
                MatView<const Half> actual, Worker& worker);
-  void MeasureInput(const SamplePtr& sample, const Quantizer& quantizer,
-                    MatView<const Half> expected, MatView<const Half> input, SiteMeters& meters,
-                    Worker& worker);
+  void MeasureInput(const SamplePtr& sample, const SitePlan& plan, MatView<const Half> expected,
+                    MatView<const Half> input, SiteMeters& meters, Worker& worker);
 
   const std::span<const Arm> runs_;
   const std::vector<size_t> watched_;

@@ -82,14 +82,12 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
     step.bias = Shared(bias);
     const std::shared_ptr<const LinearTrace> trace = arena.Run(step, {.trace = true}).trace;
     std::vector<float> values(40 * 96);
-    std::vector<int8_t> codes(40 * 96);
-    std::vector<float> scale(40);
-    QuantizeDequantizeRows(arena.HostHalf(0), spec, flavour, {values.data(), 40, 96, 96},
-                           {.codes = codes.data(), .scale = scale.data()});
+    const ReferenceRows rows = QuantizeDequantizeRows(arena.HostHalf(0), {.quantizer = spec},
+                                                      flavour, {values.data(), 40, 96, 96});
     const Expected e = PlainLinear(values, weight, bias, 96);
     EXPECT_EQ(TwiceNaive(e.exact, e.naive, CopyFloats(arena.HostHalf(1))), "");
-    EXPECT_EQ(Equal(codes, Copy(trace->codes.view())), "");
-    EXPECT_EQ(Equal(std::span<const float>(scale), trace->input_scale.values), "");
+    EXPECT_EQ(Equal(rows.codes, Copy(trace->codes.view())), "");
+    EXPECT_EQ(Equal(rows.scales.values, trace->input_scale.values), "");
     EXPECT_EQ(trace->acc.view().rows, 0);
   }
 }

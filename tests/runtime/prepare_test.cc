@@ -53,6 +53,7 @@ class LoweredBlock {
       if (graph.nodes[static_cast<size_t>(program.nodes[i])].site != kSite) continue;
       if (const auto* step = std::get_if<GemmFakeStep>(&program.steps[i])) return step->weight;
       if (const auto* step = std::get_if<GemmS8Step>(&program.steps[i])) return step->weight;
+      if (const auto* step = std::get_if<GemmW8Step>(&program.steps[i])) return step->weight;
       if (const auto* step = std::get_if<GemmCodesStep>(&program.steps[i])) return step->weight;
     }
     return nullptr;
@@ -174,18 +175,16 @@ TEST(Prepare, GivenCodesMustFitTheLayer) {
   EXPECT_TRUE(Contains(message, "the given codes are [1, 3], but the layer is [1, 2]")) << message;
 }
 
-TEST(Lowering, RefusesWhatNoStepComputesWithTheSitesName) {
-  LoweredBlock block("prepare_refused");
+TEST(Lowering, GivesEveryPrecisionItsStepForEveryScheme) {
+  LoweredBlock block("prepare_schemes");
   const auto channels = static_cast<size_t>(block.weights.Linear(kSite).k);
-  SitePlan weight_only, output;
+  SitePlan weight_only, output, twice;
   weight_only.input.reset();
   output.output = Quantizer::Static(0.1f);
-  const std::pair<SitePlan, const char*> refused[] = {
-      {WithSmoothing(channels), "smoothing"}, {weight_only, "weight-only"}, {output, "output"}};
-  for (const auto& [plan, word] : refused) {
-    for (const Precision precision : {Precision::kFake, Precision::kEmulated}) {
-      const std::string message = block.Refusal(precision, plan);
-      EXPECT_TRUE(Contains(message, kSite) && Contains(message, word)) << message;
+  twice.first_row_twice = true;
+  for (const SitePlan& plan : {WithSmoothing(channels), weight_only, output, twice}) {
+    for (const Precision precision : {Precision::kFake, Precision::kEmulated, Precision::kInt8}) {
+      EXPECT_NE(block.Packed(precision, plan), nullptr) << NameOf(precision);
     }
   }
 }
