@@ -17,17 +17,13 @@ void WantOutput(const std::optional<Quantizer>& output, MatView<const Half> y, L
   out->saturated = &trace->output_saturated;
 }
 
-// Row by row what the quantizer of a transformed input sees, or with `half` a weight-only product.
-Matrix<float> Transformed(MatView<const Half> x, const InputTransform& transform, bool half) {
+// Row by row what smoothing and rotation made of the input, in binary32.
+Matrix<float> Transformed(MatView<const Half> x, const InputTransform& transform) {
   Matrix<float> values(x.rows, x.cols);
-  std::vector<Half> rounded(static_cast<size_t>(x.cols));
   for (int64_t r = 0; r < x.rows; ++r) {
     const std::span<float> row = values.view().row_span(r);
     ToFloat(x.row_span(r), row);
     TransformRow(transform, row);
-    if (!half) continue;
-    ToHalf(row, rounded);
-    ToFloat(rounded, row);
   }
   return values;
 }
@@ -64,7 +60,7 @@ std::shared_ptr<LinearTrace> CpuArena::TraceOfCodes(const SlotMemory& memory) co
   CodeRows again;
   QuantizeRows(*kernels_.int8, rows, x.scheme, &again, &trace->counts);
   if (x.scheme.transform != nullptr) {
-    trace->transformed = Transformed(rows, *x.scheme.transform, false);
+    trace->transformed = Transformed(rows, *x.scheme.transform);
   }
   return trace;
 }
@@ -100,7 +96,7 @@ StepResult CpuArena::Do(const GemmW8Step& step, const Wanted& wanted) {
     trace = std::make_shared<LinearTrace>();
     const std::span<const int32_t> sums = linear.weight_code_sum();
     trace->weight_code_sum.assign(sums.begin(), sums.end());
-    if (step.transform) trace->transformed = Transformed(x, *step.transform, true);
+    if (step.transform) trace->transformed = Transformed(x, *step.transform);
     WantOutput(step.output, y, trace.get(), &out);
   }
   linear.MultiplyHalf(x, step.transform.get(), out, &product_scratch_);

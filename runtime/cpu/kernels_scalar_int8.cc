@@ -147,6 +147,7 @@ void QuantizeOutputs(const QuantizeOutputsArgs& args) {
       if (args.codes != nullptr) args.codes[r * args.codes_stride + c] = code;
       if (args.saturated != nullptr && IsSaturated(value, args.inv_scale)) ++*args.saturated;
       y = ToHalf(OutputValue(code, args.scale));
+      if (y.bits == kHalfSignBit) y = Half{};
     }
   }
 }

@@ -148,7 +148,10 @@ struct VectorCodes {
     }
   }
 
-  // An FP16 value times inv_scale is finite in binary32 unless the value is not.
+  static constexpr int32_t kRoundsToHalfZero = 0x33000000;  // the bits of 2^-25
+
+  // A zero is stored as +0, also that of a negative code which FP16 rounds to zero. An FP16 value
+  // times inv_scale is finite in binary32 unless the value is not.
   static void QuantizeOutputs(const QuantizeOutputsArgs& args) {
     const Floats scale = V::Splat(args.scale), inv_scale = V::Splat(args.inv_scale);
     const bool keep = args.codes != nullptr || args.saturated != nullptr;
@@ -160,7 +163,9 @@ struct VectorCodes {
         const Ints ordered = p == p;
         const Floats near = V::Min(V::Max(p, V::Splat(-127.0f)), V::Splat(127.0f));
         const Ints code = V::Nearest(near) & ordered;
-        V::Store(y + col, lanes, V::ToFloats(code) * scale);
+        const Floats real = V::ToFloats(code) * scale;
+        const Ints stays = ((Ints)real & 0x7fffffff) > kRoundsToHalfZero;
+        V::Store(y + col, lanes, (Floats)((Ints)real & stays));
         if (keep) KeepCodes(args, p, code, row, col);
       }
     }

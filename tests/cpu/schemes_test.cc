@@ -257,6 +257,36 @@ TEST(Schemes, WeightOnlyEqualsTheFormulasOnEverySet) {
   }
 }
 
+// Every FP16 value; the least scale gives codes whose values FP16 rounds to zero, stored as +0.
+TEST(Schemes, OutputsGoThroughTheirCodesAsTheReferenceSays) {
+  std::vector<Half> all(65536);
+  for (size_t i = 0; i < all.size(); ++i) all[i].bits = static_cast<uint16_t>(i);
+  for (const float scale : {0.05f, 1.0f, 500.0f, 1e-8f, 1e-10f}) {
+    const Quantizer output = Quantizer::Static(scale);
+    std::vector<Half> expected = all;
+    std::vector<int8_t> expected_codes(all.size());
+    const uint64_t saturated = QuantizeOutputs(output, {expected.data(), 5, 13107, 13107},
+                                               {expected_codes.data(), 5, 13107, 13107});
+    for (const Kernels& set : SetsUnderTest()) {
+      std::vector<Half> y = all;
+      std::vector<int8_t> codes(all.size());
+      uint64_t counted = 0;
+      set.int8->quantize_outputs({.y = y.data(),
+                                  .y_stride = 13107,
+                                  .rows = 5,
+                                  .cols = 13107,
+                                  .scale = scale,
+                                  .inv_scale = 1.0f / scale,
+                                  .codes = codes.data(),
+                                  .codes_stride = 13107,
+                                  .saturated = &counted});
+      EXPECT_EQ(Equal(expected, y), "") << set.name << " " << scale;
+      EXPECT_EQ(Equal(expected_codes, codes), "") << set.name << " " << scale;
+      EXPECT_EQ(counted, saturated) << set.name << " " << scale;
+    }
+  }
+}
+
 TEST(Schemes, AskingForTheTraceChangesNoBit) {
   for (const bool weight_only : {false, true}) {
     for (const Scheme& scheme : RandomSchemes(weight_only)) {

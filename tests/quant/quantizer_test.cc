@@ -125,5 +125,22 @@ TEST(CheckQuantizer, RefusesWhatHasNoMeaning) {
   EXPECT_THROW(CheckQuantizer({.zero_point = 3}, "site"), Error);
 }
 
+TEST(QuantizeOutputs, StoresTheValueOfTheCodeAndEveryZeroAsPlusZero) {
+  const float x[] = {1.0f, -1.3f, 1000.0f, std::nanf(""), -0.0f, -0.001f};
+  const float code[] = {20, -26, 127, 0, 0, 0};
+  std::vector<Half> y(6);
+  ToHalf(x, y);
+  std::vector<int8_t> codes(6);
+  EXPECT_EQ(QuantizeOutputs(Quantizer::Static(0.05f), {y.data(), 1, 6, 6}, {codes.data(), 1, 6, 6}),
+            1u);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(codes[i], code[i]) << i;
+    EXPECT_EQ(y[i], ToHalf(code[i] * 0.05f)) << i;
+  }
+  Half large = ToHalf(-1.0f);  // 127 of the scale are less than FP16's least value
+  EXPECT_EQ(QuantizeOutputs(Quantizer::Static(1e-10f), {&large, 1, 1, 1}), 1u);
+  EXPECT_EQ(large.bits, 0);
+}
+
 }  // namespace
 }  // namespace w8a8

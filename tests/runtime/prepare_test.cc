@@ -58,9 +58,6 @@ class LoweredBlock {
     }
     return nullptr;
   }
-  std::string Refusal(Precision precision, const SitePlan& plan) {
-    return ErrorOf([&] { Packed(precision, plan); });
-  }
 
   const Graph graph;
   const EncoderWeights weights;
