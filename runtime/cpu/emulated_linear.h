@@ -85,9 +85,7 @@ class EmulatedLinear final : public PackedWeights {
   void Dequantize(const EmulatedScratch& scratch, OutputView y) const;
   void AddGroup(const Group& group, int64_t rows, EmulatedScratch* scratch) const;
   void DequantizeGroups(const RowScales& scales, const float* sum, OutputView y) const;
-  float BiasOf(int64_t col) const {
-    return bias_.empty() ? 0.0f : bias_[static_cast<size_t>(col)];
-  }
+  float BiasOf(int64_t col) const { return bias_.empty() ? 0.0f : bias_[static_cast<size_t>(col)]; }
 
   int64_t n_, k_;
   bool weight_groups_;
