@@ -90,6 +90,12 @@ FakeWeights MakeWeights(const std::string& name, const LinearParameters& paramet
     transformed = Transformed(name, real, plan);
     real.data = transformed.data();
   }
+  if (parameters.scale) {
+    std::vector<float> scale = FakeScales(name, parameters.scale->values, convention);
+    WeightCodes codes = QuantizeWeightsBy(name, real, std::move(scale), *plan.weight);
+    if (ours) return {std::move(codes), {}};
+    return FakeWeightsFromCodes(name, std::move(codes), convention);
+  }
   if (ours) return {QuantizeWeights(name, real, *plan.weight, parameters.dtype), {}};
   if (plan.weight->convention != WeightConvention::kNative) {
     return FakeWeightsFromCodes(name, QuantizeWeights(name, real, *plan.weight, parameters.dtype),

@@ -34,9 +34,10 @@ bool SameWeights(const SitePlan& first, const SitePlan& second);
 
 // `convention`: whose arithmetic makes the weights, numerics.md's own (kIdeal) or a peer's. Codes
 // that are given (plan.given) are used before codes that are stored, and those before real values,
-// which are transformed in binary64, rounded once to binary32 and quantized. The plan has weights,
-// was checked (CheckSitePlan) and normalized. Throws Error naming `name` as QuantizeWeights() does,
-// and where the plan asks for other bits than stored or given codes have.
+// which are transformed in binary64, rounded once to binary32 and quantized, by their stored scales
+// where there are any. The plan has weights, was checked (CheckSitePlan) and normalized. Throws
+// Error naming `name` as QuantizeWeights() does, and where the plan asks for other bits than stored
+// or given codes have.
 PreparedLinear Prepare(const std::string& name, const LinearParameters& parameters,
                        const SitePlan& plan, FakeFlavour convention);
 

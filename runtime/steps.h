@@ -127,7 +127,8 @@ struct GemmF16Step {
   std::optional<Quantizer> output = {};
 };
 // fake: quantize-dequantize of the input, then a float product. One step, because the values
-// between the two are never a slot (flavour ideal keeps them in binary32).
+// between the two are never a slot (flavour ideal keeps them in binary32). `out` may be an FP32
+// slot where a flavour's outputs are not FP16 (vllm-static-bf16): in an encoder they are made FP16.
 struct GemmFakeStep {
   SlotId in, out;
   InputSteps input;

@@ -37,6 +37,10 @@ void AddText(CLI::App& app, const std::string& flag, std::string& target, const 
   });
 }
 
+void AddSwitch(CLI::App& app, const std::string& flag, bool& target, const std::string& help) {
+  app.add_flag(flag, target, help);
+}
+
 void AddCommon(CLI::App& app, Options& o) {
   app.add_flag("--json", o.json, "Print results for machines (JSON) on stdout");
   app.add_flag("--quiet", o.quiet, "No progress and no summary");
@@ -122,9 +126,10 @@ void AddFake(CLI::App& app, Options& o) {
              o.fake = ParseFakeFlavour("--fake", text);
              o.fake_given = true;
            });
-  AddValue(app, "--weight-bits", "Bits of the fake arm's weights, 2 to 8 (default 8)", "B",
+  AddValue(app, "--weight-bits", "Bits of the quantized weights, 2 to 8 (default 8)", "B",
            [&o](const std::string& text) {
              o.weight_bits = static_cast<int>(ParseCount("--weight-bits", text, 2, 8));
+             o.weight_bits_given = true;
            });
 }
 

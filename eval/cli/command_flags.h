@@ -20,6 +20,9 @@ void AddValue(CLI::App& app, const std::string& flag, const std::string& help, c
 void AddText(CLI::App& app, const std::string& flag, std::string& target, const char* type,
              const std::string& help);
 
+// One without a value.
+void AddSwitch(CLI::App& app, const std::string& flag, bool& target, const std::string& help);
+
 // A command takes the flags that it acts on and no others, so that none is ignored.
 void AddCommon(CLI::App& app, Options& o);      // --json, --quiet
 void AddModel(CLI::App& app, Options& o);       // --model, --model-prefix

@@ -73,9 +73,10 @@ void AddLinear(CLI::App& app, Options& o) {
   CLI::App* c =
       AddCommand(app, o, "linear", "One quantized linear layer on given tensors (safetensors)");
   AddGroups(*c, o, {AddRun, AddDevice, AddQuantizer, AddFake, AddPrecision});
-  AddText(*c, "--in", o.in, "FILE", "x F16 [M, K]; weight [N, K]; weight_scale with I8; bias");
-  AddValue(*c, "--input-scale", "Static input scale; implies per-tensor", "S",
-           [&o](const std::string& text) { o.input_scale = ParseFloat("--input-scale", text); });
+  AddText(*c, "--in", o.in, "FILE",
+          "x F16 [M, K]; weight [N, K], or weight_packed and weight_shape; weight_scale, "
+          "weight_zero_point, bias, smoothing");
+  AddLinearFlags(*c, o);
   AddOut(*c, o, "FILE", "A safetensors file");
 }
 

@@ -104,7 +104,8 @@ Granularity ParseGranularity(std::string_view flag, const std::string& text) {
 
 FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text) {
   return ParseName(flag, text,
-                   {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic});
+                   {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic,
+                    FakeFlavour::kVllmStaticBf16});
 }
 
 Precision ParsePrecision(std::string_view flag, const std::string& text) {

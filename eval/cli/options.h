@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "datasets/resample.h"
+#include "eval/cli/linear_flags.h"
 #include "eval/cli/thresholds.h"
 #include "quant/spec.h"
 #include "runtime/encoder/graph.h"
@@ -33,10 +34,10 @@ struct Options {
   std::string plan;
   std::optional<Granularity> granularity;
   std::optional<float> clip_range;
-  std::optional<float> input_scale;  // linear
   FakeFlavour fake = FakeFlavour::kIdeal;
   bool fake_given = false;
   int weight_bits = 8;
+  bool weight_bits_given = false;
   SlotStorage residual = SlotStorage::kHalf;
   std::vector<Granularity> granularities = {Granularity::kToken, Granularity::kTensor};
   std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};
@@ -47,14 +48,15 @@ struct Options {
   std::string layers = "all";          // encode: all | none | i,j
   std::vector<std::string> taps;       // encode
   std::string in;                      // linear
-  std::string stats;                   // plan, sweep, compare: a stats.h5 of calibrate
-  std::vector<std::string> inputs;     // merge, report: positional files
-  Thresholds thresholds;               // exit 3 below
-  bool tower_only = false;             // quantize, the whole job: without the rest of the model
-  bool random = false;                 // demo: a model of random weights
-  bool demo_model = false;             // --model was not given: the embedded demo's
-  bool demo_images = false;            // all images are the demo's
-  bool demo_classes = false;           // --classes was not given: the demo's
+  LinearFlags linear;
+  std::string stats;                // plan, sweep, compare: a stats.h5 of calibrate
+  std::vector<std::string> inputs;  // merge, report: positional files
+  Thresholds thresholds;            // exit 3 below
+  bool tower_only = false;          // quantize, the whole job: without the rest of the model
+  bool random = false;              // demo: a model of random weights
+  bool demo_model = false;          // --model was not given: the embedded demo's
+  bool demo_images = false;         // all images are the demo's
+  bool demo_classes = false;        // --classes was not given: the demo's
   bool json = false;
   bool quiet = false;
   bool ignore_run = false;

@@ -1,30 +1,20 @@
 #include "eval/run/site_replay.h"
 
+#include "eval/run/single_layer.h"
+
 namespace w8a8 {
 namespace {
 
-constexpr SlotId kIn = 0;
-constexpr SlotId kOut = 1;
-
-// A graph of a single linear layer; the rows are one image's.
-Graph SingleLayerGraph(const Weights& weights, const std::string& site, int64_t rows) {
-  const LinearParameters parameters = weights.Linear(site);
-  Graph graph;
-  graph.slots = {Slot{.name = "in", .rows = rows, .cols = parameters.k},
-                 Slot{.name = "out", .rows = rows, .cols = parameters.n}};
-  graph.nodes = {
-      Node{.kind = NodeKind::kLinear, .site = site, .weight = site, .in = kIn, .out = kOut}};
-  graph.stages = {Stage{.first_node = 0, .last_node = 1}};
-  return graph;
+Graph GraphOf(const LinearParameters& layer, const std::string& site, int64_t rows) {
+  return SingleLayerGraph(site, rows, layer.k, layer.n);
 }
 
 }  // namespace
-
 SiteReplay::SiteReplay(const Weights& weights, Backend& backend, const std::string& site,
                        MatView<const Half> rows)
     : site_(site),
       rows_(rows),
-      graph_(SingleLayerGraph(weights, site, rows.rows)),
+      graph_(GraphOf(weights.Linear(site), site, rows.rows)),
       lowering_(graph_, weights, backend),
       arena_(backend.MakeArena()) {
   expected_ = Run(Precision::kFp16, {});
@@ -34,10 +24,10 @@ std::vector<Half> SiteReplay::Run(Precision precision, const Plan& plan) {
   const Program program = lowering_.Lower(precision, plan, FakeFlavour::kIdeal);
   arena_->Prepare(program.slots, {.images = 1});
   for (int64_t r = 0; r < rows_.rows; ++r) {
-    arena_->Upload(kIn, r, std::as_bytes(rows_.row_span(r)));
+    arena_->Upload(Lowering::kLayerIn, r, std::as_bytes(rows_.row_span(r)));
   }
   for (const Step& step : program.steps) arena_->Run(step, {});
-  const MatView<const Half> out = arena_->HostHalf(kOut);
+  const MatView<const Half> out = arena_->HostHalf(Lowering::kLayerOut);
   return {out.data, out.data + out.rows * out.cols};
 }
 

@@ -94,6 +94,7 @@ class CpuArena final : public Arena {
   MatView<float> UnquantizedRows(MatView<const Half> x, const InputTransform* transform,
                                  int64_t first_row, LinearTrace* trace);
   MatView<const float> FakeOperand(const GemmFakeStep& step, int64_t image, LinearTrace* trace);
+  void StoreProduct(MatView<const float> product, SlotId out, int64_t image);
   void BeginTrace(const GemmFakeStep& step, bool output_codes, LinearTrace& trace) const;
   MultiplyFloatFn Multiplier();
   void RunCodes(const GemmCodesStep& step, MatView<const Half> x, MatView<Half> y,

@@ -108,22 +108,31 @@ StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
   if (trace != nullptr) BeginTrace(step, HasOutputCodes(output), *trace);
   for (int64_t image = 0; image < inputs().images; ++image) {
     const MatView<const float> values = FakeOperand(step, image, trace.get());
-    const MatView<Half> y = half(step.out, image);
     if (!step.output && !IsVllmStatic(step.flavour)) {
-      FloatLinear(values, *step.weight, step.bias, y);
+      FloatLinear(values, *step.weight, step.bias, half(step.out, image));
       continue;
     }
-    const MatView<float> product = Room(y.rows, y.cols, &product_);
+    const MatView<float> product = Room(values.rows, slot(step.out).cols, &product_);
     gemm_.MultiplyTransposed(values, PackedAs<FloatWeights>(*step.weight).view(), product);
     MatView<int8_t> codes = trace == nullptr ? MatView<int8_t>() : trace->output_codes.view();
-    if (codes.data != nullptr) codes = codes.RowRange(FirstRow(step.out, image), y.rows);
+    if (codes.data != nullptr) codes = codes.RowRange(FirstRow(step.out, image), values.rows);
     const uint64_t saturated = FinishFakeRows(output, product, codes);
     if (trace != nullptr) trace->output_saturated += saturated;
-    for (int64_t r = 0; r < y.rows; ++r) {
-      Narrow(kernels_.rows->half, product.row_span(r), y.row_span(r));
-    }
+    StoreProduct(product, step.out, image);
   }
   return {.trace = trace, .attention = {}};
+}
+
+// An FP32 slot takes the values of a 16-bit dtype that is not FP16 as they are.
+void CpuArena::StoreProduct(MatView<const float> product, SlotId out, int64_t image) {
+  if (slot(out).storage == SlotStorage::kFloat) {
+    std::copy_n(product.data, product.rows * product.cols, floats(out, image).data);
+    return;
+  }
+  const MatView<Half> y = half(out, image);
+  for (int64_t r = 0; r < y.rows; ++r) {
+    Narrow(kernels_.rows->half, product.row_span(r), y.row_span(r));
+  }
 }
 
 // Makes room for what FakeOperand() and FinishFakeRows() leave of all images.

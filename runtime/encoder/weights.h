@@ -26,6 +26,7 @@ struct LinearParameters {
   int64_t k = 0;
   std::vector<float> values = {};         // [n, k] or empty
   Dtype dtype = Dtype::kF32;              // of the values in the file
+  std::optional<Scales> scale = {};       // beside values: what their codes are made with
   std::optional<WeightCodes> codes = {};  // [n, k], not yet finished, in place of values
   std::optional<SitePlan> stored = {};    // how codes are meant to be run
   std::vector<float> bias = {};           // [n] or empty

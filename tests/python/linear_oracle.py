@@ -263,7 +263,9 @@ def fake_differences(layer, expected, actual):
 
 def flavour_differences(layer, folder):
     wrong = []
-    flavours = ["llm-awq"] + ([] if layer["input_scale"] is None else ["vllm-static"])
+    flavours = ["llm-awq"]
+    fits = np.abs(layer.get("bias", np.zeros(1))).max() < 65504  # vllm-static rounds it to FP16
+    flavours += ["vllm-static"] if layer["input_scale"] is not None and fits else []
     for flavour in flavours:
         actual = load_file(run_linear(layer, folder, "fake", "--fake", flavour))
         with np.errstate(all="ignore"):

@@ -1,17 +1,18 @@
-// linear --in F --out F --precision P: one linear layer on given tensors.
+// linear --in F --out F --precision P: one linear layer on given tensors, by any scheme of
+// numerics.md; for tests, for porting a kernel, for an argument with a colleague.
 #pragma once
 
 #include "eval/cli/options.h"
 
 namespace w8a8 {
 
-// Reads `x` F16 [M, K]; `weight` F32, F16 or BF16 [N, K], or I8 with `weight_scale` F32 [N] or
-// [N, 1]; optional `bias` F32, F16 or BF16 [N]; ignores other tensors. Writes `codes` I8 [M, K],
-// `input_scale` F32 [M] or [1], `code_sum` I32 [M], `weight_codes` I8 [N, K], `weight_scale` F32
-// [N], `acc` I32 [M, N], `y` F16 [M, N] and `counts` U64 [3] (NaN, Inf, saturated), without
-// metadata, so that two kernel sets that agree give equal files. fp16 writes `y` only; fake has no
-// `acc`. Throws UsageError for flags that contradict each other, Error naming the tensor for the
-// rest.
+// What it reads: ReadLinearInput (linear_input.h); what it writes: WriteLinearOutput
+// (linear_output.h). The layer runs by the lowering and the steps of a whole encoder. fp16 writes
+// `y` only; fake and weight-only have no `acc`, and weight-only none of the input's codes, scales
+// and counts; a side that vllm-static leaves alone (a scale of 0) has no codes and scales either.
+// `transformed` is what smoothing and rotation made of `x`, in binary32, also where weight-only
+// then rounds it to FP16. Throws UsageError for flags that contradict each other or the file, Error
+// naming the tensor for the rest.
 int RunLinear(const Options& options);
 
 }  // namespace w8a8
