@@ -143,7 +143,8 @@ Plot CodePlot(const SiteCard& card, const std::string& site) {
   const std::vector<double> shares = CodeShare(card);
   std::vector<PlotPoint> points;
   for (size_t i = 0; i < shares.size(); ++i) {
-    points.push_back({.x = static_cast<double>(i) - 127, .y = shares[i], .title = ""});
+    const int code = card.lowest_code() + static_cast<int>(i);
+    points.push_back({.x = static_cast<double>(code), .y = shares[i], .title = ""});
   }
   Plot plot;
   plot.title = fmt::format("Codes that the input of {} becomes", site);
@@ -155,7 +156,7 @@ Plot CodePlot(const SiteCard& card, const std::string& site) {
   return plot;
 }
 
-CodeUse CodeUseOf(const SiteCard& card) {
+CodeUse CodeUseOf(const SiteCard& card, int zero_code) {
   CodeUse use;
   const std::vector<double> shares = CodeShare(card);
   if (Sum(card.code_count) == 0) return use;
@@ -163,7 +164,7 @@ CodeUse CodeUseOf(const SiteCard& card) {
     use.used += share > 0 ? 1 : 0;
     if (share > 0) use.entropy_bits -= share * std::log2(share);
   }
-  use.zeros = shares[127];
+  use.zeros = shares.at(static_cast<size_t>(zero_code - card.lowest_code()));
   use.ends = shares.front() + shares.back();
   return use;
 }

@@ -24,11 +24,12 @@ Plot CodePlot(const SiteCard& card, const std::string& site);
 
 // What CodePlot() amounts to.
 struct CodeUse {
-  int used = 0;      // of the 255 codes
-  double zeros = 0;  // fraction of the inputs with code 0
-  double ends = 0;   // with code -127 or 127
+  int used = 0;      // of the 255 codes, 256 with zero points
+  double zeros = 0;  // fraction of the inputs with the code of 0.0
+  double ends = 0;   // with the lowest code or 127
   double entropy_bits = 0;
 };
-CodeUse CodeUseOf(const SiteCard& card);
+// `zero_code` is the code of 0.0: a static zero point, else 0.
+CodeUse CodeUseOf(const SiteCard& card, int zero_code = 0);
 
 }  // namespace w8a8

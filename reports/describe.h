@@ -70,6 +70,10 @@ void DescribeMembers(Field& field, const ArmReport*) {
   field("top1", &R::top1, {.shown = FormatShare});
   field("top5", &R::top5, {.shown = FormatShare});
   field("agreement", &R::agreement, {.shown = FormatShare});
+  field("part", &R::part, {.presence = Presence::kUnlessDefault});
+  field("scheme", &R::scheme, {.presence = Presence::kUnlessDefault});
+  field("compressed_tensors", &R::compressed_tensors, {.presence = Presence::kUnlessDefault});
+  field("vllm", &R::vllm, {.presence = Presence::kUnlessDefault});
   field("label", &R::label, {.presence = Presence::kUnlessDefault});
   field("weight_bytes", &R::weight_bytes, {.presence = Presence::kUnlessDefault});
 }
@@ -90,6 +94,8 @@ void DescribeMembers(Field& field, const SiteReport*) {
   field("saturation", &R::saturation);
   field("input_sqnr_db", &R::input_sqnr_db, {.presence = Presence::kLater, .shown = FormatDb});
   field("nonfinite", &R::nonfinite, {.presence = Presence::kLater});
+  field("weight_share", &R::weight_share,
+        {.presence = Presence::kUnlessDefault, .shown = FormatShare});
 }
 
 template <class Field>
@@ -109,6 +115,10 @@ void DescribeMembers(Field& field, const CheckCounts*) {
   field("code_differences", &R::code_differences);
   field("outputs_compared", &R::outputs_compared);
   field("output_mismatches", &R::output_mismatches);
+  field("float_outputs_compared", &R::float_outputs_compared,
+        {.presence = Presence::kUnlessDefault});
+  field("float_output_mismatches", &R::float_output_mismatches,
+        {.presence = Presence::kUnlessDefault});
   field("nonfinite", &R::nonfinite);
 }
 
@@ -153,6 +163,8 @@ void DescribeMembers(Field& field, const PlanChoice*) {
   field("rule", &R::rule);
   field("clip_range", &R::clip_range, {.none = NoClip});
   field("scale", &R::scale);
+  field("zero_point", &R::zero_point, {.presence = Presence::kUnlessDefault});
+  field("layer", &R::layer, {.presence = Presence::kLater});
   field("candidates", &R::candidates);
 }
 

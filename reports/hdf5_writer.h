@@ -4,9 +4,9 @@
 //   /verdict          ship, arm, text
 //   /facts/…          the facts as attributes of nested groups
 //   /arms             name, precision, flavour, granularity, clip_range (+inf: no clip), chosen,
-//                     label, top1, top5, agreement, weight_bytes (0: unknown),
-//                     outputs/<output>/<figure>
-//   /sites            site, arm, view, block (-1: none) and the figures
+//                     label, part, scheme, compressed_tensors, vllm, top1, top5, agreement,
+//                     weight_bytes (0: unknown), outputs/<output>/<figure>
+//   /sites            site, arm, view, block (-1: none) and the figures; weight_share where known
 //   /sweep            the rows of /arms that are points of the sweep: arm, precision, granularity,
 //                     clip_range, output, sqnr_db, cosine_mean, top1, agreement
 //   /checks           total/ (one row), sites/, passes/

@@ -8,14 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "reports/card_plots.h"
+#include "reports/html_rows.h"
 #include "reports/png_image.h"
 #include "reports/text.h"
 #include "runtime/base/half.h"
 
 namespace w8a8::html {
 namespace {
-
-using List = kainjow::mustache::list;
 
 constexpr size_t kGalleryMaps = 4;
 constexpr size_t kLoudestSites = 5;
@@ -68,7 +67,8 @@ std::string LoudestChannels(const SiteCard& card) {
 void AddFigures(const Report& report, const SiteCard& card, Data& row) {
   const PlanChoice* choice = ChoiceOf(report, card.site);
   if (choice != nullptr) {
-    row.set("granularity", std::string(NameOf(choice->granularity)));
+    row.set("layer", choice->layer.empty() ? std::string(NameOf(choice->granularity))
+                                           : Shown(choice->layer).string_value());
     row.set("rule", Shown(choice->rule));
   }
   row.set("calibrated", !card.bin_edge.empty());
@@ -79,8 +79,11 @@ void AddFigures(const Report& report, const SiteCard& card, Data& row) {
   const double loudest = card.top_channel_absmax.empty() ? kUndefined : card.top_channel_absmax[0];
   row.set("ratio", FormatShort(loudest / card.channel_absmax_median));
   row.set("has_codes", !card.code_count.empty());
-  const CodeUse use = CodeUseOf(card);
-  row.set("codes_used", fmt::format("{}", use.used));
+  const bool shifted = choice != nullptr && choice->zero_point;
+  const int zero_code = shifted ? static_cast<int>(*choice->zero_point) : 0;
+  const CodeUse use = CodeUseOf(card, zero_code);
+  row.set("codes_used", fmt::format("{} of {}", use.used, card.code_count.size()));
+  row.set("zero_code", fmt::format("{}", zero_code));
   row.set("codes_zero", FormatShare(use.zeros));
   row.set("codes_end", FormatShort(100 * use.ends));
   row.set("codes_bits", FormatDb(use.entropy_bits));

@@ -13,6 +13,7 @@ using Data = kainjow::mustache::data;
 Data VerdictData(const Report& report);
 Data RunData(const RunInfo& run);
 Data ArmRows(const Report& report);     // fp16, the chosen arms and named arms
+Data SchemeRows(const Report& report);  // what other systems call the schemes
 Data SweepRows(const Report& report);   // the points of the sweep
 Data OutputRows(const Report& report);  // every arm and output
 Data GuiltyRows(const Report& report);  // the worst sites of the chosen INT8 arm

@@ -33,6 +33,8 @@ void AddSections(Data& page, const Report& report) {
     page.set(name, rows);
   };
   add("arms", html::ArmRows(report));
+  add("schemes", html::SchemeRows(report));
+  page.set("has_part", PartArm(report, PlanPart::kWeights).has_value());
   add("guilty", html::GuiltyRows(report));
   add("sweep", html::SweepRows(report));
   add("outputs", html::OutputRows(report));

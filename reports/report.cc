@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
 namespace w8a8 {
 
 std::vector<SweepCurve> SweepCurves(const Report& report) {
@@ -41,11 +43,27 @@ bool IsSweepPoint(const ArmReport& arm) {
   return arm.granularity && arm.granularity != InputScaling::kPlan;
 }
 
+bool IsSchemePoint(const ArmReport& arm) {
+  return !arm.scheme.empty() && arm.name == fmt::format("{}/{}", NameOf(arm.precision), arm.scheme);
+}
+
 std::optional<ArmRef> ChosenArm(const Report& report, Precision precision) {
   for (size_t i = 0; i < report.arms.size(); ++i) {
     if (report.arms[i].chosen && report.arms[i].precision == precision) return ArmRef{i};
   }
   return std::nullopt;
+}
+
+std::optional<ArmRef> PartArm(const Report& report, PlanPart part) {
+  for (size_t i = 0; i < report.arms.size(); ++i) {
+    if (report.arms[i].part == part) return ArmRef{i};
+  }
+  return std::nullopt;
+}
+
+std::string_view CulpritOf(const SiteReport& site) {
+  if (!site.weight_share) return "";
+  return *site.weight_share < 0.5 ? "activations" : "weights";
 }
 
 std::vector<size_t> WorstSites(const Report& report, ArmRef arm, View view, size_t count) {

@@ -30,6 +30,10 @@ struct ArmReport {
   std::optional<InputScaling> granularity;  // none for fp16
   std::optional<double> clip_range;         // none: no clip, or not one number for all sites
   bool chosen = false;                      // computes the plan that the report is about
+  std::optional<PlanPart> part;             // computes this part of that plan
+  // One way of quantizing every site, by its name ("w4a8-g128"); empty: no scheme, or more than
+  // one. What compressed-tensors and vLLM call it; empty: as little known.
+  std::string scheme, compressed_tensors, vllm;
   std::string label;  // what people call this arm, "CLIP_RANGE = 5"; named arms head the page
   std::map<std::string, OutputErrors> outputs;
   std::optional<Estimate> top1, top5, agreement;  // fractions
@@ -50,7 +54,11 @@ struct SiteReport {
   double mean_error = kUndefined;
   double saturation = kUndefined;     // fraction of the input's elements
   double input_sqnr_db = kUndefined;  // of the input as quantized
-  uint64_t nonfinite = 0;             // elements left out because they are NaN or infinite
+  // Noise power of the layer's output where its weights alone are quantized, as a share of the
+  // arm's: near 1 the weights cost the error, near 0 the activations do. Errors may cancel, so it
+  // can pass 1. None: no arm of the report tells, or there is no error.
+  std::optional<double> weight_share = {};
+  uint64_t nonfinite = 0;  // elements left out because they are NaN or infinite
 };
 
 // How many codes are 0, 1, and 2 or more apart.
@@ -59,17 +67,22 @@ struct CodeDifferences {
 };
 
 // Numbers compared between the runtime and its emulation. The mismatches must be 0 and the numbers
-// compared must not be.
+// compared must not be. Float products (weight-only) have no defined bits: their outputs are
+// compared apart, and a mismatch is one further off than two such products can be.
 struct CheckCounts {
   uint64_t int32_compared = 0, int32_mismatches = 0;
   uint64_t codes_compared = 0, code_mismatches = 0;
   CodeDifferences code_differences;
   uint64_t outputs_compared = 0, output_mismatches = 0;
+  uint64_t float_outputs_compared = 0, float_output_mismatches = 0;
   uint64_t nonfinite = 0;
 
+  uint64_t mismatches() const {
+    return int32_mismatches + code_mismatches + output_mismatches + float_output_mismatches;
+  }
   bool Passed() const {
-    return int32_compared > 0 && codes_compared > 0 && outputs_compared > 0 &&
-           int32_mismatches == 0 && code_mismatches == 0 && output_mismatches == 0;
+    const bool exact = int32_compared > 0 && codes_compared > 0 && outputs_compared > 0;
+    return (exact || float_outputs_compared > 0) && mismatches() == 0;
   }
 };
 
@@ -108,7 +121,9 @@ struct PlanChoice {
   InputScaling granularity = InputScaling::kFp16;
   std::string rule;  // one of the candidates, or "no clip"
   std::optional<double> clip_range;
-  std::optional<double> scale;  // static scales only
+  std::optional<double> scale;       // static scales only
+  std::optional<double> zero_point;  // beside them, where there is one
+  std::string layer;  // all of it: "weights 4 bits per-group 128; input per-token"; empty: FP16
   std::vector<PlanCandidate> candidates;
 };
 
@@ -155,7 +170,8 @@ struct RunInfo {
   std::string started;  // ISO 8601 with the zone
   std::vector<StageTime> stages;
   uint64_t peak_memory_bytes = 0;
-  std::map<std::string, LatencyFigures> latency;  // by precision: "fp16", "int8"
+  // By precision ("fp16", "int8"), schemes and parts of the plan by their arm: "int8/w8a16".
+  std::map<std::string, LatencyFigures> latency;
 };
 
 // Arms of one precision and granularity that differ in the clip range: one curve of the sweep.
@@ -171,6 +187,9 @@ std::vector<SweepCurve> SweepCurves(const Report& report);
 // Whether an arm is one clip range, or none, for all its sites.
 bool IsSweepPoint(const ArmReport& arm);
 
+// Whether an arm is a point of the sweep that was asked for by a scheme's name.
+bool IsSchemePoint(const ArmReport& arm);
+
 // The output that figures about "the" error are read from: logits, else image_embeds, else pooled,
 // else tokens; empty if no arm has any.
 std::string MainOutput(const Report& report);
@@ -180,6 +199,10 @@ const OutputErrors* ErrorsOf(const ArmReport& arm, const std::string& output);
 
 // The arm that is marked as chosen and has this precision.
 std::optional<ArmRef> ChosenArm(const Report& report, Precision precision);
+// The INT8 arm that has only this part of the chosen plan.
+std::optional<ArmRef> PartArm(const Report& report, PlanPart part);
+// "weights" or "activations": what makes most of the noise of a site; empty where that is unknown.
+std::string_view CulpritOf(const SiteReport& site);
 
 // Indices of the rows of `arm` and `view` in Report::sites, least SQNR first, at most `count`.
 // Exact ones are no culprits.

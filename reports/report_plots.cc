@@ -11,6 +11,8 @@
 namespace w8a8 {
 namespace {
 
+constexpr int kWeightsColour = 3;
+
 int ColourOf(Precision precision) { return precision == Precision::kInt8 ? 0 : 1; }
 
 // One tick where a block begins; every second, third, ... one if there are many blocks.
@@ -35,7 +37,7 @@ PlotSeries DepthSeries(const Report& report, ArmRef arm, View view) {
   const bool forced = view == View::kTeacherForced;
   PlotSeries series;
   series.label = fmt::format("{}, {}", report[arm].name, forced ? "teacher-forced" : NameOf(view));
-  series.colour = ColourOf(report[arm].precision);
+  series.colour = report[arm].part ? kWeightsColour : ColourOf(report[arm].precision);
   series.dashed = !forced;
   for (const SiteReport& site : report.sites) {
     if (site.arm != arm || site.view != view) continue;

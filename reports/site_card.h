@@ -48,9 +48,10 @@ struct SiteCard {
   int64_t tokens = 0, tokens_per_point = 1;
   std::vector<double> position_scale, position_scale_mean;
 
-  // Of the evaluation images, in the chosen INT8 arm: how often each code from -127 to 127 was
-  // used. Empty where the site is not quantized.
+  // Of the evaluation images, in the chosen INT8 arm: how often each code up to 127 was used, from
+  // -127 on or, with zero points, from -128 on. Empty where the input is not quantized.
   std::vector<uint64_t> code_count;
+  int lowest_code() const { return 128 - static_cast<int>(code_count.size()); }
   OutlierMap map;
 };
 

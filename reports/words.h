@@ -22,12 +22,18 @@ template <>
 inline constexpr auto kNamesOf<View> = std::to_array<std::string_view>({"teacher_forced",
                                                                         "propagated"});
 
-// How inputs are quantized. kPlan is of an arm only (each site has its own), kFp16 of a site (it is
-// not quantized).
-enum class InputScaling : uint8_t { kPerToken, kPerTensor, kPlan, kFp16 };
+// How inputs are quantized. kPlan is of an arm only (each site has its own), kFp16 of a site (its
+// input is not quantized), kPerGroup too (one scale a row and group of inputs).
+enum class InputScaling : uint8_t { kPerToken, kPerTensor, kPlan, kFp16, kPerGroup };
 template <>
 inline constexpr auto kNamesOf<InputScaling> =
-    std::to_array<std::string_view>({"per-token", "per-tensor", "plan", "fp16"});
+    std::to_array<std::string_view>({"per-token", "per-tensor", "plan", "fp16", "per-group"});
+
+// The part of the chosen plan's quantization that an arm has alone, so that its error is what that
+// part costs: numerics.md section 5 splits fp16 - int8. kWeights: inputs and outputs stay FP16.
+enum class PlanPart : uint8_t { kWeights };
+template <>
+inline constexpr auto kNamesOf<PlanPart> = std::to_array<std::string_view>({"weights"});
 
 // A place in Report::arms, and one in Report::site_names. In files both stand as names.
 struct ArmRef {

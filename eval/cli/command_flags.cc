@@ -22,6 +22,14 @@ void AddLater(CLI::App& app, const std::string& flag, const char* what) {
   app.add_option_function<std::string>(flag, refuse)->group("");
 }
 
+void AddWeightBits(CLI::App& app, Options& o) {
+  AddValue(app, "--weight-bits", "Bits of the quantized weights, 2 to 8 (default 8)", "B",
+           [&o](const std::string& text) {
+             o.weight_bits = static_cast<int>(ParseCount("--weight-bits", text, 2, 8));
+             o.weight_bits_given = true;
+           });
+}
+
 }  // namespace
 
 void AddValue(CLI::App& app, const std::string& flag, const std::string& help, const char* type,
@@ -120,17 +128,32 @@ void AddQuantizer(CLI::App& app, Options& o) {
            [&o](const std::string& text) { o.clip_range = ParseClipRange("--clip-range", text); });
 }
 
+void AddScheme(CLI::App& app, Options& o) {
+  AddValue(app, "--scheme", "A plan by its name, as --schemes of w8a8-calib sweep has them", "NAME",
+           [&o](const std::string& text) { o.scheme = ParseSchemeOf("--scheme", text); });
+}
+
 void AddFake(CLI::App& app, Options& o) {
   AddValue(app, "--fake", "Flavour of the fake arm (default ideal)",
            "ideal|llm-awq|vllm-static|vllm-static-bf16", [&o](const std::string& text) {
              o.fake = ParseFakeFlavour("--fake", text);
              o.fake_given = true;
            });
-  AddValue(app, "--weight-bits", "Bits of the quantized weights, 2 to 8 (default 8)", "B",
-           [&o](const std::string& text) {
-             o.weight_bits = static_cast<int>(ParseCount("--weight-bits", text, 2, 8));
-             o.weight_bits_given = true;
+  AddWeightBits(app, o);
+}
+
+void AddConvention(CLI::App& app, Options& o) {
+  AddValue(app, "--weight-convention",
+           "How codes are made from weights: native (binary32), or as vLLM's online int8 does, in "
+           "the checkpoint's dtype (8 bits, one scale a row)",
+           "native|vllm", [&o](const std::string& text) {
+             o.weight_convention = ParseWeightConvention("--weight-convention", text);
            });
+}
+
+void AddWeights(CLI::App& app, Options& o) {
+  AddWeightBits(app, o);
+  AddConvention(app, o);
 }
 
 void AddAttention(CLI::App& app, Options& /*o*/) {
@@ -144,7 +167,10 @@ void AddAttention(CLI::App& app, Options& /*o*/) {
 }
 
 void AddArm(CLI::App& app, Options& o) {
-  for (const auto add : {AddPlan, AddQuantizer, AddFake, AddAttention, AddResidual}) add(app, o);
+  for (const auto add :
+       {AddPlan, AddQuantizer, AddScheme, AddFake, AddConvention, AddAttention, AddResidual}) {
+    add(app, o);
+  }
 }
 
 void AddScope(CLI::App& app, Options& o) {
@@ -167,6 +193,16 @@ void AddSweep(CLI::App& app, Options& o) {
                o.clip_ranges.push_back(ParseClipRange("--clip-ranges", part));
              }
            });
+  AddSchemes(app, o);
+}
+
+void AddSchemes(CLI::App& app, Options& o) {
+  AddValue(app, "--schemes",
+           "Ways of quantizing every site, each as fake and as int8 beside the rest: "
+           "w{2..8}a{8|16}[o8][-g{G}][-token[-g{G}]|-token-asym|-tensor|-tensor-asym], for example "
+           "w8a8-token, w8a8-tensor, w8a16 (weight-only), w4a8-g128 (weights in groups of 128), "
+           "w8a8o8 (INT8 outputs), w8a8-token-g32 (inputs in groups)",
+           "LIST", [&o](const std::string& text) { o.schemes = ParseSchemes("--schemes", text); });
 }
 
 void AddEvaluation(CLI::App& app, Options& o) {

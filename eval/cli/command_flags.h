@@ -33,11 +33,15 @@ void AddDevice(CLI::App& app, Options& o);      // --device, --kernels
 void AddResidual(CLI::App& app, Options& o);    // --residual
 void AddPlan(CLI::App& app, Options& o);        // --plan
 void AddQuantizer(CLI::App& app, Options& o);   // --granularity, --clip-range
+void AddScheme(CLI::App& app, Options& o);      // --scheme
 void AddFake(CLI::App& app, Options& o);        // --fake, --weight-bits
+void AddWeights(CLI::App& app, Options& o);     // --weight-bits, --weight-convention
+void AddConvention(CLI::App& app, Options& o);  // --weight-convention
 void AddAttention(CLI::App& app, Options& o);   // --attention
 void AddArm(CLI::App& app, Options& o);         // --plan, --granularity, … and --residual
 void AddScope(CLI::App& app, Options& o);       // --tower-only
-void AddSweep(CLI::App& app, Options& o);       // --granularities, --clip-ranges
+void AddSweep(CLI::App& app, Options& o);       // --granularities, --clip-ranges, --schemes
+void AddSchemes(CLI::App& app, Options& o);     // --schemes
 void AddEvaluation(CLI::App& app, Options& o);  // --eval-images, --labels, --classes, --min-…
 
 }  // namespace w8a8

@@ -18,6 +18,12 @@ namespace w8a8 {
 
 int Options::ThreadCount() const { return threads.value_or(AvailableCpus()); }
 
+std::vector<Scheme> Options::AllSchemes() const {
+  std::vector<Scheme> all = schemes;
+  if (scheme) all.push_back(*scheme);
+  return all;
+}
+
 namespace {
 
 void AddOut(CLI::App& app, Options& o, const char* type, const char* help) {
@@ -85,6 +91,8 @@ void AddStages(CLI::App& app, Options& o) {
   CLI::App* c =
       AddCommand(app, o, "calibrate", "Activation statistics of all of --images (stats.h5)");
   AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddResidual});
+  c->add_flag("--outputs", o.outputs,
+              "Observe the layers' outputs too, for schemes with static output scales (w8a8o8)");
   AddOut(*c, o, "FILE", "stats.h5");
 
   c = AddCommand(app, o, "merge", "Statistics of several runs as one (stats.h5)");
@@ -92,26 +100,27 @@ void AddStages(CLI::App& app, Options& o) {
   AddOut(*c, o, "FILE", "stats.h5");
 
   c = AddCommand(app, o, "plan", "Statistics to a plan (plan.json)");
-  AddGroups(*c, o, {AddModel, AddRun, AddDevice, AddPlan, AddQuantizer, AddAttention});
-  AddGroups(*c, o, {AddResidual, AddStats});
+  AddGroups(*c, o, {AddModel, AddRun, AddDevice, AddPlan, AddQuantizer, AddScheme});
+  AddGroups(*c, o, {AddAttention, AddResidual, AddStats});
   AddOut(*c, o, "FILE", "plan.json");
 }
 
 void AddComparisons(CLI::App& app, Options& o) {
   constexpr const char* kOut = "A folder for the report (default ./w8a8-<model name>)";
-  CLI::App* c =
-      AddCommand(app, o, "sweep", "Every clip range and granularity, fake and int8, on --images");
+  CLI::App* c = AddCommand(
+      app, o, "sweep", "Every clip range and granularity, and schemes, fake and int8, on --images");
   AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddResidual, AddSweep});
-  AddGroups(*c, o, {AddEvaluation, AddStats});
+  AddGroups(*c, o, {AddWeights, AddEvaluation, AddStats});
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "compare", "fp16, fake, emulated and int8 under one plan, on --images");
   AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddArm, AddEvaluation});
-  AddStats(*c, o);
+  AddGroups(*c, o, {AddSchemes, AddStats});
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "quantize", "Write the quantized/ folder of a model under a plan");
-  AddGroups(*c, o, {AddModel, AddRun, AddPlan, AddQuantizer, AddAttention, AddScope});
+  AddGroups(*c, o, {AddModel, AddRun, AddPlan, AddQuantizer, AddScheme, AddConvention});
+  AddGroups(*c, o, {AddAttention, AddScope});
   AddOut(*c, o, "DIR", "A folder");
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "eval/cli/usage_error.h"
+#include "runtime/base/names.h"
 
 namespace w8a8 {
 namespace {
@@ -28,6 +29,15 @@ Enum ParseName(std::string_view flag, const std::string& text, std::initializer_
     names.push_back(NameOf(value));
   }
   FailUsage("{} '{}': takes {}.", flag, text, fmt::join(names, "|"));
+}
+
+// What people ask for most, to suggest from.
+const std::vector<std::string>& UsualSchemes() {
+  static const std::vector<std::string> names = {
+      "w8a8-token",     "w8a8-tensor", "w8a8-token-asym", "w8a8-tensor-asym",
+      "w8a8-token-g32", "w8a8o8",      "w8a16",           "w4a16",
+      "w4a16-g128",     "w4a8-token",  "w4a8-g128",       "w4a8o8"};
+  return names;
 }
 
 }  // namespace
@@ -106,6 +116,30 @@ FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text) {
   return ParseName(flag, text,
                    {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic,
                     FakeFlavour::kVllmStaticBf16});
+}
+
+WeightConvention ParseWeightConvention(std::string_view flag, const std::string& text) {
+  return ParseName(flag, text, {WeightConvention::kNative, WeightConvention::kVllm});
+}
+
+Scheme ParseSchemeOf(std::string_view flag, const std::string& text) {
+  try {
+    return ParseScheme(text);
+  } catch (const BadSetting& error) {
+    FailUsage("{} {}{}", flag, error.what(), DidYouMean(text, UsualSchemes()));
+  }
+}
+
+std::vector<Scheme> ParseSchemes(std::string_view flag, const std::string& text) {
+  std::vector<Scheme> schemes;
+  for (const std::string& part : ParseList(flag, text)) {
+    const Scheme scheme = ParseSchemeOf(flag, part);
+    if (std::ranges::find(schemes, scheme) != schemes.end()) {
+      FailUsage("{} '{}': {} is listed twice.", flag, text, SchemeName(scheme));
+    }
+    schemes.push_back(scheme);
+  }
+  return schemes;
 }
 
 Precision ParsePrecision(std::string_view flag, const std::string& text) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "calib/scheme.h"
 #include "quant/spec.h"
 
 namespace w8a8 {
@@ -26,6 +27,10 @@ int64_t ParseCount(std::string_view flag, const std::string& text, int64_t least
 uint64_t ParseSize(std::string_view flag, const std::string& text);
 Granularity ParseGranularity(std::string_view flag, const std::string& text);
 FakeFlavour ParseFakeFlavour(std::string_view flag, const std::string& text);
+WeightConvention ParseWeightConvention(std::string_view flag, const std::string& text);
+Scheme ParseSchemeOf(std::string_view flag, const std::string& text);
+// Names of schemes, each once however it is spelt.
+std::vector<Scheme> ParseSchemes(std::string_view flag, const std::string& text);
 Precision ParsePrecision(std::string_view flag, const std::string& text);
 // Comma-separated, no empty parts, no duplicates.
 std::vector<std::string> ParseList(std::string_view flag, const std::string& text);

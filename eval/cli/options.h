@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "calib/scheme.h"
 #include "datasets/resample.h"
 #include "eval/cli/linear_flags.h"
 #include "eval/cli/thresholds.h"
@@ -38,9 +39,12 @@ struct Options {
   bool fake_given = false;
   int weight_bits = 8;
   bool weight_bits_given = false;
+  std::optional<WeightConvention> weight_convention;  // of arms
+  std::optional<Scheme> scheme;                       // of the plan
   SlotStorage residual = SlotStorage::kHalf;
   std::vector<Granularity> granularities = {Granularity::kToken, Granularity::kTensor};
   std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};
+  std::vector<Scheme> schemes;
   std::optional<Precision> precision;  // encode, linear
   std::string pixels;                  // encode
   std::string embeds;                  // encode: inputs_embeds instead of pixels
@@ -52,6 +56,7 @@ struct Options {
   std::string stats;                // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;  // merge, report: positional files
   Thresholds thresholds;            // exit 3 below
+  bool outputs = false;             // calibrate: observe outputs too
   bool tower_only = false;          // quantize, the whole job: without the rest of the model
   bool random = false;              // demo: a model of random weights
   bool demo_model = false;          // --model was not given: the embedded demo's
@@ -63,6 +68,9 @@ struct Options {
   // A device that no flag names, in place of --device; empty: none.
   std::function<std::unique_ptr<Backend>()> make_backend = {};
 
+  // Of --scheme and --schemes.
+  std::vector<Scheme> AllSchemes() const;
+  bool HasWeightBits() const { return weight_bits_given || weight_bits != 8; }
   int ThreadCount() const;  // --threads, else the CPUs this process may use
 };
 

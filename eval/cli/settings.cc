@@ -13,6 +13,27 @@ EncoderInput InputOf(const Options& options) {
   return PreparedImages{options.resampler};
 }
 
+// --scheme with what it says itself, or that nothing tells.
+void CheckScheme(const Options& options, Statistics statistics) {
+  if (!options.scheme) return;
+  const std::string name = SchemeName(*options.scheme);
+  if (!options.plan.empty() || options.granularity || options.HasWeightBits()) {
+    FailUsage(
+        "--scheme {}: a scheme is a plan, with its granularity and bits; leave --plan, "
+        "--granularity and --weight-bits out.",
+        name);
+  }
+  if (options.clip_range && !options.scheme->input) {
+    FailUsage("--scheme {}: its inputs stay FP16; leave --clip-range out.", name);
+  }
+  if (NeedsStatistics(*options.scheme) && statistics == Statistics::kNone) {
+    FailUsage(
+        "--scheme {}: static scales come from calibration; give --plan FILE, or make one with: "
+        "w8a8-calib plan --model DIR --stats stats.h5 --scheme {} --out plan.json.",
+        name, name);
+  }
+}
+
 }  // namespace
 
 RunSettings RunOf(const Options& options) {
@@ -47,8 +68,23 @@ DeviceSettings DeviceOf(const Options& options) {
   return device;
 }
 
-FakeSettings FakeOf(const Options& options) {
-  return {.flavour = options.fake, .weight_bits = options.weight_bits};
+WeightSettings WeightsOf(const Options& options) {
+  const bool vllm = options.weight_convention == WeightConvention::kVllm;
+  if (vllm && options.weight_bits != WeightSpec().num_bits) {
+    FailUsage("--weight-convention vllm: makes codes of 8 bits; leave --weight-bits {} out.",
+              options.weight_bits);
+  }
+  for (const Scheme& scheme : options.AllSchemes()) {
+    if (!vllm || (scheme.weight_bits == WeightSpec().num_bits && scheme.weight_group == 0))
+      continue;
+    FailUsage(
+        "--weight-convention vllm: makes codes of 8 bits with one scale a row, which {} has not; "
+        "run the two apart.",
+        SchemeName(scheme));
+  }
+  WeightSettings weights{.convention = options.weight_convention};
+  if (options.HasWeightBits()) weights.bits = options.weight_bits;
+  return weights;
 }
 
 VerdictThresholds VerdictOf(const Options& options) {
@@ -74,8 +110,12 @@ PlanSettings PlanOf(const Options& options, Statistics statistics) {
         "make one with: w8a8-calib plan --model DIR --stats stats.h5 --granularity per-tensor "
         "--out plan.json.");
   }
-  return {
-      .file = options.plan, .granularity = options.granularity, .clip_range = options.clip_range};
+  CheckScheme(options, statistics);
+  return {.file = options.plan,
+          .granularity = options.granularity,
+          .clip_range = options.clip_range,
+          .scheme = options.scheme,
+          .weights = WeightsOf(options)};
 }
 
 void RequireFlag(const std::string& value, const char* flag, const std::string& command) {

@@ -11,6 +11,7 @@
 #include "eval/job/comparison.h"
 #include "eval/job/session.h"
 #include "eval/job/verdict.h"
+#include "eval/run/arm.h"
 
 namespace w8a8 {
 
@@ -18,7 +19,7 @@ RunSettings RunOf(const Options& options);
 LoaderOptions LoadingOf(const Options& options, std::optional<int64_t> max_images);
 ModelSettings ModelOf(const Options& options);
 DeviceSettings DeviceOf(const Options& options);
-FakeSettings FakeOf(const Options& options);
+WeightSettings WeightsOf(const Options& options);
 VerdictThresholds VerdictOf(const Options& options);
 ExportScope ScopeOf(const Options& options);
 

@@ -70,7 +70,7 @@ class TensorCollector {
  private:
   // The rows of a site's layer that one stem of the source has, and where they begin.
   struct Part {
-    std::string site, stem;
+    std::string site = {}, stem = {};
     int64_t first_row = 0;
     int64_t rows = 0;
   };

@@ -1,10 +1,12 @@
 #include "eval/job/calibration.h"
 
+#include <algorithm>
 #include <array>
+#include <functional>
+#include <memory>
 #include <utility>
 
 #include "eval/job/progress.h"
-#include "eval/measure/statistics_tap.h"
 #include "eval/run/known_sites.h"
 #include "eval/run/site_replay.h"
 #include "eval/run/stored_plan.h"
@@ -14,38 +16,78 @@
 namespace w8a8 {
 namespace {
 
-// The clip rule of least error at each site, on the statistics' own sample of rows.
+// The errors of a site's layer on the statistics' own sample of rows, site after site.
+class SampledErrors {
+ public:
+  SampledErrors(const Session& session, const SiteStatisticsMap& statistics, ProgressLines lines)
+      : session_(session),
+        statistics_(statistics),
+        backend_(session.make_backend()),
+        progress_("plan", "sites", static_cast<double>(session.graph.Sites().size()), lines) {}
+
+  double operator()(const std::string& site, const SitePlan& plan) {
+    if (site != replayed_) Load(site);
+    return replay_->TeacherForcedError(plan);
+  }
+
+ private:
+  void Load(const std::string& site) {
+    const SiteStatistics& seen = statistics_.at(site);
+    sample_ = seen.rows.InOrder();
+    const MatView<const Half> rows{sample_.rows.data(), static_cast<int64_t>(sample_.keys.size()),
+                                   seen.channels(), seen.channels()};
+    replay_ = std::make_unique<SiteReplay>(*session_.weights, *backend_, site, rows);
+    replayed_ = site;
+    ThrowIfInterrupted();
+    progress_.Update(++done_);
+  }
+
+  const Session& session_;
+  const SiteStatisticsMap& statistics_;
+  const std::unique_ptr<Backend> backend_;
+  Progress progress_;
+  std::unique_ptr<SiteReplay> replay_;
+  std::string replayed_;
+  RowSample::Sorted sample_;
+  double done_ = 0;
+};
+
+// The clip rule of least error at each site.
 TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& statistics,
                           ProgressLines lines) {
+  SampledErrors errors(session, statistics, lines);
+  return BestPerTensorPlan(session.graph.Sites(), statistics, std::ref(errors));
+}
+
+// Static scales by the clip rule of least error, or under the clip range where one is given.
+TensorPlan PlanOfOne(const Session& session, const Scheme& scheme,
+                     const std::optional<float>& clip_range, const RunSettings& run,
+                     const SiteStatisticsMap* statistics) {
   const std::vector<std::string> sites = session.graph.Sites();
-  const std::unique_ptr<Backend> backend = session.make_backend();
-  Progress progress("plan", "sites", static_cast<double>(sites.size()), lines);
-  std::unique_ptr<SiteReplay> replay;
-  std::string replayed;
-  RowSample::Sorted sample;
-  double done = 0;
-  return BestPerTensorPlan(sites, statistics, [&](const std::string& site, const SitePlan& plan) {
-    if (site != replayed) {
-      const SiteStatistics& seen = statistics.at(site);
-      sample = seen.rows.InOrder();
-      const MatView<const Half> rows{sample.rows.data(), static_cast<int64_t>(sample.keys.size()),
-                                     seen.channels(), seen.channels()};
-      replay = std::make_unique<SiteReplay>(*session.weights, *backend, site, rows);
-      replayed = site;
-      ThrowIfInterrupted();
-      progress.Update(++done);
-    }
-    return replay->TeacherForcedError(plan);
-  });
+  const bool needed = NeedsStatistics(scheme);
+  W8A8_CHECK(!needed || statistics != nullptr);
+  if (!needed || clip_range) {
+    static const SiteStatisticsMap kNone;
+    return PlanOfScheme(scheme, sites, needed ? *statistics : kNone, clip_range.value_or(kNoClip));
+  }
+  SampledErrors errors(session, *statistics, run.progress);
+  return BestPlanOfScheme(scheme, sites, *statistics, std::ref(errors));
+}
+
+ChosenPlan ChooseScheme(const Session& session, const PlanSettings& settings,
+                        const RunSettings& run, const SiteStatisticsMap* statistics) {
+  TensorPlan made = PlanOfOne(session, *settings.scheme, settings.clip_range, run, statistics);
+  return {std::move(made.plan), std::move(made.choices)};
 }
 
 }  // namespace
 
 CalibrationStats Calibrate(const Session& session, LoaderSource& images,
-                           const Preprocessing& preprocessing, const RunSettings& run) {
+                           const Preprocessing& preprocessing, const RunSettings& run,
+                           Observed observed) {
   RunnerOptions runner = session.Runner(run);
   Progress progress("calibrate", "images", images.expected(), run.progress);
-  StatisticsTap statistics(session.graph, run.threads, run.seed);
+  StatisticsTap statistics(session.graph, run.threads, run.seed, observed);
   runner.progress = [&](double done) { progress.Update(done, statistics.LargestText()); };
   const Arm reference{.name = "fp16", .precision = Precision::kFp16, .plan = {}};
   const std::array<Tap*, 1> taps{&statistics};
@@ -60,6 +102,17 @@ CalibrationStats Calibrate(const Session& session, LoaderSource& images,
   stats.header.images = EntriesOf(images.used());
   stats.sites = statistics.Take();
   return stats;
+}
+
+bool NeedsStatistics(const Scheme& scheme) {
+  return scheme.NeedsInputStatistics() || scheme.NeedsOutputStatistics();
+}
+
+Observed NeededBy(const std::vector<Scheme>& schemes) {
+  const bool outputs = std::any_of(schemes.begin(), schemes.end(), [](const Scheme& scheme) {
+    return scheme.NeedsOutputStatistics();
+  });
+  return outputs ? Observed::kInputsAndOutputs : Observed::kInputs;
 }
 
 void CheckStatsFit(const StatsHeader& header, const std::string& file, const Session& session,
@@ -84,9 +137,30 @@ void CheckStatsFit(const StatsHeader& header, const std::string& file, const Ses
   }
 }
 
-ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, const RunSettings& run,
-                      const SiteStatisticsMap* statistics) {
-  const bool asked = settings.granularity || settings.clip_range;
+namespace {
+
+// Codes are what they are: nothing makes them anew.
+void CheckStoredCodes(const Session& session, const WeightSettings& weights) {
+  if (!session.weights->quantized()) return;
+  const bool other = weights.convention && *weights.convention != WeightConvention::kNative;
+  for (const auto& [site, plan] : StoredPlan(*session.weights, session.graph).sites) {
+    if (other && plan.weight) {
+      Fail(
+          "weight convention {}: the weights of site '{}' are codes already. Take the model that "
+          "they were made from.",
+          NameOf(*weights.convention), site);
+    }
+    if (!weights.bits || !plan.weight || plan.weight->num_bits == *weights.bits) continue;
+    Fail(
+        "weights of {} bits: those of site '{}' are codes of {} bits already, and nothing "
+        "quantizes them again. Take the model that they were made from.",
+        *weights.bits, site, plan.weight->num_bits);
+  }
+}
+
+ChosenPlan ChooseInputs(const Session& session, const PlanSettings& settings,
+                        const RunSettings& run, const SiteStatisticsMap* statistics) {
+  const bool asked = settings.granularity || settings.clip_range || settings.scheme;
   if (!settings.file.empty()) {
     W8A8_CHECK(!asked);
     const PlanFile file = ReadPlan(settings.file, KnownSites(session.graph));
@@ -100,6 +174,7 @@ ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, cons
   if (session.weights->quantized() && !asked) {
     return {StoredPlan(*session.weights, session.graph), {}};
   }
+  if (settings.scheme) return ChooseScheme(session, settings, run, statistics);
   const std::vector<std::string> sites = session.graph.Sites();
   if (settings.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
     Plan plan = PerTokenPlan(sites, settings.clip_range.value_or(kNoClip));
@@ -109,6 +184,28 @@ ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, cons
   TensorPlan made = settings.clip_range ? PerTensorPlan(sites, *statistics, *settings.clip_range)
                                         : BestTensorPlan(session, *statistics, run.progress);
   return {WithStoredWeights(std::move(made.plan), *session.weights), std::move(made.choices)};
+}
+
+}  // namespace
+
+ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, const RunSettings& run,
+                      const SiteStatisticsMap* statistics) {
+  CheckStoredCodes(session, settings.weights);
+  ChosenPlan chosen = ChooseInputs(session, settings, run, statistics);
+  chosen.plan = WithWeights(std::move(chosen.plan), settings.weights);
+  return chosen;
+}
+
+std::vector<SchemePoint> PlanSchemes(const Session& session, const std::vector<Scheme>& schemes,
+                                     const WeightSettings& weights, const RunSettings& run,
+                                     const SiteStatisticsMap* statistics) {
+  std::vector<SchemePoint> points;
+  for (const Scheme& scheme : schemes) {
+    Plan plan = PlanOfOne(session, scheme, std::nullopt, run, statistics).plan;
+    points.push_back(
+        {SchemeName(scheme), WithWeights(std::move(plan), {.convention = weights.convention})});
+  }
+  return points;
 }
 
 PlanFile ToPlanFile(const Session& session, const Plan& plan) {

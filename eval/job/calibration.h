@@ -7,9 +7,13 @@
 #include <vector>
 
 #include "calib/make_plan.h"
+#include "calib/scheme.h"
 #include "calib/stats_file.h"
 #include "eval/job/image_run.h"
 #include "eval/job/session.h"
+#include "eval/measure/experiment.h"
+#include "eval/measure/statistics_tap.h"
+#include "eval/run/arm.h"
 #include "quant/plan_file.h"
 #include "reports/report.h"
 
@@ -17,7 +21,11 @@ namespace w8a8 {
 
 // One pass of the FP16 reference over the images. Throws Error if none can be read.
 CalibrationStats Calibrate(const Session& session, LoaderSource& images,
-                           const Preprocessing& preprocessing, const RunSettings& run);
+                           const Preprocessing& preprocessing, const RunSettings& run,
+                           Observed observed = Observed::kInputs);
+// Whether the scheme has static scales; and what those of several are made from.
+bool NeedsStatistics(const Scheme& scheme);
+Observed NeededBy(const std::vector<Scheme>& schemes);
 
 // Throws Error if statistics were taken with another model, another storage of the residual stream,
 // or other preprocessing (an empty `preprocessing_sha256` is not compared). `file` names them in
@@ -35,14 +43,23 @@ struct PlanSettings {
   std::filesystem::path file;
   std::optional<Granularity> granularity;  // kToken or kTensor
   std::optional<float> clip_range;
+  std::optional<Scheme> scheme = {};  // in place of a granularity
+  WeightSettings weights = {};
 };
 
-// The file's; else what a quantized/ folder stores, unless granularity or clip range is given; else
-// with kTensor the best clip rule of every site (or the clip range); else every site per-token with
-// the clip range or none. `statistics` may be nullptr where no scale has to be found: without a
-// per-tensor granularity, or with a file.
+// The file's; else what a quantized/ folder stores, unless granularity, scheme or clip range is
+// given; else with kTensor the best clip rule of every site (or the clip range); else every site
+// per-token with the clip range or none. `statistics` may be nullptr where no scale has to be
+// found: without a per-tensor granularity, or with a file. With settings.weights (WithWeights());
+// Throws Error where the model's own codes are of other bits or rule out a convention.
 ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, const RunSettings& run,
                       const SiteStatisticsMap* statistics);
+
+// The plans of schemes, their codes made by the convention of `weights`; static scales by the clip
+// rule of least error at each site. `statistics` may be nullptr where no scheme needs any.
+std::vector<SchemePoint> PlanSchemes(const Session& session, const std::vector<Scheme>& schemes,
+                                     const WeightSettings& weights, const RunSettings& run,
+                                     const SiteStatisticsMap* statistics);
 
 PlanFile ToPlanFile(const Session& session, const Plan& plan);
 

@@ -25,13 +25,14 @@ Experiment BuildExperiment(const Session& session, const ComparisonInput& input)
   const SiteStatisticsMap empty;
   const SiteStatisticsMap& statistics = input.stats == nullptr ? empty : input.stats->sites;
   Experiment experiment =
-      SweepExperiment(sites, statistics, input.points, input.fake.flavour, input.fake.weight_bits);
+      SweepExperiment(sites, statistics, input.points, input.fake, input.weights);
   std::optional<Plan> per_tensor;
   if (input.stats != nullptr) {
-    per_tensor = SweepPlan(sites, statistics, Granularity::kTensor, kNoClip);
+    per_tensor =
+        WithWeights(SweepPlan(sites, statistics, Granularity::kTensor, kNoClip), input.weights);
   }
-  AddChosenPlan(experiment, input.chosen.plan, per_tensor, input.fake.flavour,
-                input.fake.weight_bits);
+  AddChosenPlan(experiment, input.chosen.plan, per_tensor, input.fake);
+  AddTwinsOfSchemes(experiment);
   return experiment;
 }
 
@@ -103,22 +104,23 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
 }
 
 // The int8 run to take the latency from: one that the checks do not watch, because reading codes
-// and accumulators back costs time of its own; of the chosen plan's granularity. Without a sweep it
-// is the chosen run, checks and all.
+// and accumulators back costs time of its own, and that runs the same steps as the chosen one.
+// Where there is none it is the chosen run, checks and all.
 size_t Int8RunForLatency(const Experiment& experiment, size_t chosen) {
-  const Plan& plan = experiment.runs[chosen].plan;
-  if (plan.sites.empty() || !plan.sites.begin()->second.input) return chosen;
-  const InputScaling granularity = ScalingOf(plan.sites.begin()->second.input->granularity);
-  for (const ArmRow& row : experiment.rows) {
-    const bool watched = std::any_of(experiment.twins.begin(), experiment.twins.end(),
-                                     [&](const TwinRuns& twin) { return twin.int8 == row.run; });
-    const bool int8 = experiment.runs[row.run].precision == Precision::kInt8;
-    if (int8 && !watched && row.granularity == granularity) return row.run;
+  const auto is_watched = [&](size_t run) {
+    return std::any_of(experiment.twins.begin(), experiment.twins.end(),
+                       [run](const TwinRuns& twin) { return twin.int8 == run; });
+  };
+  for (size_t run = 0; run < experiment.runs.size(); ++run) {
+    const Arm& arm = experiment.runs[run];
+    if (arm.precision != Precision::kInt8 || is_watched(run)) continue;
+    if (SameSteps(arm.plan, experiment.runs[chosen].plan)) return run;
   }
   return chosen;
 }
 
-// Of one image on one thread: the reference, the chosen fake and INT8 arms, and all arms together.
+// Of one image on one thread: the reference, the chosen fake and INT8 arms, the INT8 arms of
+// schemes and of the plan's weights, and all arms together.
 void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   const std::vector<double>& seconds = evaluation.run.arm_seconds;
   const Experiment& experiment = evaluation.experiment;
@@ -132,6 +134,10 @@ void AddLatency(const Evaluation& evaluation, RunInfo& run) {
   }
   if (const std::optional<size_t> int8 = experiment.ChosenRun(Precision::kInt8)) {
     add(NameOf(Precision::kInt8), seconds[Int8RunForLatency(experiment, *int8)]);
+  }
+  for (const ArmRow& row : experiment.rows) {
+    const bool int8 = experiment.runs[row.run].precision == Precision::kInt8;
+    if (int8 && (row.part || !row.scheme.empty())) add(row.name, seconds[row.run]);
   }
   add("all_arms", evaluation.run.seconds);
 }
@@ -156,8 +162,8 @@ void AddDetails(const Session& session, const Evaluation& evaluation, const Comp
                 const LoaderSource& images, Report& report) {
   const SiteStatisticsMap none;
   const SiteStatisticsMap& statistics = input.stats == nullptr ? none : input.stats->sites;
-  report.cards =
-      BuildCards(session.graph.Sites(), statistics, evaluation.details, report.site_names);
+  report.cards = BuildCards(session.graph.Sites(), statistics, evaluation.details,
+                            input.chosen.plan, report.site_names);
   AddWorstImages(evaluation, input.task, images.used(), report);
 }
 

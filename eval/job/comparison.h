@@ -17,12 +17,6 @@
 
 namespace w8a8 {
 
-// How the fake arms compute.
-struct FakeSettings {
-  FakeFlavour flavour = FakeFlavour::kIdeal;
-  int weight_bits = 8;
-};
-
 struct ComparisonInput {
   std::vector<ImageFile> evaluation;
   std::optional<int64_t> max_images;  // the first so many of `evaluation` that can be read
@@ -34,8 +28,9 @@ struct ComparisonInput {
   std::vector<SkippedImage> skipped;        // found before the evaluation
   const CalibrationStats* stats = nullptr;  // needed for per-tensor points; nullptr: none
   ChosenPlan chosen;
-  SweepPoints points;  // empty: no sweep
-  FakeSettings fake;
+  SweepPoints points;                      // empty: no sweep
+  WeightSettings weights;                  // of the points, schemes aside
+  FakeFlavour fake = FakeFlavour::kIdeal;  // of the fake arms
   VerdictThresholds thresholds;
   std::string demo;  // what of the input is the embedded demo's; empty: nothing
 };

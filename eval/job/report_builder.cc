@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "eval/job/plan_words.h"
+#include "eval/job/report_sites.h"
 #include "eval/job/version.h"
 #include "runtime/base/error.h"
 #include "runtime/encoder/graph_costs.h"
@@ -22,6 +24,13 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, const Report
   report.granularity = row.granularity;
   if (row.clip_range) report.clip_range = static_cast<double>(*row.clip_range);
   report.chosen = row.chosen;
+  report.part = row.part;
+  if (row.chosen || row.part || !row.scheme.empty()) {
+    PlanWords words = WordsOf(arm.plan);
+    report.scheme = row.scheme.empty() ? std::move(words.scheme) : row.scheme;
+    report.compressed_tensors = std::move(words.compressed_tensors);
+    report.vllm = std::move(words.vllm);
+  }
   if (arm.precision == Precision::kInt8 && row.clip_range == kClipRange) {
     report.label = "CLIP_RANGE = 5";
   }
@@ -36,106 +45,6 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, const Report
     report.top1 = accuracy.top1;
     report.top5 = accuracy.top5;
     report.agreement = accuracy.agreement;
-  }
-  return report;
-}
-
-// The rows of the report's arms are those of the experiment.
-std::vector<SiteReport> BuildSites(const Session& session, const Evaluation& evaluation,
-                                   SiteNames& names) {
-  const std::map<std::string, int> stages = session.graph.StagesOfSites();
-  const std::vector<ArmRow>& rows = evaluation.experiment.rows;
-  std::vector<SiteReport> sites;
-  for (size_t arm = 0; arm < rows.size(); ++arm) {
-    if (!rows[arm].chosen) continue;
-    for (const View view : {View::kTeacherForced, View::kPropagated}) {
-      for (const std::string& site : session.graph.Sites()) {
-        const auto meters = evaluation.sites.find({rows[arm].run, view, site});
-        if (meters == evaluation.sites.end()) continue;
-        const ErrorSummary summary = meters->second.output.Summarize();
-        const ErrorSummary input = meters->second.input.Summarize();
-        sites.push_back({.site = names.Add(site),
-                         .arm = {arm},
-                         .view = view,
-                         .block = stages.at(site) - 1,
-                         .sqnr_db = summary.sqnr_db,
-                         .exact = summary.exact,
-                         .relative_l2 = summary.relative_l2,
-                         .cosine = summary.cosine_mean,
-                         .max_abs = summary.max_abs,
-                         .mean_error = summary.mean_error,
-                         .saturation = summary.saturation,
-                         .input_sqnr_db = input.sqnr_db,
-                         .nonfinite = summary.nonfinite});
-      }
-    }
-  }
-  return sites;
-}
-
-void AddCounts(const SiteChecks& from, CheckCounts& to) {
-  // The weights' column sums are int32 products with a row of ones, and count as such.
-  to.int32_compared += from.int32_compared + from.code_sums_compared;
-  to.int32_mismatches += from.int32_mismatches + from.code_sum_mismatches;
-  to.codes_compared += from.codes_compared;
-  to.code_mismatches += from.code_mismatches();
-  to.code_differences.none += from.code_differences[0];
-  to.code_differences.one += from.code_differences[1];
-  to.code_differences.more += from.code_differences[2];
-  // An input scale is an output of the quantizer, and counts as one.
-  to.outputs_compared += from.outputs_compared + from.scales_compared;
-  to.output_mismatches += from.output_mismatches + from.scale_mismatches;
-  to.nonfinite += from.nonfinite;
-}
-
-ChecksReport BuildChecks(const Session& session, const Evaluation& evaluation, SiteNames& names) {
-  ChecksReport report;
-  const Experiment& experiment = evaluation.experiment;
-  for (const TwinRuns& twin : experiment.twins) {
-    CheckPass pass{.name = experiment.runs[twin.emulated].name,
-                   .images = static_cast<uint64_t>(evaluation.run.images),
-                   .counts = {}};
-    for (const auto& [key, checks] : evaluation.checks) {
-      if (key.run != twin.emulated) continue;
-      AddCounts(checks, pass.counts);
-      AddCounts(checks, report.total);
-    }
-    report.passes.push_back(std::move(pass));
-  }
-  for (const std::string& site : session.graph.Sites()) {
-    CheckCounts counts;
-    for (const auto& [key, checks] : evaluation.checks) {
-      if (key.place == site) AddCounts(checks, counts);
-    }
-    report.sites.push_back({names.Add(site), counts});
-  }
-  return report;
-}
-
-std::vector<PlanChoice> BuildChoices(const Session& session, const Plan& plan,
-                                     const std::vector<SiteChoice>& choices, SiteNames& names) {
-  std::vector<PlanChoice> report;
-  for (const std::string& site : session.graph.Sites()) {
-    PlanChoice choice;
-    choice.site = names.Add(site);
-    const auto planned = plan.sites.find(site);
-    if (planned != plan.sites.end() && planned->second.input) {
-      const Quantizer& input = *planned->second.input;
-      choice.granularity = ScalingOf(input.granularity);
-      choice.rule = std::isinf(input.clip_range) ? "no clip" : "clip range";
-      if (!std::isinf(input.clip_range)) choice.clip_range = static_cast<double>(input.clip_range);
-      if (input.is_static()) choice.scale = static_cast<double>(input.scale);
-    }
-    for (const SiteChoice& tried : choices) {
-      if (tried.site != site) continue;
-      if (!tried.rule.empty()) choice.rule = tried.rule;
-      for (const RuleResult& rule : tried.candidates) {
-        choice.candidates.push_back({.rule = rule.rule,
-                                     .clip_range = static_cast<double>(rule.clip),
-                                     .sqnr_db = -10 * std::log10(rule.error)});
-      }
-    }
-    report.push_back(std::move(choice));
   }
   return report;
 }
@@ -294,9 +203,17 @@ uint64_t WeightBytes(const Graph& graph, const Plan& plan) {
   int64_t bytes = 0;
   for (const Node& node : graph.nodes) {
     const int64_t elements = WeightElements(graph, node);
-    const bool quantized = plan.sites.contains(node.site);
-    const int64_t scales = quantized ? graph.slot(node.out).cols : 0;
-    bytes += elements * (quantized ? 1 : 2) + scales * 4;
+    const auto planned = plan.sites.find(node.site);
+    if (planned == plan.sites.end() || !planned->second.weight) {
+      bytes += 2 * elements;
+      continue;
+    }
+    const WeightSpec& weight = *planned->second.weight;
+    const int64_t rows = graph.slot(node.out).cols;
+    const Scales scales{.granularity = weight.granularity, .group_size = weight.group_size};
+    const bool tensor = weight.granularity == Granularity::kTensor;
+    const int64_t groups = rows > 0 ? scales.GroupsOf(elements / rows) : 0;
+    bytes += (elements * weight.num_bits + 7) / 8 + 4 * (tensor ? 1 : rows * groups);
   }
   return static_cast<uint64_t>(bytes);
 }
@@ -309,17 +226,17 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
   for (const ArmRow& row : evaluation.experiment.rows) {
     ArmReport arm = BuildArm(evaluation, row, context);
     const Arm& run = evaluation.experiment.runs[row.run];
-    if (run.precision == Precision::kFp16 || row.chosen) {
+    if (run.precision == Precision::kFp16 || row.chosen || row.part || !row.scheme.empty()) {
       const bool int8 = run.precision == Precision::kInt8;
       arm.weight_bytes = WeightBytes(session.graph, int8 ? run.plan : Plan{});
     }
     report.arms.push_back(std::move(arm));
   }
   AddVerdict(evaluation, plan, context, report);
-  report.sites = BuildSites(session, evaluation, report.site_names);
-  report.checks = BuildChecks(session, evaluation, report.site_names);
+  AddSites(session.graph, evaluation, report);
+  AddChecks(session.graph, evaluation, report);
   report.skipped_images = context.skipped;
-  report.plan_choices = BuildChoices(session, plan, context.choices, report.site_names);
+  AddChoices(session.graph, plan, context.choices, report);
   report.health = context.health;
   for (const std::string& note : report.verdict.notes) {
     report.health.push_back({.level = "note", .site = "", .text = note});

@@ -16,15 +16,15 @@ constexpr const char* kStats = "stats.h5";
 constexpr const char* kRecord = "calibration ";
 
 // SHA-256 over everything that stats.h5 depends on: tool version, model, preprocessing, the images
-// in use, seed, arithmetic and kernels.
+// in use, what is observed, seed, arithmetic and kernels.
 std::string CalibrationKey(const Session& session, const Preprocessing& preprocessing,
-                           uint64_t seed, const std::vector<ImageFile>& images) {
+                           uint64_t seed, Observed observed, const std::vector<ImageFile>& images) {
   return Sha256Hex(fmt::format(
       "tool {}\nmodel {}\npreprocessing {}\nimages {}\nseed {}\nrows {}\nattention fp32\nresidual "
-      "{}\nkernels {} {}\n",
+      "{}\nkernels {} {}\n{}",
       ToolVersion(), session.weights->sha256(), preprocessing.sha256,
       ImageSetSha256(EntriesOf(images)), seed, kRowSampleSize, ResidualName(session.graph),
-      session.device, session.kernels));
+      session.device, session.kernels, observed == Observed::kInputs ? "" : "outputs\n"));
 }
 
 // The line in the folder's marker file: which inputs, and which bytes came of them.
@@ -41,13 +41,13 @@ bool HasCalibration(const std::filesystem::path& folder) {
 
 CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& preprocessing,
                                    const RunSettings& run, const std::filesystem::path& folder,
-                                   ImagePlan& images) {
+                                   ImagePlan& images, Observed observed) {
   const LoaderOptions loading{.threads = run.threads, .max_images = images.max_calibration};
   if (HasCalibration(folder)) {
     std::vector<SkippedImage> unreadable;
     const std::vector<ImageFile> readable =
         ReadableImages(images.calibration, preprocessing, loading, &unreadable);
-    const std::string key = CalibrationKey(session, preprocessing, run.seed, readable);
+    const std::string key = CalibrationKey(session, preprocessing, run.seed, observed, readable);
     if (ReadMarker(folder).find(RecordOf(folder, key)) != std::string::npos) {
       images.skipped.insert(images.skipped.end(), unreadable.begin(), unreadable.end());
       if (run.progress == ProgressLines::kShown) {
@@ -60,9 +60,9 @@ CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& 
     }
   }
   LoaderSource source(images.calibration, preprocessing, loading);
-  CalibrationStats stats = Calibrate(session, source, preprocessing, run);
+  CalibrationStats stats = Calibrate(session, source, preprocessing, run, observed);
   WriteStats(folder / kStats, stats);
-  const std::string key = CalibrationKey(session, preprocessing, run.seed, source.used());
+  const std::string key = CalibrationKey(session, preprocessing, run.seed, observed, source.used());
   WriteMarker(folder, RecordOf(folder, key));
   images.skipped.insert(images.skipped.end(), source.skipped().begin(), source.skipped().end());
   return stats;

@@ -7,6 +7,7 @@
 #include "calib/stats_file.h"
 #include "eval/job/image_run.h"
 #include "eval/job/session.h"
+#include "eval/measure/statistics_tap.h"
 
 namespace w8a8 {
 
@@ -15,6 +16,6 @@ namespace w8a8 {
 // appended to images.skipped.
 CalibrationStats CalibrateOrResume(const Session& session, const Preprocessing& preprocessing,
                                    const RunSettings& run, const std::filesystem::path& folder,
-                                   ImagePlan& images);
+                                   ImagePlan& images, Observed observed = Observed::kInputs);
 
 }  // namespace w8a8

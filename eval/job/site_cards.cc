@@ -105,18 +105,22 @@ void AddPositions(const SiteStatistics& statistics, SiteCard& card) {
   }
 }
 
-// Of counts from code -128 on those that a card shows, from -127 on.
-std::vector<uint64_t> SymmetricCodes(const std::vector<uint64_t>& counts) {
+// Of counts from code -128 on those of the codes that the quantizer makes.
+std::vector<uint64_t> CountsOf(const std::vector<uint64_t>& counts, const Plan& plan,
+                               const std::string& site) {
   if (counts.empty()) return {};
-  W8A8_CHECK(counts.size() == kInt8Values && counts.front() == 0);
-  return {counts.begin() + (-kMaxCode - kLowestInt8), counts.end()};
+  const auto planned = plan.sites.find(site);
+  W8A8_CHECK(counts.size() == kInt8Values && planned != plan.sites.end() && planned->second.input);
+  const int32_t unmade = planned->second.input->lowest_code() - kLowestInt8;
+  W8A8_CHECK(unmade == 0 || counts.front() == 0);
+  return {counts.begin() + unmade, counts.end()};
 }
 
 }  // namespace
 
 std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
                                  const SiteStatisticsMap& statistics,
-                                 const std::map<std::string, SiteDetail>& details,
+                                 const std::map<std::string, SiteDetail>& details, const Plan& plan,
                                  SiteNames& names) {
   std::vector<SiteCard> cards;
   for (const std::string& site : sites) {
@@ -129,7 +133,7 @@ std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
       AddPositions(seen->second, card);
     }
     if (const auto detail = details.find(site); detail != details.end()) {
-      card.code_count = SymmetricCodes(detail->second.code_count);
+      card.code_count = CountsOf(detail->second.code_count, plan, site);
       card.map = detail->second.map;
     }
     cards.push_back(std::move(card));

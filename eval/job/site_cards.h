@@ -13,10 +13,10 @@
 namespace w8a8 {
 
 // A card for each of `sites`, which `names` gets to know. `statistics` may lack sites (none without
-// calibration); those cards have only what `details` knows.
+// calibration); those cards have only what `details` knows, whose codes are the plan's.
 std::vector<SiteCard> BuildCards(const std::vector<std::string>& sites,
                                  const SiteStatisticsMap& statistics,
-                                 const std::map<std::string, SiteDetail>& details,
+                                 const std::map<std::string, SiteDetail>& details, const Plan& plan,
                                  SiteNames& names);
 
 }  // namespace w8a8

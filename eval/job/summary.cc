@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kWorstSites = 3;
 constexpr size_t kColumns = 80;
+constexpr size_t kNameColumns = 20;
 
 std::string Db(const OutputErrors& errors) {
   if (errors.exact) return "exact";
@@ -38,18 +39,23 @@ std::string PercentInterval(const std::optional<Estimate>& estimate) {
                      100 * estimate->high);
 }
 
-bool IsHeadArm(const ArmReport& arm) { return arm.chosen || arm.precision == Precision::kFp16; }
+bool IsHeadArm(const ArmReport& arm) {
+  return arm.chosen || arm.part || arm.precision == Precision::kFp16;
+}
 
 // One arm: name, SQNR, cosine, top-1, agreement, milliseconds of one image on one thread.
 std::string ArmLine(const ArmReport& arm, const std::string& output, const RunInfo& run) {
   const OutputErrors* errors = ErrorsOf(arm, output);
   const bool compared = errors != nullptr;
-  const bool timed = IsHeadArm(arm);
-  const auto latency = run.latency.find(std::string(NameOf(arm.precision)));
+  const bool by_name = arm.part || IsSchemePoint(arm);
+  const bool timed = by_name || IsHeadArm(arm);
+  const auto latency = run.latency.find(by_name ? arm.name : std::string(NameOf(arm.precision)));
+  const bool wide = arm.name.size() >= kNameColumns;
   const std::string line = fmt::format(
-      "{:<20}{:<20}{:>6}{:>6} {:<19}{:>7}", arm.name, compared ? Db(*errors) : "reference",
-      compared ? Fixed(errors->cosine_mean.value, 4) : "-", Percent(arm.top1),
-      compared ? PercentInterval(arm.agreement) : "-",
+      "{:<{}}{:<20}{:>6}{:>6} {:<19}{:>7}", wide ? arm.name + "\n" : arm.name,
+      wide ? arm.name.size() + 1 + kNameColumns : kNameColumns,
+      compared ? Db(*errors) : "reference", compared ? Fixed(errors->cosine_mean.value, 4) : "-",
+      Percent(arm.top1), compared ? PercentInterval(arm.agreement) : "-",
       timed && latency != run.latency.end() ? Fixed(latency->second.ms_per_image, 1) : "");
   return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
@@ -74,20 +80,16 @@ const ArmReport* BestPoint(const Report& report, const std::string& output) {
   return best;
 }
 
-uint64_t Differing(const CheckCounts& checks) {
-  return checks.code_mismatches + checks.int32_mismatches + checks.output_mismatches;
-}
-
 // ", 4 of 108 sites in FP16", or nothing.
 std::string SitesInFp16(const Report& report) {
-  const auto count = std::count_if(
-      report.plan_choices.begin(), report.plan_choices.end(),
-      [](const PlanChoice& choice) { return choice.granularity == InputScaling::kFp16; });
+  const auto count = std::count_if(report.plan_choices.begin(), report.plan_choices.end(),
+                                   [](const PlanChoice& choice) { return choice.layer.empty(); });
   if (count == 0) return "";
   return fmt::format(", {} of {} sites in FP16", count, report.plan_choices.size());
 }
 
-std::string Wrapped(const std::string& text) {
+// In lines of at most kColumns, those after the first behind `indent` blanks.
+std::string Wrapped(const std::string& text, size_t indent = 0) {
   std::string lines;
   size_t column = 0;
   for (size_t begin = 0; begin < text.size();) {
@@ -95,7 +97,8 @@ std::string Wrapped(const std::string& text) {
     const size_t word = end - begin;
     if (column > 0 && column + 1 + word > kColumns) {
       lines += '\n';
-      column = 0;
+      lines.append(indent, ' ');
+      column = indent;
     } else if (column > 0) {
       lines += ' ';
       ++column;
@@ -127,14 +130,53 @@ std::string ArmLines(const Report& report, const RunInfo& run) {
   return text;
 }
 
+bool IsInt8Scheme(const ArmReport& arm) {
+  return arm.precision == Precision::kInt8 && IsSchemePoint(arm);
+}
+
+// The schemes that were asked for, with what compressed-tensors and vLLM call each.
+std::string SchemeLines(const Report& report, const RunInfo& run) {
+  std::string text;
+  for (const ArmReport& arm : report.arms) {
+    if (!IsInt8Scheme(arm)) continue;
+    if (text.empty()) text = "schemes:\n";
+    text += ArmLine(arm, MainOutput(report), run);
+    text += "  " + Wrapped(fmt::format("{}; vLLM: {}", arm.compressed_tensors, arm.vllm), 2);
+  }
+  return text;
+}
+
+// What the chosen plan is, of a quantized/ folder too.
+std::string PlanLine(const Report& report) {
+  const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8);
+  if (!chosen || report[*chosen].compressed_tensors.empty()) return "";
+  const ArmReport& arm = report[*chosen];
+  const std::string& scheme = arm.scheme.empty() ? arm.compressed_tensors : arm.scheme;
+  return Wrapped(fmt::format("plan       {}; vLLM: {}", scheme, arm.vllm), 11);
+}
+
+// Whether a worst site's weights or its activations cost it: ", by its weights (alone 21.5)".
+std::string GuiltText(const Report& report, const SiteReport& site) {
+  const std::string_view culprit = CulpritOf(site);
+  const std::optional<ArmRef> weights = PartArm(report, PlanPart::kWeights);
+  if (culprit.empty() || !weights) return "";
+  for (const SiteReport& alone : report.sites) {
+    if (alone.arm != weights || alone.site != site.site || alone.view != site.view) continue;
+    return fmt::format(", by its {} (weights alone {})", culprit,
+                       alone.exact ? "exact" : Fixed(alone.sqnr_db, 1));
+  }
+  return "";
+}
+
 std::string WorstSiteLines(const Report& report) {
   const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8);
   if (!chosen) return "";
-  std::string text = fmt::format("\nworst sites ({}{}, on the reference's input):\n",
+  std::string text = fmt::format("worst sites ({}{}, on the reference's input):\n",
                                  report[*chosen].name, SitesInFp16(report));
   for (const size_t i : WorstSites(report, *chosen, View::kTeacherForced, kWorstSites)) {
     const SiteReport& site = report.sites[i];
-    text += fmt::format("  {:<24} {:.1f} dB\n", report[site.site], site.sqnr_db);
+    text += fmt::format("  {:<24} {:.1f} dB{}\n", report[site.site], site.sqnr_db,
+                        GuiltText(report, site));
   }
   return text;
 }
@@ -146,11 +188,12 @@ std::string SummaryText(const Report& report, const RunInfo& run,
   std::string text = Wrapped(report.verdict.text);
   for (const std::string& note : report.verdict.notes) text += Wrapped(note);
   text += "\n";
-  text += ArmLines(report, run) + WorstSiteLines(report);
+  text += ArmLines(report, run) + SchemeLines(report, run) + WorstSiteLines(report);
+  text += PlanLine(report);
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(
       "checks     {} differ among {:.3g} codes, {:.3g} accumulators, {:.3g} outputs\n",
-      Differing(checks), static_cast<double>(checks.codes_compared),
+      checks.mismatches(), static_cast<double>(checks.codes_compared),
       static_cast<double>(checks.int32_compared), static_cast<double>(checks.outputs_compared));
   text += fmt::format("memory     {:.0f} MiB at most\n",
                       static_cast<double>(run.peak_memory_bytes) / (1024.0 * 1024.0));
@@ -173,11 +216,13 @@ std::string SummaryJson(const Report& report, const RunInfo& run,
   const ArmReport* best = BestPoint(report, output);
   Json json{{"schema", "w8a8-summary/1"}, {"verdict", all["verdict"]}, {"main_output", output}};
   json["arms"] = Json::array();
+  json["schemes"] = Json::array();
   json["best_sweep_point"] = nullptr;
   json["clip_range_5"] = Json::array();
   for (size_t i = 0; i < report.arms.size(); ++i) {
     const ArmReport& arm = report.arms[i];
     if (IsHeadArm(arm)) json["arms"].push_back(all["arms"][i]);
+    if (IsInt8Scheme(arm)) json["schemes"].push_back(all["arms"][i]);
     if (&arm == best) json["best_sweep_point"] = all["arms"][i];
     if (IsClipRange5(arm)) json["clip_range_5"].push_back(all["arms"][i]);
   }
@@ -191,7 +236,7 @@ std::string SummaryJson(const Report& report, const RunInfo& run,
   json["checks"] = {{"int32_compared", checks.int32_compared},
                     {"codes_compared", checks.codes_compared},
                     {"outputs_compared", checks.outputs_compared},
-                    {"mismatches", Differing(checks)}};
+                    {"mismatches", checks.mismatches()}};
   json["skipped_images"] = report.skipped_images.size();
   json["latency"] = RunToJson(run)["latency"];
   json["peak_memory_bytes"] = run.peak_memory_bytes;

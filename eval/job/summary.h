@@ -11,7 +11,8 @@ namespace w8a8 {
 // Where a run that writes weights puts them in its output folder; facts.weights names it.
 constexpr const char* kQuantizedFolder = "quantized";
 
-// Only a line with a path can be longer; what the verdict's notes say comes on top.
+// Only a line with a path can be longer; what the verdict's notes say comes on top, and so does
+// each scheme that was asked for.
 std::string SummaryText(const Report& report, const RunInfo& run,
                         const std::filesystem::path& folder);
 

@@ -4,24 +4,13 @@
 #include <utility>
 
 namespace w8a8 {
-namespace {
-
-std::vector<size_t> ChosenRuns(const Experiment& experiment) {
-  std::vector<size_t> runs;
-  for (const ArmRow& row : experiment.rows) {
-    if (row.chosen) runs.push_back(row.run);
-  }
-  return runs;
-}
-
-}  // namespace
 
 Evaluation Evaluate(const Graph& graph, const Weights& weights, Experiment experiment,
                     ImageSource& images, const Task& task, const RunnerOptions& options,
                     RunningSqnr* running) {
   OutputTap outputs(options.threads, graph.config, task.accepted,
                     task.classes ? &*task.classes : nullptr);
-  SiteErrorTap sites(experiment.runs, ChosenRuns(experiment), options.threads, running);
+  SiteErrorTap sites(experiment.runs, experiment.RunsOfPlan(), options.threads, running);
   CheckTap checks(experiment, options.threads);
   SiteDetailTap details(experiment, options.threads);
   const int chosen = static_cast<int>(experiment.ChosenRun(Precision::kInt8).value_or(0));

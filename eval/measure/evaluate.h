@@ -19,7 +19,7 @@ namespace w8a8 {
 struct Evaluation {
   Experiment experiment;
   OutputTap::Result outputs;
-  SiteErrors sites;  // of the chosen rows' runs
+  SiteErrors sites;  // of Experiment::RunsOfPlan()
   Checks checks;
   SiteDetails details;
   Answers answers;

@@ -11,10 +11,52 @@
 namespace w8a8 {
 namespace {
 
-bool RunsPerToken(const Plan& plan) {
-  return std::any_of(plan.sites.begin(), plan.sites.end(), [](const auto& entry) {
-    return entry.second.input && !entry.second.input->is_static();
-  });
+// Whether a fake arm of this flavour can run the site (numerics.md sections 4 and 6).
+bool CanRun(FakeFlavour flavour, const SitePlan& plan) {
+  if (flavour == FakeFlavour::kIdeal || !plan.weight) return true;
+  const bool transformed = !plan.smoothing.empty() || plan.rotation || plan.first_row_twice;
+  const bool zero_points = !plan.weight->symmetric || (plan.input && !plan.input->symmetric);
+  if (transformed || zero_points) return false;
+  if (IsVllmStatic(flavour)) return !plan.input || plan.input->is_static();
+  return plan.input && plan.input->granularity != Granularity::kGroup && !plan.output &&
+         plan.weight->granularity == Granularity::kChannel;
+}
+
+bool CanRun(FakeFlavour flavour, const Plan& plan) {
+  return std::all_of(plan.sites.begin(), plan.sites.end(),
+                     [flavour](const auto& entry) { return CanRun(flavour, entry.second); });
+}
+
+// A point of the sweep as fake and as int8; `row` without its name.
+void AddPoint(Experiment& experiment, const std::string& point, const Plan& plan,
+              FakeFlavour flavour, const ArmRow& row) {
+  for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
+    if (precision == Precision::kFake && !CanRun(flavour, plan)) continue;
+    experiment.AddRow(Arm{.name = fmt::format("{}/{}", NameOf(precision), point),
+                          .precision = precision,
+                          .plan = plan,
+                          .flavour = flavour},
+                      row);
+  }
+}
+
+// What stands behind the precision in an arm's name.
+std::string PointName(Granularity granularity, float clip_range) {
+  return fmt::format("{}/{}", NameOf(granularity), clip_range);
+}
+
+// The run itself, unless it is a scheme's; then a copy, which becomes the run of its other rows.
+size_t WatchedCopyOf(size_t run, Experiment& experiment) {
+  const bool timed =
+      std::any_of(experiment.rows.begin(), experiment.rows.end(),
+                  [run](const ArmRow& row) { return row.run == run && !row.scheme.empty(); });
+  if (!timed) return run;
+  const size_t copy = experiment.runs.size();
+  experiment.runs.push_back(Arm(experiment.runs[run]));
+  for (ArmRow& row : experiment.rows) {
+    if (row.run == run && row.scheme.empty()) row.run = copy;
+  }
+  return copy;
 }
 
 }  // namespace
@@ -34,12 +76,13 @@ size_t Experiment::AddRow(const Arm& arm, ArmRow row) {
 
 void Experiment::AddTwin(size_t int8_run, ArmRow row) {
   for (const TwinRuns& twin : twins) {
-    if (twin.int8 == int8_run) return;
+    if (SameComputation(runs[twin.int8], runs[int8_run])) return;
   }
-  Arm emulated = runs[int8_run];
+  const size_t watched = WatchedCopyOf(int8_run, *this);
+  Arm emulated = runs[watched];
   emulated.name = row.name;
   emulated.precision = Precision::kEmulated;
-  twins.push_back({int8_run, AddRow(emulated, std::move(row))});
+  twins.push_back({watched, AddRow(emulated, std::move(row))});
 }
 
 size_t Experiment::RunOf(const std::string& row_name) const {
@@ -61,12 +104,50 @@ std::optional<size_t> Experiment::ChosenRun(Precision precision) const {
   return row == nullptr ? std::nullopt : std::optional(row->run);
 }
 
-InputScaling ScalingOf(Granularity input) {
-  return input == Granularity::kToken ? InputScaling::kPerToken : InputScaling::kPerTensor;
+std::vector<size_t> Experiment::RunsOfPlan() const {
+  std::vector<size_t> of_plan;
+  for (const ArmRow& row : rows) {
+    const bool known = std::find(of_plan.begin(), of_plan.end(), row.run) != of_plan.end();
+    if ((row.chosen || row.part) && !known) of_plan.push_back(row.run);
+  }
+  return of_plan;
+}
+
+InputScaling ScalingOf(const std::optional<Quantizer>& input) {
+  if (!input) return InputScaling::kFp16;
+  if (input->granularity == Granularity::kGroup) return InputScaling::kPerGroup;
+  return input->is_static() ? InputScaling::kPerTensor : InputScaling::kPerToken;
+}
+
+Plan WeightOnly(const Plan& plan) {
+  Plan weights;
+  for (const auto& [site, site_plan] : plan.sites) {
+    if (!site_plan.weight) continue;
+    SitePlan& alone = weights.sites[site] = site_plan;
+    alone.input.reset();
+    alone.output.reset();
+    alone.first_row_twice = false;
+  }
+  return weights;
+}
+
+bool SameSteps(const Plan& first, const Plan& second) {
+  const auto steps = [](Plan plan) {
+    for (auto& [site, site_plan] : plan.sites) {
+      for (std::optional<Quantizer>* quantizer : {&site_plan.input, &site_plan.output}) {
+        if (!*quantizer) continue;
+        (*quantizer)->clip_range = kNoClip;
+        (*quantizer)->scale = 0.0f;
+        (*quantizer)->zero_point = 0;
+      }
+    }
+    return plan;
+  };
+  return steps(first) == steps(second);
 }
 
 std::string ArmName(Precision precision, Granularity granularity, float clip_range) {
-  return fmt::format("{}/{}/{}", NameOf(precision), NameOf(ScalingOf(granularity)), clip_range);
+  return fmt::format("{}/{}", NameOf(precision), PointName(granularity, clip_range));
 }
 
 Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& statistics,
@@ -77,7 +158,7 @@ Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& s
 
 Experiment SweepExperiment(const std::vector<std::string>& sites,
                            const SiteStatisticsMap& statistics, const SweepPoints& points,
-                           FakeFlavour flavour, int weight_bits) {
+                           FakeFlavour flavour, const WeightSettings& weights) {
   Experiment experiment;
   experiment.AddRow(Arm{.name = "fp16", .precision = Precision::kFp16, .plan = {}}, ArmRow{});
   for (const Granularity granularity : points.granularities) {
@@ -86,38 +167,37 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
       const ArmRow row{
           .name = "",
           .run = 0,
-          .granularity = ScalingOf(granularity),
+          .granularity = granularity == Granularity::kToken ? InputScaling::kPerToken
+                                                            : InputScaling::kPerTensor,
           .clip_range = std::isinf(clip_range) ? std::nullopt : std::optional<float>(clip_range)};
-      for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
-        const bool fake = precision == Precision::kFake;
-        if (fake && IsVllmStatic(flavour) && RunsPerToken(plan)) continue;
-        experiment.AddRow(Arm{.name = ArmName(precision, granularity, clip_range),
-                              .precision = precision,
-                              .plan = fake ? WithWeightBits(plan, weight_bits) : plan,
-                              .flavour = flavour},
-                          row);
-      }
+      AddPoint(experiment, PointName(granularity, clip_range), WithWeights(plan, weights), flavour,
+               row);
     }
+  }
+  for (const SchemePoint& scheme : points.schemes) {
+    const ArmRow row{.name = "",
+                     .run = 0,
+                     .granularity = InputScaling::kPlan,
+                     .clip_range = {},
+                     .scheme = scheme.name};
+    AddPoint(experiment, scheme.name, scheme.plan, flavour, row);
   }
   return experiment;
 }
 
 void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional<Plan>& per_tensor,
-                   FakeFlavour flavour, int weight_bits) {
+                   FakeFlavour flavour) {
   ArmRow row{
       .name = "", .run = 0, .granularity = InputScaling::kPlan, .clip_range = {}, .chosen = true};
-  if (!IsVllmStatic(flavour) || !RunsPerToken(plan)) {
-    experiment.AddRow(Arm{.name = "fake/plan",
-                          .precision = Precision::kFake,
-                          .plan = WithWeightBits(plan, weight_bits),
-                          .flavour = flavour},
-                      row);
-  }
-  const size_t run =
-      experiment.AddRow(Arm{.name = "int8/plan", .precision = Precision::kInt8, .plan = plan}, row);
-  row.name = "emulated/plan";
+  AddPoint(experiment, "plan", plan, flavour, row);
   row.chosen = false;
-  experiment.AddTwin(run, row);
+  const Arm weights{
+      .name = kWeightOnlyArm, .precision = Precision::kInt8, .plan = WeightOnly(plan)};
+  ArmRow weights_row = row;
+  weights_row.part = PlanPart::kWeights;
+  experiment.AddRow(weights, weights_row);
+  row.name = "emulated/plan";
+  experiment.AddTwin(experiment.RunOf("int8/plan"), row);
   if (!per_tensor) return;
   row = {.name = "", .run = 0, .granularity = InputScaling::kPerTensor, .clip_range = {}};
   const size_t per_tensor_run =
@@ -127,6 +207,19 @@ void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional
                         row);
   row.name = ArmName(Precision::kEmulated, Granularity::kTensor, kNoClip);
   experiment.AddTwin(per_tensor_run, row);
+}
+
+void AddTwinsOfSchemes(Experiment& experiment) {
+  const std::vector<ArmRow> rows = experiment.rows;
+  for (const ArmRow& row : rows) {
+    const Arm& run = experiment.runs[row.run];
+    const bool int8 = run.precision == Precision::kInt8 && !row.scheme.empty();
+    if (!int8) continue;
+    experiment.AddTwin(row.run, {.name = fmt::format("emulated/{}", row.scheme),
+                                 .run = 0,
+                                 .granularity = InputScaling::kPlan,
+                                 .clip_range = {}});
+  }
 }
 
 }  // namespace w8a8

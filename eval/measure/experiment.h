@@ -1,5 +1,5 @@
 // The list of arms of the whole job: the reference, every point of the sweep as fake and as int8,
-// the chosen plan, and the emulated twins that prove the runtime.
+// the chosen plan and its weights alone, and the emulated twins that prove the runtime.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,9 @@
 
 namespace w8a8 {
 
+// The arm of the chosen plan's weights alone, inputs and outputs in FP16.
+constexpr const char* kWeightOnlyArm = "int8/weight-only";
+
 // One row of the report. Rows that compute the same numbers share a run.
 struct ArmRow {
   std::string name;
@@ -20,6 +23,8 @@ struct ArmRow {
   std::optional<InputScaling> granularity;  // none for fp16
   std::optional<float> clip_range;          // of a sweep point; none: no clip, or a plan's own
   bool chosen = false;                      // computes the plan that the experiment is about
+  std::string scheme = {};                  // of a point that is a scheme: its name
+  std::optional<PlanPart> part = {};        // computes this part of the chosen plan
 };
 
 // An int8 run and its emulated twin.
@@ -36,37 +41,57 @@ struct Experiment {
   // Adds a row for `arm`, unless one of its name is there; an arm that computes what a run already
   // does shares it. Returns the run.
   size_t AddRow(const Arm& arm, ArmRow row);
-  // Adds the emulated twin of an int8 run under `row`, if the run has none yet.
+  // Adds the emulated twin of an int8 run under `row`, unless one is there. A scheme's run has its
+  // time taken, and being watched takes time: there the twin watches a copy of it, which becomes
+  // the run of its other rows.
   void AddTwin(size_t int8_run, ArmRow row);
   // The chosen row of this precision, and its run; null, none: this experiment has no such arm.
   const ArmRow* ChosenRow(Precision precision) const;
   std::optional<size_t> ChosenRun(Precision precision) const;
   size_t RunOf(const std::string& row_name) const;  // W8A8_CHECKs that it exists
+  std::vector<size_t> RunsOfPlan() const;  // of the chosen rows and of the plan's parts, each once
+};
+
+// One way of quantizing every site, by a name.
+struct SchemePoint {
+  std::string name;
+  Plan plan;
 };
 
 struct SweepPoints {
-  std::vector<Granularity> granularities;
-  std::vector<float> clip_ranges;
+  std::vector<Granularity> granularities = {};
+  std::vector<float> clip_ranges = {};
+  std::vector<SchemePoint> schemes = {};
 };
 
-// An arm's name: "int8/per-token/5", "fake/per-tensor/inf".
+// An arm's name: "int8/per-token/5", "fake/per-tensor/inf"; of a scheme "int8/w4a8-g128".
 std::string ArmName(Precision precision, Granularity granularity, float clip_range);
-InputScaling ScalingOf(Granularity input);
+// How a site's input is scaled; an input that is not quantized is kFp16.
+InputScaling ScalingOf(const std::optional<Quantizer>& input);
+// What is left of the plan where inputs and outputs stay FP16: weight-only.
+Plan WeightOnly(const Plan& plan);
+// Whether the two plans run the same steps on every site: they differ in clip ranges, scales and
+// zero points of inputs and outputs at most, so that they take the same time.
+bool SameSteps(const Plan& first, const Plan& second);
 
 // Every site per-token with clip range R; or per-tensor with scale min(abs-max, R) / 127.
 Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& statistics,
                Granularity granularity, float clip_range);
 
-// The reference and every point as fake (of `flavour`) and as int8. A point that the flavour
-// refuses (vllm-static, per-token) has its int8 arm only.
+// The reference and every point as fake (of `flavour`) and as int8. `weights` are those of all but
+// the schemes, which say themselves how theirs are made. A point that the flavour cannot run
+// (vllm-static per-token; llm-awq of groups) has its int8 arm only.
 Experiment SweepExperiment(const std::vector<std::string>& sites,
                            const SiteStatisticsMap& statistics, const SweepPoints& points,
-                           FakeFlavour flavour, int weight_bits);
+                           FakeFlavour flavour, const WeightSettings& weights = {});
 
-// Adds "fake/plan" and "int8/plan", marked as chosen, the emulated twin of the latter, and the twin
-// of int8 under plain per-tensor scales (where there are statistics), so that both granularities
-// are proven.
+// Adds "fake/plan" and "int8/plan", marked as chosen, the emulated twin of the latter, the arm of
+// the plan's weights alone, and the twin of int8 under plain per-tensor scales (where there are
+// statistics), so that both granularities are proven. The plans are run as they are.
 void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional<Plan>& per_tensor,
-                   FakeFlavour flavour, int weight_bits);
+                   FakeFlavour flavour);
+
+// Adds the emulated twin of every scheme, so that each is proven.
+void AddTwinsOfSchemes(Experiment& experiment);
 
 }  // namespace w8a8

@@ -43,7 +43,10 @@ SiteDetailTap::SiteDetailTap(const Experiment& experiment, int workers)
 
 bool SiteDetailTap::WantsLinear(int arm, const std::string& site) const {
   if (arm == 0) return true;
-  return int8_run_ == arm && experiment_.runs[static_cast<size_t>(arm)].plan.sites.contains(site);
+  if (int8_run_ != arm) return false;
+  const Plan& plan = experiment_.runs[static_cast<size_t>(arm)].plan;
+  const auto planned = plan.sites.find(site);
+  return planned != plan.sites.end() && planned->second.input;
 }
 
 void SiteDetailTap::OnLinear(LinearEvent& event) {

@@ -28,7 +28,7 @@ constexpr auto ColumnsOf(const OutlierMap*) {
 }
 
 struct SiteDetail {
-  std::vector<uint64_t> code_count;  // [256] from code -128 on; empty where FP16
+  std::vector<uint64_t> code_count;  // [256] from code -128 on; empty: FP16 input
   ImageKey image;                    // whose map it is
   OutlierMap map;
 

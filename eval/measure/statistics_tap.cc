@@ -7,8 +7,8 @@
 
 namespace w8a8 {
 
-StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed)
-    : seed_(seed), workers_(static_cast<size_t>(std::max(1, workers))) {
+StatisticsTap::StatisticsTap(const Graph& graph, int workers, uint64_t seed, Observed observed)
+    : seed_(seed), observed_(observed), workers_(static_cast<size_t>(std::max(1, workers))) {
   for (const Node& node : graph.nodes) {
     if (node.site.empty()) continue;
     const Slot& input = graph.slot(node.in);
@@ -28,6 +28,8 @@ void StatisticsTap::OnLinear(LinearEvent& event) {
     const SampleRows rows = RowsOf(event, i);
     const RowKeys keys(seed_, sample.image.sha256, sample.view * extent.tokens);
     statistics.Observe(keys, event.input.RowRange(rows.first, rows.count), rows.tokens);
+    if (observed_ == Observed::kInputs) continue;
+    statistics.ObserveOutputs(event.output.RowRange(rows.first, rows.count));
   }
   NoteLargest(*event.site, statistics);
 }

@@ -12,12 +12,16 @@
 
 namespace w8a8 {
 
+// Of a linear layer: outputs cost as much memory again, and only static output scales need them.
+enum class Observed { kInputs, kInputsAndOutputs };
+
 // Watches arms[0]. Each worker fills statistics of its own while it is in one stage and then adds
 // them to those of all: a worker costs the memory of one stage, whatever the number of stages. The
 // values are the same for any split of the images.
 class StatisticsTap final : public Tap {
  public:
-  StatisticsTap(const Graph& graph, int workers, uint64_t seed);
+  StatisticsTap(const Graph& graph, int workers, uint64_t seed,
+                Observed observed = Observed::kInputs);
 
   bool WantsLinear(int arm, const std::string& /*site*/) const override { return arm == 0; }
   void OnLinear(LinearEvent& event) override;
@@ -41,6 +45,7 @@ class StatisticsTap final : public Tap {
   void Flush(Worker& worker);
 
   const uint64_t seed_;
+  const Observed observed_;
   std::map<std::string, Extent> extents_;  // by site
   std::vector<Worker> workers_;
   mutable std::mutex mutex_;  // of the three below

@@ -1,6 +1,17 @@
 #include "eval/run/arm.h"
 
+#include <utility>
+
 namespace w8a8 {
+
+Plan WithWeights(Plan plan, const WeightSettings& weights) {
+  if (weights.bits) plan = WithWeightBits(std::move(plan), *weights.bits);
+  if (!weights.convention) return plan;
+  for (auto& [site, site_plan] : plan.sites) {
+    if (site_plan.weight) site_plan.weight->convention = *weights.convention;
+  }
+  return plan;
+}
 
 bool SameArithmetic(const Arm& first, const Arm& second) {
   return first.precision == second.precision &&

@@ -1,6 +1,7 @@
 // An arm: one way of running the encoder. Every experiment is a list of arms handed to one runner.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,15 @@ struct Arm {
   Plan plan;
   FakeFlavour flavour = FakeFlavour::kIdeal;  // fake only
 };
+
+// How the weights of arms are made where nothing else says so; nullopt leaves a plan as it is.
+struct WeightSettings {
+  std::optional<int> bits = {};
+  std::optional<WeightConvention> convention = {};
+};
+// The bits at every site that has none of its own (other than 8), the convention at every site
+// whose weights are quantized.
+Plan WithWeights(Plan plan, const WeightSettings& weights);
 
 // True if the two quantize a planned site by the same arithmetic.
 bool SameArithmetic(const Arm& first, const Arm& second);

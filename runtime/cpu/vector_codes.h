@@ -131,23 +131,27 @@ struct VectorCodes {
     return total;
   }
 
-  static void KeepCodes(const QuantizeOutputsArgs& args, Ints code, Ints beyond, int64_t row,
+  static void KeepCodes(const QuantizeOutputsArgs& args, Floats p, Ints code, int64_t row,
                         int64_t col) {
-    int32_t codes[kLanes], saturated[kLanes];
+    float products[kLanes];
+    int32_t codes[kLanes];
+    V::Store(products, p);
     V::Store(codes, code);
-    V::Store(saturated, beyond);
     const int64_t count = args.cols - col < kLanes ? args.cols - col : kLanes;
     for (int64_t lane = 0; lane < count; ++lane) {
       if (args.codes != nullptr) {
         args.codes[row * args.codes_stride + col + lane] = static_cast<int8_t>(codes[lane]);
       }
-      if (args.saturated != nullptr && saturated[lane] != 0) ++*args.saturated;
+      const float magnitude = __builtin_fabsf(products[lane]);
+      const bool finite = magnitude < __builtin_inff();
+      if (args.saturated != nullptr && finite && magnitude >= 127.5f) ++*args.saturated;
     }
   }
 
   static constexpr int32_t kRoundsToHalfZero = 0x33000000;  // the bits of 2^-25
 
-  // A zero is stored as +0, also that of a negative code which FP16 rounds to zero.
+  // A zero is stored as +0, also that of a negative code which FP16 rounds to zero. An FP16 value
+  // times inv_scale is finite in binary32 unless the value is not.
   static void QuantizeOutputs(const QuantizeOutputsArgs& args) {
     const Floats scale = V::Splat(args.scale), inv_scale = V::Splat(args.inv_scale);
     const bool keep = args.codes != nullptr || args.saturated != nullptr;
@@ -155,17 +159,14 @@ struct VectorCodes {
       Half* y = args.y + row * args.y_stride;
       for (int64_t col = 0; col < args.cols; col += kLanes) {
         const auto lanes = V::FirstLanes(args.cols - col);
-        const Floats value = V::Load(y + col, lanes);
-        const Floats p = value * inv_scale;
+        const Floats p = V::Load(y + col, lanes) * inv_scale;
         const Ints ordered = p == p;
         const Floats near = V::Min(V::Max(p, V::Splat(-127.0f)), V::Splat(127.0f));
         const Ints code = V::Nearest(near) & ordered;
         const Floats real = V::ToFloats(code) * scale;
         const Ints stays = ((Ints)real & 0x7fffffff) > kRoundsToHalfZero;
         V::Store(y + col, lanes, (Floats)((Ints)real & stays));
-        if (!keep) continue;
-        const Ints beyond = (Floats)((Ints)p & 0x7fffffff) >= V::Splat(127.5f);
-        KeepCodes(args, code, beyond & IsFinite(value), row, col);
+        if (keep) KeepCodes(args, p, code, row, col);
       }
     }
   }

@@ -43,8 +43,8 @@ class FaultyBackend final : public CpuBackend {
 
 Experiment PlanUnderTest(const Session& session) {
   const std::vector<std::string> sites = session.graph.Sites();
-  Experiment experiment = SweepExperiment(sites, {}, {}, FakeFlavour::kIdeal, 8);
-  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
+  Experiment experiment = SweepExperiment(sites, {}, {}, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal);
   return experiment;
 }
 

@@ -56,6 +56,19 @@ TEST(CommandLine, ReadsListsSizesAndNumbers) {
   EXPECT_EQ(options.device, "cuda:1");
 }
 
+TEST(CommandLine, ReadsSchemesWhereverArmsAreCompared) {
+  const std::vector<Scheme> expected = {ParseScheme("w8a8-token"), ParseScheme("w4a8-g128")};
+  EXPECT_EQ(Parse({"--schemes", "w8a8,w4a8-g128-token"}).schemes, expected);
+  EXPECT_EQ(Parse({"sweep", "--schemes", "w8a8-token,w4a8-g128"}).schemes, expected);
+  EXPECT_EQ(Parse({"compare", "--schemes", "w8a8-token,w4a8-g128"}).schemes, expected);
+  EXPECT_EQ(Parse({"plan", "--scheme", "w4a8-g128"}).scheme, expected[1]);
+  for (const char* command : {"encode", "quantize", "sweep", "compare"}) {
+    EXPECT_EQ(Parse({command, "--weight-convention", "vllm"}).weight_convention,
+              WeightConvention::kVllm)
+        << command;
+  }
+}
+
 TEST(CommandLine, SuggestsTheNearestNameForOneThatItDoesNotKnow) {
   const auto says = [](const std::vector<const char*>& arguments, const char* text) {
     const std::string refusal = Refusal(arguments);
@@ -65,6 +78,8 @@ TEST(CommandLine, SuggestsTheNearestNameForOneThatItDoesNotKnow) {
   says({"--clip-range=5", "--modle=m"}, "Did you mean '--model'?");
   says({"calibrat"}, "Did you mean 'calibrate'?");
   says({"encode", "--precison", "int8"}, "Did you mean '--precision'?");
+  says({"--schemes", "w8a8-tokn"}, "Did you mean 'w8a8-token'?");
+  says({"--schemes", "w8a8-token,w4a8_g128"}, "Did you mean 'w4a8-g128'?");
   EXPECT_EQ(Refusal({"--frobnicate", "1"}).find("Did you mean"), std::string::npos);
 }
 
@@ -218,6 +233,10 @@ TEST(CommandLine, NamesWhatItRefuses) {
       {{"--resampler", "pil"}, "pillow13|pillow12|torchvision"},
       {{"--kernels", "sse9"}, "sse9"},
       {{"--model", ""}, "--model"},
+      {{"--schemes", "w8a8,w8a8-token"}, "w8a8-token is listed twice"},
+      {{"--schemes", "int8"}, "--schemes 'int8'"},
+      {{"--schemes", "w8a16-token"}, "a16 leaves the inputs in FP16"},
+      {{"--weight-convention", "torch"}, "native|vllm"},
       {{"--min-agreement", "98"}, "from 0 to 1"},
       {{"--max-drop", "-0.1"}, "from 0 to 1"},
       {{"--min-sqnr-db", "nan"}, "finite"},
@@ -271,6 +290,27 @@ TEST(Settings, RefuseAPlanThatFlagsContradictAndScalesThatNothingTells) {
       PlanOf(Parse({"--granularity", "per-tensor", "--clip-range", "5"}), Statistics::kGiven);
   EXPECT_EQ(asked.granularity, Granularity::kTensor);
   EXPECT_EQ(asked.clip_range, 5.0f);
+}
+
+TEST(Settings, RefuseASchemeThatFlagsContradictAndConventionsThatCannotMakeIt) {
+  const auto says = [](const std::vector<const char*>& arguments, Statistics statistics) {
+    return ErrorOf([&] { PlanOf(Parse(arguments), statistics); });
+  };
+  EXPECT_TRUE(Contains(says({"--scheme", "w4a8", "--weight-bits", "8"}, Statistics::kGiven),
+                       "a scheme is a plan, with its granularity and bits"));
+  EXPECT_TRUE(Contains(says({"--scheme", "w8a16", "--clip-range", "5"}, Statistics::kGiven),
+                       "its inputs stay FP16"));
+  EXPECT_TRUE(Contains(says({"--scheme", "w8a8o8"}, Statistics::kNone), "--scheme w8a8o8 --out"));
+  EXPECT_EQ(says({"--scheme", "w8a8o8"}, Statistics::kGiven), "no error was thrown");
+  const std::vector<const char*> vllm = {"--weight-convention", "vllm", "--weight-bits", "4"};
+  EXPECT_TRUE(Contains(says(vllm, Statistics::kGiven), "leave --weight-bits 4 out"));
+  EXPECT_TRUE(Contains(
+      says({"--weight-convention", "vllm", "--schemes", "w8a8,w8a16,w8a8-token-g32,w8a16-g64"},
+           Statistics::kGiven),
+      "which w8a16-g64 has not"));
+  const WeightSettings weights = WeightsOf(Parse({"--weight-bits", "8"}));
+  EXPECT_EQ(weights.bits, 8);
+  EXPECT_FALSE(WeightsOf(Parse({})).bits);
 }
 
 TEST(ErrorText, NamesTheFlagThatGaveTheValueAndTheOneThatMendsIt) {

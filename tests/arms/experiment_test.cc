@@ -21,7 +21,7 @@ std::vector<std::string> RowNames(const Experiment& experiment) {
 
 TEST(Experiment, SweepsEveryPointAsFakeAndAsInt8) {
   const Experiment experiment =
-      SweepExperiment(kSites, {}, {{Granularity::kToken}, {5.0f, kNoClip}}, FakeFlavour::kIdeal, 8);
+      SweepExperiment(kSites, {}, {{Granularity::kToken}, {5.0f, kNoClip}}, FakeFlavour::kIdeal);
   EXPECT_EQ(RowNames(experiment),
             (std::vector<std::string>{"fp16", "fake/per-token/5", "int8/per-token/5",
                                       "fake/per-token/inf", "int8/per-token/inf"}));
@@ -29,10 +29,10 @@ TEST(Experiment, SweepsEveryPointAsFakeAndAsInt8) {
 
 TEST(Experiment, RunsAPlanOnceThatIsAlsoASweepPoint) {
   Experiment experiment =
-      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal, 8);
-  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal, 8);
+      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal);
   EXPECT_EQ(experiment.RunOf("int8/plan"), experiment.RunOf("int8/per-token/inf"));
-  EXPECT_EQ(experiment.runs.size(), 4u);  // fp16, fake, int8, emulated
+  EXPECT_EQ(experiment.runs.size(), 5u);  // fp16, fake, int8, its weights alone, emulated
   ASSERT_EQ(experiment.twins.size(), 1u);
   EXPECT_EQ(experiment.twins[0].int8, experiment.RunOf("int8/plan"));
   EXPECT_EQ(experiment.runs[experiment.twins[0].emulated].precision, Precision::kEmulated);
@@ -40,36 +40,145 @@ TEST(Experiment, RunsAPlanOnceThatIsAlsoASweepPoint) {
 
 TEST(Experiment, NeedsNoChosenPlan) {
   Experiment experiment =
-      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal, 8);
+      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal);
   EXPECT_EQ(experiment.ChosenRow(Precision::kInt8), nullptr);
-  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal, 8);
+  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal);
   EXPECT_EQ(experiment.ChosenRow(Precision::kInt8)->name, "int8/plan");
   EXPECT_EQ(experiment.ChosenRun(Precision::kFake), experiment.RunOf("fake/plan"));
 }
 
 TEST(Experiment, LeavesOutFakePointsThatTheFlavourRefuses) {
   const Experiment experiment =
-      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kVllmStatic, 8);
+      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kVllmStatic);
   EXPECT_EQ(RowNames(experiment), (std::vector<std::string>{"fp16", "int8/per-token/inf"}));
 }
 
-TEST(Experiment, GivesWeightBitsToTheFakeArmsOnly) {
-  const Experiment experiment =
-      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal, 4);
-  const Plan& fake = experiment.runs[experiment.RunOf("fake/per-token/inf")].plan;
-  const Plan& int8 = experiment.runs[experiment.RunOf("int8/per-token/inf")].plan;
-  EXPECT_EQ(fake.sites.at(kSites[0]).weight->num_bits, 4);
-  EXPECT_EQ(int8.sites.at(kSites[0]).weight->num_bits, 8);
+const SitePlan& FirstSiteOf(const Experiment& experiment, const char* arm) {
+  return experiment.runs[experiment.RunOf(arm)].plan.sites.at(kSites[0]);
 }
 
-TEST(Experiment, WeightBitsLeaveAPlansOwnAlone) {
+TEST(Experiment, MakesWeightsAsToldInEveryArmOfTheSweepButInNoScheme) {
+  const SweepPoints points{.granularities = {Granularity::kToken},
+                           .clip_ranges = {kNoClip},
+                           .schemes = {{"w8a8-token", PerTokenPlan(kSites)}}};
+  const Experiment experiment =
+      SweepExperiment(kSites, {}, points, FakeFlavour::kIdeal, {.bits = 4});
+  for (const char* arm : {"fake/per-token/inf", "int8/per-token/inf"}) {
+    EXPECT_EQ(FirstSiteOf(experiment, arm).weight->num_bits, 4) << arm;
+  }
+  EXPECT_EQ(FirstSiteOf(experiment, "int8/w8a8-token").weight->num_bits, 8);
+}
+
+TEST(Weights, BitsLeaveAPlansOwnAloneAndAConventionIsForAllQuantizedWeights) {
   Plan mixed = PerTokenPlan(kSites);
   mixed.sites[kSites[0]].weight->num_bits = 3;
+  mixed.sites["float"] = {.input = std::nullopt, .weight = std::nullopt};
+  const Plan plan = WithWeights(mixed, {.bits = 4, .convention = WeightConvention::kVllm});
+  EXPECT_EQ(plan.sites.at(kSites[0]).weight->num_bits, 3);
+  EXPECT_EQ(plan.sites.at(kSites[1]).weight->num_bits, 4);
+  EXPECT_EQ(plan.sites.at(kSites[1]).weight->convention, WeightConvention::kVllm);
+  EXPECT_FALSE(plan.sites.at("float").weight);
+  EXPECT_EQ(WithWeights(mixed, {}), mixed);
+}
+
+TEST(Experiment, RunsEachSchemeAsFakeAndAsInt8UnderItsName) {
+  const Plan weight_only = WeightOnly(PerTokenPlan(kSites));
+  const Experiment experiment =
+      SweepExperiment(kSites, {}, {.schemes = {{"w8a16", weight_only}}}, FakeFlavour::kIdeal);
+  EXPECT_EQ(RowNames(experiment), (std::vector<std::string>{"fp16", "fake/w8a16", "int8/w8a16"}));
+  const ArmRow& row = experiment.rows.back();
+  EXPECT_EQ(row.scheme, "w8a16");
+  EXPECT_EQ(row.granularity, InputScaling::kPlan);
+  EXPECT_EQ(experiment.runs[row.run].plan, weight_only);
+}
+
+TEST(Experiment, LeavesOutFakeSchemesThatTheFlavourCannotRun) {
+  Plan static_input = PerTokenPlan(kSites), groups = static_input;
+  for (const std::string& site : kSites) {
+    static_input.sites[site].input = Quantizer::Static(0.5f);
+    groups.sites[site].weight = WeightSpec{.granularity = Granularity::kGroup, .group_size = 8};
+  }
+  const SweepPoints points{
+      .schemes = {{"token", PerTokenPlan(kSites)}, {"tensor", static_input}, {"groups", groups}}};
+  const auto fakes = [&](FakeFlavour flavour) {
+    std::string names;
+    for (const std::string& name : RowNames(SweepExperiment(kSites, {}, points, flavour))) {
+      if (name.starts_with("fake/")) names += name.substr(5) + " ";
+    }
+    return names;
+  };
+  EXPECT_EQ(fakes(FakeFlavour::kIdeal), "token tensor groups ");
+  EXPECT_EQ(fakes(FakeFlavour::kLlmAwq), "token tensor ");
+  EXPECT_EQ(fakes(FakeFlavour::kVllmStatic), "tensor ");
+}
+
+TEST(Experiment, HasTheWeightsOfTheChosenPlanAloneAndWatchesEachRunOnce) {
+  Plan plan = PerTokenPlan(kSites);
+  plan.sites[kSites[0]].first_row_twice = true;
+  plan.sites[kSites[0]].output = Quantizer::Static(0.5f);
+  plan.sites[kSites[0]].weight->num_bits = 4;
   Experiment experiment;
-  AddChosenPlan(experiment, mixed, std::nullopt, FakeFlavour::kIdeal, 4);
-  const Plan& fake = experiment.runs[experiment.RunOf("fake/plan")].plan;
-  EXPECT_EQ(fake.sites.at(kSites[0]).weight->num_bits, 3);
-  EXPECT_EQ(fake.sites.at(kSites[1]).weight->num_bits, 4);
+  AddChosenPlan(experiment, plan, std::nullopt, FakeFlavour::kIdeal);
+  SitePlan alone;
+  alone.input.reset();
+  alone.weight->num_bits = 4;
+  EXPECT_EQ(FirstSiteOf(experiment, kWeightOnlyArm), alone);
+  EXPECT_EQ(experiment.RunsOfPlan(),
+            (std::vector<size_t>{experiment.RunOf("fake/plan"), experiment.RunOf("int8/plan"),
+                                 experiment.RunOf(kWeightOnlyArm)}));
+}
+
+TEST(Experiment, AWeightOnlyPlanIsItsWeightsAlone) {
+  Experiment experiment;
+  AddChosenPlan(experiment, WeightOnly(PerTokenPlan(kSites)), std::nullopt, FakeFlavour::kIdeal);
+  EXPECT_EQ(experiment.RunOf("int8/plan"), experiment.RunOf(kWeightOnlyArm));
+  EXPECT_EQ(experiment.RunsOfPlan().size(), 2u);  // fake and int8
+}
+
+TEST(Experiment, TheChecksWatchACopyOfASchemesRunSoThatItsTimeIsItsOwn) {
+  const SweepPoints points{.granularities = {Granularity::kToken},
+                           .clip_ranges = {kNoClip},
+                           .schemes = {{"w8a8-token", PerTokenPlan(kSites)}}};
+  Experiment experiment = SweepExperiment(kSites, {}, points, FakeFlavour::kIdeal);
+  EXPECT_EQ(experiment.RunOf("int8/w8a8-token"), experiment.RunOf("int8/per-token/inf"));
+  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal);
+  ASSERT_EQ(experiment.twins.size(), 1u);
+  const size_t watched = experiment.twins.front().int8;
+  EXPECT_EQ(watched, experiment.RunOf("int8/plan"));
+  EXPECT_EQ(watched, experiment.RunOf("int8/per-token/inf"));
+  EXPECT_NE(watched, experiment.RunOf("int8/w8a8-token"));
+  EXPECT_EQ(experiment.runs[watched].plan, PerTokenPlan(kSites));
+}
+
+TEST(Experiment, ProvesEachSchemeOnce) {
+  Plan narrow = PerTokenPlan(kSites);
+  narrow.sites[kSites[0]].weight->num_bits = 4;
+  const SweepPoints points{
+      .granularities = {},
+      .clip_ranges = {},
+      .schemes = {
+          {"w8a8-token", PerTokenPlan(kSites)}, {"narrow", narrow}, {"w8a16", WeightOnly(narrow)}}};
+  Experiment experiment = SweepExperiment(kSites, {}, points, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal);
+  AddTwinsOfSchemes(experiment);
+  std::vector<std::string> twins;
+  for (const TwinRuns& twin : experiment.twins) {
+    twins.push_back(experiment.runs[twin.emulated].name);
+    EXPECT_TRUE(experiment.runs[twin.emulated].plan == experiment.runs[twin.int8].plan);
+    EXPECT_NE(twin.int8, experiment.RunOf("int8/w8a8-token"));
+    EXPECT_NE(twin.int8, experiment.RunOf("int8/narrow"));
+  }
+  EXPECT_EQ(twins,
+            (std::vector<std::string>{"emulated/plan", "emulated/narrow", "emulated/w8a16"}));
+}
+
+TEST(SameSteps, IsBlindToClipRangesAndStaticScalesOnly) {
+  const Plan plan = PerTokenPlan(kSites);
+  Plan narrow = plan;
+  narrow.sites[kSites[0]].weight->num_bits = 4;
+  EXPECT_TRUE(SameSteps(plan, PerTokenPlan(kSites, 5.0f)));
+  EXPECT_FALSE(SameSteps(plan, narrow));
+  EXPECT_FALSE(SameSteps(plan, WeightOnly(plan)));
 }
 
 // Keeps the tokens of every arm.

@@ -96,8 +96,8 @@ TEST(Statistics, DifferWhereOneImageIsMissing) {
 std::string Figures(const Session& session, const Way& way, bool tiled = false) {
   const std::vector<std::string> sites = session.graph.Sites();
   Experiment experiment =
-      SweepExperiment(sites, {}, {{Granularity::kToken}, {2.0f, kNoClip}}, FakeFlavour::kIdeal, 8);
-  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
+      SweepExperiment(sites, {}, {{Granularity::kToken}, {2.0f, kNoClip}}, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal);
   MadeImages images(session.config, kImages, way.order, tiled);
   const Task no_labels;
   const Evaluation evaluation = Evaluate(session.graph, *session.weights, experiment, images,

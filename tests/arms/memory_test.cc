@@ -88,8 +88,8 @@ int64_t MostBytesOfEvaluation(int64_t blocks) {
   const std::vector<std::string> sites = session.graph.Sites();
   return MostBytesDuring([&] {
     Experiment experiment =
-        SweepExperiment(sites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal, 8);
-    AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
+        SweepExperiment(sites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal);
+    AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal);
     MadeImages images(session.config, kImages);
     const Task no_labels;
     Evaluate(session.graph, *session.weights, experiment, images, no_labels, RunnerOf(session, 1));

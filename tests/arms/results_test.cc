@@ -44,8 +44,8 @@ Evaluation Evaluated(const std::vector<int64_t>& images) {
   const Session session = MadeSession("results");
   const std::vector<std::string> sites = session.graph.Sites();
   Experiment experiment =
-      SweepExperiment(sites, {}, {{Granularity::kToken}, {2.0f}}, FakeFlavour::kIdeal, 8);
-  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, 8);
+      SweepExperiment(sites, {}, {{Granularity::kToken}, {2.0f}}, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal);
   MadeImages source(session.config, 0, images, /*tiled=*/true);
   return Evaluate(session.graph, *session.weights, experiment, source, ThreeClasses(),
                   TwoWorkers(session));

@@ -55,7 +55,7 @@ TEST_F(WholeJob, WritesEveryFileOfTheOutputFolder) {
   EXPECT_EQ(report["schema"], "w8a8-report/1");
   EXPECT_EQ(report["facts"]["images"]["evaluation"], 16);
   EXPECT_EQ(report["facts"]["images"]["calibration"], 24);
-  EXPECT_EQ(report["sites"].size(), 16u * 2 * 2);  // sites x arms x views
+  EXPECT_EQ(report["sites"].size(), 16u * 3 * 2);  // sites x arms x views
   EXPECT_EQ(report["checks"]["sites"].size(), 16u);
   const nlohmann::json& checks = report["checks"];
   EXPECT_GT(checks["int32_compared"], 0u);

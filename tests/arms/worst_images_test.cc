@@ -21,7 +21,7 @@ Report ReportWith(const std::vector<ImageFile>& files) {
   const Plan plan = PerTokenPlan(session.graph.Sites(), 0.5f);
   Experiment experiment;
   experiment.AddRow({.name = "fp16", .precision = Precision::kFp16, .plan = {}}, {});
-  AddChosenPlan(experiment, plan, std::nullopt, FakeFlavour::kIdeal, 8);
+  AddChosenPlan(experiment, plan, std::nullopt, FakeFlavour::kIdeal);
   MadeImages images(session.config, static_cast<int64_t>(files.size()));
   const Task task;
   const Evaluation evaluation =

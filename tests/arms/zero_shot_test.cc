@@ -38,7 +38,7 @@ struct ZeroShot : testing::Test {
     Experiment experiment;
     experiment.AddRow({.name = "fp16", .precision = Precision::kFp16, .plan = {}}, {});
     AddChosenPlan(experiment, PerTokenPlan(session.graph.Sites(), 0.5f), std::nullopt,
-                  FakeFlavour::kIdeal, 8);
+                  FakeFlavour::kIdeal);
     return experiment;
   }
 

@@ -26,7 +26,7 @@ SiteCard MadeCard() {
   SiteStatisticsMap map;
   map.emplace("site", statistics);
   SiteNames names;
-  return BuildCards({"site"}, map, {{"site", detail}}, names).front();
+  return BuildCards({"site"}, map, {{"site", detail}}, {}, names).front();
 }
 
 uint64_t Sum(const std::vector<uint64_t>& counts) {
@@ -74,9 +74,26 @@ TEST(SiteCards, OutliersKeepTheirPlaceInStripAndMap) {
   EXPECT_EQ(ToFloat(card.map.absmax[133]), 0.25f);
 }
 
+TEST(SiteCards, ShowTheCodesThatTheSitesQuantizerMakes) {
+  SiteDetail detail;
+  detail.code_count.assign(256, 0);
+  detail.code_count[1] = 4;  // code -127
+  const auto lowest = [&](const std::optional<Quantizer>& input) {
+    SiteNames names;
+    const Plan plan{{{"site", SitePlan{.input = input}}}};
+    return BuildCards({"site"}, {}, {{"site", detail}}, plan, names).front();
+  };
+  EXPECT_EQ(lowest(Quantizer()).lowest_code(), -127);
+  EXPECT_EQ(lowest(Quantizer()).code_count.front(), 4u);
+  EXPECT_EQ(lowest(Quantizer{.symmetric = false}).lowest_code(), -128);
+  EXPECT_EQ(lowest(Quantizer{.symmetric = false}).code_count[1], 4u);
+  detail.code_count.clear();  // weight-only: no codes of its input
+  EXPECT_TRUE(lowest(std::nullopt).code_count.empty());
+}
+
 TEST(SiteCards, ASiteWithoutStatisticsHasAnEmptyCard) {
   SiteNames names;
-  const SiteCard card = BuildCards({"site"}, {}, {}, names).front();
+  const SiteCard card = BuildCards({"site"}, {}, {}, {}, names).front();
   EXPECT_EQ(names[card.site], "site");
   EXPECT_TRUE(card.bin_edge.empty() && card.clip.empty() && card.map.absmax.empty());
 }

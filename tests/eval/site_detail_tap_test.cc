@@ -23,7 +23,7 @@ TEST(SiteDetailTap, CountsEveryInt8CodeInItsOwnPlace) {
   Experiment experiment;
   experiment.AddRow(Arm(), ArmRow());
   AddChosenPlan(experiment, PerTokenPlan(std::array{std::string("site")}), std::nullopt,
-                FakeFlavour::kIdeal, 8);
+                FakeFlavour::kIdeal);
   SiteDetailTap tap(experiment, 1);
 
   const std::string site = "site";

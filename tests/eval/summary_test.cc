@@ -28,6 +28,20 @@ ArmReport Point(double clip_range, const std::string& name) {
   return arm;
 }
 
+// The arm of the plan's weights alone, on the reference's input 3 dB better at every site.
+void AddWeightsAlone(Report& report) {
+  ArmReport arm = MadeArm("int8/weight-only", Precision::kInt8);
+  arm.part = PlanPart::kWeights;
+  const ArmRef weights{report.arms.size()};
+  report.arms.push_back(arm);
+  const std::vector<SiteReport> sites = report.sites;
+  for (SiteReport row : sites) {
+    row.arm = weights;
+    row.sqnr_db += 3;
+    report.sites.push_back(row);
+  }
+}
+
 // Everything that the summary can show, at its widest.
 Report FullReport() {
   Report report;
@@ -49,6 +63,7 @@ Report FullReport() {
     row.site = report.site_names.Add(site);
     row.arm = ArmRef{2};
     row.sqnr_db = 20;
+    row.weight_share = 0.1;
     report.sites.push_back(row);
   }
   report.checks.total.codes_compared = 1'397'975'040'000;
@@ -57,6 +72,10 @@ Report FullReport() {
   report.skipped_images = {{"a", "b"}};
   report.plan_choices.resize(108);
   for (PlanChoice& choice : report.plan_choices) choice.granularity = InputScaling::kFp16;
+  report.arms[2].scheme = "w8a8-token";
+  report.arms[2].compressed_tensors = "weights int8 channel symmetric";
+  report.arms[2].vllm = "CompressedTensorsW8A8Int8 (dynamic)";
+  AddWeightsAlone(report);
   return report;
 }
 
@@ -102,12 +121,50 @@ TEST(Summary, SaysHowManySitesStayFp16AndWhereItsOwnWeightsAre) {
   Report report = FullReport();
   EXPECT_NE(SummaryText(report, MadeRun(), "out").find("108 of 108 sites in FP16"),
             std::string::npos);
-  EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("weights "), std::string::npos);
+  EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("\nweights "), std::string::npos);
   report.plan_choices.clear();
   report.facts.json()["weights"] = kQuantizedFolder;
   const std::string text = SummaryText(report, MadeRun(), "out");
   EXPECT_EQ(text.find("in FP16"), std::string::npos);
   EXPECT_NE(text.find("out/quantized"), std::string::npos);
+}
+
+TEST(Summary, SaysWhetherWeightsOrActivationsCostTheWorstSites) {
+  Report report = FullReport();
+  EXPECT_NE(SummaryText(report, MadeRun(), "out")
+                .find("blocks.26.attn.qkv       20.0 dB, by its activations (weights alone 23.0)"),
+            std::string::npos)
+      << SummaryText(report, MadeRun(), "out");
+  report.sites.front().weight_share = 0.9;
+  EXPECT_NE(SummaryText(report, MadeRun(), "out").find("20.0 dB, by its weights"),
+            std::string::npos);
+  for (SiteReport& site : report.sites) site.weight_share.reset();
+  EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("by its"), std::string::npos);
+}
+
+TEST(Summary, SaysWhatOthersCallThePlanAndEverySchemeThatWasAskedFor) {
+  Report report = FullReport();
+  EXPECT_NE(SummaryText(report, MadeRun(), "out")
+                .find("plan       w8a8-token; vLLM: CompressedTensorsW8A8Int8 (dynamic)\n"),
+            std::string::npos);
+  EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("schemes:"), std::string::npos);
+  ArmReport scheme = MadeArm("int8/w4a8-g128-token-asym", Precision::kInt8);
+  scheme.scheme = "w4a8-g128-token-asym";
+  scheme.compressed_tensors = "weights int4 group 128 symmetric; input_activations int8 token";
+  scheme.vllm = "CompressedTensorsW4A8Int (Arm CPUs only)";
+  report.arms.push_back(scheme);
+  RunInfo run = MadeRun();
+  run.latency["int8/w4a8-g128-token-asym"].ms_per_image = 98.76;
+  const std::string text = SummaryText(report, run, "out");
+  EXPECT_NE(text.find("schemes:\nint8/w4a8-g128-token-asym\n                    -10.6"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("   98.8\n  weights int4 group 128 symmetric; input_activations int8 token; "
+                      "vLLM:\n  CompressedTensorsW4A8Int (Arm CPUs only)\n"),
+            std::string::npos)
+      << text;
+  const auto json = nlohmann::json::parse(SummaryJson(report, run, "out"));
+  EXPECT_EQ(json["schemes"].size(), 1u);
 }
 
 TEST(Summary, SaysWhatTheVerdictStandsOn) {
@@ -132,7 +189,7 @@ TEST(Summary, NamesTheChosenArmAndDoesWithoutOne) {
 
 TEST(Summary, IsTheSameForMachines) {
   const auto json = nlohmann::json::parse(SummaryJson(FullReport(), MadeRun(), "out"));
-  EXPECT_EQ(json["arms"].size(), 3u);
+  EXPECT_EQ(json["arms"].size(), 4u);
   EXPECT_EQ(json["best_sweep_point"]["name"], "int8/per-tensor/20");
   EXPECT_EQ(json["worst_sites"].size(), 3u);
   EXPECT_EQ(json["clip_range_5"].size(), 2u);

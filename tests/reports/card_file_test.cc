@@ -92,6 +92,17 @@ TEST(CodeUse, CountsCodesZerosAndEnds) {
   EXPECT_DOUBLE_EQ(use.entropy_bits, 0.75 * std::log2(4.0 / 3) + 0.25 * 3);
 }
 
+TEST(CodeUse, CountsTheZeroPointAndTheLowestCodeOfAsymmetricInputs) {
+  SiteCard card;
+  card.code_count.assign(256, 0);
+  card.code_count[28] = 6;  // code -100
+  card.code_count[0] = card.code_count[255] = 1;
+  EXPECT_EQ(card.lowest_code(), -128);
+  EXPECT_DOUBLE_EQ(CodeUseOf(card, -100).zeros, 0.75);
+  EXPECT_DOUBLE_EQ(CodeUseOf(card, -100).ends, 0.25);
+  EXPECT_EQ(CodePlot(card, "site").series[0].points.front().x, -128);
+}
+
 TEST(DistributionPlot, MarksTheClipAndTheClassicConstant) {
   const Report report = test::SampleReport(1);
   const Plot plot = DistributionPlot(report.cards[0], "site", &report.plan_choices[0]);

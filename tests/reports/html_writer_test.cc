@@ -108,6 +108,33 @@ TEST(ReportHtml, PutsTheVerdictFirstAndShowsWhatMatters) {
   at("images.calibration");
 }
 
+TEST(ReportHtml, ShowsTheWeightsAloneBesideEverySiteAndWhoIsGuilty) {
+  Report report = test::SampleReport(2);
+  for (SiteReport& site : report.sites) {
+    if (site.arm == ArmRef{2}) site.weight_share = 0.25;
+    if (site.arm == PartArm(report, PlanPart::kWeights)) site.sqnr_db = 77.25;
+  }
+  const std::string page = ReportHtml(report, test::SampleRun());
+  EXPECT_EQ(Occurrences(page, "data-v=\"77.25\""), 2u * 2 * 4);  // both views of every site
+  EXPECT_EQ(Occurrences(page, "<td class=\"text\">activations</td>"), 5u);  // the guiltiest
+  EXPECT_NE(page.find("<td data-v=\"0.25\">25.0</td>"), std::string::npos);
+  for (SiteReport& site : report.sites) {
+    if (site.arm == ArmRef{2}) site.weight_share = 0.75;
+  }
+  EXPECT_EQ(Occurrences(ReportHtml(report, {}), "<td class=\"text\">weights</td>"), 5u);
+}
+
+TEST(ReportHtml, ListsSchemesWithTheNamesOfOthersAndTheirTime) {
+  const std::string page = ReportHtml(test::SampleReport(1), test::SampleRun());
+  const std::string schemes = page.substr(page.find("id=\"scheme-table\""));
+  EXPECT_LT(schemes.find("CompressedTensorsW8A8Int8 (dynamic)"), schemes.find("</table>"));
+  EXPECT_LT(schemes.find("CompressedTensorsW4A8Int (Arm CPUs only)"), schemes.find("</table>"));
+  EXPECT_EQ(Occurrences(page, "data-latency=\"int8/w4a8-g128\""), 1u);
+  EXPECT_EQ(Occurrences(page, "data-latency=\"int8/weight-only\""), 1u);
+  EXPECT_EQ(Occurrences(page, "data-latency=\"int8\""), 1u);
+  EXPECT_EQ(Occurrences(ReportHtml({}, {}), "id=\"scheme-table\""), 0u);
+}
+
 TEST(ReportHtml, FetchesNothing) {
   const std::string page = ReportHtml(test::SampleReport(2), test::SampleRun());
   for (const char* part : {"http:", "https:", "@import", "url(", "<link", "fetch("}) {
@@ -122,6 +149,17 @@ TEST(ReportHtml, SaysWhenNothingWasProven) {
   report.checks.total.int32_mismatches = 1;
   EXPECT_NE(ReportHtml(report, {}).find("NOT PROVEN"), std::string::npos);
   report.checks.total = {};
+  EXPECT_NE(ReportHtml(report, {}).find("NOT PROVEN"), std::string::npos);
+}
+
+TEST(ReportHtml, AWeightOnlyPlanIsProvenByWhatItsFloatProductsMayDiffer) {
+  Report report = test::SampleReport(1);
+  report.checks.total = {};
+  report.checks.total.float_outputs_compared = 1234567;
+  const std::string page = ReportHtml(report, {});
+  EXPECT_EQ(page.find("NOT PROVEN"), std::string::npos);
+  EXPECT_NE(page.find("of 1,234,567 outputs of float products"), std::string::npos);
+  report.checks.total.float_output_mismatches = 1;
   EXPECT_NE(ReportHtml(report, {}).find("NOT PROVEN"), std::string::npos);
 }
 

@@ -47,12 +47,12 @@ TEST(ReportJson, HasTheDocumentedMembers) {
 
 TEST(ReportJson, ArmsHaveIntervalsFractionsAndNulls) {
   const Json arms = Written()["arms"];
-  ASSERT_EQ(arms.size(), 44u);
+  ASSERT_EQ(arms.size(), 44u + 1 + 2);  // the weights alone, and a scheme
   for (const Json& arm : arms) {
     ExpectKeys(arm,
                {"name", "precision", "flavour", "granularity", "clip_range", "chosen", "outputs",
                 "top1", "top5", "agreement"},
-               {"label", "weight_bytes"});
+               {"label", "weight_bytes", "part", "scheme", "compressed_tensors", "vllm"});
     EXPECT_TRUE(arm["name"].get<std::string>().starts_with(arm["precision"].get<std::string>()));
     for (const Json& errors : arm["outputs"]) {
       ExpectKeys(errors, {"sqnr_db", "relative_l2", "cosine_mean", "cosine_p1", "max_abs"},
@@ -79,6 +79,19 @@ TEST(ReportJson, ArmsHaveIntervalsFractionsAndNulls) {
   EXPECT_FALSE(arms[2]["outputs"]["pooled"].contains("exact"));
 }
 
+TEST(ReportJson, SchemesHaveTheirNamesAndThoseOfOthers) {
+  const Json arms = Written()["arms"];
+  EXPECT_EQ(arms[2]["scheme"], "w8a8-token");
+  EXPECT_FALSE(arms[4].contains("scheme"));
+  EXPECT_EQ(arms[44]["name"], "int8/weight-only");
+  EXPECT_EQ(arms[44]["part"], "weights");
+  EXPECT_EQ(arms[44]["granularity"], "plan");
+  EXPECT_EQ(arms[46]["name"], "int8/w4a8-g128");
+  EXPECT_EQ(arms[46]["scheme"], "w4a8-g128");
+  EXPECT_EQ(arms[46]["granularity"], "plan");
+  EXPECT_EQ(arms[46]["vllm"], "CompressedTensorsW4A8Int (Arm CPUs only)");
+}
+
 TEST(ReportJson, NoClipIsNull) {
   const Json arms = Written()["arms"];
   for (const Json& arm : arms) {
@@ -90,12 +103,13 @@ TEST(ReportJson, NoClipIsNull) {
 
 TEST(ReportJson, SitesAreNumbersOrNullAndExactIsSaid) {
   const Json sites = Written()["sites"];
-  ASSERT_EQ(sites.size(), 3u * 4 * 2 * 2);
+  ASSERT_EQ(sites.size(), 3u * 4 * 2 * 3);
   for (const Json& site : sites) {
     ExpectKeys(site,
                {"site", "arm", "view", "sqnr_db", "relative_l2", "cosine", "max_abs", "mean_error",
                 "saturation"},
-               {"exact", "block", "input_sqnr_db", "nonfinite"});
+               {"exact", "block", "input_sqnr_db", "nonfinite", "weight_share"});
+    EXPECT_EQ(site.contains("weight_share"), site["arm"] == "int8/plan");
     EXPECT_TRUE(site["view"] == "teacher_forced" || site["view"] == "propagated");
     EXPECT_EQ(site["sqnr_db"].is_null(), site.contains("exact"));
   }

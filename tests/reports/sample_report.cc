@@ -73,6 +73,28 @@ void AddArms(Report& report) {
   }
 }
 
+// The chosen plan's weights alone, and a scheme.
+void AddPartsAndSchemes(Report& report) {
+  report.arms[kChosenInt8.index].scheme = "w8a8-token";
+  report.arms[kChosenInt8.index].compressed_tensors = "weights int8 channel symmetric";
+  report.arms[kChosenInt8.index].vllm = "CompressedTensorsW8A8Int8 (dynamic)";
+  ArmReport weights = MakeArm(Precision::kInt8, InputScaling::kPlan, std::nullopt, 32);
+  weights.name = "int8/weight-only";
+  weights.chosen = false;
+  weights.part = PlanPart::kWeights;
+  report.arms.push_back(weights);
+  for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
+    ArmReport scheme = MakeArm(precision, InputScaling::kPlan, std::nullopt, 18.5);
+    scheme.name = fmt::format("{}/w4a8-g128", NameOf(precision));
+    scheme.chosen = false;
+    scheme.scheme = "w4a8-g128";
+    scheme.compressed_tensors = "weights int4 group 128 symmetric; input_activations int8 token";
+    scheme.vllm = "CompressedTensorsW4A8Int (Arm CPUs only)";
+    scheme.weight_bytes = 3000000;
+    report.arms.push_back(scheme);
+  }
+}
+
 SiteReport MakeSite(const std::string& site, int64_t block, const ArmReport& arm, View view) {
   SiteReport row;
   row.view = view;
@@ -84,12 +106,16 @@ SiteReport MakeSite(const std::string& site, int64_t block, const ArmReport& arm
   row.max_abs = 0.3 + 0.1 * Wobble(fmt::format("{}{}", site, NameOf(view)));
   row.mean_error = 1e-4 * Wobble(site + arm.name);
   row.saturation = 1e-5 * (1 + Wobble(arm.name + site));
-  row.input_sqnr_db = row.sqnr_db + 3;
+  if (arm.part) row.sqnr_db += 6 * Wobble(site + "weights");
+  row.input_sqnr_db = arm.part ? kUndefined : row.sqnr_db + 3;
+  if (arm.chosen && arm.precision == Precision::kInt8) {
+    row.weight_share = std::pow(10, -0.6 * Wobble(site + "weights"));
+  }
   return row;
 }
 
 void AddSites(Report& report, int blocks) {
-  for (const ArmRef arm : {kChosenFake, kChosenInt8}) {
+  for (const ArmRef arm : {kChosenFake, kChosenInt8, *PartArm(report, PlanPart::kWeights)}) {
     for (const View view : {View::kTeacherForced, View::kPropagated}) {
       for (int block = 0; block < blocks; ++block) {
         for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
@@ -127,6 +153,7 @@ void AddChecksAndPlan(Report& report, int blocks) {
       choice.rule = "mse";
       choice.clip_range = 4.25;
       choice.scale = 4.25 / 127;
+      choice.layer = "weights 8 bits per-channel; input per-tensor";
       choice.candidates = {{"abs-max", 21.5, 20.1}, {"mse", 4.25, 26.4}, {"kl", 3.5, kUndefined}};
       report.plan_choices.push_back(choice);
       report.cards.push_back(SampleCard(site));
@@ -156,6 +183,7 @@ Report SampleReport(int blocks) {
       {"seed", 7},
       {"a/b", "a name with a slash"}});
   AddArms(report);
+  AddPartsAndSchemes(report);
   AddSites(report, blocks);
   AddChecksAndPlan(report, blocks);
   report.skipped_images = {{kHostileName, "not an image"}, {"caf\xe9.jpg", "cut short"}};

@@ -7,6 +7,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "quant/spec.h"
+
 namespace w8a8 {
 
 // Any artifact but a report folder (its summary is eval/job/summary.h's). Throws Error for what
@@ -19,6 +21,10 @@ nlohmann::ordered_json InspectArtifact(const std::filesystem::path& path,
 // hashed.
 nlohmann::ordered_json InspectModel(const std::filesystem::path& folder,
                                     const std::string& model_prefix);
+
+// What the plan's quantization is called: its scheme, where it has one, and the words of
+// compressed-tensors and vLLM. Nothing of a plan without sites.
+void AddWords(const Plan& plan, nlohmann::ordered_json& facts);
 
 // One fact a line, then the tables, numbers to six digits.
 std::string FactsText(const nlohmann::ordered_json& facts);

@@ -194,7 +194,9 @@ ordered_json InspectModel(const std::filesystem::path& folder, const std::string
                     counts.outside.size(), weights.prefix(), FirstOf(counts.outside)));
   }
   facts["notes"] = std::move(notes);
-  facts["sites"] = SiteRows(graph, StoredPlan(weights, graph));
+  const Plan stored = StoredPlan(weights, graph);
+  AddWords(stored, facts);
+  facts["sites"] = SiteRows(graph, stored);
   return facts;
 }
 

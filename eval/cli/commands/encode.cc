@@ -44,9 +44,10 @@ void CheckFlags(const Options& o) {
     FailUsage("encode: --max-images and --resampler are of --images, which is not given.");
   }
   if (o.fake_given && !fake) FailUsage("--fake: only --precision fake has flavours.");
-  if (o.weight_bits != 8 && !fake) {
-    FailUsage("--weight-bits {}: only --precision fake simulates weights of other than 8 bits.",
-              o.weight_bits);
+  if (*o.precision == Precision::kFp16 && (o.HasWeightBits() || o.weight_convention)) {
+    FailUsage(
+        "encode --precision fp16: nothing is quantized; leave --weight-bits and "
+        "--weight-convention out.");
   }
   if (o.plan.empty() && o.granularity == Granularity::kTensor) {
     FailUsage(
@@ -61,9 +62,7 @@ Arm ArmOf(const Session& session, const Options& options) {
           .plan = {},
           .flavour = options.fake};
   if (arm.precision == Precision::kFp16) return arm;
-  arm.plan = WithWeightBits(
-      ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr).plan,
-      options.weight_bits);
+  arm.plan = ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr).plan;
   return arm;
 }
 

@@ -71,7 +71,8 @@ void ChooseImages(const Options& options, const Session& session, ComparisonInpu
 // What the command line says of every comparison.
 ComparisonInput StartInput(const Options& options) {
   ComparisonInput input;
-  input.fake = FakeOf(options);
+  input.fake = options.fake;
+  input.weights = WeightsOf(options);
   input.thresholds = VerdictOf(options);
   if (options.demo_images) input.demo = "the embedded demo model and its images";
   if (options.demo_model && !options.demo_images) input.demo = "the embedded demo model";
@@ -144,7 +145,9 @@ void CheckFakeRuns(const Options& options, const ComparisonInput& input) {
   if (!IsVllmStatic(options.fake)) return;
   const std::vector<Granularity>& swept = input.points.granularities;
   const bool any_static_point =
-      std::find(swept.begin(), swept.end(), Granularity::kTensor) != swept.end();
+      std::find(swept.begin(), swept.end(), Granularity::kTensor) != swept.end() ||
+      std::any_of(options.schemes.begin(), options.schemes.end(),
+                  [](const Scheme& scheme) { return scheme.NeedsInputStatistics(); });
   const auto& sites = input.chosen.plan.sites;
   const bool per_token = std::any_of(sites.begin(), sites.end(), [](const auto& entry) {
     return entry.second.input && !entry.second.input->is_static();
@@ -156,7 +159,20 @@ void CheckFakeRuns(const Options& options, const ComparisonInput& input) {
       NameOf(options.fake));
 }
 
+// Statistics that the schemes ask for and the command line does not give.
+void CheckSchemes(const Options& options) {
+  if (!options.stats.empty()) return;
+  for (const Scheme& scheme : options.schemes) {
+    if (!NeedsStatistics(scheme)) continue;
+    FailUsage(
+        "{}: --schemes {} has static scales, which come from calibration; give --stats FILE "
+        "(w8a8-calib calibrate makes it).",
+        options.command, SchemeName(scheme));
+  }
+}
+
 int CompareOnly(const Options& options, const SweepPoints& points) {
+  CheckSchemes(options);
   RunClock clock(options.typed);
   clock.Stage("open");
   const Session session = OpenSession(options);
@@ -170,6 +186,8 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
   input.chosen =
       ChoosePlan(session, PlanOf(options, stats ? Statistics::kGiven : Statistics::kNone), run,
                  stats ? &stats->sites : nullptr);
+  input.points.schemes =
+      PlanSchemes(session, options.schemes, input.weights, run, stats ? &stats->sites : nullptr);
   CheckFakeRuns(options, input);
   if (stats) stats->DropRows();
   const OutputFolder output = OpenOutput(options, session);
@@ -202,6 +220,8 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   const RunSettings run = RunOf(options);
   ComparisonInput input = StartInput(options);
   input.chosen = ChoosePlan(session, PlanOf(options, Statistics::kGiven), run, &stats.sites);
+  input.points = {options.granularities, options.clip_ranges,
+                  PlanSchemes(session, options.schemes, input.weights, run, &stats.sites)};
   stats.DropRows();
   DefaultExportTarget().check_plan(input.chosen.plan, session.graph);
   WritePlanOf(options, session, input.chosen.plan, folder);
@@ -212,7 +232,6 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   input.evaluated_on_calibration = images.shared;
   input.skipped = std::move(images.skipped);
   input.stats = &stats;
-  input.points = {options.granularities, options.clip_ranges};
   CheckFakeRuns(options, input);
   Comparison comparison = Compare(session, preprocessing, run, input, clock);
   ThrowIfInterrupted();
@@ -231,6 +250,16 @@ auto Resumable(const std::string& way_on, const Work& work) {
   } catch (const Interrupted&) {
     throw Interrupted(way_on);
   }
+}
+
+// How a whole job that is stopped after its calibration goes on.
+std::string AfterCalibration(const std::filesystem::path& folder) {
+  return fmt::format(
+      "The calibration is finished ({}). The same command with --out {} goes on from there.{}",
+      (folder / "stats.h5").string(), folder.string(),
+      std::filesystem::exists(folder / "report.json")
+          ? " The report and the weights in that folder are still those of an earlier run."
+          : "");
 }
 
 }  // namespace
@@ -256,7 +285,9 @@ int RunWholeJob(const Options& options) {
   DefaultExportTarget().check_model(*session.weights, session.graph);
   DefaultExportTarget().why_tower_only(session.folder);  // throws where nothing can be written
   // A plan that needs no statistics is checked before the work is done.
-  if (options.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
+  const bool statistics_first = options.granularity == Granularity::kTensor ||
+                                (options.scheme && NeedsStatistics(*options.scheme));
+  if (!statistics_first) {
     DefaultExportTarget().check_plan(
         ChoosePlan(session, PlanOf(options, Statistics::kGiven), RunOf(options), nullptr).plan,
         session.graph);
@@ -268,17 +299,13 @@ int RunWholeJob(const Options& options) {
 
   clock.Stage("calibrate");
   CheckImagesDiffer(EntriesOf(images.calibration), "--images " + options.images);
-  CalibrationStats stats = Resumable(
-      "The calibration was not finished; the same command starts it again.",
-      [&] { return CalibrateOrResume(session, preprocessing, RunOf(options), folder, images); });
+  CalibrationStats stats =
+      Resumable("The calibration was not finished; the same command starts it again.", [&] {
+        return CalibrateOrResume(session, preprocessing, RunOf(options), folder, images,
+                                 NeededBy(options.AllSchemes()));
+      });
   clock.Stage("reference");
-  const std::string resume = fmt::format(
-      "The calibration is finished ({}). The same command with --out {} goes on from there.{}",
-      (folder / "stats.h5").string(), folder.string(),
-      std::filesystem::exists(folder / "report.json")
-          ? " The report and the weights in that folder are still those of an earlier run."
-          : "");
-  return Resumable(resume, [&] {
+  return Resumable(AfterCalibration(folder), [&] {
     const std::vector<HealthNote> reference_notes =
         WarnOfReference(session, preprocessing, options, images.calibration);
     return CompareAndWrite(session, preprocessing, options, folder, std::move(stats),

@@ -62,7 +62,9 @@ int RunCalibrate(const Options& options) {
   const ImageSet images = ListImagesOf("--images", options.images);
   CheckImagesDiffer(EntriesOf(images.files), "--images " + options.images);
   LoaderSource source(images.files, preprocessing, LoadingOf(options, options.max_images));
-  const CalibrationStats stats = Calibrate(session, source, preprocessing, RunOf(options));
+  const CalibrationStats stats =
+      Calibrate(session, source, preprocessing, RunOf(options),
+                options.outputs ? Observed::kInputsAndOutputs : Observed::kInputs);
   WriteStats(options.out, stats);
   WarnOfReference(session, preprocessing, options, images.files);
   PrintSkipped(images.unreadable);

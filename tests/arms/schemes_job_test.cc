@@ -1,0 +1,188 @@
+// Schemes as points of the sweep and the chosen plan's weights alone, from the command's options to
+// report.json.
+#include <cmath>
+#include <map>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "eval/cli/commands/evaluate_commands.h"
+#include "eval/cli/commands/stage_commands.h"
+#include "eval/cli/usage_error.h"
+#include "runtime/base/atomic_file.h"
+#include "tests/arms/random_demo.h"
+#include "tests/support/environment.h"
+#include "tests/support/errors.h"
+
+namespace w8a8::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class SchemesJob : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = FolderWithRandomDemo("schemes_job");
+    RunWholeJob(JobOptions("plain"));
+    Options job = JobOptions("schemes");
+    for (const char* name : kSchemes) job.schemes.push_back(ParseScheme(name));
+    RunWholeJob(job);
+  }
+
+  static Options JobOptions(const std::string& out) {
+    Options options;
+    options.model = folder_ / "demo/model";
+    options.images = folder_ / "demo/images";
+    options.out = folder_ / out;
+    options.device = "cpu";
+    options.quiet = true;
+    options.clip_ranges = {kNoClip};
+    options.max_images = 12;
+    return options;
+  }
+
+  static json Json(const std::string& file) { return json::parse(ReadFile(folder_ / file)); }
+
+  static std::map<std::string, json> ArmsOf(const std::string& file) {
+    std::map<std::string, json> arms;
+    const json report = Json(file);
+    for (const json& arm : report["arms"]) arms[arm["name"]] = arm;
+    return arms;
+  }
+
+  static constexpr const char* kSchemes[] = {"w8a8-token", "w8a8-tensor", "w8a16"};
+  static inline fs::path folder_;
+};
+
+TEST_F(SchemesJob, RunsEachAsFakeAndAsInt8UnderItsNameWithWhatOthersCallIt) {
+  const std::map<std::string, json> arms = ArmsOf("schemes/report.json");
+  for (const std::string scheme : kSchemes) {
+    for (const std::string precision : {"fake", "int8"}) {
+      ASSERT_TRUE(arms.contains(precision + "/" + scheme)) << precision << " " << scheme;
+      const json& arm = arms.at(precision + "/" + scheme);
+      EXPECT_EQ(arm["scheme"], scheme);
+      EXPECT_EQ(arm["granularity"], "plan");
+      EXPECT_EQ(arm["chosen"], false);
+      EXPECT_FALSE(arm["compressed_tensors"].get<std::string>().empty());
+      EXPECT_FALSE(arm["vllm"].get<std::string>().empty());
+      EXPECT_TRUE(arm["outputs"]["pooled"]["sqnr_db"]["value"].is_number());
+    }
+  }
+  EXPECT_EQ(arms.at("int8/w8a8-token")["outputs"], arms.at("int8/plan")["outputs"]);
+  EXPECT_EQ(arms.at("int8/w8a16")["outputs"], arms.at("int8/weight-only")["outputs"]);
+  EXPECT_EQ(arms.at("int8/plan")["scheme"], "w8a8-token");
+}
+
+TEST_F(SchemesJob, ChangeNothingOfTheOtherArms) {
+  const std::map<std::string, json> plain = ArmsOf("plain/report.json");
+  const std::map<std::string, json> with = ArmsOf("schemes/report.json");
+  // w8a8-token is the chosen plan, which has its emulated twin already.
+  EXPECT_EQ(with.count("emulated/w8a16") + with.count("emulated/w8a8-tensor"), 2u);
+  EXPECT_EQ(with.size(), plain.size() + 2 * std::size(kSchemes) + 2);
+  for (const auto& [name, arm] : plain) EXPECT_EQ(with.at(name), arm) << name;
+  EXPECT_EQ(Json("plain/report.json")["sites"], Json("schemes/report.json")["sites"]);
+  for (const char* file : {"stats.h5", "plan.json", "quantized/model.safetensors"}) {
+    EXPECT_TRUE(ReadFile(folder_ / "plain" / file) == ReadFile(folder_ / "schemes" / file)) << file;
+  }
+}
+
+TEST_F(SchemesJob, TellTheTimeOfEach) {
+  const json latency = Json("schemes/run.json")["latency"];
+  for (const char* arm :
+       {"int8/w8a8-token", "int8/w8a8-tensor", "int8/w8a16", "int8/weight-only"}) {
+    ASSERT_TRUE(latency.contains(arm)) << arm;
+    EXPECT_GT(latency[arm]["ms_per_image"], 0) << arm;
+  }
+  EXPECT_FALSE(Json("plain/run.json")["latency"].contains("int8/w8a16"));
+}
+
+// SQNR in dB by site and view.
+std::map<std::pair<std::string, std::string>, double> SitesOf(const json& report,
+                                                              const std::string& arm) {
+  std::map<std::pair<std::string, std::string>, double> sites;
+  for (const json& site : report["sites"]) {
+    if (site["arm"] == arm) sites[{site["site"], site["view"]}] = site["sqnr_db"];
+  }
+  return sites;
+}
+
+TEST_F(SchemesJob, TheWeightsAloneStandBesideEverySiteInBothViews) {
+  const json report = Json("plain/report.json");
+  const auto weights = SitesOf(report, "int8/weight-only");
+  const auto whole = SitesOf(report, "int8/plan");
+  ASSERT_EQ(weights.size(), 16u * 2);
+  for (const auto& [place, sqnr_db] : weights) {
+    // Errors of weights and activations may cancel a little.
+    constexpr double kCancelledDb = 0.5;
+    EXPECT_TRUE(std::isfinite(sqnr_db)) << place.first;
+    EXPECT_GE(sqnr_db + kCancelledDb, whole.at(place)) << place.first << " " << place.second;
+  }
+}
+
+TEST_F(SchemesJob, TheShareOfTheWeightsIsThatOfTheTwoNoisePowers) {
+  const json report = Json("plain/report.json");
+  const auto weights = SitesOf(report, "int8/weight-only");
+  size_t shares = 0;
+  for (const json& site : report["sites"]) {
+    if (!site.contains("weight_share")) continue;
+    ++shares;
+    EXPECT_EQ(site["arm"], "int8/plan");
+    const double apart_db =
+        weights.at({site["site"], site["view"]}) - site["sqnr_db"].get<double>();
+    EXPECT_DOUBLE_EQ(std::round(1e6 * std::pow(10, -apart_db / 10)),
+                     std::round(1e6 * site["weight_share"].get<double>()));
+  }
+  EXPECT_EQ(shares, 16u * 2);
+}
+
+TEST_F(SchemesJob, AStaticSchemeNeedsStatistics) {
+  Options compare = JobOptions("static");
+  compare.command = "compare";
+  compare.schemes = {ParseScheme("w8a8-tensor")};
+  EXPECT_TRUE(Contains(ErrorOf([&] { RunCompare(compare); }),
+                       "--schemes w8a8-tensor has static scales, which come from calibration; "
+                       "give --stats FILE"));
+  compare.stats = folder_ / "plain/stats.h5";
+  EXPECT_EQ(RunCompare(compare), 0);
+  EXPECT_TRUE(ArmsOf("static/report.json").contains("int8/w8a8-tensor"));
+}
+
+TEST_F(SchemesJob, WeightBitsAndAConventionAreThoseOfThePlanThatIsRun) {
+  Options compare = JobOptions("bits");
+  compare.command = "compare";
+  compare.weight_bits = 4;
+  ASSERT_EQ(RunCompare(compare), 0);
+  std::map<std::string, json> arms = ArmsOf("bits/report.json");
+  EXPECT_EQ(arms.at("int8/plan")["scheme"], "w4a8-token");
+  EXPECT_LT(arms.at("int8/plan")["outputs"]["pooled"]["sqnr_db"]["value"],
+            ArmsOf("plain/report.json").at("int8/plan")["outputs"]["pooled"]["sqnr_db"]["value"]);
+  compare.weight_bits = 8;
+  compare.weight_convention = WeightConvention::kVllm;
+  ASSERT_EQ(RunCompare(compare), 0);
+  arms = ArmsOf("bits/report.json");
+  EXPECT_EQ(arms.at("int8/plan")["scheme"], "w8a8-token");
+  EXPECT_NE(arms.at("int8/plan")["outputs"],
+            ArmsOf("plain/report.json").at("int8/plan")["outputs"]);
+  compare.weight_bits = 4;
+  EXPECT_THROW(RunCompare(compare), UsageError);
+}
+
+TEST_F(SchemesJob, CodesThatAreThereAreNotMadeAnew) {
+  Options compare = JobOptions("codes");
+  compare.command = "compare";
+  compare.model = folder_ / "plain/quantized";
+  compare.weight_bits = 4;
+  EXPECT_TRUE(Contains(ErrorOf([&] { RunCompare(compare); }),
+                       "weights of 4 bits: those of site 'blocks.0.attn.proj' are codes of 8 bits "
+                       "already"));
+  compare.weight_bits = 8;
+  compare.weight_bits_given = true;
+  compare.weight_convention = WeightConvention::kVllm;
+  EXPECT_TRUE(Contains(ErrorOf([&] { RunCompare(compare); }),
+                       "weight convention vllm: the weights of site 'blocks.0.attn.proj' are codes "
+                       "already"));
+}
+
+}  // namespace
+}  // namespace w8a8::test
