@@ -19,15 +19,18 @@ namespace {
 // The errors of a site's layer on the statistics' own sample of rows, site after site.
 class SampledErrors {
  public:
-  SampledErrors(const Session& session, const SiteStatisticsMap& statistics, ProgressLines lines)
+  // `stored`: WithStoredWeights().
+  SampledErrors(const Session& session, const SiteStatisticsMap& statistics, ProgressLines lines,
+                Plan stored = {})
       : session_(session),
         statistics_(statistics),
+        stored_(std::move(stored)),
         backend_(session.make_backend()),
         progress_("plan", "sites", static_cast<double>(session.graph.Sites().size()), lines) {}
 
   double operator()(const std::string& site, const SitePlan& plan) {
     if (site != replayed_) Load(site);
-    return replay_->TeacherForcedError(plan);
+    return replay_->TeacherForcedError(WithStoredWeights(plan, site, stored_));
   }
 
  private:
@@ -44,6 +47,7 @@ class SampledErrors {
 
   const Session& session_;
   const SiteStatisticsMap& statistics_;
+  const Plan stored_;
   const std::unique_ptr<Backend> backend_;
   Progress progress_;
   std::unique_ptr<SiteReplay> replay_;
@@ -54,8 +58,8 @@ class SampledErrors {
 
 // The clip rule of least error at each site.
 TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& statistics,
-                          ProgressLines lines) {
-  SampledErrors errors(session, statistics, lines);
+                          const Plan& stored, ProgressLines lines) {
+  SampledErrors errors(session, statistics, lines, stored);
   return BestPerTensorPlan(session.graph.Sites(), statistics, std::ref(errors));
 }
 
@@ -171,19 +175,19 @@ ChosenPlan ChooseInputs(const Session& session, const PlanSettings& settings,
     }
     return {file.plan, {}};
   }
-  if (session.weights->quantized() && !asked) {
-    return {StoredPlan(*session.weights, session.graph), {}};
-  }
+  const Plan stored = StoredPlan(*session.weights, session.graph);
+  if (session.weights->quantized() && !asked) return {stored, {}};
   if (settings.scheme) return ChooseScheme(session, settings, run, statistics);
   const std::vector<std::string> sites = session.graph.Sites();
   if (settings.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
     Plan plan = PerTokenPlan(sites, settings.clip_range.value_or(kNoClip));
-    return {WithStoredWeights(std::move(plan), *session.weights), {}};
+    return {WithStoredWeights(std::move(plan), stored), {}};
   }
   W8A8_CHECK(statistics != nullptr);
-  TensorPlan made = settings.clip_range ? PerTensorPlan(sites, *statistics, *settings.clip_range)
-                                        : BestTensorPlan(session, *statistics, run.progress);
-  return {WithStoredWeights(std::move(made.plan), *session.weights), std::move(made.choices)};
+  TensorPlan made = settings.clip_range
+                        ? PerTensorPlan(sites, *statistics, *settings.clip_range)
+                        : BestTensorPlan(session, *statistics, stored, run.progress);
+  return {WithStoredWeights(std::move(made.plan), stored), std::move(made.choices)};
 }
 
 }  // namespace

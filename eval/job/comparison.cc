@@ -14,6 +14,7 @@
 #include "eval/job/worst_images.h"
 #include "eval/measure/evaluate.h"
 #include "eval/run/known_sites.h"
+#include "eval/run/stored_plan.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 
@@ -24,12 +25,14 @@ Experiment BuildExperiment(const Session& session, const ComparisonInput& input)
   const std::vector<std::string> sites = session.graph.Sites();
   const SiteStatisticsMap empty;
   const SiteStatisticsMap& statistics = input.stats == nullptr ? empty : input.stats->sites;
-  Experiment experiment =
-      SweepExperiment(sites, statistics, input.points, input.fake, input.weights);
+  SweepPoints points = input.points;
+  points.stored = StoredPlan(*session.weights, session.graph);
+  Experiment experiment = SweepExperiment(sites, statistics, points, input.fake, input.weights);
   std::optional<Plan> per_tensor;
   if (input.stats != nullptr) {
-    per_tensor =
-        WithWeights(SweepPlan(sites, statistics, Granularity::kTensor, kNoClip), input.weights);
+    per_tensor = WithStoredWeights(SweepPlan(sites, statistics, Granularity::kTensor, kNoClip),
+                                   points.stored);
+    per_tensor = WithWeights(*std::move(per_tensor), input.weights);
   }
   AddChosenPlan(experiment, input.chosen.plan, per_tensor, input.fake);
   AddTwinsOfSchemes(experiment);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "eval/run/stored_plan.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -163,7 +164,8 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
   experiment.AddRow(Arm{.name = "fp16", .precision = Precision::kFp16, .plan = {}}, ArmRow{});
   for (const Granularity granularity : points.granularities) {
     for (const float clip_range : points.clip_ranges) {
-      const Plan plan = SweepPlan(sites, statistics, granularity, clip_range);
+      const Plan plan =
+          WithStoredWeights(SweepPlan(sites, statistics, granularity, clip_range), points.stored);
       const ArmRow row{
           .name = "",
           .run = 0,

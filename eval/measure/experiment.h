@@ -62,6 +62,8 @@ struct SweepPoints {
   std::vector<Granularity> granularities = {};
   std::vector<float> clip_ranges = {};
   std::vector<SchemePoint> schemes = {};
+  // How sites that are codes are stored: the weights of every point but the schemes, which say all.
+  Plan stored = {};
 };
 
 // An arm's name: "int8/per-token/5", "fake/per-tensor/inf"; of a scheme "int8/w4a8-g128".

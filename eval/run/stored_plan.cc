@@ -16,14 +16,17 @@ Plan StoredPlan(const EncoderWeights& weights, const Graph& graph) {
   return plan;
 }
 
-Plan WithStoredWeights(Plan plan, const EncoderWeights& weights) {
-  if (!weights.quantized()) return plan;
+Plan WithStoredWeights(Plan plan, const Plan& stored) {
   for (auto& [site, site_plan] : plan.sites) {
-    if (site_plan.weight != WeightSpec() || site_plan.given.value) continue;
-    if (const std::optional<SitePlan> stored = weights.StoredSite(site)) {
-      site_plan.weight = stored->weight;
-    }
+    site_plan = WithStoredWeights(std::move(site_plan), site, stored);
   }
+  return plan;
+}
+
+SitePlan WithStoredWeights(SitePlan plan, const std::string& site, const Plan& stored) {
+  const auto codes = stored.sites.find(site);
+  if (codes == stored.sites.end() || plan.given.value || plan.weight != WeightSpec()) return plan;
+  plan.weight = codes->second.weight;
   return plan;
 }
 

@@ -1,6 +1,8 @@
 // How a folder of codes says that it is run.
 #pragma once
 
+#include <string>
+
 #include "quant/spec.h"
 #include "runtime/encoder/graph.h"
 #include "runtime/encoder/weights.h"
@@ -11,8 +13,9 @@ namespace w8a8 {
 // without codes are absent. Empty for a model that is not quantized.
 Plan StoredPlan(const EncoderWeights& weights, const Graph& graph);
 
-// The plan with the weights that are stored, at sites that are stored as codes and where the plan
-// says nothing of the weights: a plan made from granularities runs on any folder of codes.
-Plan WithStoredWeights(Plan plan, const EncoderWeights& weights);
+// The plan with the weights of `stored` (StoredPlan) at its sites, where the plan says nothing of
+// the weights: a plan made from granularities runs on any folder of codes.
+Plan WithStoredWeights(Plan plan, const Plan& stored);
+SitePlan WithStoredWeights(SitePlan plan, const std::string& site, const Plan& stored);
 
 }  // namespace w8a8
