@@ -190,7 +190,7 @@ void Lowering::LowerLinear(const Node& node, Precision precision, const Plan& pl
   if (precision == Precision::kFp16 || site == plan.sites.end()) {
     return LowerFp16(node, std::nullopt, program);
   }
-  const int64_t k = graph_.slot(node.in).cols;
+  const int64_t k = weights_.Inputs(node.weight);  // LowerLayer() has slots of its own
   CheckForPrecision(node.site, precision, site->second, k, flavour);
   const SitePlan as_run = Normalized(site->second, k);
   if (!as_run.weight) return LowerFp16(node, as_run.output, program);
@@ -235,7 +235,7 @@ void Lowering::LowerInt8(const Node& node, const SitePlan& plan, InputSteps inpu
     return;
   }
   const SlotId codes = CodesSlotFor(node.in, program);
-  const int64_t group = ProductGroup(plan, graph_.slot(node.in).cols);
+  const int64_t group = ProductGroup(plan, weights_.Inputs(node.weight));
   program.steps.emplace_back(QuantizeStep{
       .in = node.in, .codes = {.slot = codes, .input = std::move(input), .group = group}});
   program.steps.emplace_back(GemmS8Step{.codes = codes,

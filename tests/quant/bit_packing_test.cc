@@ -98,7 +98,9 @@ TEST(BitPacking, UnpackingUndoesPackingAtEveryWidthAndLength) {
             << bits << " bits, " << cols;
       }
       const bool divides = 32 % bits == 0;
-      if (divides) EXPECT_EQ(PackRows(rows, bits, kDense), PackRows(rows, bits, kAligned));
+      if (divides) {
+        EXPECT_EQ(PackRows(rows, bits, kDense), PackRows(rows, bits, kAligned));
+      }
     }
   }
 }

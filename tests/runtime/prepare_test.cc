@@ -1,6 +1,7 @@
 // What a plan makes of a layer's parameters: plans share weights exactly where they may.
 #include "runtime/prepare.h"
 
+#include <algorithm>
 #include <memory>
 #include <variant>
 
@@ -184,6 +185,19 @@ TEST(Lowering, GivesEveryPrecisionItsStepForEveryScheme) {
       EXPECT_NE(block.Packed(precision, plan), nullptr) << NameOf(precision);
     }
   }
+}
+
+// The slots of a lone layer are not those of the graph, whose first one holds pixels.
+TEST(Lowering, ALoneLayerHasTheInputsOfItsOwn) {
+  LoweredBlock block("prepare_lone_layer");
+  const auto at = std::ranges::find(block.graph.nodes, kSite, &Node::site);
+  ASSERT_NE(at, block.graph.nodes.end());
+  const Program program =
+      block.lowering.LowerLayer(static_cast<int32_t>(at - block.graph.nodes.begin()),
+                                Precision::kInt8, {.sites = {{kSite, {}}}}, kOurs);
+  const auto& quantize = std::get<QuantizeStep>(program.steps.front());
+  EXPECT_EQ(quantize.codes.group, block.weights.Linear(kSite).k);
+  EXPECT_NE(quantize.codes.group, block.graph.slots.front().cols);
 }
 
 }  // namespace
