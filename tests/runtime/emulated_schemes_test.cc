@@ -71,7 +71,8 @@ std::vector<Scheme> Schemes() {
 
 // Codes of every value that the bits have, the lowest too, so that an overflow would show.
 QuantizedLinear LayerOf(const Scheme& scheme) {
-  QuantizedLinear layer{.name = "layer", .weight = {.n = kN, .k = scheme.k, .bits = scheme.bits}};
+  QuantizedLinear layer{
+      .name = "layer", .weight = {.n = kN, .k = scheme.k, .bits = scheme.bits}, .bias = {}};
   WeightCodes& weight = layer.weight;
   if (scheme.weight_group > 0) {
     weight.scale = {.granularity = Granularity::kGroup, .group_size = scheme.weight_group};
