@@ -53,7 +53,7 @@ void CheckZeroPoints(const std::string& name, const WeightCodes& weight) {
              static_cast<int64_t>(weight.scale.values.size()));
   const int32_t lowest = -MaxCode(weight.bits) - 1, highest = MaxCode(weight.bits);
   for (size_t i = 0; i < weight.zero_points.size(); ++i) {
-    const int32_t point = weight.zero_points[i];
+    const auto point = int32_t{weight.zero_points[i]};
     if (point >= lowest && point <= highest) continue;
     Fail("{}: weight_zero_point[{}] is {}, beyond the {} to {} of {} bits.", name, i, point, lowest,
          highest, weight.bits);

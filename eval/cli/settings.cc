@@ -75,8 +75,8 @@ WeightSettings WeightsOf(const Options& options) {
               options.weight_bits);
   }
   for (const Scheme& scheme : options.AllSchemes()) {
-    if (!vllm || (scheme.weight_bits == WeightSpec().num_bits && scheme.weight_group == 0))
-      continue;
+    const bool fits = scheme.weight_bits == WeightSpec().num_bits && scheme.weight_group == 0;
+    if (!vllm || fits) continue;
     FailUsage(
         "--weight-convention vllm: makes codes of 8 bits with one scale a row, which {} has not; "
         "run the two apart.",

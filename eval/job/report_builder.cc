@@ -27,7 +27,7 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, const Report
   report.part = row.part;
   if (row.chosen || row.part || !row.scheme.empty()) {
     PlanWords words = WordsOf(arm.plan);
-    report.scheme = row.scheme.empty() ? std::move(words.scheme) : row.scheme;
+    report.scheme = row.scheme.empty() ? words.scheme : row.scheme;
     report.compressed_tensors = std::move(words.compressed_tensors);
     report.vllm = std::move(words.vllm);
   }

@@ -9,10 +9,6 @@
 namespace w8a8 {
 namespace {
 
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 // An odd number of padding units (cache lines of codes) per row: rows a power of two apart would
 // meet in the same sets of the first-level cache.
 int64_t CodeStride(int64_t cols, int64_t multiple) {

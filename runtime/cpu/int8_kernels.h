@@ -160,6 +160,11 @@ struct GemmW8Args {
   StoreArgs to;  // acc: none
 };
 
+// The least multiple of `multiple` that is not below `value` >= 0.
+constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
 struct Int8Kernels {
   int64_t code_bytes;     // of one stored activation code
   int64_t k_step;         // groups of codes are padded to a multiple of this

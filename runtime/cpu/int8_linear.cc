@@ -12,10 +12,6 @@ namespace {
 constexpr int64_t kFloatBlockBytes = 512 * 1024;
 constexpr int64_t kLeastFloatRows = 24;
 
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 template <class T>
 AlignedBuffer<T> PaddedCopy(const std::vector<T>& values, int64_t padded) {
   AlignedBuffer<T> copy(padded);

@@ -85,8 +85,9 @@ WeightSpec WeightsOf(const JsonFields& weights, const StoredCodes& codes) {
            fmt::format("has {} of {} bits; integers of {} to {} bits are read",
                        weights.Text("type", "int"), bits, kMinWeightBits, kMaxWeightBits));
   }
-  if (weights.Bool("dynamic", false))
+  if (weights.Bool("dynamic", false)) {
     Refuse(weights, codes, "is dynamic; codes that are stored are not");
+  }
   RefuseActivationOrder(weights, codes);
   WeightSpec spec{.num_bits = static_cast<int>(bits), .symmetric = weights.Bool("symmetric", true)};
   const std::string strategy = StrategyOf(weights);
@@ -129,8 +130,9 @@ void CheckOutputs(const JsonFields& outputs, const StoredCodes& codes) {
   RequireEightBitIntegers(outputs, codes);
   const bool read = StrategyOf(outputs) == "tensor" && !outputs.Bool("dynamic", false) &&
                     outputs.Bool("symmetric", true);
-  if (!read)
+  if (!read) {
     Refuse(outputs, codes, "is of outputs; only static symmetric 'tensor' is read for them");
+  }
 }
 
 }  // namespace
