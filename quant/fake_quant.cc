@@ -109,13 +109,20 @@ float VllmOutput(const DtypeRow& dtype, float y, int8_t* code, uint64_t* saturat
 
 ReferenceRows QuantizeDequantizeRows(MatView<const Half> x, const InputScheme& scheme,
                                      FakeFlavour flavour, MatView<float> values) {
+  ReferenceRows rows;
+  QuantizeDequantizeRows(x, scheme, flavour, values, &rows);
+  return rows;
+}
+
+void QuantizeDequantizeRows(MatView<const Half> x, const InputScheme& scheme, FakeFlavour flavour,
+                            MatView<float> values, ReferenceRows* rows) {
   W8A8_CHECK(values.rows == x.rows && values.cols == x.cols);
   if (flavour != FakeFlavour::kIdeal) {
-    return QuantizeDequantizeInDtype(x, scheme.quantizer, flavour, values);
+    *rows = QuantizeDequantizeInDtype(x, scheme.quantizer, flavour, values);
+    return;
   }
-  ReferenceRows rows = QuantizeRowsReference(x, scheme);
-  RealValuesOf(rows, values);
-  return rows;
+  QuantizeRowsReference(x, scheme, rows);
+  RealValuesOf(*rows, values);
 }
 
 void RoundInput(FakeFlavour flavour, MatView<float> values) {

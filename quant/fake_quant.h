@@ -69,6 +69,9 @@ void CheckFakePlan(const std::string& site, const SitePlan& plan, int64_t k, Fak
 // saturated, a NaN's is 0; saturated in llm-awq: the quotient >= 127.5.
 ReferenceRows QuantizeDequantizeRows(MatView<const Half> x, const InputScheme& scheme,
                                      FakeFlavour flavour, MatView<float> values);
+// The same into `rows`, whose memory is used again.
+void QuantizeDequantizeRows(MatView<const Half> x, const InputScheme& scheme, FakeFlavour flavour,
+                            MatView<float> values, ReferenceRows* rows);
 // An input that stays as it is, in the dtype that the flavour computes in; in place. Of `ideal`
 // these are transformed rows, which are rounded to FP16.
 void RoundInput(FakeFlavour flavour, MatView<float> values);

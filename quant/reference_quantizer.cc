@@ -1,12 +1,15 @@
 #include "quant/reference_quantizer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
+
+constexpr size_t kRangeLanes = 16;
 
 bool IsUsable(float scale) {
   const float inv_scale = 1.0f / scale;
@@ -38,9 +41,19 @@ void CheckZeroPoint(const Quantizer& quantizer, std::string_view site) {
        site, zero_point);
 }
 
-void Count(const Quantizer& quantizer, std::span<const float> values, const ActivationScale& scale,
-           QuantizeCounts* counts) {
+bool AllFinite(std::span<const float> values) {
+  uint32_t nonfinite = 0;
+  for (const float x : values) nonfinite += IsFiniteBits(x) ? 0 : 1;
+  return nonfinite == 0;
+}
+
+// Codes grow with x: where neither end of the row's `range` saturates nothing between them does.
+void Count(const Quantizer& quantizer, std::span<const float> values, FiniteRange range,
+           const ActivationScale& scale, QuantizeCounts* counts) {
   if (counts == nullptr) return;
+  const bool inside =
+      !quantizer.Saturates(range.low, scale) && !quantizer.Saturates(range.high, scale);
+  if (inside && AllFinite(values)) return;
   for (const float x : values) {
     counts->nan += std::isnan(x) ? 1 : 0;
     counts->inf += std::isinf(x) ? 1 : 0;
@@ -87,14 +100,20 @@ void CheckOutputQuantizer(const Quantizer& quantizer, std::string_view site) {
   }
 }
 
+// In lanes, for the compiler to take several at once: no order changes a bit of the result.
 FiniteRange RangeOf(std::span<const float> values) {
-  FiniteRange range;
-  for (const float value : values) {
-    if (!std::isfinite(value)) continue;
-    range.low = std::min(range.low, value);
-    range.high = std::max(range.high, value);
+  std::array<float, kRangeLanes> low{}, high{};
+  const auto take = [&](size_t lane, float value) {
+    const float finite = IsFiniteBits(value) ? value : 0.0f;
+    low[lane] = finite < low[lane] ? finite : low[lane];
+    high[lane] = finite > high[lane] ? finite : high[lane];
+  };
+  size_t first = 0;
+  for (; first + kRangeLanes <= values.size(); first += kRangeLanes) {
+    for (size_t lane = 0; lane < kRangeLanes; ++lane) take(lane, values[first + lane]);
   }
-  return range;
+  for (; first < values.size(); ++first) take(0, values[first]);
+  return {*std::ranges::min_element(low), *std::ranges::max_element(high)};
 }
 
 void QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer, int8_t* codes,
@@ -102,19 +121,27 @@ void QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer
   const auto group = static_cast<size_t>(quantizer.GroupOf(static_cast<int64_t>(row.size())));
   for (size_t first = 0; first < row.size(); first += group) {
     const std::span<const float> some = row.subspan(first, std::min(group, row.size() - first));
-    const ActivationScale scale = quantizer.ScaleOf(RangeOf(some));
+    const FiniteRange range = RangeOf(some);
+    const ActivationScale scale = quantizer.ScaleOf(range);
     for (const float x : some) *codes++ = quantizer.CodeOf(x, scale);
-    Count(quantizer, some, scale, counts);
+    Count(quantizer, some, range, scale, counts);
     *scales++ = scale;
   }
 }
 
 ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& scheme) {
+  ReferenceRows rows;
+  QuantizeRowsReference(x, scheme, &rows);
+  return rows;
+}
+
+void QuantizeRowsReference(MatView<const Half> x, const InputScheme& scheme, ReferenceRows* rows) {
+  ReferenceRows& out = *rows;
   const Quantizer& quantizer = scheme.quantizer;
   const auto cols = static_cast<size_t>(x.cols);
   const int64_t images = scheme.rows_per_image > 0 ? x.rows / scheme.rows_per_image : 0;
-  ReferenceRows out;
   out.codes.resize(static_cast<size_t>(x.rows + images) * cols);
+  out.counts = {};
   out.values.resize(static_cast<size_t>(x.rows) * cols);
   out.scales = {.values = {},
                 .shared = quantizer.is_static(),
@@ -134,7 +161,6 @@ ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& sc
     for (const ActivationScale& scale : scales) out.scales.values.push_back(scale.scale);
     if (!quantizer.symmetric) out.scales.zero_points.push_back(scales[0].zero_point);
   }
-  return out;
 }
 
 void RealValuesOf(const ReferenceRows& rows, MatView<float> values) {

@@ -47,6 +47,9 @@ struct InputScheme {
   int64_t rows_per_image = 0;
 };
 ReferenceRows QuantizeRowsReference(MatView<const Half> x, const InputScheme& scheme);
+// The same into `rows`, whose memory is used again: new pages at each call took as long as a tenth
+// of a fake arm.
+void QuantizeRowsReference(MatView<const Half> x, const InputScheme& scheme, ReferenceRows* rows);
 
 // What the codes stand for, in binary32: scale * (code - zero point), and where a row was coded
 // twice the sum of its two values. `values` is [rows, cols].

@@ -168,11 +168,13 @@ std::vector<float> WeightCodes::RealValues() const {
   std::vector<float> values;
   values.reserve(codes.size());
   for (int64_t r = 0; r < n; ++r) {
-    const std::span<const int8_t> row_codes = row(r);
-    for (int64_t c = 0; c < k; ++c) {
-      const int64_t g = c / group();
-      const int32_t code = row_codes[static_cast<size_t>(c)] - ZeroPointOf(r, g);
-      values.push_back(static_cast<float>(code) * ScaleOf(r, g));
+    const int8_t* code = codes.data() + r * k;
+    for (int64_t g = 0; g < groups(); ++g) {
+      const float group_scale = ScaleOf(r, g);
+      const int32_t zero_point = ZeroPointOf(r, g);
+      for (int64_t c = g * group(); c < std::min(k, (g + 1) * group()); ++c) {
+        values.push_back(static_cast<float>(code[c] - zero_point) * group_scale);
+      }
     }
   }
   return values;

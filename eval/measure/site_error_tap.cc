@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "quant/reference_quantizer.h"
 #include "runtime/base/error.h"
 #include "runtime/prepare.h"
 
@@ -95,7 +94,8 @@ void SiteErrorTap::MeasureInput(const SamplePtr& sample, const SitePlan& plan,
   const InputScheme scheme{.quantizer = *plan.input,
                            .transform = TransformOf(plan),
                            .rows_per_image = plan.first_row_twice ? input.rows : 0};
-  const ReferenceRows rows = QuantizeRowsReference(input, scheme);
+  ReferenceRows& rows = worker.rows;
+  QuantizeRowsReference(input, scheme, &rows);
   const MatView<float> values = room(worker.values);
   RealValuesOf(rows, values);
   if (scheme.transform.empty()) {

@@ -10,6 +10,7 @@
 #include "eval/measure/running_sqnr.h"
 #include "eval/run/arm.h"
 #include "eval/run/tap.h"
+#include "quant/reference_quantizer.h"
 #include "reports/words.h"
 
 namespace w8a8 {
@@ -62,6 +63,7 @@ class SiteErrorTap final : public Tap {
     int stage = 0;
     std::map<std::string, Seen> reference;  // of the batch and stage at hand
     SiteErrors meters;
+    ReferenceRows rows;
     std::vector<float> values, transformed;
   };
 

@@ -158,8 +158,8 @@ MatView<const float> CpuArena::FakeOperand(const GemmFakeStep& step, int64_t ima
     return values;
   }
   const MatView<float> values = Room(x.rows, x.cols, &x_);
-  const ReferenceRows rows =
-      QuantizeDequantizeRows(x, SchemeOf(step.input, x.rows), step.flavour, values);
+  ReferenceRows& rows = emulated_.rows;
+  QuantizeDequantizeRows(x, SchemeOf(step.input, x.rows), step.flavour, values, &rows);
   if (trace == nullptr) return values;
   AddTo(trace->counts, rows.counts);
   if (rows.codes.empty()) return values;

@@ -87,7 +87,7 @@ void EmulatedLinear::Run(MatView<const Half> x, const InputScheme& input,
                          const MultiplyFloatFn& multiply, OutputView y, EmulatedScratch* scratch,
                          MatView<int32_t> acc) const {
   W8A8_CHECK(x.cols == k_ && y.rows == x.rows && y.cols == n_);
-  scratch->rows = QuantizeRowsReference(x, input);
+  QuantizeRowsReference(x, input, &scratch->rows);
   const RowScales& scales = scratch->rows.scales;
   const auto rows = static_cast<int64_t>(scratch->rows.codes.size()) / k_;
   W8A8_CHECK(acc.data == nullptr || (acc.rows == groups() * rows && acc.cols == n_));
