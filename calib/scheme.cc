@@ -111,32 +111,6 @@ std::string InputText(const Scheme& scheme) {
                      scheme.symmetric ? "symmetric" : "asymmetric");
 }
 
-// Of INT8 inputs and outputs. The export is int-quantized.
-std::string VllmOutputText(const Scheme& scheme) {
-  if (!scheme.NeedsInputStatistics() || !scheme.symmetric) {
-    return "no scheme of vLLM (output_activations go with static symmetric input_activations only)";
-  }
-  const int bits = scheme.weight_bits;
-  if (bits != 2 && bits != 4 && bits != 8) {
-    return "no scheme of vLLM (CompressedTensorsWNA8O8Int has weights of 2, 4 and 8 bits)";
-  }
-  return "CompressedTensorsWNA8O8Int";
-}
-
-// Of dynamic INT8 inputs without o8.
-std::string VllmDynamicText(const Scheme& scheme) {
-  const bool token = scheme.input == Granularity::kToken;
-  if (token && scheme.weight_bits == 8 && scheme.weight_group == 0) {
-    return "CompressedTensorsW8A8Int8 (dynamic)";
-  }
-  if (token && scheme.weight_bits == 4) return "CompressedTensorsW4A8Int (Arm CPUs only)";
-  if (!scheme.symmetric) {
-    return "no scheme of vLLM (asymmetric inputs go with weights of 8 bits per channel or of 4)";
-  }
-  return "CompressedTensorsWNA8Int (pack-quantized; inputs stay 16-bit unless its backend is "
-         "humming)";
-}
-
 }  // namespace
 
 Scheme ParseScheme(std::string_view text) {
@@ -185,20 +159,6 @@ SitePlan SitePlanOf(const Scheme& scheme) {
 std::string CompressedTensorsText(const Scheme& scheme) {
   const char* output = scheme.output ? "; output_activations int8 tensor static symmetric" : "";
   return WeightText(scheme) + InputText(scheme) + output;
-}
-
-std::string VllmText(const Scheme& scheme) {
-  if (!scheme.input) {
-    return scheme.output
-               ? "no scheme of vLLM (output_activations need static input_activations beside them)"
-               : "CompressedTensorsWNA16";
-  }
-  if (scheme.output) return VllmOutputText(scheme);
-  if (!scheme.NeedsInputStatistics()) return VllmDynamicText(scheme);
-  if (scheme.weight_bits == 8 && scheme.weight_group == 0) {
-    return "CompressedTensorsW8A8Int8 (static)";
-  }
-  return "no scheme of vLLM (static inputs without o8 go with weights of 8 bits per channel)";
 }
 
 }  // namespace w8a8

@@ -49,10 +49,4 @@ SitePlan SitePlanOf(const Scheme& scheme);
 // token dynamic symmetric".
 std::string CompressedTensorsText(const Scheme& scheme);
 
-// The class of vLLM that runs a compressed-tensors checkpoint of the scheme, with what one must
-// know of it, "CompressedTensorsW8A8Int8 (dynamic)"; or "no scheme of vLLM (why)". By the dispatch
-// of vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors.py
-// (_get_scheme_from_parts) as of August 2026.
-std::string VllmText(const Scheme& scheme);
-
 }  // namespace w8a8

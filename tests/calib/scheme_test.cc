@@ -175,36 +175,5 @@ TEST(Scheme, SaysWhatItIsInTheWordsOfCompressedTensors) {
   EXPECT_EQ(CompressedTensorsText(ParseScheme("w8a16")), "weights int8 channel symmetric");
 }
 
-TEST(Scheme, NamesTheClassOfVllmOrSaysThatThereIsNone) {
-  const struct {
-    const char* name;
-    std::string expected;  // the beginning
-  } cases[] = {
-      {"w8a8-token", "CompressedTensorsW8A8Int8 (dynamic)"},
-      {"w8a8-token-asym", "CompressedTensorsW8A8Int8 (dynamic)"},
-      {"w8a8-tensor", "CompressedTensorsW8A8Int8 (static)"},
-      {"w8a8-tensor-asym", "CompressedTensorsW8A8Int8 (static)"},
-      {"w8a16", "CompressedTensorsWNA16"},
-      {"w3a16-g32", "CompressedTensorsWNA16"},
-      {"w4a8-g128", "CompressedTensorsW4A8Int"},
-      {"w4a8-token-asym", "CompressedTensorsW4A8Int"},
-      {"w8a8-g128", "CompressedTensorsWNA8Int"},
-      {"w6a8-token", "CompressedTensorsWNA8Int"},
-      {"w8a8-token-g32", "CompressedTensorsWNA8Int"},
-      {"w8a8o8", "CompressedTensorsWNA8O8Int"},
-      {"w4a8o8-g32", "CompressedTensorsWNA8O8Int"},
-      {"w3a8o8", "no scheme of vLLM"},
-      {"w8a8o8-token", "no scheme of vLLM"},
-      {"w8a8o8-tensor-asym", "no scheme of vLLM"},
-      {"w8a16o8", "no scheme of vLLM"},
-      {"w4a8-tensor", "no scheme of vLLM"},
-      {"w6a8-token-asym", "no scheme of vLLM"},
-  };
-  for (const auto& c : cases) {
-    EXPECT_EQ(VllmText(ParseScheme(c.name)).find(c.expected), 0u)
-        << c.name << ": " << VllmText(ParseScheme(c.name));
-  }
-}
-
 }  // namespace
 }  // namespace w8a8
