@@ -28,6 +28,9 @@ class SchemesJob : public testing::Test {
     Options job = JobOptions("schemes");
     for (const char* name : kSchemes) job.schemes.push_back(ParseScheme(name));
     RunWholeJob(job);
+    job.out = folder_ / "outputs";
+    job.schemes = {ParseScheme("w8a8o8")};
+    RunWholeJob(job);
   }
 
   static Options JobOptions(const std::string& out) {
@@ -51,7 +54,9 @@ class SchemesJob : public testing::Test {
     return arms;
   }
 
-  static constexpr const char* kSchemes[] = {"w8a8-token", "w8a8-tensor", "w8a16"};
+  static constexpr const char* kSchemes[] = {
+      "w8a8-token",     "w8a8-tensor", "w8a16",     "w8a8-token-asym", "w8a8-tensor-asym",
+      "w8a8-token-g32", "w4a16-g32",   "w4a8-g128", "w3a8-g48-tensor"};
   static inline fs::path folder_;
 };
 
@@ -78,13 +83,42 @@ TEST_F(SchemesJob, ChangeNothingOfTheOtherArms) {
   const std::map<std::string, json> plain = ArmsOf("plain/report.json");
   const std::map<std::string, json> with = ArmsOf("schemes/report.json");
   // w8a8-token is the chosen plan, which has its emulated twin already.
-  EXPECT_EQ(with.count("emulated/w8a16") + with.count("emulated/w8a8-tensor"), 2u);
-  EXPECT_EQ(with.size(), plain.size() + 2 * std::size(kSchemes) + 2);
+  EXPECT_EQ(with.size(), plain.size() + 3 * std::size(kSchemes) - 1);
   for (const auto& [name, arm] : plain) EXPECT_EQ(with.at(name), arm) << name;
   EXPECT_EQ(Json("plain/report.json")["sites"], Json("schemes/report.json")["sites"]);
   for (const char* file : {"stats.h5", "plan.json", "quantized/model.safetensors"}) {
     EXPECT_TRUE(ReadFile(folder_ / "plain" / file) == ReadFile(folder_ / "schemes" / file)) << file;
   }
+}
+
+// Every scheme but the plan's own has a check of its own, without a mismatch and not about nothing;
+// float products are compared apart.
+void ExpectProven(const json& checks, size_t schemes) {
+  size_t proven = 0;
+  for (const json& pass : checks["passes"]) {
+    const std::string name = pass["name"];
+    proven += name.starts_with("emulated/w") ? 1 : 0;
+    for (const char* mismatches : {"int32_mismatches", "code_mismatches", "output_mismatches"}) {
+      EXPECT_EQ(pass[mismatches], 0) << name;
+    }
+    EXPECT_EQ(pass.value("float_output_mismatches", 0), 0) << name;
+    const bool weight_only = name.find("a16") != name.npos;
+    EXPECT_GT(pass.value(weight_only ? "float_outputs_compared" : "int32_compared", 0), 0) << name;
+  }
+  EXPECT_EQ(proven, schemes);
+}
+
+TEST_F(SchemesJob, AreEachProvenByATwin) {
+  ExpectProven(Json("schemes/report.json")["checks"], std::size(kSchemes) - 1);
+  ExpectProven(Json("outputs/report.json")["checks"], 1);
+}
+
+TEST_F(SchemesJob, OutputsAreObservedWhereASchemeNeedsThemAndOnlyThere) {
+  const auto bytes = [](const char* out) { return ReadFile(folder_ / out / "stats.h5"); };
+  EXPECT_FALSE(bytes("outputs") == bytes("plain"));
+  EXPECT_TRUE(ArmsOf("outputs/report.json").contains("int8/w8a8o8"));
+  RunWholeJob(JobOptions("outputs"));  // does not resume from statistics of something else
+  EXPECT_TRUE(bytes("outputs") == bytes("plain"));
 }
 
 TEST_F(SchemesJob, TellTheTimeOfEach) {
