@@ -36,9 +36,7 @@ std::string InputText(const std::optional<Quantizer>& given) {
   if (!given) return "null";
   const Quantizer& input = *given;
   const bool fixed = input.is_static(), grouped = input.granularity == Granularity::kGroup;
-  std::string text = fmt::format(R"({{"strategy": "{}")", fixed     ? "tensor"
-                                                          : grouped ? "group"
-                                                                    : "token");
+  std::string text = fmt::format(R"({{"strategy": "{}")", StrategyOf(input.granularity));
   if (grouped) text += fmt::format(R"(, "group_size": {})", input.group_size);
   text += fmt::format(R"(, "dynamic": {})", !fixed);
   if (!input.symmetric) text += R"(, "symmetric": false)";
@@ -52,11 +50,8 @@ std::string WeightText(const SitePlan& site) {
   if (!site.weight) return "null";
   const WeightSpec& spec = *site.weight;
   const bool grouped = spec.granularity == Granularity::kGroup;
-  const bool whole = spec.granularity == Granularity::kTensor;
   std::string text = fmt::format(R"({{"num_bits": {}, "strategy": "{}")", spec.num_bits,
-                                 grouped ? "group"
-                                 : whole ? "tensor"
-                                         : "channel");
+                                 StrategyOf(spec.granularity));
   if (grouped) text += fmt::format(R"(, "group_size": {})", spec.group_size);
   text += fmt::format(R"(, "symmetric": {})", spec.symmetric);
   if (site.given.value) text += R"(, "rounding": "given")";

@@ -81,4 +81,9 @@ template <>
 inline constexpr auto kNamesOf<FakeFlavour> =
     std::to_array<std::string_view>({"ideal", "llm-awq", "vllm-static", "vllm-static-bf16"});
 
+// In the words of compressed-tensors, and so of plans: "tensor", "token", "channel", "group".
+inline std::string_view StrategyOf(Granularity granularity) {
+  return NameOf(granularity).substr(std::string_view("per-").size());
+}
+
 }  // namespace w8a8

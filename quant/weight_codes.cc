@@ -60,6 +60,17 @@ void CheckZeroPoints(const std::string& name, const WeightCodes& weight) {
   }
 }
 
+// Every int8 is a code of 8 bits.
+void CheckCodes(const std::string& name, const WeightCodes& weight) {
+  if (weight.bits == kMaxWeightBits) return;
+  const int32_t lowest = -MaxCode(weight.bits) - 1, highest = MaxCode(weight.bits);
+  for (const int8_t code : weight.codes) {
+    if (code >= lowest && code <= highest) continue;
+    Fail("{}: the weight holds the code {}, beyond the {} to {} of {} bits.", name, code, lowest,
+         highest, weight.bits);
+  }
+}
+
 void CheckGranularity(const std::string& name, Granularity granularity, int64_t group_size) {
   if (granularity == Granularity::kToken) {
     Fail("{}: weights are {}; their scales are per-tensor, per-channel or per-group.", name,
@@ -233,14 +244,9 @@ void FinishCodes(const std::string& name, WeightCodes& weight) {
   CheckCount(name, "the weight", weight.codes.size(), weight.n * weight.k);
   CheckScale(name, weight.scale.values, ScaleCount(weight.scale, weight.n, weight.k));
   CheckZeroPoints(name, weight);
-  const int32_t lowest = -MaxCode(weight.bits) - 1, highest = MaxCode(weight.bits);
+  CheckCodes(name, weight);
   weight.code_sum.clear();
   for (int64_t r = 0; r < weight.n; ++r) {
-    for (const int8_t code : weight.row(r)) {
-      if (code >= lowest && code <= highest) continue;
-      Fail("{}: the weight holds the code {}, beyond the {} to {} of {} bits.", name, code, lowest,
-           highest, weight.bits);
-    }
     weight.code_sum.push_back(
         std::accumulate(weight.row(r).begin(), weight.row(r).end(), int32_t{0}));
   }

@@ -13,20 +13,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-const char* StrategyOf(Granularity granularity) {
-  switch (granularity) {
-    case Granularity::kTensor:
-      return "tensor";
-    case Granularity::kToken:
-      return "token";
-    case Granularity::kChannel:
-      return "channel";
-    case Granularity::kGroup:
-      break;
-  }
-  return "group";
-}
-
 ordered_json Arguments(Granularity granularity, int num_bits, bool symmetric, int64_t group_size) {
   return {{"num_bits", num_bits},
           {"type", "int"},

@@ -67,7 +67,7 @@ ExportedSites QuantizeSites(const Weights& weights, const Graph& graph, const Pl
       weight.codes = {};
       sites[site] = {
           .plan = as_run, .source = weights.checkpoint().Source(site), .weight = std::move(weight)};
-    } else if (weights.checkpoint().quantized() && weights.Linear(site).codes) {
+    } else if (weights.checkpoint().StoredSite(site)) {
       Fail(
           "export: site '{}' is INT8 in the model, but the plan leaves it in FP16; export from the "
           "original model.",

@@ -48,8 +48,9 @@ VllmScheme WeightOnly(const WeightSpec& weight, CompressedFormat format) {
   if (format == CompressedFormat::kIntQuantized) {
     return {"", kRefused, "weight-only integers are read from pack-quantized folders only"};
   }
-  if (!HasRows(weight))
+  if (!HasRows(weight)) {
     return {"", kRefused, "weight-only integers have no per-tensor scale there"};
+  }
   if (!weight.symmetric && weight.num_bits != 4 && weight.num_bits != 8) {
     return {"WNA16", kRefused, "zero points go with weights of 4 or 8 bits there"};
   }

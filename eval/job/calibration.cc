@@ -144,10 +144,9 @@ void CheckStatsFit(const StatsHeader& header, const std::string& file, const Ses
 namespace {
 
 // Codes are what they are: nothing makes them anew.
-void CheckStoredCodes(const Session& session, const WeightSettings& weights) {
-  if (!session.weights->quantized()) return;
+void CheckStoredCodes(const Plan& stored, const WeightSettings& weights) {
   const bool other = weights.convention && *weights.convention != WeightConvention::kNative;
-  for (const auto& [site, plan] : StoredPlan(*session.weights, session.graph).sites) {
+  for (const auto& [site, plan] : stored.sites) {
     if (other && plan.weight) {
       Fail(
           "weight convention {}: the weights of site '{}' are codes already. Take the model that "
@@ -162,7 +161,7 @@ void CheckStoredCodes(const Session& session, const WeightSettings& weights) {
   }
 }
 
-ChosenPlan ChooseInputs(const Session& session, const PlanSettings& settings,
+ChosenPlan ChooseInputs(const Session& session, const PlanSettings& settings, const Plan& stored,
                         const RunSettings& run, const SiteStatisticsMap* statistics) {
   const bool asked = settings.granularity || settings.clip_range || settings.scheme;
   if (!settings.file.empty()) {
@@ -175,7 +174,6 @@ ChosenPlan ChooseInputs(const Session& session, const PlanSettings& settings,
     }
     return {file.plan, {}};
   }
-  const Plan stored = StoredPlan(*session.weights, session.graph);
   if (session.weights->quantized() && !asked) return {stored, {}};
   if (settings.scheme) return ChooseScheme(session, settings, run, statistics);
   const std::vector<std::string> sites = session.graph.Sites();
@@ -194,8 +192,9 @@ ChosenPlan ChooseInputs(const Session& session, const PlanSettings& settings,
 
 ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, const RunSettings& run,
                       const SiteStatisticsMap* statistics) {
-  CheckStoredCodes(session, settings.weights);
-  ChosenPlan chosen = ChooseInputs(session, settings, run, statistics);
+  const Plan stored = StoredPlan(*session.weights, session.graph);
+  CheckStoredCodes(stored, settings.weights);
+  ChosenPlan chosen = ChooseInputs(session, settings, stored, run, statistics);
   chosen.plan = WithWeights(std::move(chosen.plan), settings.weights);
   return chosen;
 }

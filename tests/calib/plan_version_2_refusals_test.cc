@@ -5,31 +5,19 @@
 #include <gtest/gtest.h>
 
 #include "quant/plan_file.h"
-#include "runtime/base/error.h"
+#include "tests/calib/one_site.h"
+#include "tests/support/errors.h"
 
 namespace w8a8 {
 namespace {
 
-constexpr const char* kSite = "blocks.0.attn.qkv";
+using test::ErrorOf;
+using test::kSite;
+using test::OneSite;
+
 const std::vector<KnownSite> kSites = {{kSite, 8, 3}, {"blocks.0.mlp.fc1", 6, 2}};
 
-std::string OneSite(const std::string& value) {
-  return std::string(R"({"version": 2, "sites": {")") + kSite + R"(": )" + value + "}}";
-}
-
-SitePlan SiteOf(const std::string& value) {
-  return ParsePlan(OneSite(value), "plan.json", kSites).plan.sites.at(kSite);
-}
-
-template <class Call>
-std::string MessageOf(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+SitePlan SiteOf(const std::string& value) { return test::SiteOf(value, kSites); }
 
 TEST(PlanVersion2Refusals, ContradictionsAreRefusedWithTheSiteAndTheField) {
   const auto with = [](const std::string& rest) {
@@ -98,7 +86,7 @@ TEST(PlanVersion2Refusals, ContradictionsAreRefusedWithTheSiteAndTheField) {
       {with(R"("smoothing": [1, 1, 1, 1, 1, 1, 1, 1e-40])"), "smoothing"},
   };
   for (const auto& c : cases) {
-    const std::string message = MessageOf([&] { SiteOf(c.value); });
+    const std::string message = ErrorOf([&] { SiteOf(c.value); });
     EXPECT_NE(message.find(std::string("plan.json: site '") + kSite + "'"), std::string::npos)
         << c.value << "\n"
         << message;
@@ -116,7 +104,7 @@ TEST(PlanVersion2Refusals, ItsFieldsAreRefusedInAFileOfVersion1) {
         R"({"input": {"strategy": "token"}, "weight": {"rounding": "given"}})"}) {
     std::string text = OneSite(value);
     text.replace(text.find('2'), 1, "1");
-    const std::string message = MessageOf([&] { ParsePlan(text, "plan.json", kSites); });
+    const std::string message = ErrorOf([&] { ParsePlan(text, "plan.json", kSites); });
     EXPECT_NE(message.find("\"version\": 2"), std::string::npos) << value << "\n" << message;
     EXPECT_NE(message.find(kSite), std::string::npos) << message;
   }
@@ -142,7 +130,7 @@ TEST(PlanVersion2Refusals, BadFilesAreRefused) {
       {R"({"version": 2, "sites": {}, "tensors": {"file": "absent", "sha256": ""}})", "absent"},
   };
   for (const auto& c : cases) {
-    const std::string message = MessageOf([&] { ParsePlan(c.text, "plan.json", kSites); });
+    const std::string message = ErrorOf([&] { ParsePlan(c.text, "plan.json", kSites); });
     EXPECT_NE(message.find(c.expected), std::string::npos) << c.text << "\n" << message;
   }
 }

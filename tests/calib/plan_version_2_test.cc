@@ -11,14 +11,19 @@
 #include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/base/sha256.h"
+#include "tests/calib/one_site.h"
 #include "tests/support/environment.h"
+#include "tests/support/errors.h"
 
 namespace w8a8 {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSite = "blocks.0.attn.qkv";
+using test::ErrorOf;
+using test::kSite;
+using test::OneSite;
+
 const std::vector<KnownSite> kSites = {
     {kSite, 8, 3}, {"blocks.0.mlp.fc1", 6, 2}, {"blocks.0.mlp.fc2", 4, 5}};
 
@@ -62,23 +67,7 @@ Plan EveryKind() {
   return plan;
 }
 
-std::string OneSite(const std::string& value) {
-  return std::string(R"({"version": 2, "sites": {")") + kSite + R"(": )" + value + "}}";
-}
-
-SitePlan SiteOf(const std::string& value) {
-  return ParsePlan(OneSite(value), "plan.json", kSites).plan.sites.at(kSite);
-}
-
-template <class Call>
-std::string MessageOf(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+SitePlan SiteOf(const std::string& value) { return test::SiteOf(value, kSites); }
 
 TEST(PlanVersion2, IsWrittenInTheWordsOfCompressedTensors) {
   const Plan plan = EveryKind();
@@ -187,7 +176,7 @@ struct WrittenPlan {
     WriteFileAtomically(folder / "plan.json", text);
   }
   std::string Message() const {
-    return MessageOf([&] { ReadPlan(folder / "plan.json", kSites); });
+    return ErrorOf([&] { ReadPlan(folder / "plan.json", kSites); });
   }
   fs::path folder;
 };
@@ -245,7 +234,7 @@ TEST(PlanVersion2, TensorsThatDoNotFitAreRefusedByName) {
 
 TEST(PlanVersion2, AnotherPlansTensorsAndNoneAreRefused) {
   const WrittenPlan plan("plan_other_tensors_test");
-  EXPECT_EQ(plan.Message(), "no error");
+  EXPECT_EQ(plan.Message(), "no error was thrown");
   WriteFileAtomically(plan.folder / "plan.safetensors",
                       TensorsBut(std::string(kSite) + ".bias", Dtype::kF32, {3}));
   EXPECT_NE(plan.Message().find("its sha256 is"), std::string::npos) << plan.Message();

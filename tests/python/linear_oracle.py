@@ -21,6 +21,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from exact_arithmetic import check_fma, fma
+from tensor_differences import differences
 
 LAYERS = 200
 F32 = np.float32
@@ -221,23 +222,6 @@ def run_linear(layer, folder, precision, *extra):
     if code != 0:
         raise RuntimeError(f"exit {code}: {' '.join(words)}")
     return out
-
-
-def differences(expected, actual):
-    """Names of tensors that differ in any bit; any NaN equals any NaN."""
-    wrong = sorted(set(expected) ^ set(actual))
-    for name in sorted(set(expected) & set(actual)):
-        e, a = np.ascontiguousarray(expected[name]), np.ascontiguousarray(actual[name])
-        if e.dtype != a.dtype or e.shape != a.shape:
-            wrong.append(f"{name} ({a.dtype}{list(a.shape)} for {e.dtype}{list(e.shape)})")
-            continue
-        same = e.view(f"u{e.itemsize}") == a.view(f"u{a.itemsize}")
-        if e.dtype.kind == "f":
-            same |= np.isnan(e) & np.isnan(a)
-        if not same.all():
-            at = tuple(int(i) for i in np.argwhere(~same)[0])
-            wrong.append(f"{name}{list(at)}: {e[at]!r} expected, {a[at]!r} found")
-    return wrong
 
 
 def fake_differences(layer, expected, actual):

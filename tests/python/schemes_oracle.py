@@ -25,6 +25,7 @@ import scheme_files
 import scheme_floats
 import scheme_layers
 from exact_arithmetic import check_fma, check_fma64
+from tensor_differences import differences
 
 BLOCK = 20  # layers whose command lines are sent together
 SHARED_MEMORY = "/dev/shm"
@@ -51,24 +52,6 @@ def runs_of(layer, kernel_sets):
         return {"fake": ["--precision", "fake", "--fake", "vllm-static"]}
     runs = {"emulated": ["--precision", "emulated"], "fake": ["--precision", "fake"]}
     return runs | {name: ["--precision", "int8", "--kernels", name] for name in kernel_sets}
-
-
-def differences(expected, actual):
-    """Names of tensors that differ in any bit; any NaN equals any NaN."""
-    wrong = [f"{name} is {'missing' if name in expected else 'stray'}"
-             for name in sorted(set(expected) ^ set(actual))]
-    for name in sorted(set(expected) & set(actual)):
-        e, a = np.ascontiguousarray(expected[name]), np.ascontiguousarray(actual[name])
-        if e.dtype != a.dtype or e.shape != a.shape:
-            wrong.append(f"{name} is {a.dtype}{list(a.shape)} for {e.dtype}{list(e.shape)}")
-            continue
-        same = e.view(f"u{e.itemsize}") == a.view(f"u{a.itemsize}")
-        if e.dtype.kind == "f":
-            same |= np.isnan(e) & np.isnan(a)
-        if not same.all():
-            at = tuple(int(i) for i in np.argwhere(~same)[0])
-            wrong.append(f"{name}{list(at)}: {e[at]!r} expected, {a[at]!r} found")
-    return wrong
 
 
 class Tally:
