@@ -68,12 +68,15 @@ void QuantizeDequantizeRow(std::span<float> row, const DtypeRow& dtype, int8_t* 
 }
 
 // Of llm-awq and vllm-static.
-ReferenceRows QuantizeDequantizeInDtype(MatView<const Half> x, const Quantizer& input,
-                                        FakeFlavour flavour, MatView<float> values) {
+void QuantizeDequantizeInDtype(MatView<const Half> x, const Quantizer& input, FakeFlavour flavour,
+                               MatView<float> values, ReferenceRows* rows) {
   const bool uncalibrated = IsVllmStatic(flavour) && input.scale == 0.0f;
-  ReferenceRows out;
+  ReferenceRows& out = *rows;
+  out.values.clear();
+  out.counts = {};
+  out.codes.resize(uncalibrated ? 0 : static_cast<size_t>(x.rows * x.cols));
+  out.scales = {};
   if (!uncalibrated) {
-    out.codes.resize(static_cast<size_t>(x.rows * x.cols));
     out.scales = {.values = {}, .shared = input.is_static(), .groups = 1, .group_size = x.cols};
   }
   for (int64_t r = 0; r < x.rows; ++r) {
@@ -86,14 +89,6 @@ ReferenceRows QuantizeDequantizeInDtype(MatView<const Half> x, const Quantizer& 
     QuantizeDequantizeRow(row, dtype, out.codes.data() + r * x.cols, out.counts);
     if (r == 0 || !out.scales.shared) out.scales.values.push_back(dtype.scale);
   }
-  return out;
-}
-
-// fp16(y) through its codes, by numerics.md section 6; y is an FP16 value.
-float IdealOutput(const Quantizer& output, float y, int8_t* code, uint64_t* saturated) {
-  Half stored = ToHalf(y);
-  *saturated += QuantizeOutputs(output, {&stored, 1, 1, 1}, {code, 1, 1, 1});
-  return ToFloat(stored);
 }
 
 // The same by fake_quant_static_int8 of vLLM. torch's round keeps the sign of a zero.
@@ -118,8 +113,7 @@ void QuantizeDequantizeRows(MatView<const Half> x, const InputScheme& scheme, Fa
                             MatView<float> values, ReferenceRows* rows) {
   W8A8_CHECK(values.rows == x.rows && values.cols == x.cols);
   if (flavour != FakeFlavour::kIdeal) {
-    *rows = QuantizeDequantizeInDtype(x, scheme.quantizer, flavour, values);
-    return;
+    return QuantizeDequantizeInDtype(x, scheme.quantizer, flavour, values, rows);
   }
   QuantizeRowsReference(x, scheme, rows);
   RealValuesOf(*rows, values);
@@ -140,16 +134,23 @@ uint64_t FinishFakeRows(const FakeOutput& output, MatView<float> y, MatView<int8
   const Quantizer quantizer = output.output.value_or(Quantizer());
   const DtypeRow dtype{output.flavour, kNoClip, InDtypeOf(output.flavour, quantizer.scale)};
   uint64_t saturated = 0;
+  std::vector<Half> stored(quantized ? static_cast<size_t>(y.cols) : 0);
+  std::vector<int8_t> unwanted(stored.size());
   for (int64_t r = 0; r < y.rows; ++r) {
-    for (int64_t c = 0; c < y.cols; ++c) {
-      float& value = y.row(r)[c];
-      if (!output.bias.empty()) value += output.bias[static_cast<size_t>(c)];
-      value = InDtypeOf(output.flavour, value);
-      if (!quantized) continue;
-      int8_t unwanted = 0;
-      int8_t* code = codes.data == nullptr ? &unwanted : &codes.row(r)[c];
-      value = IsVllmStatic(output.flavour) ? VllmOutput(dtype, value, code, &saturated)
-                                           : IdealOutput(quantizer, value, code, &saturated);
+    const std::span<float> row = y.row_span(r);
+    for (size_t c = 0; c < row.size(); ++c) {
+      if (!output.bias.empty()) row[c] += output.bias[c];
+      row[c] = InDtypeOf(output.flavour, row[c]);
+    }
+    if (!quantized) continue;
+    int8_t* code = codes.data == nullptr ? unwanted.data() : codes.row(r);
+    if (IsVllmStatic(output.flavour)) {
+      for (float& value : row) value = VllmOutput(dtype, value, code++, &saturated);
+    } else {
+      ToHalf(row, stored);
+      saturated +=
+          QuantizeOutputs(quantizer, {stored.data(), 1, y.cols, y.cols}, {code, 1, y.cols, y.cols});
+      ToFloat(stored, row);
     }
   }
   return saturated;

@@ -72,8 +72,7 @@ ReferenceRows QuantizeDequantizeRows(MatView<const Half> x, const InputScheme& s
 // The same into `rows`, whose memory is used again.
 void QuantizeDequantizeRows(MatView<const Half> x, const InputScheme& scheme, FakeFlavour flavour,
                             MatView<float> values, ReferenceRows* rows);
-// An input that stays as it is, in the dtype that the flavour computes in; in place. Of `ideal`
-// these are transformed rows, which are rounded to FP16.
+// An input that stays as it is, in the dtype that the flavour computes in; in place.
 void RoundInput(FakeFlavour flavour, MatView<float> values);
 
 // What follows the float product.

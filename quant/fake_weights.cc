@@ -11,18 +11,12 @@ namespace {
 
 float AsHalf(float value) { return InDtypeOf(FakeFlavour::kLlmAwq, value); }
 
-float LargestOf(std::span<const float> row) {
-  float amax = 0.0f;
-  for (const float value : row) amax = std::max(amax, Abs(value));
-  return amax;
-}
-
 FakeWeights QuantizeLlmAwq(MatView<const float> weight, int bits) {
   FakeWeights out{.weight = {.n = weight.rows, .k = weight.cols, .bits = bits}, .values = {}};
   std::vector<float> halves(static_cast<size_t>(weight.cols));
   for (int64_t r = 0; r < weight.rows; ++r) {
     std::ranges::transform(weight.row_span(r), halves.begin(), AsHalf);
-    const float scale = LlmAwqScale(LargestOf(halves), MaxCode(bits));
+    const float scale = LlmAwqScale(Amax(RangeOf(halves)), MaxCode(bits));
     out.weight.scale.values.push_back(scale);
     for (const float value : halves) {
       const float rounded = RoundToEven(AsHalf(value / scale));

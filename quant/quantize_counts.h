@@ -9,7 +9,7 @@ namespace w8a8 {
 struct QuantizeCounts {
   uint64_t nan = 0;
   uint64_t inf = 0;
-  uint64_t saturated = 0;  // x finite and |x * inv_scale| >= 127.5
+  uint64_t saturated = 0;  // x finite and its nearest code beyond the quantizer's
 };
 
 }  // namespace w8a8

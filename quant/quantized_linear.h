@@ -11,7 +11,8 @@
 
 namespace w8a8 {
 
-// y[m, n] = fma(float(sum_k code_x[m, k] * code_w[n, k]) * scale_w[n], scale_x[m], bias[n]).
+// y[m, n] = fma(float(sum_k code_x[m, k] * code_w[n, k]) * scale_w[n], scale_x[m], bias[n]) where
+// there are neither groups nor zero points; numerics.md section 6 has the others.
 // Every constructor checks its input as quant/weight_codes.h does, and that a bias is finite and
 // has a value for each output; Error names `name` and the tensor.
 struct QuantizedLinear {

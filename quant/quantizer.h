@@ -44,11 +44,6 @@ struct Quantizer {
     const int64_t group = GroupOf(cols);
     return (cols + group - 1) / group;
   }
-  // How many scales `rows` rows of `cols` inputs have: one for all, one each, or one a group.
-  int64_t ScaleCount(int64_t rows, int64_t cols) const {
-    return is_static() ? 1 : rows * GroupsOf(cols);
-  }
-
   // Of a row (of a row's group) with these extremes, which a static scale does not look at.
   ActivationScale ScaleOf(FiniteRange range) const {
     if (is_static()) return {scale, 1.0f / scale, zero_point};

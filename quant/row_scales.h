@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "quant/quantizer.h"
@@ -23,18 +22,7 @@ struct RowScales {
     const auto point = static_cast<size_t>(shared ? 0 : row);
     return {values[at], 0.0f, zero_points.empty() ? 0 : zero_points[point]};
   }
-  // Of a row without groups.
-  float operator[](int64_t row) const { return values[shared ? 0 : static_cast<size_t>(row)]; }
   int64_t count() const { return static_cast<int64_t>(values.size()); }
 };
-
-// `scale` [rows] as quantizers of one group leave it, a static one repeated.
-inline RowScales ScalesOf(const Quantizer& quantizer, std::span<const float> scale) {
-  const auto count = quantizer.is_static() ? size_t{1} : scale.size();
-  RowScales scales;
-  scales.values.assign(scale.begin(), scale.begin() + static_cast<int64_t>(count));
-  scales.shared = quantizer.is_static();
-  return scales;
-}
 
 }  // namespace w8a8

@@ -1,5 +1,5 @@
-// The steps of CpuArena whose bits numerics.md fixes: norms, activations, residual, the emulated
-// product.
+// The element-wise steps of CpuArena, whose bits numerics.md fixes: norms, activations, residual,
+// conversions.
 #include <algorithm>
 #include <span>
 #include <type_traits>

@@ -20,11 +20,7 @@ void WantOutput(const std::optional<Quantizer>& output, MatView<const Half> y, L
 // Row by row what smoothing and rotation made of the input, in binary32.
 Matrix<float> Transformed(MatView<const Half> x, const InputTransform& transform) {
   Matrix<float> values(x.rows, x.cols);
-  for (int64_t r = 0; r < x.rows; ++r) {
-    const std::span<float> row = values.view().row_span(r);
-    ToFloat(x.row_span(r), row);
-    TransformRow(transform, row);
-  }
+  TransformRows(x, transform, values.view());
   return values;
 }
 

@@ -188,10 +188,11 @@ void EmulatedLinear::DequantizeGroups(const RowScales& scales, const float* sum,
                                       OutputView y) const {
   const std::vector<float>& scale_w = groups_.front().scale;
   for (int64_t r = 0; r < y.rows; ++r) {
+    const float scale_x = scales.At(r, 0).scale;
     for (int64_t c = 0; c < n_; ++c) {
       const float t = sum[r * n_ + c];
       if (scales.groups == 1) {
-        Store(y, r, c, Fma(t, scales.At(r, 0).scale, BiasOf(c)));
+        Store(y, r, c, Fma(t, scale_x, BiasOf(c)));
       } else if (!weight_groups_) {
         Store(y, r, c, Fma(t, scale_w[static_cast<size_t>(c)], BiasOf(c)));
       } else {

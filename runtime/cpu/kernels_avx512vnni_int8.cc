@@ -19,10 +19,6 @@ namespace {
 constexpr float kMaxFloat = 0x1.fffffep+127f;
 
 inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-// The first `count` of 16 lanes; none for count <= 0.
-inline __mmask16 Lanes(int64_t count) {
-  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
-}
 
 // ---- quantize ----
 
@@ -35,7 +31,7 @@ float FiniteAmax(const Half* x, int64_t cols) {
   const __m256i infinity = _mm256_set1_epi16(0x7c00);
   __m256i amax = _mm256_setzero_si256();
   for (int64_t c = 0; c < cols; c += 16) {
-    const __m256i halves = LoadHalves(x + c, Lanes(cols - c));
+    const __m256i halves = LoadHalves(x + c, Avx512::FirstLanes(cols - c));
     const __m256i magnitude = _mm256_and_si256(halves, _mm256_set1_epi16(0x7fff));
     const __m256i finite = _mm256_cmpgt_epi16(infinity, magnitude);
     amax = _mm256_max_epi16(amax, _mm256_and_si256(finite, magnitude));
@@ -71,7 +67,7 @@ inline __m512i CodesOf(__m512 p) {
 int32_t QuantizeRow(const Half* x, int64_t cols, float inv_scale, uint8_t* codes, int64_t stride) {
   __m512i sum = _mm512_setzero_si512();
   for (int64_t c = 0; c < stride; c += 16) {  // past the row p is 0 (or NaN): code 0
-    const __m512i code = CodesOf(Products(x + c, Lanes(cols - c), inv_scale));
+    const __m512i code = CodesOf(Products(x + c, Avx512::FirstLanes(cols - c), inv_scale));
     sum = _mm512_add_epi32(sum, code);
     const __m128i shifted = _mm_xor_si128(_mm512_cvtepi32_epi8(code), _mm_set1_epi8(-128));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + c), shifted);
@@ -81,7 +77,7 @@ int32_t QuantizeRow(const Half* x, int64_t cols, float inv_scale, uint8_t* codes
 
 void CountRow(const Half* x, int64_t cols, float inv_scale, QuantizeCounts* counts) {
   for (int64_t c = 0; c < cols; c += 16) {
-    const __mmask16 lanes = Lanes(cols - c);
+    const __mmask16 lanes = Avx512::FirstLanes(cols - c);
     const __m512 value = _mm512_abs_ps(_mm512_cvtph_ps(LoadHalves(x + c, lanes)));
     const __m512 product = _mm512_abs_ps(Products(x + c, lanes, inv_scale));
     const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
@@ -129,7 +125,7 @@ struct Set : Avx512 {
     kFloatTiles[rows - 1](x, x_stride, panel, steps, zero_point, sums);
   }
   static void StoreRow(const StoreArgs& to, int64_t at, int64_t count, __m512 y) {
-    const __mmask16 lanes = w8a8::Lanes(count);
+    const __mmask16 lanes = Avx512::FirstLanes(count);
     switch (to.type) {
       case OutputType::kHalf:
         return Store(static_cast<Half*>(to.y) + at, lanes, y);
@@ -144,7 +140,7 @@ using SetProducts = VectorProducts<Set>;
 
 // The 16 columns from `col` of row `row`, whose sums stand at `sums`.
 inline void StoreColumns(const GemmS8Args& args, const int32_t* sums, int64_t row, int64_t col) {
-  const __mmask16 lanes = Lanes(args.n - col);
+  const __mmask16 lanes = Avx512::FirstLanes(args.n - col);
   const __m512i acc = _mm512_load_si512(sums);
   if (args.to.acc != nullptr) {
     _mm512_mask_storeu_epi32(args.to.acc + row * args.to.acc_stride + col, lanes, acc);

@@ -64,8 +64,9 @@ Product Expected(const QuantizedLinear& linear, const std::vector<Half>& x, int6
       const auto at = static_cast<size_t>(r * stride + c);
       const auto column = static_cast<size_t>(c);
       p.acc[at] = static_cast<int32_t>(sum);
-      p.binary32[at] = Dequantize(p.acc[at], linear.weight.scale.values[column], rows.scales[r],
-                                  linear.bias.empty() ? 0.0f : linear.bias[column]);
+      p.binary32[at] =
+          Dequantize(p.acc[at], linear.weight.scale.values[column], rows.scales.At(r, 0).scale,
+                     linear.bias.empty() ? 0.0f : linear.bias[column]);
       p.half[at] = ToHalf(p.binary32[at]);
       p.bfloat16[at] = ToBFloat16(p.binary32[at]);
     }

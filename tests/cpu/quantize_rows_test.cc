@@ -31,7 +31,7 @@ Quantized Expected(const std::vector<Half>& x, int64_t rows, const Quantizer& sp
   const size_t cols = x.size() / static_cast<size_t>(rows);
   const ReferenceRows reference = QuantizeRowsReference(test::View(x, rows), {.quantizer = spec});
   Quantized q{reference.codes, {}, {}, reference.counts};
-  for (int64_t r = 0; r < rows; ++r) q.scale.push_back(reference.scales[r]);
+  for (int64_t r = 0; r < rows; ++r) q.scale.push_back(reference.scales.At(r, 0).scale);
   for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
     const auto row = q.codes.begin() + static_cast<std::ptrdiff_t>(r * cols);
     q.code_sum.push_back(std::accumulate(row, row + static_cast<std::ptrdiff_t>(cols), 0));

@@ -78,7 +78,7 @@ TEST(Dequantize, IsOneFusedStepAfterTheWeightScale) {
 TEST(QuantizeRowsReference, CountsWhatIsNotFiniteAndLeavesItOutOfTheScale) {
   const Half row[] = {ToHalf(1.0f), ToHalf(kInfinity), ToHalf(kNan), ToHalf(-2.0f)};
   const ReferenceRows rows = QuantizeRowsReference({row, 1, 4, 4}, {});
-  EXPECT_EQ(rows.scales[0], 2.0f / 127.0f);
+  EXPECT_EQ(rows.scales.At(0, 0).scale, 2.0f / 127.0f);
   EXPECT_EQ(rows.codes, (std::vector<int8_t>{64, 127, 0, -127}));  // 63.5 ties to even
   EXPECT_EQ(rows.counts.nan, 1u);
   EXPECT_EQ(rows.counts.inf, 1u);

@@ -86,13 +86,19 @@ TEST(Quantizer, AGroupIsClippedByItselfAndTheLastMayBeShort) {
   EXPECT_EQ(counts.saturated, 1u);
 }
 
+RowScales ScalesOf(const Quantizer& quantizer, const std::vector<float>& rows) {
+  std::vector<Half> x(rows.size());
+  ToHalf(rows, x);
+  const auto count = static_cast<int64_t>(rows.size());
+  return QuantizeRowsReference({x.data(), count, 1, 1}, {.quantizer = quantizer}).scales;
+}
+
 TEST(RowScales, OfAStaticQuantizerOneStandsForAllRows) {
-  const std::vector<float> repeated(3, 0.125f), own = {1.0f, 2.0f, 3.0f};
-  EXPECT_EQ(kStatic.ScaleCount(3, 8), 1);
-  EXPECT_EQ(ScalesOf(kStatic, repeated).count(), 1);
-  EXPECT_EQ(ScalesOf(kStatic, repeated)[2], 0.125f);
-  EXPECT_EQ(Quantizer{}.ScaleCount(3, 8), 3);
-  EXPECT_EQ(ScalesOf(Quantizer{}, own)[2], 3.0f);
+  const std::vector<float> rows = {127.0f, 254.0f, 381.0f};  // of scale 1, 2 and 3
+  EXPECT_EQ(ScalesOf(kStatic, rows).count(), 1);
+  EXPECT_EQ(ScalesOf(kStatic, rows).At(2, 0).scale, 0.125f);
+  EXPECT_EQ(ScalesOf(Quantizer{}, rows).count(), 3);
+  EXPECT_EQ(ScalesOf(Quantizer{}, rows).At(2, 0).scale, 3.0f);
 }
 
 // One row with a scale of its own is not a shared scale, though both are one number.

@@ -235,7 +235,7 @@ TEST(EmulatedSchemes, TheSecondCodesHoldWhatTheFirstLeft) {
     ASSERT_EQ(scales.second_values.size(), static_cast<size_t>(kImages));
     for (int64_t image = 0; image < kImages; ++image) {
       const int64_t row = image * kTokens * scheme.k, second = (kRows + image) * scheme.k;
-      const float scale = scales[image * kTokens];
+      const float scale = scales.At(image * kTokens, 0).scale;
       const float second_scale = scales.second_values[static_cast<size_t>(image)];
       float amax = 0.0f;
       for (int64_t k = 0; k < scheme.k; ++k) {
