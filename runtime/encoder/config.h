@@ -41,6 +41,21 @@ struct PatchGrid {
   friend bool operator==(PatchGrid, PatchGrid) = default;
 };
 
+// How a block's feed-forward step is split into experts (moe.md sections 3 and 4).
+struct MixtureConfig {
+  int64_t experts = 0;              // in each block that has any; 0: all blocks are dense
+  int64_t chosen = 0;               // experts that run for a token
+  bool renormalized = false;        // the weights of the chosen ones sum to 1
+  bool gated = false;               // an expert's fc1 makes gate and value, gate first
+  int64_t width = 0;                // of an expert's hidden rows
+  int64_t shared_width = 0;         // of the expert that every token goes through, gated; 0: none
+  std::vector<bool> in_block = {};  // by block: whether it has experts
+  // How the tensors of the experts are named and lie: one of the spellings of family_keys.h.
+  std::string spelling = {};
+
+  bool in(int64_t block) const { return experts > 0 && in_block[static_cast<size_t>(block)]; }
+};
+
 // One description for every family; see models.md section 6 for the table it was drawn from. All
 // numbers are as the checkpoint states them or as its class defaults fill them in.
 struct EncoderConfig {
@@ -78,6 +93,9 @@ struct EncoderConfig {
   bool layer_scale = false;
   bool qk_norm = false;  // RMS over the whole width, before the head split
   float qk_norm_eps = 1e-6f;
+  MixtureConfig mixture;
+  // Stored after the blocks that run, and checked like them (CuMo reads what enters its last one).
+  int64_t unread_blocks = 0;
   PoolKind pool = PoolKind::kNone;
   int64_t pooler = 0;      // width of tanh(linear(pooled row)), which is then pooled; 0: not at all
   int64_t projection = 0;  // width of the image embedding, a projected pooled row; 0: none

@@ -221,8 +221,12 @@ class GraphBuilder {
 
 }  // namespace
 
-std::string SiteName(int64_t block, const char* layer) {
+std::string SiteName(int64_t block, std::string_view layer) {
   return fmt::format("blocks.{}.{}", block, layer);
+}
+
+std::string ExpertLayer(int64_t expert, const char* layer) {
+  return fmt::format("mlp.experts.{}.{}", expert, layer);
 }
 
 std::vector<std::string> Graph::Sites() const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/encoder/config.h"
@@ -91,7 +92,9 @@ struct Graph {
 };
 
 // "blocks.{i}.attn.qkv" and so on: the only place where site names are made. Never parsed.
-std::string SiteName(int64_t block, const char* layer);
+std::string SiteName(int64_t block, std::string_view layer);
+// "mlp.experts.3.fc2": the layer of an expert, for SiteName().
+std::string ExpertLayer(int64_t expert, const char* layer);
 
 // `slots` of a graph of `config`, for images of `grid`; as they are where no grid is given.
 std::vector<Slot> AtGrid(std::vector<Slot> slots, const EncoderConfig& config, PatchGrid grid);

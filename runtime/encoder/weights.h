@@ -61,10 +61,12 @@ class Weights {
 
 // Canonical stems: patch_embed, prefix, position, pre_norm, blocks.{i}.norm1,
 // blocks.{i}.attn.{qkv,proj,q_norm,k_norm}, blocks.{i}.ls1, blocks.{i}.norm2,
-// blocks.{i}.mlp.{fc1,fc2}, blocks.{i}.ls2, norm, pool.{probe,q,kv,proj,norm,fc1,fc2}, projection,
-// head, head_distilled. Construction maps every shard and checks every expected tensor, shape and
-// dtype; nothing is converted before it is asked for, so memory stays at one layer. Thread-safe
-// after construction.
+// blocks.{i}.mlp.{fc1,fc2}, or in a block with experts blocks.{i}.mlp.experts.{e}.{fc1,fc2},
+// blocks.{i}.mlp.shared_expert.{fc1,fc2} and the vectors blocks.{i}.mlp.router ([experts, width])
+// and blocks.{i}.mlp.shared_gate ([width]); blocks.{i}.ls2, norm,
+// pool.{probe,q,kv,proj,norm,fc1,fc2}, projection, head, head_distilled. Construction maps every
+// shard and checks every expected tensor, shape and dtype; nothing is converted before it is asked
+// for, so memory stays at one layer. Thread-safe after construction.
 class EncoderWeights final : public Weights {
  public:
   // `prefix` chooses the tower where a checkpoint holds several. Throws Error naming what is
