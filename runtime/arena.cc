@@ -1,5 +1,7 @@
 #include "runtime/arena.h"
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "runtime/base/error.h"
@@ -9,14 +11,30 @@ namespace w8a8 {
 void Arena::Prepare(std::vector<Slot> slots, BatchInputs inputs) {
   slots_ = std::move(slots);
   inputs_ = std::move(inputs);
-  rows_.clear();
-  for (const Slot& slot : slots_) rows_.push_back(inputs_.images * slot.rows);
+  SetRouted({});
   Reserve();
 }
 
-void Arena::SetRows(SlotId id, int64_t rows) {
-  W8A8_CHECK(rows >= 0 && rows <= inputs_.images * slot(id).rows);
-  rows_[static_cast<size_t>(id)] = rows;
+void Arena::SetRouted(std::vector<RowOwner> owners) {
+  W8A8_CHECK(std::ranges::is_sorted(owners));
+  W8A8_CHECK(owners.empty() ||
+             (owners.front().sample >= 0 && owners.back().sample < inputs_.images));
+  routed_ = std::move(owners);
+  routed_before_.assign(static_cast<size_t>(inputs_.images) + 1, 0);
+  for (const RowOwner& owner : routed_) ++routed_before_[static_cast<size_t>(owner.sample) + 1];
+  std::partial_sum(routed_before_.begin(), routed_before_.end(), routed_before_.begin());
+}
+
+int64_t Arena::rows(SlotId id) const { return FirstRow(id, inputs_.images); }
+
+int64_t Arena::FirstRow(SlotId id, int64_t image) const {
+  const Slot& of = slot(id);
+  if (of.tokens == SlotRows::kAll) return image * of.rows;
+  return routed_before_[static_cast<size_t>(image)];
+}
+
+int64_t Arena::RowsOf(SlotId id, int64_t image) const {
+  return FirstRow(id, image + 1) - FirstRow(id, image);
 }
 
 size_t Arena::row_bytes(SlotId id) const {

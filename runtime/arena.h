@@ -2,6 +2,7 @@
 // Upload() and reads it with HostView(); nothing else of it is the host's.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,13 @@ struct BatchInputs {
   // [images * tokens]: 0 where a token is no key of any attention (padding); empty: all tokens are.
   // At least one key of each image is left.
   std::vector<uint8_t> key_mask = {};
+};
+
+// Whose a row is.
+struct RowOwner {
+  int32_t sample = 0;  // index into the images of the batch
+  int32_t token = 0;   // of the sample
+  friend auto operator<=>(const RowOwner&, const RowOwner&) = default;
 };
 
 // What a caller wants to see of a step beside its slots. Each costs a pass or memory.
@@ -82,15 +90,18 @@ class Arena {
   MatView<const Half> HostHalf(SlotId id);
   MatView<const float> HostFloats(SlotId id);
 
-  // Of a slot whose number of rows only the run tells (tokens routed to an expert): at most what it
-  // was prepared for, until the next Prepare(). Steps that go image by image do not take such
-  // slots.
-  void SetRows(SlotId id, int64_t rows);
+  // Whose the rows of the routed slots are, ascending; until the next call or Prepare(), which
+  // leaves none. A GatherStep makes this call for its expert.
+  void SetRouted(std::vector<RowOwner> owners);
+  std::span<const RowOwner> routed() const { return routed_; }
 
   const BatchInputs& inputs() const { return inputs_; }
   const Slot& slot(SlotId id) const { return slots_[static_cast<size_t>(id)]; }
-  int64_t rows(SlotId id) const { return rows_[static_cast<size_t>(id)]; }  // of all images
-  size_t row_bytes(SlotId id) const;                                        // FP16 or FP32 slots
+  int64_t rows(SlotId id) const;  // of all images
+  // An image's rows, which lie together.
+  int64_t FirstRow(SlotId id, int64_t image) const;
+  int64_t RowsOf(SlotId id, int64_t image) const;
+  size_t row_bytes(SlotId id) const;  // FP16 or FP32 slots
 
  protected:
   const std::vector<Slot>& slots() const { return slots_; }
@@ -99,8 +110,9 @@ class Arena {
   virtual void Reserve() = 0;  // makes room for slots()
 
   std::vector<Slot> slots_;
-  std::vector<int64_t> rows_;
   BatchInputs inputs_;
+  std::vector<RowOwner> routed_;
+  std::vector<int64_t> routed_before_;  // [images + 1]: routed rows of the images before
 };
 
 }  // namespace w8a8

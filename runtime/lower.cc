@@ -118,6 +118,16 @@ Step Lowering::Add(const Node& node) {
                                                     : weights_.Vector(node.weight, "")};
 }
 
+Step Lowering::Route(const Node& node) {
+  const MixtureConfig& mixture = graph_.config.mixture;
+  return RouteStep{.in = node.in,
+                   .out = node.out,
+                   .weight = weights_.Fp16Vector(node.weight, ""),
+                   .experts = mixture.experts,
+                   .chosen = mixture.chosen,
+                   .renormalized = mixture.renormalized};
+}
+
 Step Lowering::PlainStep(const Node& node) {
   const ActivationKind activation = graph_.config.activation;
   switch (node.kind) {
@@ -149,6 +159,19 @@ Step Lowering::PlainStep(const Node& node) {
       return TanhStep{.in = node.in, .out = node.out};
     case NodeKind::kConvert:
       return ConvertStep{.in = node.in, .out = node.out};
+    case NodeKind::kClear:
+      return ClearStep{.out = node.out};
+    case NodeKind::kRoute:
+      return Route(node);
+    case NodeKind::kGather:
+      return GatherStep{.in = node.in, .routing = node.in2, .out = node.out, .expert = node.expert};
+    case NodeKind::kMix:
+      return MixStep{.in = node.in, .routing = node.in2, .out = node.out, .expert = node.expert};
+    case NodeKind::kMixShared:
+      return MixSharedStep{.in = node.in,
+                           .x = node.in2,
+                           .out = node.out,
+                           .gate = weights_.Fp16Vector(node.weight, "")};
     case NodeKind::kLinear:
       break;  // LowerLinear()
   }
@@ -257,6 +280,12 @@ void CheckPlan(const Graph& graph, Precision precision, const Plan& plan, FakeFl
            known.size(), known.empty() ? "" : known.front());
     }
     if (precision == Precision::kFp16) continue;
+    if (site_plan.first_row_twice && graph.IsRouted(site)) {
+      Fail(
+          "plan: site '{}' is an expert's, whose first row is no image's first token: "
+          "'first_row_twice' is for layers that every token goes through.",
+          site);
+    }
     CheckForPrecision(site, precision, site_plan, graph.InputsOf(site), flavour);
   }
 }

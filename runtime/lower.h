@@ -49,6 +49,7 @@ class Lowering {
   Step QkNorm(const Node& node);
   Step Attend(const Node& node) const;
   Step Add(const Node& node);
+  Step Route(const Node& node);
   void LowerLinear(const Node& node, Precision precision, const Plan& plan, FakeFlavour flavour,
                    Program& program);
   void LowerFp16(const Node& node, const std::optional<Quantizer>& output, Program& program);

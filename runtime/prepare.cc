@@ -143,7 +143,10 @@ PreparedLinear Prepare(const std::string& name, const LinearParameters& paramete
 }
 
 std::vector<float> Fp16Weights(const std::string& name, const LinearParameters& parameters) {
-  std::vector<float> values = parameters.codes ? parameters.codes->RealValues() : parameters.values;
+  return Fp16Values(name, parameters.codes ? parameters.codes->RealValues() : parameters.values);
+}
+
+std::vector<float> Fp16Values(const std::string& name, std::vector<float> values) {
   std::array<Half, 4096> piece;
   for (size_t i = 0; i < values.size(); i += piece.size()) {
     const size_t count = std::min(piece.size(), values.size() - i);

@@ -44,5 +44,7 @@ PreparedLinear Prepare(const std::string& name, const LinearParameters& paramete
 // The weights of a layer that stays FP16: [n, k], each rounded to FP16 (codes by their real
 // values). Throws Error naming `name` for a weight that FP16 cannot hold.
 std::vector<float> Fp16Weights(const std::string& name, const LinearParameters& parameters);
+// The same of any weights of a float product.
+std::vector<float> Fp16Values(const std::string& name, std::vector<float> values);
 
 }  // namespace w8a8

@@ -100,6 +100,12 @@ FloatsPtr StageWeights::Vector(const std::string& stem, const char* part) {
   return values;
 }
 
+FloatsPtr StageWeights::Fp16Vector(const std::string& stem, const char* part) {
+  FloatsPtr& values = vectors_[stem + "/" + part];
+  if (!values) values = SharedFloats(Fp16Values(stem, weights_.Vector(stem, part)));
+  return values;
+}
+
 FloatsPtr StageWeights::Positions() {
   if (graph_.config.variable_grid) return Vector("position", "");
   FloatsPtr& values = vectors_["position/"];

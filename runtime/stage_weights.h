@@ -44,6 +44,8 @@ class StageWeights {
   FloatLinear Fp16(const std::string& stem);  // of a layer that stays FP16
 
   FloatsPtr Vector(const std::string& stem, const char* part);
+  // Rounded to FP16, as operands of float products are.
+  FloatsPtr Fp16Vector(const std::string& stem, const char* part);
   // The position table for the graph's grid; of a variable grid the stored one.
   FloatsPtr Positions();
 

@@ -119,6 +119,35 @@ struct ConvertStep {  // either slot is FP16 or FP32, not both FP16; towards FP1
   SlotId in, out;
 };
 
+struct ClearStep {  // an FP32 slot
+  SlotId out;
+};
+// The experts of each token and their weights (moe.md section 4, 1 to 3): out [rows, experts] is
+// the weight, or kNotRouted where the expert is not one of the `chosen`. Padding goes to none.
+struct RouteStep {
+  SlotId in, out;
+  FloatsPtr weight;  // [experts, width], FP16-rounded
+  int64_t experts, chosen;
+  bool renormalized;
+};
+// The rows of `in` whose tokens went to `expert` become those of `out`; all routed slots of the
+// arena have as many from now on.
+struct GatherStep {
+  SlotId in, routing, out;
+  int64_t expert;
+  std::optional<CodesOutput> codes = {};  // as NormStep's
+};
+// out = fma(weight, in, out) in binary32, at the rows whose tokens went to `expert`.
+struct MixStep {
+  SlotId in, routing, out;
+  int64_t expert;
+};
+// The same at all rows; the weight is the sigmoid of the row sum of `x` and `gate`.
+struct MixSharedStep {
+  SlotId in, x, out;
+  FloatsPtr gate;  // [width], FP16-rounded
+};
+
 // FP16 operands widened exactly, binary32 accumulation and bias, one rounding to FP16.
 struct GemmF16Step {
   SlotId in, out;
@@ -166,10 +195,11 @@ struct GemmCodesStep {
   std::optional<Quantizer> output = {};
 };
 
-using Step = std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep,
-                          AddStep, BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep,
-                          ConcatStep, TanhStep, ConvertStep, GemmF16Step, GemmFakeStep,
-                          QuantizeStep, GemmS8Step, GemmW8Step, GemmCodesStep>;
+using Step =
+    std::variant<EmbedStep, NormStep, QkNormStep, ActivationStep, GateStep, AttentionStep, AddStep,
+                 BroadcastStep, SelectRowStep, MeanRowsStep, AverageStep, ConcatStep, TanhStep,
+                 ConvertStep, ClearStep, RouteStep, GatherStep, MixStep, MixSharedStep, GemmF16Step,
+                 GemmFakeStep, QuantizeStep, GemmS8Step, GemmW8Step, GemmCodesStep>;
 
 // The steps of one stage, or of one layer, for one arm, with the node that each came from. The last
 // step of a node writes the node's output.

@@ -117,7 +117,7 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
   const double before = arena_->Seconds();
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const StepResult result = arena_->Run(program.steps[i], wanted);
-    if (EndsNode(program, i)) ShowLinear(batch, arm, program.nodes[i], result);
+    if (EndsNode(program, i)) ShowNode(batch, arm, program.nodes[i], result);
     const MatView<const float> probabilities = result.attention.view();
     if (probabilities.rows > 0) ShowAttention(batch, arm, probabilities);
   }
@@ -180,10 +180,30 @@ void StageWorker::ShowAttention(const Batch& batch, int arm, MatView<const float
   });
 }
 
+void StageWorker::ShowNode(const Batch& batch, int arm, int32_t node_index,
+                           const StepResult& result) {
+  const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
+  if (node.kind == NodeKind::kRoute) return ShowRouting(batch, arm, node.out);
+  if (node.site.empty() || arena_->rows(node.in) == 0) return;
+  ShowLinear(batch, arm, node_index, result);
+}
+
+void StageWorker::ShowRouting(const Batch& batch, int arm, SlotId routing) {
+  RoutingEvent event{.worker = worker_,
+                     .arm = arm,
+                     .block = batch.stage.stage - 1,
+                     .samples = batch.samples,
+                     .weights = arena_->HostFloats(routing)};
+  ForEachFollower(batch, arm, [&](int follower) {
+    event.arm = follower;
+    for (Tap* tap : taps_) tap->OnRouting(event);
+  });
+}
+
 void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index,
                              const StepResult& result) {
   const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
-  if (node.site.empty()) return;
+  const bool routed = arena_->slot(node.in).tokens == SlotRows::kRouted;
   std::optional<Event> event;
   ForEachFollower(batch, arm, [&](int follower) {
     for (Tap* tap : taps_) {
@@ -194,6 +214,7 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index,
         event->stage = batch.stage.stage;
         event->site = &node.site;
         event->samples = batch.samples;
+        if (routed) event->owners = arena_->routed();
         event->input = arena_->HostHalf(node.in);
         event->output = arena_->HostHalf(node.out);
         event->trace = result.trace;
@@ -209,6 +230,8 @@ LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node,
   const size_t leader = batch.stage.leaders[static_cast<size_t>(arm)];
   const Program& layer = batch.stage.programs[leader].layers.at(node);
   Prepare(layer, batch, *replay_);
+  const std::span<const RowOwner> routed = arena_->routed();
+  replay_->SetRouted({routed.begin(), routed.end()});
   const SlotId input = graph_.nodes[static_cast<size_t>(node)].in;
   replay_->Upload(Lowering::kLayerIn, 0, arena_->HostView(input));
   LinearResult result;

@@ -78,6 +78,8 @@ class StageWorker {
   void StoreStream(const Batch& batch, int arm);
   void ShowStream(const Batch& batch, int arm);
   void ShowAttention(const Batch& batch, int arm, MatView<const float> probabilities);
+  void ShowNode(const Batch& batch, int arm, int32_t node, const StepResult& result);
+  void ShowRouting(const Batch& batch, int arm, SlotId routing);
   void ShowLinear(const Batch& batch, int arm, int32_t node, const StepResult& result);
   void ShowOutputs(const Batch& batch, int arm);
   LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node, const Wanted& wanted);

@@ -2,7 +2,6 @@
 // are taps. A tap never changes a result.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -20,15 +19,8 @@ struct LinearResult {
   std::shared_ptr<const LinearTrace> trace;  // of quantized arms, where wanted
 };
 
-// Whose a row of a linear layer is.
-struct RowOwner {
-  int32_t sample = 0;  // index into the event's samples
-  int32_t token = 0;   // of the sample
-  friend auto operator<=>(const RowOwner&, const RowOwner&) = default;
-};
-
-// A linear layer that an arm has just run, on all samples of a batch at once. Views live until
-// OnLinear() returns.
+// A linear layer that an arm has just run, on all samples of a batch at once; there is none for an
+// expert that got no row of the batch. Views live until OnLinear() returns.
 class LinearEvent {
  public:
   virtual ~LinearEvent() = default;
@@ -65,6 +57,16 @@ struct StreamEvent {
   std::span<const Sample> samples = {};
   MatView<const Half> half;
   MatView<const float> floats;
+};
+
+// A router's choice in a block: [samples * tokens, experts], the weight of each expert that runs
+// for the token, kNotRouted elsewhere; padding has none.
+struct RoutingEvent {
+  int worker = 0;
+  int arm = 0;
+  int block = 0;
+  std::span<const Sample> samples = {};
+  MatView<const float> weights;
 };
 
 // Attention probabilities of a block: [samples * heads * queries, keys].
@@ -105,6 +107,7 @@ class Tap {
   virtual void OnLinear(LinearEvent&) {}
   virtual void OnStream(const StreamEvent&) {}
   virtual void OnAttention(const AttentionEvent&) {}
+  virtual void OnRouting(const RoutingEvent&) {}
   virtual void OnOutputs(const OutputEvent&) {}
 };
 

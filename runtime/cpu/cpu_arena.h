@@ -1,6 +1,7 @@
 // Every step on the CPU: the steps with fixed bits through a kernel set, float products by oneDNN.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -50,8 +51,8 @@ class CpuArena final : public Arena {
   MatView<Half> half(SlotId id, int64_t image) const;
   MatView<float> floats(SlotId id) const;
   MatView<float> floats(SlotId id, int64_t image) const;
-  int64_t FirstRow(SlotId id, int64_t image) const;
 
+  bool IsOfNoRows(const Step& step) const;
   void Do(const EmbedStep& step);
   void Do(const NormStep& step);
   void Do(const QkNormStep& step);
@@ -66,6 +67,11 @@ class CpuArena final : public Arena {
   void Do(const ConcatStep& step);
   void Do(const TanhStep& step);
   void Do(const ConvertStep& step);
+  void Do(const ClearStep& step);
+  void Do(const RouteStep& step);
+  void Do(const GatherStep& step);
+  void Do(const MixStep& step);
+  void Do(const MixSharedStep& step);
   StepResult Do(const GemmF16Step& step, const Wanted& wanted);
   StepResult Do(const GemmFakeStep& step, const Wanted& wanted);
   void Do(const QuantizeStep& step);
@@ -79,10 +85,16 @@ class CpuArena final : public Arena {
   void Norm(const NormStep& step, MatView<T> x, MatView<Half> y);
   void NormRowRange(const NormStep& step, int64_t first, int64_t count);
   void GateRowRange(const GateStep& step, int64_t first, int64_t count);
+  void RouteRow(const RouteStep& step, std::span<const Half> x, std::span<float> weights);
+  // The row of a slot of all tokens that belongs to a row of the routed slots.
+  int64_t RowOfOwner(SlotId id, int64_t routed_row) const;
+  void AddWeighted(float weight, std::span<const Half> y, std::span<float> sum);
   void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
   std::shared_ptr<LinearTrace> TraceOfCodes(const SlotMemory& memory) const;
   // The memory for the codes of slot `from`, to be filled by rows.
   SlotMemory& BeginCodes(const CodesOutput& to, SlotId from);
+  // 32 KiB of FP16: rows stay in the first-level cache.
+  static constexpr int64_t kBlockElements = 16'384;
   // Calls produce(first_row, count) until all rows of slot `out` are made: all at once, or a block
   // of rows at a time and quantizes each.
   template <class Produce>
@@ -107,9 +119,23 @@ class CpuArena final : public Arena {
   AlignedBuffer<float> x_, product_;   // of one image
   AlignedBuffer<Half> patch_;          // one patch row
   AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
+  AlignedBuffer<float> weight_;        // one weight for every column
   EmulatedScratch emulated_;
   ProductScratch product_scratch_;
   double seconds_ = 0;
 };
+
+template <class Produce>
+void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce) {
+  const MatView<Half> made = half(out);
+  if (!codes) return produce(0, made.rows);
+  SlotMemory& to = BeginCodes(*codes, out);
+  const int64_t block = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, made.cols));
+  for (int64_t first = 0; first < made.rows; first += block) {
+    const int64_t count = std::min(block, made.rows - first);
+    produce(first, count);
+    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), first, &to.codes);
+  }
+}
 
 }  // namespace w8a8

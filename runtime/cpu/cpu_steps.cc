@@ -12,8 +12,6 @@
 namespace w8a8 {
 namespace {
 
-constexpr int64_t kBlockElements = 16'384;  // 32 KiB of FP16: rows stay in the first-level cache
-
 const float* DataOrNull(const FloatsPtr& values) {
   return values == nullptr || values->empty() ? nullptr : values->data();
 }
@@ -54,19 +52,6 @@ void CpuArena::NormRowRange(const NormStep& step, int64_t first, int64_t count) 
     return Norm(step, floats(step.in).RowRange(first, count), y);
   }
   Norm(step, half(step.in).RowRange(first, count), y);
-}
-
-template <class Produce>
-void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce) {
-  const MatView<Half> made = half(out);
-  if (!codes) return produce(0, made.rows);
-  SlotMemory& to = BeginCodes(*codes, out);
-  const int64_t block = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, made.cols));
-  for (int64_t first = 0; first < made.rows; first += block) {
-    const int64_t count = std::min(block, made.rows - first);
-    produce(first, count);
-    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), first, &to.codes);
-  }
 }
 
 void CpuArena::Do(const NormStep& step) {

@@ -72,6 +72,19 @@ void RmsNorm(const NormRowsArgsOf<T>& args) {
   }
 }
 
+// ---- routers ----
+
+void RowProducts(const RowProductsArgs& args) {
+  for (int64_t n = 0; n < args.count; ++n) {
+    const float* weight = args.weight + n * args.cols;
+    float sums[kSums] = {};
+    for (int64_t k = 0; k < args.cols; ++k) {
+      sums[k % kSums] = Fma(ToFloat(args.x[k]), weight[k], sums[k % kSums]);
+    }
+    args.y[n] = CombineSums(sums);
+  }
+}
+
 // ---- activation functions and residual ----
 
 template <float (*Function)(float)>
@@ -147,6 +160,7 @@ const RowKernels kScalarRowKernels = {
     .silu = Activate<Silu>,
     .add_residual = AddResidual<Half>,
     .add_float_residual = AddResidual<float>,
+    .row_products = RowProducts,
     .softmax_row = SoftmaxRow,
     .add_error_sums = AddErrorSums,
     .half = {.to_float = FloatFromHalf, .to_half = HalfFromFloat},

@@ -50,6 +50,16 @@ struct AddResidualArgsOf {
 using AddResidualArgs = AddResidualArgsOf<Half>;
 using AddFloatResidualArgs = AddResidualArgsOf<float>;
 
+// y[n] = sum over k of fma(x[k], weight[n, k], .), by the row sums of numerics.md: a router's
+// logits of one FP16 row.
+struct RowProductsArgs {
+  const Half* x;
+  int64_t cols;
+  const float* weight;  // [count, cols]
+  int64_t count;
+  float* y;  // [count]
+};
+
 constexpr int64_t kSoftmaxLanes = 16;
 constexpr int64_t PaddedToSoftmaxLanes(int64_t count) {
   return (count + kSoftmaxLanes - 1) / kSoftmaxLanes * kSoftmaxLanes;
@@ -90,6 +100,7 @@ struct RowKernels {
   void (*silu)(const ActivationRowsArgs&);
   void (*add_residual)(const AddResidualArgs&);
   void (*add_float_residual)(const AddFloatResidualArgs&);
+  void (*row_products)(const RowProductsArgs&);
   void (*softmax_row)(const SoftmaxRowArgs&);
   void (*add_error_sums)(const ErrorSumsArgs&);
   HalfConversions half;

@@ -113,6 +113,24 @@ struct VectorRows {
     }
   }
 
+  // ---- routers ----
+
+  // Products of FP16 values are multiples of 2^-48, so that a sum is never -0 and lanes past the
+  // row, which add +0 * +0, change none.
+  static void RowProducts(const RowProductsArgs& args) {
+    for (int64_t n = 0; n < args.count; ++n) {
+      const float* weight = args.weight + n * args.cols;
+      Sums sums;
+      Clear(sums);
+      for (int64_t c = 0; c < args.cols; c += kLanes) {
+        const auto lanes = V::FirstLanes(args.cols - c);
+        float* sum = sums.at + c % kSums;
+        V::Store(sum, V::Fma(V::Load(args.x + c, lanes), V::Load(weight + c, lanes), V::Load(sum)));
+      }
+      args.y[n] = Combine(sums);
+    }
+  }
+
   // ---- activation functions and residual ----
 
   static Floats GeluFromFit(Floats x, const GeluFit& fit) {
@@ -290,6 +308,7 @@ struct VectorRows {
       .silu = Activate<Silu>,
       .add_residual = AddResidual<Half>,
       .add_float_residual = AddResidual<float>,
+      .row_products = RowProducts,
       .softmax_row = SoftmaxRow,
       .add_error_sums = AddErrorSums,
       .half = {.to_float = FloatFromHalf, .to_half = HalfFromFloat},

@@ -31,6 +31,7 @@ class GraphBuilder {
     branch_ = AddSlot("branch", tokens, config.width);
     hidden_ = AddSlot("hidden", tokens, (config.gated_mlp ? 2 : 1) * config.mlp_width);
     activated_ = AddSlot("activated", tokens, config.mlp_width);
+    if (config.mixture.experts > 0) AddMixtureSlots(tokens);
   }
 
   Graph Build() {
@@ -46,6 +47,30 @@ class GraphBuilder {
                  SlotStorage storage = SlotStorage::kHalf) {
     graph_.slots.push_back({name, rows, cols, storage});
     return static_cast<SlotId>(graph_.slots.size() - 1);
+  }
+
+  SlotId AddRoutedSlot(const char* name, int64_t rows, int64_t cols) {
+    const SlotId slot = AddSlot(name, rows, cols);
+    graph_.slot(slot).tokens = SlotRows::kRouted;
+    return slot;
+  }
+
+  // All experts of all blocks, one after the other.
+  void AddMixtureSlots(int64_t tokens) {
+    const int64_t width = graph_.config.width;
+    const MixtureConfig& mixture = graph_.config.mixture;
+    routing_ = AddSlot("routing", tokens, mixture.experts, SlotStorage::kFloat);
+    mixed_ = AddSlot("mixed", tokens, width, SlotStorage::kFloat);
+    expert_ = {
+        .in = AddRoutedSlot("expert_in", tokens, width),
+        .hidden = AddRoutedSlot("expert_hidden", tokens, (mixture.gated ? 2 : 1) * mixture.width),
+        .activated = AddRoutedSlot("expert_activated", tokens, mixture.width),
+        .out = AddRoutedSlot("expert_out", tokens, width)};
+    if (mixture.shared_width == 0) return;
+    shared_ = {.in = normed_,
+               .hidden = AddSlot("shared_hidden", tokens, 2 * mixture.shared_width),
+               .activated = AddSlot("shared_activated", tokens, mixture.shared_width),
+               .out = branch_};
   }
 
   // Pooled rows are one for each image, whatever the number of its tokens; where no image has more
@@ -69,9 +94,45 @@ class GraphBuilder {
     return graph_.nodes.back();
   }
 
-  void AddSite(int64_t block, const char* layer, SlotId in, SlotId out) {
+  void AddSite(int64_t block, std::string_view layer, SlotId in, SlotId out) {
     const std::string site = SiteName(block, layer);
     Add(NodeKind::kLinear, site, in, out).site = site;
+  }
+
+  // The slots of one feed-forward step.
+  struct MlpSlots {
+    SlotId in = kNoSlot, hidden = kNoSlot, activated = kNoSlot, out = kNoSlot;
+  };
+
+  // `stem`: "mlp" or "mlp.experts.3".
+  void AddMlp(int64_t block, const std::string& stem, NodeKind activation, const MlpSlots& slots) {
+    AddSite(block, stem + ".fc1", slots.in, slots.hidden);
+    Add(activation, "", slots.hidden, slots.activated);
+    AddSite(block, stem + ".fc2", slots.activated, slots.out);
+  }
+
+  // moe.md section 4: the rows of each expert, ascending, into one binary32 sum, which is rounded
+  // once.
+  void AddMixture(int64_t block) {
+    const MixtureConfig& mixture = graph_.config.mixture;
+    Add(NodeKind::kRoute, SiteName(block, "mlp.router"), normed_, routing_);
+    Add(NodeKind::kClear, "", kNoSlot, mixed_);
+    const NodeKind activation = mixture.gated ? NodeKind::kGate : NodeKind::kActivation;
+    for (int64_t e = 0; e < mixture.experts; ++e) {
+      Node& gather = Add(NodeKind::kGather, "", normed_, expert_.in);
+      gather.in2 = routing_;
+      gather.expert = e;
+      AddMlp(block, ExpertStem(e), activation, expert_);
+      Node& mix = Add(NodeKind::kMix, "", expert_.out, mixed_);
+      mix.in2 = routing_;
+      mix.expert = e;
+    }
+    if (mixture.shared_width > 0) {
+      AddMlp(block, kSharedExpertStem, NodeKind::kGate, shared_);
+      Add(NodeKind::kMixShared, SiteName(block, "mlp.shared_gate"), shared_.out, mixed_).in2 =
+          normed_;
+    }
+    Add(NodeKind::kConvert, "", mixed_, branch_);
   }
 
   void AddAttention(SlotId queries, SlotId keys_values, SlotId out, int64_t first_key_col) {
@@ -111,9 +172,12 @@ class GraphBuilder {
     AddSite(block, "attn.proj", attended_, branch_);
     Add(NodeKind::kAdd, scaled ? SiteName(block, "ls1") : "", branch_, graph_.stream);
     Add(NodeKind::kNorm, SiteName(block, "norm2"), graph_.stream, normed_);
-    AddSite(block, "mlp.fc1", normed_, hidden_);
-    Add(graph_.config.gated_mlp ? NodeKind::kGate : NodeKind::kActivation, "", hidden_, activated_);
-    AddSite(block, "mlp.fc2", activated_, branch_);
+    if (graph_.config.mixture.in(block)) {
+      AddMixture(block);
+    } else {
+      AddMlp(block, "mlp", graph_.config.gated_mlp ? NodeKind::kGate : NodeKind::kActivation,
+             {.in = normed_, .hidden = hidden_, .activated = activated_, .out = branch_});
+    }
     Add(NodeKind::kAdd, scaled ? SiteName(block, "ls2") : "", branch_, graph_.stream);
     EndStage();
   }
@@ -217,6 +281,8 @@ class GraphBuilder {
   const bool from_embeds_;
   Graph graph_;
   SlotId normed_, qkv_, attended_, branch_, hidden_, activated_;
+  SlotId routing_ = kNoSlot, mixed_ = kNoSlot;  // where blocks have experts
+  MlpSlots expert_, shared_;
 };
 
 }  // namespace
@@ -225,9 +291,7 @@ std::string SiteName(int64_t block, std::string_view layer) {
   return fmt::format("blocks.{}.{}", block, layer);
 }
 
-std::string ExpertLayer(int64_t expert, const char* layer) {
-  return fmt::format("mlp.experts.{}.{}", expert, layer);
-}
+std::string ExpertStem(int64_t expert) { return fmt::format("mlp.experts.{}", expert); }
 
 std::vector<std::string> Graph::Sites() const {
   std::vector<std::string> sites;
@@ -237,11 +301,17 @@ std::vector<std::string> Graph::Sites() const {
   return sites;
 }
 
-int64_t Graph::InputsOf(const std::string& site) const {
+const Slot& Graph::InputSlotOf(const std::string& site) const {
   const auto node = std::find_if(nodes.begin(), nodes.end(),
                                  [&site](const Node& candidate) { return candidate.site == site; });
   W8A8_CHECK(node != nodes.end());
-  return slot(node->in).cols;
+  return slot(node->in);
+}
+
+int64_t Graph::InputsOf(const std::string& site) const { return InputSlotOf(site).cols; }
+
+bool Graph::IsRouted(const std::string& site) const {
+  return InputSlotOf(site).tokens == SlotRows::kRouted;
 }
 
 std::map<std::string, int> Graph::StagesOfSites() const {

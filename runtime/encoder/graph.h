@@ -13,6 +13,8 @@ namespace w8a8 {
 
 using SlotId = int32_t;
 constexpr SlotId kNoSlot = -1;
+// A router's weight of an expert that does not run for a token; weights are never below 0.
+constexpr float kNotRouted = -1.0f;
 
 // kCodes: int8 codes in the device's own layout, with the scale of each row.
 enum class SlotStorage : uint8_t { kHalf, kFloat, kCodes };
@@ -20,14 +22,20 @@ enum class SlotStorage : uint8_t { kHalf, kFloat, kCodes };
 // What of a slot's shape follows the grid of a NaFlex image.
 enum class GridExtent : uint8_t { kNone, kTokenRows, kPixelCols };
 
-// A value between two nodes: `rows` per image x `cols`. FP16, but for the pixels and, on request,
-// the residual stream; a lowered program adds slots of codes.
+// Which tokens a slot has rows of. kRouted: those that a router gave to one expert, the same ones
+// in all such slots at a time; `rows` is the most that an image may have.
+enum class SlotRows : uint8_t { kAll, kRouted };
+
+// A value between two nodes: `rows` per image x `cols`. FP16, but for the pixels, a router's
+// weights, the sum over experts and, on request, the residual stream; a lowered program adds slots
+// of codes.
 struct Slot {
   std::string name;
   int64_t rows = 0;
   int64_t cols = 0;
   SlotStorage storage = SlotStorage::kHalf;
   GridExtent follows = GridExtent::kNone;
+  SlotRows tokens = SlotRows::kAll;
 };
 
 enum class NodeKind : uint8_t {
@@ -46,6 +54,11 @@ enum class NodeKind : uint8_t {
   kConcat,      // out: the columns of in, then those of in2
   kTanh,        // in -> out
   kConvert,     // out: in, where at least one is FP32
+  kClear,       // out: zeros
+  kRoute,       // out: the weight of each expert for each row of in, kNotRouted where it is not run
+  kGather,      // out: the rows of in that in2, a router's weights, gives to `expert`
+  kMix,         // out += weight in in2 of `expert` * in, at the rows of `expert`
+  kMixShared,   // out += sigmoid(a parameter times the row of in2) * in
 };
 
 struct Node {
@@ -56,6 +69,7 @@ struct Node {
   SlotId in2 = kNoSlot;
   SlotId out = kNoSlot;
   int64_t row = 0;
+  int64_t expert = 0;
   // kAttention: first column of q in `in`, of k and v in `in2`; each is `width` wide.
   int64_t q_col = 0;
   int64_t k_col = 0;
@@ -88,13 +102,18 @@ struct Graph {
 
   std::vector<std::string> Sites() const;            // in node order
   int64_t InputsOf(const std::string& site) const;   // K of the site's layer, which is there
+  bool IsRouted(const std::string& site) const;      // an expert's, that some tokens come to
   std::map<std::string, int> StagesOfSites() const;  // the stage of each site: its block's, from 1
+
+ private:
+  const Slot& InputSlotOf(const std::string& site) const;
 };
 
 // "blocks.{i}.attn.qkv" and so on: the only place where site names are made. Never parsed.
 std::string SiteName(int64_t block, std::string_view layer);
-// "mlp.experts.3.fc2": the layer of an expert, for SiteName().
-std::string ExpertLayer(int64_t expert, const char* layer);
+// "mlp.experts.3": what the layers of an expert are named after, for SiteName().
+std::string ExpertStem(int64_t expert);
+constexpr const char* kSharedExpertStem = "mlp.shared_expert";
 
 // `slots` of a graph of `config`, for images of `grid`; as they are where no grid is given.
 std::vector<Slot> AtGrid(std::vector<Slot> slots, const EncoderConfig& config, PatchGrid grid);

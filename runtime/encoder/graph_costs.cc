@@ -1,11 +1,24 @@
 #include "runtime/encoder/graph_costs.h"
 
+#include <algorithm>
+
 namespace w8a8 {
+namespace {
+
+// Of one image; an expert's are as many as it has where the tokens go to all alike.
+int64_t Rows(const Graph& graph, SlotId id) {
+  const Slot& slot = graph.slot(id);
+  if (slot.tokens == SlotRows::kAll) return slot.rows;
+  const MixtureConfig& mixture = graph.config.mixture;
+  return std::max<int64_t>(1, slot.rows * mixture.chosen / mixture.experts);
+}
+
+}  // namespace
 
 int64_t MultiplyAdds(const Graph& graph, const Node& node) {
   switch (node.kind) {
     case NodeKind::kLinear:
-      return graph.slot(node.in).rows * WeightElements(graph, node);
+      return Rows(graph, node.in) * WeightElements(graph, node);
     case NodeKind::kEmbed:
       return graph.config.patches() * WeightElements(graph, node);
     case NodeKind::kAttention:  // the scores and the weighted sum

@@ -69,6 +69,7 @@ struct Counted {
             .silu = CallRows<&RowKernels::silu>,
             .add_residual = CallRows<&RowKernels::add_residual>,
             .add_float_residual = CallRows<&RowKernels::add_float_residual>,
+            .row_products = CallRows<&RowKernels::row_products>,
             .softmax_row = CallRows<&RowKernels::softmax_row>,
             .add_error_sums = CallRows<&RowKernels::add_error_sums>,
             .half = {.to_float = CallHalf<&HalfConversions::to_float>,

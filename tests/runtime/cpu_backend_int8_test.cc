@@ -180,18 +180,30 @@ TEST(QuantizedSteps, TakeOnlyTheRowsThatTheRunTells) {
   const QuantizedLinear linear = RandomLayer(layer);
   CpuBackend backend(Select(""));
   CpuArena arena(Select(""));
-  Prepare(layer, 1, arena);
+  Prepare(layer, 2, arena);
   RunInt8(backend, linear, kSpecs[0], arena);
-  std::vector<Half> expected = Copy(arena.HostHalf(kInt8Out));
-  std::fill(expected.begin() + 5 * layer.n, expected.end(), Half{});
-  SetSlot(arena, kInt8Out, std::vector<float>(expected.size()));
-  arena.SetRows(kIn, 5);
-  arena.SetRows(kInt8Out, 5);
+  const std::vector<Half> all = Copy(arena.HostHalf(kInt8Out));
+  const std::vector<Half> in = Copy(arena.HostHalf(kIn));
+  std::vector<Slot> slots = {arena.slot(kIn), arena.slot(kInt8Out), arena.slot(kEmulatedOut),
+                             arena.slot(kCodes)};
+  for (Slot& slot : slots) slot.tokens = SlotRows::kRouted;
+  arena.Prepare(slots, {.images = 2});
+  EXPECT_EQ(arena.rows(kIn), 0);
+  arena.SetRouted({{0, 1}, {0, 8}, {1, 0}});
+  std::vector<Half> expected;
+  for (const int64_t row : {1, 8, 9}) {
+    const std::span<const Half> from = std::span(in).subspan(static_cast<size_t>(row * layer.k));
+    arena.Upload(kIn, static_cast<int64_t>(expected.size()) / layer.n,
+                 std::as_bytes(from.first(static_cast<size_t>(layer.k))));
+    const auto y = all.begin() + row * layer.n;
+    expected.insert(expected.end(), y, y + layer.n);
+  }
   const TracePtr trace = RunInt8(backend, linear, kSpecs[0], arena);
-  EXPECT_EQ(trace->codes.view().rows, 5);
-  EXPECT_EQ(arena.HostHalf(kInt8Out).rows, 5);
-  arena.SetRows(kInt8Out, layer.tokens);
+  EXPECT_EQ(trace->codes.view().rows, 3);
+  EXPECT_EQ(arena.RowsOf(kInt8Out, 0), 2);
   EXPECT_EQ(Equal(expected, Copy(arena.HostHalf(kInt8Out))), "");
+  arena.SetRouted({});
+  EXPECT_EQ(RunInt8(backend, linear, kSpecs[0], arena), nullptr);
 }
 
 // A flipped weight code must show, or the equality above proves nothing.

@@ -115,5 +115,17 @@ TEST(FloatGemm, MakesOnePrimitivePerShape) {
   EXPECT_EQ(gemm.primitives(), 1);
 }
 
+// Experts and images of many sizes have products of any number of rows.
+TEST(FloatGemm, KeepsABoundedNumberOfShapes) {
+  FloatGemm gemm;
+  const std::vector<float> a(400, 1.0f), b = {1, 2};
+  std::vector<float> out(400);
+  for (int64_t rows = 0; rows <= 200; ++rows) {
+    gemm.MultiplyTransposed({a.data(), rows, 2, 2}, {b.data(), 1, 2, 2}, {out.data(), rows, 1, 1});
+    if (rows > 0) EXPECT_EQ(out[static_cast<size_t>(rows - 1)], 3.0f);
+  }
+  EXPECT_LE(gemm.primitives(), 128);
+}
+
 }  // namespace
 }  // namespace w8a8::test
