@@ -128,6 +128,28 @@ Step Lowering::Route(const Node& node) {
                    .renormalized = mixture.renormalized};
 }
 
+Step Lowering::MixtureStep(const Node& node) {
+  switch (node.kind) {
+    case NodeKind::kClear:
+      return ClearStep{.out = node.out};
+    case NodeKind::kRoute:
+      return Route(node);
+    case NodeKind::kGather:
+      return GatherStep{.in = node.in, .routing = node.in2, .out = node.out, .expert = node.expert};
+    case NodeKind::kMix:
+      return MixStep{.in = node.in, .routing = node.in2, .out = node.out, .expert = node.expert};
+    case NodeKind::kMixShared:
+      return MixSharedStep{.in = node.in,
+                           .x = node.in2,
+                           .out = node.out,
+                           .gate = weights_.Fp16Vector(node.weight, "")};
+    default:
+      break;  // LowerLinear()
+  }
+  W8A8_CHECK(!"a node without a step of its own");
+  return ConvertStep();
+}
+
 Step Lowering::PlainStep(const Node& node) {
   const ActivationKind activation = graph_.config.activation;
   switch (node.kind) {
@@ -159,24 +181,9 @@ Step Lowering::PlainStep(const Node& node) {
       return TanhStep{.in = node.in, .out = node.out};
     case NodeKind::kConvert:
       return ConvertStep{.in = node.in, .out = node.out};
-    case NodeKind::kClear:
-      return ClearStep{.out = node.out};
-    case NodeKind::kRoute:
-      return Route(node);
-    case NodeKind::kGather:
-      return GatherStep{.in = node.in, .routing = node.in2, .out = node.out, .expert = node.expert};
-    case NodeKind::kMix:
-      return MixStep{.in = node.in, .routing = node.in2, .out = node.out, .expert = node.expert};
-    case NodeKind::kMixShared:
-      return MixSharedStep{.in = node.in,
-                           .x = node.in2,
-                           .out = node.out,
-                           .gate = weights_.Fp16Vector(node.weight, "")};
-    case NodeKind::kLinear:
-      break;  // LowerLinear()
+    default:
+      return MixtureStep(node);
   }
-  W8A8_CHECK(!"a node without a step of its own");
-  return ConvertStep();
 }
 
 namespace {

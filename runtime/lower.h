@@ -50,6 +50,7 @@ class Lowering {
   Step Attend(const Node& node) const;
   Step Add(const Node& node);
   Step Route(const Node& node);
+  Step MixtureStep(const Node& node);  // of the nodes around experts
   void LowerLinear(const Node& node, Precision precision, const Plan& plan, FakeFlavour flavour,
                    Program& program);
   void LowerFp16(const Node& node, const std::optional<Quantizer>& output, Program& program);
