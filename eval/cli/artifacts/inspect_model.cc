@@ -1,5 +1,6 @@
 #include <map>
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "datasets/preprocess_config.h"
@@ -165,6 +166,28 @@ ordered_json ShapeFacts(const EncoderConfig& config) {
           {"classes", config.classes}};
 }
 
+// "all 23", "1, 3, 5".
+std::string BlocksText(const EncoderConfig& config) {
+  std::vector<int64_t> blocks;
+  for (int64_t block = 0; block < config.blocks; ++block) {
+    if (config.mixture.in(block)) blocks.push_back(block);
+  }
+  const bool all = std::ssize(blocks) == config.blocks;
+  return all ? fmt::format("all {}", config.blocks) : fmt::format("{}", fmt::join(blocks, ", "));
+}
+
+ordered_json MixtureFacts(const EncoderConfig& config) {
+  const MixtureConfig& mixture = config.mixture;
+  return {{"experts", mixture.experts},
+          {"chosen_per_token", mixture.chosen},
+          {"renormalized", mixture.renormalized},
+          {"kind", mixture.gated ? "gated" : "plain"},
+          {"width", mixture.width},
+          {"shared_width", mixture.shared_width},
+          {"in_blocks", BlocksText(config)},
+          {"stored", mixture.spelling}};
+}
+
 }  // namespace
 
 ordered_json InspectModel(const std::filesystem::path& folder, const std::string& model_prefix) {
@@ -177,6 +200,7 @@ ordered_json InspectModel(const std::filesystem::path& folder, const std::string
                      {"name", config.name},
                      {"family", config.family}};
   facts["shape"] = ShapeFacts(config);
+  if (config.mixture.experts > 0) facts["mixture"] = MixtureFacts(config);
   facts["preprocessing"] = PreprocessingText(folder);
   facts["prefix"] = weights.prefix();
   facts["tensors"] = counts.tensors;
