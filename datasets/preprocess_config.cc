@@ -51,12 +51,17 @@ std::optional<PreprocessConfig> ReadAny(const fs::path& folder) {
   if (const auto json = ReadObject(own_file)) {
     return ReadProcessor(JsonFields(*json, own_file.string(), ""), std::nullopt, model);
   }
-  return std::nullopt;
+  return model ? CumoPreprocessing(*model, folder) : std::nullopt;
 }
 
 // LLaVA and VILA say in the model's config.json what their own code cuts images into.
 std::string OwnViews(const Json& model) {
-  const Json aspect = model.value("image_aspect_ratio", Json());
+  const Json aspect = model.value("image_aspect_ratio", Json()),
+             scales = model.value("scales", Json());
+  if (scales.is_array() && scales.size() > 1) {
+    return fmt::format("the pyramid of config.json (scales {}, image_aspect_ratio {})",
+                       scales.dump(), aspect.dump());
+  }
   if (aspect.is_string() && aspect != "square" && aspect != "resize") {
     return fmt::format("'{}' of config.json (image_aspect_ratio)", aspect.get<std::string>());
   }

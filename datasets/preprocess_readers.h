@@ -20,6 +20,11 @@ PreprocessConfig ReadHuggingFaceConfig(const JsonFields& fields, const Processor
 // deviation.
 PreprocessConfig ReadInternVlChatConfig(const JsonFields& fields);
 
+// Of a CuMo checkpoint without a processor file: CLIP's, at the size of its tower's images, which
+// its 'vision_config' or the shapes of its tensors tell. nullopt for every other model.
+std::optional<PreprocessConfig> CumoPreprocessing(const JsonFields& model,
+                                                  const std::filesystem::path& folder);
+
 // The tile counts under these two names, 1 to 12 where they are absent.
 constexpr int kMaxTilesPerImage = 64;
 Tiling ReadTiling(const JsonFields& fields, const char* min_key, const char* max_key);

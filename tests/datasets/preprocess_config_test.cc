@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/safetensors.h"
 #include "tests/datasets/golden_images.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
@@ -166,6 +167,31 @@ TEST(PreprocessConfig, OtherTilingsShowTheWholeImageAndSaySo) {
   EXPECT_NE(beside(R"({"image_aspect_ratio": "resize", "s2": true})").find("without the S2 scales"),
             std::string::npos);
   EXPECT_EQ(beside(R"({"image_aspect_ratio": "square"})").find("whole image only"),
+            std::string::npos);
+}
+
+// The hub folder that CuMo takes its processor from is not in its own.
+TEST(PreprocessConfig, OfCumoWithoutAProcessorFileIsClipsAtTheSizeThatItsTowerHas) {
+  const std::string cumo = R"({"model_type": "llava_mistral", "clip_smoe": true, "scales": [1, 3],
+                               "image_aspect_ratio": "pad")";
+  const auto folder = ScratchFolder("preprocess_cumo");
+  WriteText(folder / "config.json", cumo + "}");
+  SafetensorsWriter writer;
+  const std::vector<float> patch(8 * 3 * 14 * 14), positions(577 * 8);
+  const std::string tower = "model.vision_tower.vision_model.embeddings.";
+  writer.Add<float>(tower + "patch_embedding.weight", Dtype::kF32, {8, 3, 14, 14}, patch);
+  writer.Add<float>(tower + "position_embedding.weight", Dtype::kF32, {577, 8}, positions);
+  writer.Write(folder / "model.safetensors");
+  const PreprocessConfig config = ReadPreprocessConfig(folder, Resampler::kPillow13);
+  EXPECT_EQ(DescribePreprocessing(config),
+            "CLIPImageProcessor (by 'clip_smoe' of CuMo, without a processor file): shorter side "
+            "to 336, bicubic (pillow13), centre crop 336x336, * 0.00392156862745098, mean "
+            "(0.48145466, 0.4578275, 0.40821073), std (0.26862954, 0.26130258, 0.27577711), "
+            "transparency on white; the whole image only, without the pyramid of config.json "
+            "(scales [1,3], image_aspect_ratio \"pad\")");
+  EXPECT_EQ(FromJson(cumo + R"(, "vision_config": {"image_size": 112}})", "config.json").crop,
+            (ImageSize{112, 112}));
+  EXPECT_NE(MessageOf(R"({"model_type": "llava_mistral"})", "config.json").find("no preprocessing"),
             std::string::npos);
 }
 
