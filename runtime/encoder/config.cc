@@ -9,6 +9,7 @@
 #include "runtime/base/utf8.h"
 #include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/config_readers.h"
+#include "runtime/encoder/expert_tensors.h"
 #include "runtime/encoder/family_keys.h"
 
 namespace w8a8 {
@@ -17,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMaxPatches = 1'000'000;
+constexpr int64_t kMaxExpertsInAll = 65'536;
 
 void CheckSizes(const fs::path& file, const EncoderConfig& config) {
   // A timm folder's sizes are shapes of tensors, which may be empty.
@@ -39,6 +41,11 @@ void CheckSizes(const fs::path& file, const EncoderConfig& config) {
     Fail("{}: the model around the encoder reads none of its {} token(s).", file.string(),
          config.tokens());
   }
+  const int64_t stored = config.blocks + config.unread_blocks;
+  if (config.mixture.experts * stored > kMaxExpertsInAll) {
+    Fail("{}: 'num_experts' is {} in {} blocks; at most {} experts in all are supported.",
+         file.string(), config.mixture.experts, stored, kMaxExpertsInAll);
+  }
   if (!(config.norm_eps > 0.0f) || !std::isfinite(config.norm_eps)) {
     Fail("{}: the norm's epsilon is {}; expected a small number above 0.", file.string(),
          config.norm_eps);
@@ -48,7 +55,8 @@ void CheckSizes(const fs::path& file, const EncoderConfig& config) {
 // A folder vision_tower/ inside a VILA checkpoint, whose config says what is read of the tower. In
 // a tower's export its own config says so.
 void ApplyVila(const JsonFields& own, const fs::path& tower, EncoderConfig* config) {
-  if (own.Has("vision_config")) return;  // a model of its own, whose reader has applied its fields
+  // A model of its own, whose reader has applied its fields.
+  if (own.Has("vision_config") || IsCumo(own)) return;
   if (own.Has("mm_vision_select_layer")) return ApplyConsumer(own, {"vila"}, own, config);
   const fs::path whole = fs::weakly_canonical(tower);
   const fs::path file = whole.parent_path() / "config.json";
@@ -99,10 +107,13 @@ EncoderConfig ReadEncoderConfig(const fs::path& folder, const std::string& prefi
     const fs::path whole = fs::weakly_canonical(folder);
     config.name = ValidUtf8(whole.filename().string());
   }
-  if (HasWeights(tower) && (!OtherNamesOf(config.family).empty() || config.pooler > 0)) {
+  const bool tensors_tell =
+      !OtherNamesOf(config.family).empty() || config.pooler > 0 || config.mixture.experts > 0;
+  if (HasWeights(tower) && tensors_tell) {
     const Checkpoint checkpoint(tower);
     ChooseNames(checkpoint, prefix, &config);
     FindPooler(checkpoint, prefix, &config);
+    FindExperts(checkpoint, prefix, &config);
   }
   CheckSizes(file, config);
   return config;

@@ -50,8 +50,12 @@ struct MixtureConfig {
   int64_t width = 0;                // of an expert's hidden rows
   int64_t shared_width = 0;         // of the expert that every token goes through, gated; 0: none
   std::vector<bool> in_block = {};  // by block: whether it has experts
-  // How the tensors of the experts are named and lie: one of the spellings of family_keys.h.
-  std::string spelling = {};
+  // How the tensors of the experts are named and lie, which the tensors tell: one of the spellings
+  // of family_keys.h, what stands between the block and its experts, and which layers have biases.
+  std::string spelling = "plain";
+  std::string stem = "mlp.";
+  bool fc1_bias = true;
+  bool fc2_bias = true;
 
   bool in(int64_t block) const { return experts > 0 && in_block[static_cast<size_t>(block)]; }
 };

@@ -19,6 +19,7 @@ EncoderConfig ReadClipConfig(const JsonFields& vision) {
   config.final_norm = false;
   config.pool = PoolKind::kFirstToken;
   config.pool_norm = true;  // post_layernorm sees the class token only
+  ReadMixture(vision, &config);
   if (HasArchitecture(vision, "CLIPVisionModelWithProjection")) {
     SetProjection(vision.Int("projection_dim", 512, 1, kMaxWidth), &config);
   }

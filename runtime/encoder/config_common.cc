@@ -14,6 +14,24 @@ bool HasArchitecture(const JsonFields& fields, const char* name) {
   return classes.is_array() && std::find(classes.begin(), classes.end(), name) != classes.end();
 }
 
+const TensorView& ShapedTensor(const Checkpoint& checkpoint, const std::string& key, size_t rank,
+                               const char* of) {
+  const TensorView* tensor = checkpoint.Find(key);
+  if (tensor == nullptr) {
+    Fail("{}: tensor '{}' is missing; this is not {}.", checkpoint.folder().string(), key, of);
+  }
+  if (tensor->shape.size() != rank) {
+    Fail("{}: tensor '{}' has shape {}; expected {} dimensions.", checkpoint.folder().string(), key,
+         tensor->ShapeText(), rank);
+  }
+  return *tensor;
+}
+
+int64_t OutputsOfLayer(const Checkpoint& checkpoint, const std::string& stem, const char* of) {
+  const bool packed = checkpoint.Find(stem + ".weight_packed") != nullptr;
+  return ShapedTensor(checkpoint, stem + (packed ? ".weight_packed" : ".weight"), 2, of).shape[0];
+}
+
 EncoderConfig ReadTransformerSizes(const JsonFields& fields, const TransformerDefaults& defaults) {
   EncoderConfig config;
   config.width = fields.Int("hidden_size", defaults.width, 1, kMaxWidth);

@@ -34,6 +34,7 @@ EncoderConfig ReadCommon(const JsonFields& fields, int64_t default_patch) {
                                                        .norm_eps = 1e-6,
                                                        .activation = "gelu"});
   SetMlp(fields, &config);
+  ReadMixture(fields, &config);
   config.family = "dinov2";
   config.qkv_bias = fields.Bool("qkv_bias", true);
   config.layer_scale = true;

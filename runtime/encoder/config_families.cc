@@ -18,7 +18,10 @@ struct Refusal {
   std::string_view model_type;
   std::string_view sentence;
 };
-constexpr std::array<Refusal, 7> kRefusals = {{
+constexpr std::string_view kDots =
+    "the experts of its vision encoder are chosen by a sigmoid with a correction, behind rotary "
+    "positions, which is not supported";
+constexpr std::array<Refusal, 10> kRefusals = {{
     {"dinov3_vit",
      "DINOv3 has rotary positions in its attention, which are not supported; DINOv2 is"},
     {"qwen2_vl", "Qwen2-VL's vision encoder has rotary positions, which are not supported"},
@@ -29,6 +32,9 @@ constexpr std::array<Refusal, 7> kRefusals = {{
     {"granite4_vision",
      "it reads several layers of its tower (deepstack_layer_map, spatial_vision_layer), which is "
      "not supported"},
+    {"dots3_note", kDots},
+    {"dots3_note_omni", kDots},
+    {"dots3_note_vision_encoder", kDots},
     {"minicpmv", "its positions follow the grid of each slice of an image, which is not supported"},
 }};
 
@@ -72,7 +78,10 @@ void RefuseKnown(const std::string& file, const std::string& model_type) {
 
 void RefuseExperts(const JsonFields& fields) {
   if (fields.Bool("use_moe", false)) {
-    Fail("{}: 'use_moe' is true; mixtures of experts are not supported.", fields.file());
+    Fail(
+        "{}: 'use_moe' is true; no public code says what InternVL's experts compute, so they are "
+        "not supported.",
+        fields.file());
   }
 }
 
@@ -160,6 +169,7 @@ EncoderConfig ReadFamily(const JsonFields& config, const fs::path& folder,
          config.file());
   }
   RefuseKnown(config.file(), type);
+  if (IsCumo(config)) return ReadCumoConfig(config, folder, prefix);
   const VlmEntry* model = FindVlm(type);
   if (const std::optional<JsonFields> vision = VisionFields(config, type)) {
     return ReadTowerOf(config, type, *vision, prefix);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/base/json_fields.h"
+#include "runtime/encoder/checkpoint.h"
 #include "runtime/encoder/config.h"
 
 namespace w8a8 {
@@ -59,6 +60,20 @@ EncoderConfig ReadSiglip2Config(const JsonFields& vision);
 EncoderConfig ReadTimmConfig(const JsonFields& config, const std::filesystem::path& folder,
                              const std::string& prefix);
 
+// Whether this is the config.json of a CuMo checkpoint: LLaVA's for Mistral or Mixtral, with the
+// key 'clip_smoe'.
+bool IsCumo(const JsonFields& config);
+// CuMo's CLIP tower, with experts in every block or dense. Its sizes stand in a 'vision_config', or
+// else are those of OpenAI's CLIP that the tensors of `folder` show. What enters the last block is
+// what the model reads: that block is stored and not run.
+EncoderConfig ReadCumoConfig(const JsonFields& config, const std::filesystem::path& folder,
+                             const std::string& prefix);
+
+// The experts that Qwen's fields give the blocks of a vision encoder (moe.md section 3); where
+// there are none, nothing. `config` has its blocks and MLP width. Throws Error naming the field for
+// values that do not fit, and for routers and shared experts of other kinds.
+void ReadMixture(const JsonFields& vision, EncoderConfig* config);
+
 // What the class that 'architectures' names puts on top of the tower of a whole model of
 // `model_type`: the classifier of {CLIP, SigLIP, SigLIP 2}ForImageClassification, or else CLIP's
 // projection.
@@ -76,9 +91,16 @@ void SetClassifier(const JsonFields& fields, HeadInput input, EncoderConfig* con
 constexpr int64_t kMaxWidth = 65'536;
 constexpr int64_t kMaxBlocks = 1'000;
 constexpr int64_t kMaxImageSide = 16'384;
+constexpr int64_t kMaxExperts = 1'024;
 
 // Whether 'architectures' names transformers' class `name`.
 bool HasArchitecture(const JsonFields& fields, const char* name);
+
+// A tensor whose shape says what the config does not, and the outputs of a linear layer, which may
+// be stored as packed codes. `of`: "a plain ViT of timm", for the Error where it is missing.
+const TensorView& ShapedTensor(const Checkpoint& checkpoint, const std::string& key, size_t rank,
+                               const char* of);
+int64_t OutputsOfLayer(const Checkpoint& checkpoint, const std::string& stem, const char* of);
 
 // What most configs of transformers call by one name, with the defaults of one class.
 struct TransformerDefaults {

@@ -14,6 +14,7 @@ EncoderConfig ReadSiglipConfig(const JsonFields& vision) {
                                                        .activation = "gelu_pytorch_tanh"});
   config.family = "siglip";
   config.pool = vision.Bool("vision_use_head", true) ? PoolKind::kAttentionProbe : PoolKind::kNone;
+  ReadMixture(vision, &config);
   return config;
 }
 

@@ -69,29 +69,13 @@ std::optional<PlainVitName> ParseName(const std::string& architecture) {
   return image ? std::optional(PlainVitName{words[1], *image, distilled}) : std::nullopt;
 }
 
-const TensorView& Need(const Checkpoint& checkpoint, const std::string& key, size_t rank) {
-  const TensorView* tensor = checkpoint.Find(key);
-  if (tensor == nullptr) {
-    Fail("{}: tensor '{}' is missing; this is not a plain ViT of timm.",
-         checkpoint.folder().string(), key);
-  }
-  if (tensor->shape.size() != rank) {
-    Fail("{}: tensor '{}' has shape {}; expected {} dimensions.", checkpoint.folder().string(), key,
-         tensor->ShapeText(), rank);
-  }
-  return *tensor;
-}
-
-// Outputs of a linear layer, which may be stored as packed codes.
-int64_t LayerRows(const Checkpoint& checkpoint, const std::string& stem) {
-  const bool packed = checkpoint.Find(stem + ".weight_packed") != nullptr;
-  return Need(checkpoint, stem + (packed ? ".weight_packed" : ".weight"), 2).shape[0];
-}
+constexpr const char* kPlainVit = "a plain ViT of timm";
 
 void ReadShapes(const Checkpoint& checkpoint, const std::string& wanted_prefix,
                 EncoderConfig& config) {
   const std::string prefix = checkpoint.FindTower("patch_embed.proj.weight", wanted_prefix);
-  const TensorView& patch = Need(checkpoint, prefix + "patch_embed.proj.weight", 4);
+  const TensorView& patch =
+      ShapedTensor(checkpoint, prefix + "patch_embed.proj.weight", 4, kPlainVit);
   if (patch.shape[2] != patch.shape[3]) {
     Fail("{}: '{}' has shape {}; patches must be square.", checkpoint.folder().string(), patch.name,
          patch.ShapeText());
@@ -99,7 +83,7 @@ void ReadShapes(const Checkpoint& checkpoint, const std::string& wanted_prefix,
   config.width = patch.shape[0];
   config.channels = patch.shape[1];
   config.patch = patch.shape[2];
-  config.mlp_width = LayerRows(checkpoint, prefix + "blocks.0.mlp.fc1");
+  config.mlp_width = OutputsOfLayer(checkpoint, prefix + "blocks.0.mlp.fc1", kPlainVit);
   config.prefix_tokens = checkpoint.Find(prefix + "cls_token") != nullptr ? 1 : 0;
   config.pre_norm = checkpoint.Find(prefix + "norm_pre.weight") != nullptr;
   config.layer_scale = checkpoint.Find(prefix + "blocks.0.ls1.gamma") != nullptr;

@@ -18,6 +18,7 @@ EncoderConfig ReadCommon(const JsonFields& fields) {
                                                        .activation = "gelu"});
   config.qkv_bias = fields.Bool("qkv_bias", true);
   config.pool = PoolKind::kFirstToken;
+  ReadMixture(fields, &config);
   return config;
 }
 

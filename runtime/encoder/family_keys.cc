@@ -1,5 +1,8 @@
 #include "runtime/encoder/family_keys.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -180,6 +183,33 @@ FamilyKeys Dinov2MetaKeys(const EncoderConfig& config) {
   return keys;
 }
 
+std::vector<ExpertKeys> MakeExpertKeys() {
+  const auto modules = [](const char* spelling, std::vector<std::string> fc1, const char* fc2) {
+    return ExpertKeys{.spelling = spelling, .fc1 = std::move(fc1), .fc2 = fc2};
+  };
+  // HF's fused parameters and vLLM's.
+  const ExpertKeys fused{.spelling = "fused",
+                         .stacked = true,
+                         .fc1 = {"gate_up_proj"},
+                         .fc2 = "down_proj",
+                         .fc1_bias = "gate_up_proj_bias",
+                         .fc2_bias = "down_proj_bias"};
+  ExpertKeys transposed = fused;
+  transposed.spelling = "fused, y = x W";
+  transposed.transposed = true;
+  return {modules("plain", {"fc1"}, "fc2"),
+          modules("one each", {"gate_proj", "up_proj"}, "down_proj"),
+          modules("w1, w3, w2", {"w1", "w3"}, "w2"),
+          ExpertKeys{.spelling = "vLLM",
+                     .stacked = true,
+                     .fc1 = {"w13_weight"},
+                     .fc2 = "w2_weight",
+                     .fc1_bias = "w13_bias",
+                     .fc2_bias = "w2_bias"},
+          fused,
+          transposed};
+}
+
 }  // namespace
 
 FamilyKeys KeysOf(const EncoderConfig& config) {
@@ -194,6 +224,18 @@ FamilyKeys KeysOf(const EncoderConfig& config) {
   if (config.family == "dinov2") return Dinov2Keys(config);
   W8A8_CHECK(config.family == "dinov2-meta");
   return Dinov2MetaKeys(config);
+}
+
+const std::vector<ExpertKeys>& AllExpertKeys() {
+  static const std::vector<ExpertKeys> all = MakeExpertKeys();
+  return all;
+}
+
+const ExpertKeys& ExpertKeysOf(const MixtureConfig& mixture) {
+  const std::vector<ExpertKeys>& all = AllExpertKeys();
+  const auto found = std::ranges::find(all, mixture.spelling, &ExpertKeys::spelling);
+  W8A8_CHECK(found != all.end());
+  return *found;
 }
 
 std::string OtherNamesOf(const std::string& family) {

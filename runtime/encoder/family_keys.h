@@ -28,6 +28,23 @@ struct FamilyKeys {
 
 FamilyKeys KeysOf(const EncoderConfig& config);
 
+// How the experts of a block are named behind "<block><stem>experts." (moe.md section 3).
+struct ExpertKeys {
+  std::string spelling;
+  // One tensor for all experts, [experts, rows, columns], named as it is, as are its biases; not
+  // stacked: modules "<expert>.<name>" with ".weight" and ".bias".
+  bool stacked = false;
+  bool transposed = false;       // stacked as y = x W
+  std::vector<std::string> fc1;  // in the order of rows; gated ones have two modules, or a stack
+  std::string fc2;
+  std::string fc1_bias = {}, fc2_bias = {};  // of a stack
+  bool gated() const { return stacked || fc1.size() > 1; }
+};
+
+// The fused pair lies in two ways under the same names: first as Linear, then transposed.
+const std::vector<ExpertKeys>& AllExpertKeys();
+const ExpertKeys& ExpertKeysOf(const MixtureConfig& mixture);
+
 // The family whose tensors hold the same computation under other names ("clip" has
 // "clip-openai"); "" where there is none.
 std::string OtherNamesOf(const std::string& family);

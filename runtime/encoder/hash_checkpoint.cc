@@ -63,10 +63,12 @@ bool IsBlockNorm(const std::string& key) {
   return key.ends_with(".layer_norm1.weight") || key.ends_with(".layer_norm2.weight");
 }
 
+constexpr std::string_view kReadersOfNorms[] = {
+    "q_proj.weight",    "k_proj.weight",  "v_proj.weight", "fc1.weight",
+    "gate_proj.weight", "up_proj.weight", "gate.weight"};
+
 bool ReadsBlockNorm(const std::string& key) {
-  if (!key.starts_with("encoder.layers.")) return false;
-  return key.ends_with("q_proj.weight") || key.ends_with("k_proj.weight") ||
-         key.ends_with("v_proj.weight") || key.ends_with("fc1.weight");
+  return key.starts_with("encoder.layers.") && EndsWithAny(key, kReadersOfNorms);
 }
 
 class HashTensors {
@@ -159,8 +161,22 @@ const char* ActivationName(ActivationKind kind) {
   return "";
 }
 
+void AddMixture(const EncoderConfig& config, nlohmann::ordered_json& fields) {
+  const MixtureConfig& mixture = config.mixture;
+  if (mixture.experts == 0) return;
+  fields["num_experts"] = mixture.experts;
+  fields["num_experts_per_tok"] = mixture.chosen;
+  fields["norm_topk_prob"] = mixture.renormalized;
+  fields["moe_intermediate_size"] = mixture.width;
+  fields["shared_expert_intermediate_size"] = mixture.shared_width;
+  fields["mlp_only_layers"] = nlohmann::ordered_json::array();
+  for (int64_t block = 0; block < config.blocks; ++block) {
+    if (!mixture.in(block)) fields["mlp_only_layers"].push_back(block);
+  }
+}
+
 void WriteConfigs(const std::filesystem::path& folder, const EncoderConfig& config) {
-  const nlohmann::ordered_json fields = {
+  nlohmann::ordered_json fields = {
       {"architectures", {"SiglipVisionModel"}},
       {"model_type", "siglip_vision_model"},
       {"hidden_size", config.width},
@@ -174,6 +190,7 @@ void WriteConfigs(const std::filesystem::path& folder, const EncoderConfig& conf
       // The shortest decimal of the binary32 value, 1e-06 rather than 9.99999997e-07.
       {"layer_norm_eps", std::stod(fmt::format("{}", config.norm_eps))},
       {"vision_use_head", config.pool == PoolKind::kAttentionProbe}};
+  AddMixture(config, fields);
   WriteFileAtomically(folder / "config.json", fields.dump(2) + "\n");
   const nlohmann::ordered_json preprocessor = {
       {"image_processor_type", "SiglipImageProcessor"},

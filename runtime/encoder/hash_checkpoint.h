@@ -12,7 +12,8 @@
 namespace w8a8 {
 
 // Writes config.json, model.safetensors and preprocessor_config.json of a SiglipVisionModel into
-// `folder` (made if absent). `config.family` is "siglip"; dtype is kF32, kF16 or kBF16.
+// `folder` (made if absent), with the experts of `config` if it has any. `config.family` is
+// "siglip"; dtype is kF32, kF16 or kBF16.
 //
 // Element i of tensor `key` is made from u = HashUniform(CounterHash(seed, HashText(key)), i):
 //   weights of norms           1 + u / 4

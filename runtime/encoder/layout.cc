@@ -1,5 +1,9 @@
 #include "runtime/encoder/layout.h"
 
+#include <span>
+
+#include <fmt/format.h>
+
 #include "runtime/encoder/family_keys.h"
 #include "runtime/encoder/graph.h"
 
@@ -16,6 +20,7 @@ class LayoutBuilder {
     layout_.computing_stems = keys_.computing_stems;
     AddEmbedding();
     for (int64_t block = 0; block < config_.blocks; ++block) AddBlock(block);
+    AddUnreadBlocks();
     if (config_.final_norm) AddNorm("norm", keys_.norm);
     if (config_.pool_norm) AddNorm("pool.norm", keys_.pool_norm);
     if (config_.pool == PoolKind::kAttentionProbe) AddAttentionProbe();
@@ -94,9 +99,11 @@ class LayoutBuilder {
     layout_.vectors.push_back(std::move(prefix));
   }
 
-  void AddSite(int64_t block, const char* layer, const std::vector<std::string>& keys, int64_t n,
-               int64_t k) {
-    AddLinear(SiteName(block, layer), keys, n, k).site = true;
+  LinearLayout& AddSite(int64_t block, std::string_view layer, const std::vector<std::string>& keys,
+                        int64_t n, int64_t k) {
+    LinearLayout& linear = AddLinear(SiteName(block, layer), keys, n, k);
+    linear.site = true;
+    return linear;
   }
 
   void AddBlock(int64_t block) {
@@ -119,10 +126,81 @@ class LayoutBuilder {
     AddSite(block, "attn.proj", {from + keys_.proj}, width, width);
     if (config_.layer_scale) AddVector(SiteName(block, "ls1"), from + keys_.scale1, {width});
     AddNorm(SiteName(block, "norm2"), from + keys_.norm2);
-    AddSite(block, "mlp.fc1", {from + keys_.fc1}, (config_.gated_mlp ? 2 : 1) * config_.mlp_width,
-            width);
-    AddSite(block, "mlp.fc2", {from + keys_.fc2}, width, config_.mlp_width);
+    if (config_.mixture.in(block)) {
+      AddMixture(block, from + config_.mixture.stem);
+    } else {
+      AddSite(block, "mlp.fc1", {from + keys_.fc1}, (config_.gated_mlp ? 2 : 1) * config_.mlp_width,
+              width);
+      AddSite(block, "mlp.fc2", {from + keys_.fc2}, width, config_.mlp_width);
+    }
     if (config_.layer_scale) AddVector(SiteName(block, "ls2"), from + keys_.scale2, {width});
+  }
+
+  void AddUnreadBlocks() {
+    const size_t linears = layout_.linears.size(), vectors = layout_.vectors.size();
+    for (int64_t block = 0; block < config_.unread_blocks; ++block) {
+      AddBlock(config_.blocks + block);
+    }
+    for (LinearLayout& linear : std::span(layout_.linears).subspan(linears)) {
+      linear.site = false;
+      linear.unread = true;
+    }
+    for (VectorLayout& vector : std::span(layout_.vectors).subspan(vectors)) vector.unread = true;
+  }
+
+  void AddMixture(int64_t block, const std::string& from) {
+    const MixtureConfig& mixture = config_.mixture;
+    const int64_t width = config_.width, shared = mixture.shared_width;
+    AddVector(SiteName(block, "mlp.router"), from + "gate.weight", {mixture.experts, width});
+    for (int64_t e = 0; e < mixture.experts; ++e) AddExpert(block, from + "experts.", e);
+    if (shared == 0) return;
+    const std::string stem = from + "shared_expert.", site = kSharedExpertStem;
+    AddSite(block, site + ".fc1", {stem + "gate_proj", stem + "up_proj"}, 2 * shared, width)
+        .biases.clear();
+    AddSite(block, site + ".fc2", {stem + "down_proj"}, width, shared).biases.clear();
+    AddVector(SiteName(block, "mlp.shared_gate"), from + "shared_expert_gate.weight", {1, width});
+  }
+
+  void AddExpert(int64_t block, const std::string& from, int64_t expert) {
+    const MixtureConfig& mixture = config_.mixture;
+    const ExpertKeys& keys = ExpertKeysOf(mixture);
+    const std::string own = fmt::format("{}{}.", from, expert);
+    std::vector<std::string> up = keys.fc1, down = {keys.fc2};
+    if (keys.stacked) {  // llm-compressor's names for what it takes out of a stack
+      up = {"gate_proj", "up_proj"};
+      down = {"down_proj"};
+    }
+    for (std::string& name : up) name.insert(0, own);
+    down.front().insert(0, own);
+    const int64_t rows = (mixture.gated ? 2 : 1) * mixture.width;
+    LinearLayout& fc1 = AddSite(block, ExpertStem(expert) + ".fc1", up, rows, config_.width);
+    if (keys.stacked) TakeFromStack(fc1, expert, from + keys.fc1.front(), from + keys.fc1_bias);
+    if (keys.stacked) fc1.alone = std::move(up);
+    if (!mixture.fc1_bias) fc1.biases.clear();
+    LinearLayout& fc2 =
+        AddSite(block, ExpertStem(expert) + ".fc2", down, config_.width, mixture.width);
+    if (keys.stacked) TakeFromStack(fc2, expert, from + keys.fc2, from + keys.fc2_bias);
+    if (keys.stacked) fc2.alone = std::move(down);
+    if (!mixture.fc2_bias) fc2.biases.clear();
+  }
+
+  void TakeFromStack(LinearLayout& linear, int64_t expert, const std::string& key,
+                     const std::string& bias) const {
+    const int64_t experts = config_.mixture.experts;
+    const bool transposed = ExpertKeysOf(config_.mixture).transposed;
+    const int64_t rows = transposed ? linear.k : linear.n;
+    const int64_t columns = transposed ? linear.n : linear.k;
+    linear.weights = {{.key = key,
+                       .shape = {experts, rows, columns},
+                       .first_row = expert * rows,
+                       .rows = rows,
+                       .transposed = transposed,
+                       .row_dims = 2}};
+    linear.biases = {{.key = bias,
+                      .shape = {experts, linear.n},
+                      .first_row = expert * linear.n,
+                      .rows = linear.n,
+                      .row_dims = 2}};
   }
 
   void AddProjection() {

@@ -22,7 +22,8 @@ struct StoredTensor {
   std::vector<int64_t> shape;  // of the whole stored tensor
   int64_t first_row = 0;
   int64_t rows = 0;
-  bool transposed = false;  // stored [k, n]; always whole
+  bool transposed = false;  // these rows are [k, n]
+  int row_dims = 1;  // leading dimensions that number the rows: 2 in [experts, rows, columns]
 };
 
 // A linear layer [n, k]. Its parts stand one under the other: q, k, v.
@@ -36,11 +37,15 @@ struct LinearLayout {
   bool bias_optional = false;        // all of them or none
   // A row is stored as (y, x, channel) of so many channels, and k is (channel, y, x); 0: it is not.
   int64_t channels_last = 0;
+  // Of an expert in a stack: the modules that stand for it, in row order, once it is stored alone.
+  std::vector<std::string> alone = {};
+  bool unread = false;  // of a block that is stored and does not run
 };
 
 struct VectorLayout {
   std::string name;                   // canonical stem, and ".weight" or ".bias" where it has parts
   std::vector<StoredTensor> tensors;  // one after the other
+  bool unread = false;
 };
 
 struct CheckpointLayout {

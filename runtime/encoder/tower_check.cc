@@ -25,7 +25,7 @@ class TowerChecker {
       return IsStoredAsCodes(weight, findings_);
     });
     if (codes && linear.site) quantized_ = true;
-    if (codes && !linear.site) dequantized_.push_back(linear.stem);
+    if (codes && !linear.site && !linear.unread) dequantized_.push_back(linear.stem);
     for (const StoredTensor& weight : linear.weights) {
       if (codes) {
         CheckCodes(weight);

@@ -11,6 +11,7 @@
 #include "runtime/base/sha256.h"
 #include "runtime/encoder/checked_values.h"
 #include "runtime/encoder/checkpoint.h"
+#include "runtime/encoder/expert_tensors.h"
 #include "runtime/encoder/foreign_storage.h"
 #include "runtime/encoder/layout.h"
 #include "runtime/encoder/quantization_record.h"
@@ -22,9 +23,13 @@ namespace {
 
 TensorView RowsOf(const TensorView& tensor, const StoredTensor& part) {
   TensorView rows = tensor;
-  if (part.rows == tensor.shape.front()) return rows;
-  const size_t row_bytes = tensor.bytes.size() / static_cast<size_t>(tensor.shape.front());
-  rows.shape.front() = part.rows;
+  const auto behind = tensor.shape.begin() + part.row_dims;
+  int64_t stored_rows = 1;
+  for (auto side = tensor.shape.begin(); side != behind; ++side) stored_rows *= *side;
+  if (part.rows == stored_rows) return rows;
+  const size_t row_bytes = tensor.bytes.size() / static_cast<size_t>(stored_rows);
+  rows.shape.assign(behind, tensor.shape.end());
+  rows.shape.insert(rows.shape.begin(), part.rows);
   rows.bytes = tensor.bytes.subspan(static_cast<size_t>(part.first_row) * row_bytes,
                                     static_cast<size_t>(part.rows) * row_bytes);
   return rows;
@@ -78,6 +83,7 @@ struct EncoderWeights::Impl {
     const QuantizationRecord record(TowerFolder(folder));
     RefuseForeignTower(checkpoint, layout.anchor, record.Describe());
     prefix = checkpoint.FindTower(layout.anchor, wanted_prefix);
+    RefuseOtherExperts(checkpoint, prefix, config);
     report = CheckTower(checkpoint, prefix, layout, record);
     for (const LinearLayout& linear : layout.linears) linears.emplace(linear.stem, &linear);
     for (const VectorLayout& vector : layout.vectors) vectors.emplace(vector.name, &vector);
@@ -102,7 +108,7 @@ struct EncoderWeights::Impl {
     RequireFinite(checkpoint.WhereIs(rows), values,
                   static_cast<size_t>(part.first_row) * row_length);
     ReleasePages(rows.bytes);
-    return part.transposed ? Transposed(values, part.shape[0]) : values;
+    return part.transposed ? Transposed(values, part.rows) : values;
   }
 
   // Whether shard `file` holds the part, or what stands beside its codes.
@@ -174,7 +180,15 @@ struct EncoderWeights::Impl {
 
 EncoderWeights::EncoderWeights(const std::filesystem::path& folder, const EncoderConfig& config,
                                const std::string& prefix)
-    : impl_(std::make_unique<Impl>(folder, config, prefix)) {}
+    : impl_(std::make_unique<Impl>(folder, config, prefix)) {
+  // Nobody will ask for these, so that their values are checked now.
+  for (const LinearLayout& linear : impl_->layout.linears) {
+    if (linear.unread) EncoderWeights::Linear(linear.stem);
+  }
+  for (const VectorLayout& vector : impl_->layout.vectors) {
+    if (vector.unread) EncoderWeights::Vector(vector.name, "");
+  }
+}
 EncoderWeights::~EncoderWeights() = default;
 EncoderWeights::EncoderWeights(EncoderWeights&&) noexcept = default;
 
@@ -227,8 +241,21 @@ std::vector<float> EncoderWeights::RealValues(const std::string& module) const {
 }
 
 LinearSource EncoderWeights::Source(const std::string& stem) const {
+  const LinearLayout& linear = impl_->LinearOf(stem);
   LinearSource source;
-  for (const StoredTensor& part : impl_->LinearOf(stem).weights) {
+  for (const std::string& module : linear.alone) {
+    source.stems.push_back(FullKey(impl_->prefix, module));
+    source.rows.push_back(linear.n / std::ssize(linear.alone));
+  }
+  if (!linear.alone.empty()) {
+    for (const auto* parts : {&linear.weights, &linear.biases}) {
+      for (const StoredTensor& part : *parts) {
+        source.stacks.push_back(FullKey(impl_->prefix, part.key));
+      }
+    }
+    return source;
+  }
+  for (const StoredTensor& part : linear.weights) {
     source.stems.push_back(FullKey(impl_->prefix, StemOfKey(part.key)));
     source.rows.push_back(part.rows);
   }

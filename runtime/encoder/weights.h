@@ -35,9 +35,13 @@ struct LinearParameters {
 
 // How a canonical layer is stored in this checkpoint, for the exporter: its checkpoint stems in row
 // order ("vision_model.encoder.layers.0.self_attn.q_proj", ...k_proj, ...v_proj) and rows of each.
+// An expert in a stack of all has no stems of its own: they are those that it gets outside
+// ("....experts.3.gate_proj", ...up_proj), and `stacks` are the tensors of all experts that it is
+// then left out of, weight and bias.
 struct LinearSource {
   std::vector<std::string> stems;
   std::vector<int64_t> rows;
+  std::vector<std::string> stacks = {};
 };
 
 class EncoderWeights;
