@@ -1,9 +1,7 @@
 #include "eval/cli/output_check.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
-#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -12,6 +10,7 @@
 
 #include "datasets/image_paths.h"
 #include "eval/cli/artifacts/artifact.h"
+#include "eval/cli/commands/linear_output.h"
 #include "eval/cli/usage_error.h"
 #include "eval/export/exported_folder.h"
 #include "runtime/base/error.h"
@@ -37,16 +36,14 @@ bool HoldsFeatures(const fs::path& file) {
          (said("preprocessing_sha256") || said("model_sha256"));
 }
 
-// `y` alone is what linear writes in FP16; quantized weights stand beside it otherwise. An input of
-// linear has `x` and `weight`.
+// `y` alone is what linear writes in FP16 (codes and scales of weights stand beside it otherwise).
+// An input of linear has `x` and `weight`.
 bool HoldsLayer(const fs::path& file) {
-  constexpr std::array<std::string_view, 8> kWritten{
-      "acc", "code_sum", "codes", "counts", "input_scale", "weight_codes", "weight_scale", "y"};
   const SafetensorsFile layer(file);
   const TensorView* y = layer.Find("y");
-  if (y == nullptr || y->dtype != Dtype::kF16 || !layer.metadata().empty()) return false;
+  if (y == nullptr || !layer.metadata().empty()) return false;
   const bool known = std::ranges::all_of(layer.tensors(), [&](const auto& tensor) {
-    return std::ranges::find(kWritten, tensor.first) != kWritten.end();
+    return std::ranges::find(kLinearTensors, tensor.first) != kLinearTensors.end();
   });
   return known && (layer.tensors().size() == 1 || layer.Find("weight_codes") != nullptr);
 }

@@ -8,6 +8,7 @@
 
 #include "eval/cli/command_line.h"
 #include "eval/cli/commands/linear.h"
+#include "eval/cli/output_check.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/base/setting.h"
@@ -133,6 +134,26 @@ TEST_F(LinearCommand, RefusesFlagsThatContradict) {
       {"--precision", "w4"}};
   for (const std::vector<std::string>& flags : refused) {
     EXPECT_THAT(ErrorOf({}, flags), HasSubstr("usage: ")) << ::testing::PrintToString(flags);
+  }
+}
+
+TEST_F(LinearCommand, ReplacesWhatItWroteWhateverTheScheme) {
+  Write({});
+  const std::vector<std::vector<std::string>> schemes = {
+      {"fp16"},
+      {"int8"},
+      {"int8", "--asymmetric"},
+      {"int8", "--output-scale", "0.1"},
+      {"int8", "--rotation", "2"},
+      {"int8", "--weight-only"},
+      {"fake", "--fake", "vllm-static", "--dtype", "bf16", "--input-scale", "0.1"}};
+  for (std::vector<std::string> flags : schemes) {
+    flags.insert(flags.begin(), "--precision");
+    Run(flags);
+    Options again;
+    again.command = "linear";
+    again.out = out("out");
+    EXPECT_NO_THROW(CheckOutput(again, Output::kLayer)) << ::testing::PrintToString(flags);
   }
 }
 

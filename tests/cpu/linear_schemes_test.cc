@@ -158,6 +158,9 @@ TEST_F(LinearSchemes, AFlagThatTheFileNeedsOrContradictsIsTheCommandLinesFault) 
   EXPECT_THAT(Run(CodeLayer(), {"--precision", "int8", "--group-size", "8"}),
               StartsWith("usage: "));
   EXPECT_EQ(Run(CodeLayer(), {"--precision", "int8", "--group-size", "48"}), "");
+  // K + G passes what an int64_t holds.
+  EXPECT_THAT(Run(groups, {"--precision", "int8", "--group-size", "9223372036854775807"}),
+              HasSubstr("(1 groups)"));
   EXPECT_THAT(Run(CodeLayer(), {"--precision", "int8", "--weight-granularity", "per-tensor"}),
               StartsWith("usage: "));
   EXPECT_THAT(Run(CodeLayer(), {"--precision", "int8", "--weight-convention", "vllm"}),

@@ -62,7 +62,7 @@ class Reader {
   // The flavours that know neither transforms nor zero points.
   bool peer() const { return LinearFlavour(options_) != FakeFlavour::kIdeal; }
   int64_t groups() const {
-    const int64_t size = flags_.group_size.value_or(in_.layer.k);
+    const int64_t size = std::min(flags_.group_size.value_or(in_.layer.k), in_.layer.k);
     return (in_.layer.k + size - 1) / size;
   }
   WeightSpec& spec() { return *in_.plan.weight; }

@@ -1,10 +1,12 @@
 #include "eval/cli/commands/linear_output.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <span>
 
+#include "runtime/base/error.h"
 #include "runtime/base/safetensors.h"
 
 namespace w8a8 {
@@ -15,6 +17,7 @@ class Tensors {
  public:
   template <class T>
   void Add(const char* name, Dtype dtype, std::vector<int64_t> shape, std::span<const T> values) {
+    W8A8_CHECK(std::ranges::find(kLinearTensors, name) != kLinearTensors.end());
     if (!values.empty()) writer_.Add(name, dtype, std::move(shape), values);
   }
   template <class T>

@@ -1,8 +1,10 @@
 // The output file of `linear`.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eval/cli/commands/linear_input.h"
@@ -18,6 +20,19 @@ struct LinearOutput {
   std::vector<Half> halves;                  // y [m, n]
   std::vector<BFloat16> brains;              // in place of them, where the layer computes in BF16
 };
+
+// All tensors that it may write.
+inline constexpr std::array<std::string_view, 11> kLinearTensors = {"acc",
+                                                                    "code_sum",
+                                                                    "codes",
+                                                                    "counts",
+                                                                    "input_scale",
+                                                                    "input_zero_point",
+                                                                    "output_codes",
+                                                                    "transformed",
+                                                                    "weight_codes",
+                                                                    "weight_scale",
+                                                                    "y"};
 
 // Writes `codes` I8 [M, K], `input_scale` F32 [M], [1] or [M, groups], `input_zero_point` I32 [M]
 // or [1], `code_sum` I32 [M], `transformed` F32 [M, K], `weight_codes` I8 [N, K], `weight_scale`
