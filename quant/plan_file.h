@@ -59,6 +59,8 @@ std::string PlanText(const PlanFile& file, std::span<const KnownSite> sites);
 // how a plan written by hand was spelt. It covers the tensors, whose SHA-256 stands in the text.
 std::string PlanSha256(const PlanFile& file, std::span<const KnownSite> sites);
 // The plan and, where it has tensors, the file beside it, of the same name but for the extension.
+// Throws Error, and writes nothing, for a site that could not be run, and where another file than a
+// plan's tensors has that name.
 void WritePlan(const std::filesystem::path& path, const PlanFile& file,
                std::span<const KnownSite> sites);
 

@@ -1,5 +1,6 @@
 #include "quant/plan_tensors.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -56,6 +57,24 @@ std::string PlanTensorBytes(const Plan& plan) {
     any = any || !smoothing.empty() || site_plan.given.value;
   }
   return any ? writer.Bytes() : "";
+}
+
+bool HoldsPlanTensors(const std::filesystem::path& path) {
+  try {
+    const SafetensorsFile file(path);
+    const auto is_of_plan = [&file](const auto& tensor) {
+      const std::string& name = tensor.first;
+      const size_t dot = name.rfind('.');
+      const std::string site = name.substr(0, dot);
+      const std::string part = dot == name.npos ? "" : name.substr(dot + 1);
+      if (part == "smoothing" || part == "codes") return true;
+      const bool of_codes = part == "weight_scale" || part == "weight_zero_point" || part == "bias";
+      return of_codes && file.Find(site + ".codes") != nullptr;
+    };
+    return file.metadata().empty() && std::ranges::all_of(file.tensors(), is_of_plan);
+  } catch (const Error&) {
+    return false;  // what cannot be read is none
+  }
 }
 
 PlanTensors::PlanTensors(const std::filesystem::path& path, const std::string& sha256)

@@ -16,6 +16,8 @@ namespace w8a8 {
 
 // The bytes of the file that holds the plan's tensors; empty where it has none.
 std::string PlanTensorBytes(const Plan& plan);
+// Whether the file at `path` holds what PlanTensorBytes() makes, of any plan, and nothing else.
+bool HoldsPlanTensors(const std::filesystem::path& path);
 
 // Tensors that are read one site after the other. Every function throws Error naming `place` (the
 // plan and the site) and the tensor, or the file.

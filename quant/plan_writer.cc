@@ -110,6 +110,32 @@ int VersionOf(const Plan& plan) {
   return first ? 1 : 2;
 }
 
+// The name follows from the plan's, so that nobody chose it: a model's weights may lie there.
+void CheckTensorsPlace(const std::filesystem::path& plan, const std::filesystem::path& tensors) {
+  if (tensors == plan) {
+    Fail("{}: the plan's tensors get this name, beside it. Name the plan itself NAME.json.",
+         plan.string());
+  }
+  std::error_code ignored;
+  if (!std::filesystem::exists(tensors, ignored) || HoldsPlanTensors(tensors)) return;
+  Fail(
+      "{}: the plan has tensors, which go into {}, but that file holds none of a plan and would be "
+      "lost. Choose another name for the plan, or remove that file first.",
+      plan.string(), tensors.string());
+}
+
+// What nobody could run, ReadPlan() refuses: a clip range of 1e-37 gives a scale without a
+// reciprocal.
+void CheckSites(const std::filesystem::path& path, const Plan& plan,
+                std::span<const KnownSite> sites) {
+  for (const KnownSite& known : sites) {
+    const auto planned = plan.sites.find(known.site);
+    if (planned == plan.sites.end() || known.channels == 0) continue;
+    CheckSitePlan(fmt::format("{}: site '{}'", path.string(), known.site), planned->second,
+                  known.channels);
+  }
+}
+
 struct PlanFiles {
   std::string text;
   std::string tensors;  // bytes of the file beside it; empty: there is none
@@ -159,6 +185,8 @@ void WritePlan(const std::filesystem::path& path, const PlanFile& file,
                std::span<const KnownSite> sites) {
   const std::filesystem::path beside = TensorsBeside(path);
   const PlanFiles files = FilesOf(file, sites, beside.filename().string());
+  if (!files.tensors.empty()) CheckTensorsPlace(path, beside);
+  CheckSites(path, file.plan, sites);
   FileGroup both;
   if (!files.tensors.empty()) WriteFileAtomically(beside, files.tensors);
   WriteFileAtomically(path, files.text);

@@ -84,7 +84,7 @@ void CheckQuantizer(const Quantizer& quantizer, std::string_view site) {
   if (!quantizer.is_static() || IsUsable(quantizer.scale)) return;
   Fail(
       "{}: the static input scale is {}; it and its reciprocal must be finite and > 0. "
-      "Calibrate the site, or leave it in FP16.",
+      "Calibrate the site, take a larger clip range, or leave it in FP16.",
       site, quantizer.scale);
 }
 

@@ -109,6 +109,41 @@ TEST(PlanVersion2, TheTensorsAreCalledAsThePlanIs) {
   EXPECT_NE(PlanSha256(first, kSites), PlanSha256(second, kSites));
 }
 
+// The tensors' name follows from the plan's: "--out model.json" in a model's folder means its
+// weights.
+TEST(PlanVersion2, TheTensorsReplaceNoFileOfAnotherKind) {
+  const fs::path folder = test::ScratchFolder("plan_in_the_way_test");
+  SafetensorsWriter model;
+  model.Add<float>("blocks.0.mlp.fc1.bias", Dtype::kF32, {1}, std::vector<float>{1.0f});
+  for (const std::string& weights : {model.Bytes(), std::string("notes")}) {
+    WriteFileAtomically(folder / "model.safetensors", weights);
+    const std::string refusal =
+        ErrorOf([&] { WritePlan(folder / "model.json", {.plan = EveryKind()}, kSites); });
+    EXPECT_NE(refusal.find("model.safetensors, but that file holds none"), std::string::npos)
+        << refusal;
+    EXPECT_EQ(ReadFile(folder / "model.safetensors"), weights);
+    EXPECT_FALSE(fs::exists(folder / "model.json"));
+  }
+  const std::string same =
+      ErrorOf([&] { WritePlan(folder / "plan.safetensors", {.plan = EveryKind()}, kSites); });
+  EXPECT_NE(same.find("Name the plan itself NAME.json"), std::string::npos) << same;
+  EXPECT_FALSE(fs::exists(folder / "plan.safetensors"));
+}
+
+TEST(PlanVersion2, WhatCouldNotBeReadAgainIsNotWritten) {
+  const fs::path folder = test::ScratchFolder("plan_nobody_can_run_test");
+  for (const float clip_range : {1e-37f, 1e-44f}) {  // 1 / scale overflows; the scale is 0
+    Plan plan;
+    plan.sites[kSite].input = Quantizer::Static(clip_range / 127.0f);
+    const std::string refusal =
+        ErrorOf([&] { WritePlan(folder / "plan.json", {.plan = plan}, kSites); });
+    EXPECT_NE(refusal.find(std::string("site '") + kSite + "': the static input scale"),
+              std::string::npos)
+        << refusal;
+    EXPECT_FALSE(fs::exists(folder / "plan.json"));
+  }
+}
+
 TEST(PlanVersion2, APlanThatUsesNothingOfItIsVersion1) {
   Plan plan = EveryKind();
   plan.sites.erase(kSite);
