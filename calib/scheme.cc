@@ -41,8 +41,9 @@ std::optional<int64_t> GroupSize(std::string_view text, std::string_view part) {
   int64_t size = 0;
   const char* end = part.data() + part.size();
   const auto [stop, error] = std::from_chars(part.data(), end, size);
-  if (error != std::errc() || stop != end || size < 1 || part.front() == '0') {
-    Refuse(text, "'g{}' is no group size; it is a number from 1, as in g128.", part);
+  if (error != std::errc() || stop != end || size < 1 || size > kMaxInputs || part.front() == '0') {
+    Refuse(text, "'g{}' is no group size; it is a number from 1 to {}, as in g128.",
+           part.substr(0, 32), kMaxInputs);
   }
   return size;
 }
