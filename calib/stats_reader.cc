@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "calib/stats_file.h"
 #include "runtime/base/error.h"
@@ -135,6 +136,11 @@ void CheckAgreement(const Hdf5InputFile& file, const std::string& site, const Si
     refuse("counts do not add up to rows x channels");
   }
   CheckNonFinite(file, group, site, s.histogram);
+  const auto is_magnitude = [](float value) { return value >= 0.0f && std::isfinite(value); };
+  if (!std::ranges::all_of(s.channel_absmax, is_magnitude) ||
+      !std::ranges::all_of(s.position_absmax, is_magnitude)) {
+    refuse("channel_absmax or position_absmax holds what is no magnitude: NaN, Inf or below 0");
+  }
   const float absmax = s.AbsMax();
   if (*std::max_element(s.channel_absmax.begin(), s.channel_absmax.end()) != absmax ||
       *std::max_element(s.position_absmax.begin(), s.position_absmax.end()) != absmax) {

@@ -1,6 +1,7 @@
 #include "calib/stats_file.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
@@ -284,6 +285,8 @@ TEST_F(StatsFile, ContradictionsAreRefusedWithTheSite) {
   refuse("different maxima", [](SiteStatistics& s) {
     for (float& value : s.channel_absmax) value *= 0.5f;
   });
+  refuse("no magnitude", [](SiteStatistics& s) { s.channel_absmax.back() = std::nanf(""); });
+  refuse("no magnitude", [](SiteStatistics& s) { s.position_absmax.back() = -1.0f; });
   refuse("counts do not add up", [](SiteStatistics& s) { ++s.position_count[2]; });
   refuse("row_key", [](SiteStatistics& s) { s.rows = RowSample(s.channels(), 20); });
 }
