@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
+#include "runtime/base/json_fields.h"
 #include "runtime/base/setting.h"
+#include "runtime/encoder/module_matcher.h"
 
 namespace w8a8 {
 namespace {
@@ -39,6 +41,31 @@ const ordered_json* QuantizationIn(const ordered_json& config) {
   return nullptr;
 }
 
+using Fields = JsonView<ordered_json>;
+
+void RequireTexts(const Fields& list) {
+  for (const Fields& text : list.Elements()) text.Text();
+}
+
+// Throws Error naming the field that is of another kind than compressed-tensors has: parts of the
+// record are taken over into another one.
+void CheckKinds(const ordered_json& record, const fs::path& file) {
+  const Fields fields(record, file.string(), "quantization_config");
+  if (const auto ignored = fields.Find("ignore")) RequireTexts(*ignored);
+  (void)fields.Text("format", "");
+  const std::optional<Fields> groups = fields.Object("config_groups");
+  if (!groups) return;
+  for (const auto& [name, group] : groups->Members()) {
+    if (group.raw().is_array()) {
+      RequireTexts(group);
+      continue;
+    }
+    if (!group.raw().is_object()) group.Refuse("an object, or a list for a preset's name");
+    if (const auto targets = group.Find("targets")) RequireTexts(*targets);
+    (void)group.Text("format", "");
+  }
+}
+
 // A tower that is the whole model cannot be written alone, without what the config says.
 [[noreturn]] void RefuseBeside(const ordered_json& config, const fs::path& file,
                                const std::string& what) {
@@ -56,8 +83,7 @@ const ordered_json* QuantizationIn(const ordered_json& config) {
 
 // Whether Python's re.match finds one of the names; "yes" for what ECMAScript cannot read.
 bool MayMatch(const std::string& pattern, const std::set<std::string>& names) {
-  constexpr size_t kLongest = 1000;
-  if (pattern.size() > kLongest) return true;
+  if (IsTooLong(pattern)) return true;
   try {
     // __polynomial: no backtracking, whose time a file from elsewhere could make endless.
     const std::regex regex(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
@@ -166,6 +192,7 @@ std::optional<ordered_json> FindQuantization(const ordered_json& config, const f
     RefuseBeside(config, file,
                  "compressed-tensors whose status is '" + status + "', not 'compressed'");
   }
+  CheckKinds(*found, file);
   return *found;
 }
 

@@ -4,14 +4,10 @@
 #include <algorithm>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
-
-using nlohmann::json;
 
 constexpr size_t kLongest = 1000;
 
@@ -26,13 +22,11 @@ bool IsClassOf(const StoredCodes& codes, const std::string& target) {
   return codes.convolution ? target.starts_with("Conv") : IsClassOfLinears(target);
 }
 
-std::vector<std::string> TextsOf(const json& object, const char* key) {
+std::vector<std::string> TextsOf(const JsonFields& object, const char* key) {
   std::vector<std::string> texts;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_array()) return texts;
-  for (const json& text : *found) {
-    if (text.is_string()) texts.push_back(text.get<std::string>());
-  }
+  const std::optional<JsonFields> list = object.Find(key);
+  if (!list) return texts;
+  for (const JsonFields& text : list->Elements()) texts.push_back(text.Text());
   return texts;
 }
 
@@ -45,7 +39,22 @@ bool IsBroken(const std::regex_error& error, const std::string& pattern) {
 
 }  // namespace
 
-int ModuleMatcher::Rank(const json& targeted, const std::string& module) {
+bool IsTooLong(const std::string& pattern) {
+  size_t length = pattern.size();
+  for (size_t at = 0; (at = pattern.find('{', at)) != pattern.npos && length <= kLongest;) {
+    size_t most = 1, count = 0;
+    for (++at; at < pattern.size() && pattern[at] != '}'; ++at) {
+      const char c = pattern[at];
+      const bool digit = c >= '0' && c <= '9';
+      count = digit ? std::min(kLongest + 1, 10 * count + static_cast<size_t>(c - '0')) : 0;
+      most = std::max(most, count);
+    }
+    length *= most;
+  }
+  return length > kLongest;
+}
+
+int ModuleMatcher::Rank(const JsonFields& targeted, const std::string& module) {
   int rank = 2;
   for (const std::string& target : TextsOf(targeted, "targets")) {
     if (MatchesName(target, module)) return 0;
@@ -54,12 +63,11 @@ int ModuleMatcher::Rank(const json& targeted, const std::string& module) {
   return rank;
 }
 
-bool ModuleMatcher::MayTarget(const json& group, const StoredCodes& codes,
-                              const std::string& file) {
-  if (!group.contains("targets")) return true;
+bool ModuleMatcher::MayTarget(const JsonFields& group, const StoredCodes& codes) {
+  if (!group.Has("targets")) return true;
   bool may = false;
   for (const std::string& target : TextsOf(group, "targets")) {
-    may = may || !IsReadable(target, file) || IsClassOf(codes, target) ||
+    may = may || !IsReadable(target, group.file()) || IsClassOf(codes, target) ||
           MatchesName(target, codes.module) || MatchesName(target, "model." + codes.module);
     for (size_t dot = codes.module.find('.'); !may && dot != std::string::npos;
          dot = codes.module.find('.', dot + 1)) {
@@ -69,10 +77,10 @@ bool ModuleMatcher::MayTarget(const json& group, const StoredCodes& codes,
   return may;
 }
 
-std::string ModuleMatcher::IgnoredBy(const json& record, const std::string& module,
-                                     const std::string& file) {
+std::string ModuleMatcher::IgnoredBy(const JsonFields& record, const std::string& module) {
   for (const std::string& target : TextsOf(record, "ignore")) {
-    if (IsReadable(target, file) && (MatchesName(target, module) || IsClassOfLinears(target))) {
+    if (IsReadable(target, record.file()) &&
+        (MatchesName(target, module) || IsClassOfLinears(target))) {
       return target;
     }
   }
@@ -105,7 +113,7 @@ bool ModuleMatcher::IsReadable(const std::string& target, const std::string& fil
 
 const std::optional<std::regex>& ModuleMatcher::Compiled(const std::string& pattern) {
   const auto [entry, added] = patterns_.try_emplace(pattern);
-  if (!added || pattern.size() > kLongest) return entry->second;
+  if (!added || IsTooLong(pattern)) return entry->second;
   try {
     // __polynomial: no backtracking, whose time a file from elsewhere could make endless.
     entry->second.emplace(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);

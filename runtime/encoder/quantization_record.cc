@@ -54,10 +54,10 @@ QuantizationRecord::QuantizationRecord(const fs::path& folder)
 // The first one found counts. Older compressed-tensors nested one name in the other.
 void QuantizationRecord::Take(const json& config, const std::string& file) {
   for (const char* key : {"quantization_config", "compression_config"}) {
-    const json* found = present() ? nullptr : ObjectIn(config, key);
-    if (found == nullptr) continue;
-    const json* inner = ObjectIn(*found, "quantization_config");
-    json record = inner != nullptr ? *inner : *found;
+    const std::optional<JsonFields> found = JsonFields(config, file, "").Object(key);
+    if (present() || !found || found->raw().empty()) continue;
+    const json* inner = ObjectIn(found->raw(), "quantization_config");
+    json record = inner != nullptr ? *inner : found->raw();
     SpellOutPresets(record);
     record_ = std::make_shared<const json>(std::move(record));
     file_ = file;
@@ -85,7 +85,8 @@ std::vector<JsonFields> QuantizationRecord::Groups() const {
   const std::optional<JsonFields> all = Fields().Object("config_groups");
   if (!all) return groups;
   for (const auto& [name, group] : all->Members()) {
-    if (group.raw().is_object()) groups.push_back(group);
+    if (!group.raw().is_object()) group.Refuse("an object, or a list for a preset's name");
+    groups.push_back(group);
   }
   return groups;
 }
@@ -100,38 +101,38 @@ std::string QuantizationRecord::GroupNames() const {
 
 // A transform of weights is folded into them; one of inputs or outputs is computed at run time.
 void QuantizationRecord::RefuseOnlineTransforms(const std::string& module) const {
-  const json* transforms = ObjectIn(*record_, "transform_config");
-  const json* groups = transforms == nullptr ? nullptr : ObjectIn(*transforms, "config_groups");
-  if (groups == nullptr) return;
-  for (const auto& [name, group] : groups->items()) {
-    if (!group.is_object() || !group.contains("apply") || !group["apply"].is_array()) continue;
-    for (const json& apply : group["apply"]) {
-      if (!apply.is_object() || TextOf(apply, "location").starts_with("weight_")) continue;
-      if (matcher_->Rank(apply, module) == 2) continue;
-      Fail(
-          "{}: 'transform_config.config_groups.{}' transforms the {} of '{}' at run time, which is "
-          "not supported.",
-          file_, name, TextOf(apply, "location"), module);
+  const std::optional<JsonFields> transforms = Fields().Object("transform_config");
+  const std::optional<JsonFields> groups =
+      transforms ? transforms->Object("config_groups") : std::nullopt;
+  if (!groups) return;
+  for (const auto& [name, group] : groups->Members()) {
+    const std::optional<JsonFields> all = group.Find("apply");
+    if (!all) continue;
+    for (const JsonFields& apply : all->Elements()) {
+      const std::string location = apply.Text("location", "");
+      if (location.starts_with("weight_") || matcher_->Rank(apply, module) == 2) continue;
+      Fail("{}: '{}' transforms the {} of '{}' at run time, which is not supported.", file_,
+           group.place(), location, module);
     }
   }
 }
 
 std::string QuantizationRecord::WhyUncovered(const StoredCodes& codes) const {
   if (!present()) return "config.json has no quantization_config";
-  if (const std::string by = matcher_->IgnoredBy(*record_, codes.module, file_); !by.empty()) {
+  if (const std::string by = matcher_->IgnoredBy(Fields(), codes.module); !by.empty()) {
     return fmt::format("'{}' in {}.ignore", by, place_);
   }
   const std::vector<JsonFields> groups = Groups();
   if (groups.empty()) return place_ + " has no config_groups";
   for (const JsonFields& group : groups) {
-    if (matcher_->MayTarget(group.raw(), codes, file_)) return "";
+    if (matcher_->MayTarget(group, codes)) return "";
   }
   return fmt::format("no group of {} targets it", place_);
 }
 
 std::optional<ModuleScheme> QuantizationRecord::SchemeOf(const StoredCodes& codes) const {
   if (!present()) return std::nullopt;
-  const std::string method = TextOf(*record_, "quant_method");
+  const std::string method = Fields().Text("quant_method", "");
   if (method != kCompressedTensors && !(method.empty() && record_->contains("config_groups"))) {
     Fail("{}: '{}' is stored as codes of {}; only those of compressed-tensors are read.", file_,
          codes.tensor, Describe());
@@ -139,7 +140,7 @@ std::optional<ModuleScheme> QuantizationRecord::SchemeOf(const StoredCodes& code
   std::vector<JsonFields> groups = Groups();
   if (groups.empty()) return std::nullopt;
   RefuseOnlineTransforms(codes.module);
-  const std::string format = TextOf(*record_, "format");
+  const std::string format = Fields().Text("format", "");
   std::erase_if(groups, [&](const JsonFields& group) { return !MayStore(group, format, codes); });
   if (groups.empty()) {
     Fail(
@@ -151,7 +152,7 @@ std::optional<ModuleScheme> QuantizationRecord::SchemeOf(const StoredCodes& code
   // Where names tell nothing, INT8 codes are more likely of 8 bits than of fewer.
   const auto rank = [&](const JsonFields& group) {
     const bool narrow = !codes.packed && group.At("weights").Int("num_bits", 8, 1, 64) != 8;
-    return std::pair(matcher_->Rank(group.raw(), codes.module), narrow);
+    return std::pair(matcher_->Rank(group, codes.module), narrow);
   };
   return SchemeOfGroup(*std::ranges::min_element(groups, {}, rank), codes);
 }

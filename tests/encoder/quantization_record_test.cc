@@ -215,11 +215,43 @@ TEST(QuantizationRecord, TheGroupThatTargetsTheTowerCounts) {
   // Searches that would take longer than anyone waits.
   EXPECT_EQ(ErrorOfConfig(groups(R"(["re:(a|aa)+$", "re:(.*)*(.*)*(.*)*x"])", token, four_bits)),
             kReads);
+  // 80 s for the three modules; the pattern is not looked at, so that it may mean anything.
+  std::string counted;
+  for (int i = 0; i < 40; ++i) counted += fmt::format(R"("re:(.*){{16{:03}}}x", )", i);
+  EXPECT_EQ(ErrorOfConfig(groups("[" + counted + R"("re:.{0,9}x"])", token, four_bits)), kReads);
 }
 
 constexpr const char* kScheme =
     R"("weights": {"strategy": "channel"},
        "input_activations": {"strategy": "token", "dynamic": true})";
+
+TEST(QuantizationRecord, FieldsOfAnotherKindAreRefusedByNameNotPassedOver) {
+  const std::string linear = std::string(R"("g": {"targets": ["Linear"], )") + kScheme + "}";
+  const auto with = [](const std::string& groups, const std::string& rest) {
+    return "{\"config_groups\": " + groups + rest + "}";
+  };
+  const struct {
+    std::string config;
+    std::string expected;
+  } cases[] = {
+      {R"("int8")", R"('quantization_config' is "int8"; expected an object)"},
+      {"[]", "'quantization_config' is []; expected an object"},
+      {with("[]", ""), "config_groups' is []; expected an object"},
+      {with(R"({"h": 8, )" + linear + "}", ""), "config_groups.h' is 8; expected an object"},
+      {with(R"({"g": null})", ""), "config_groups.g' is null; expected an object"},
+      {with(R"({"g": {"targets": "Linear", )" + std::string(kScheme) + "}}", ""),
+       R"(config_groups.g.targets' is "Linear"; expected a list)"},
+      {with("{" + linear + "}", R"(, "ignore": "lm_head")"), R"(ignore' is "lm_head"; expected a)"},
+      {with("{" + linear + "}", R"(, "ignore": ["lm_head", 3])"), "ignore[1]' is 3; expected a"},
+      {with("{" + linear + "}", R"(, "format": 8)"), "format' is 8; expected a string"},
+      {with("{" + linear + "}", R"(, "quant_method": [])"), "quant_method' is []; expected a"},
+      {with("{" + linear + "}", R"(, "transform_config": true)"),
+       "transform_config' is true; expected an object"}};
+  for (const auto& c : cases) {
+    const std::string message = ErrorOfConfig(c.config);
+    EXPECT_TRUE(Contains(message, c.expected)) << c.config << "\n" << message;
+  }
+}
 
 // What is noted of three codes of q, k and v beside a config with these fields.
 std::string NoteOf(const std::string& fields) {

@@ -180,6 +180,36 @@ TEST(MergedQuantization, NothingIsLeftOfAnExportOfTheTowerAlone) {
   EXPECT_EQ(MergedQuantization(ours, ours, modules, {modules.Target(kQuery)}), ours);
 }
 
+TEST(FindQuantization, RefusesWhatCompressedTensorsCouldNotHaveWritten) {
+  const struct {
+    const char* change;
+    const char* expected;
+  } cases[] = {
+      {R"({"config_groups": {"g": 8}})", "config_groups.g' is 8; expected an object"},
+      {R"({"config_groups": {"W8A8": [1]}})", "config_groups.W8A8[0]' is 1; expected a string"},
+      {R"({"config_groups": [8]})", "config_groups' is [8]; expected an object"},
+      {R"({"config_groups": {"group_0": {"targets": "Linear"}}})", "targets' is \"Linear\"; exp"},
+      {R"({"config_groups": {"group_0": {"format": 9}}})", "group_0.format' is 9; expected a str"},
+      {R"({"ignore": ["lm_head", 3]})", "ignore[1]' is 3; expected a string"},
+      {R"({"format": 8})", "format' is 8; expected a string"}};
+  for (const auto& c : cases) {
+    ordered_json theirs = Theirs({"Linear"}, {"lm_head"}, "pack-quantized");
+    theirs.merge_patch(ordered_json::parse(c.change));
+    const std::string message = ErrorOf([&] {
+      FindQuantization({{"quantization_config", theirs}}, "model");
+    });
+    EXPECT_TRUE(Contains(message, c.expected)) << c.change << "\n" << message;
+  }
+}
+
+// Ten patterns such as this one took 5 s.
+TEST(MergedQuantization, APatternTooLongToSearchWithMayBeAboutAnyLayer) {
+  const ordered_json merged =
+      Merged(Theirs({"re:(.*){16000}x"}, ordered_json::array(), "pack-quantized"));
+  const ordered_json targets = merged["config_groups"]["group_0"]["targets"];
+  EXPECT_TRUE(Contains(targets[0].get<std::string>(), "(?!"));
+}
+
 TEST(FindQuantization, LooksWhereTransformersAndVllmDo) {
   const std::filesystem::path folder = ScratchFolder("find_quantization");
   const ordered_json theirs = Theirs({"Linear"}, {"lm_head"}, "int-quantized");
