@@ -161,7 +161,8 @@ Rotation ParseRotation(const Fields& fields) {
 
 std::vector<float> ParseSmoothing(const Fields& list, int64_t channels) {
   const auto given = static_cast<int64_t>(list.raw().size());
-  if (!list.raw().is_array() || (channels > 0 && given != channels)) {
+  const bool fits = list.raw().is_array() && (channels > 0 ? given == channels : given > 0);
+  if (!fits) {
     list.Refuse(channels > 0 ? fmt::format("a list of {} numbers", channels) : "a list of numbers");
   }
   std::vector<float> smoothing;

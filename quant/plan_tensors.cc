@@ -107,7 +107,9 @@ std::vector<float> PlanTensors::Smoothing(const std::string& place, const std::s
                                           int64_t k) {
   const std::string name = site + ".smoothing";
   const TensorView& tensor = Get(place, name);
-  if (tensor.shape.size() != 1) RefuseTensor(place, tensor, "F32 of one dimension");
+  if (tensor.shape.size() != 1 || tensor.shape[0] < 1) {
+    RefuseTensor(place, tensor, "F32 of one dimension, with a value for each input");
+  }
   return Floats(place, name, {k > 0 ? k : tensor.shape[0]});
 }
 

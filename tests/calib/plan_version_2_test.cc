@@ -267,6 +267,24 @@ TEST(PlanVersion2, TensorsThatDoNotFitAreRefusedByName) {
   }
 }
 
+// inspect does not know how many inputs a layer has; none is what a plan without smoothing says.
+TEST(PlanVersion2, SmoothingOfNoInputsIsRefusedWhereTheirNumberIsNotKnown) {
+  const std::vector<KnownSite> unknown = {{.site = kSite}};
+  const std::string list = OneSite(R"({"input": {"strategy": "token"}, "smoothing": []})");
+  const std::string message = ErrorOf([&] { ParsePlan(list, "plan.json", unknown); });
+  EXPECT_NE(message.find("'smoothing' is []; expected a list of numbers"), std::string::npos)
+      << message;
+  SafetensorsWriter writer;
+  const std::string name = std::string(kSite) + ".smoothing";
+  writer.Add<float>(name, Dtype::kF32, {0}, {});
+  const fs::path folder = test::ScratchFolder("plan_smooths_nothing_test");
+  writer.Write(folder / "plan.safetensors");
+  const fs::path path = folder / "plan.safetensors";
+  PlanTensors tensors(path, Sha256HexOfFile(path));
+  EXPECT_NE(ErrorOf([&] { tensors.Smoothing("plan.json", kSite, 0); }).find("F32 [0]; expected"),
+            std::string::npos);
+}
+
 TEST(PlanVersion2, AnotherPlansTensorsAndNoneAreRefused) {
   const WrittenPlan plan("plan_other_tensors_test");
   EXPECT_EQ(plan.Message(), "no error was thrown");
