@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kGrammar =
     "A scheme is w{2..8}a{8|16}[o8], then -g{G} for groups of weights, then -token, -token-g{G}, "
-    "-token-asym, -tensor or -tensor-asym for the input";
+    "-token-asym, -tensor or -tensor-asym for the input, and -vllm for vLLM's weight codes";
 
 template <class... Args>
 [[noreturn]] void Refuse(std::string_view text, fmt::format_string<Args...> what, Args&&... args) {
@@ -96,6 +96,14 @@ void ParseInput(std::string_view text, Part at, Part end, Scheme* scheme) {
   }
 }
 
+void ParseWeightAndInput(std::string_view text, Part at, Part end, Scheme* scheme) {
+  if (const std::optional<int64_t> group = GroupSize(text, *at)) {
+    scheme->weight_group = *group;
+    ++at;
+  }
+  if (at != end) ParseInput(text, at, end, scheme);
+}
+
 std::string WeightText(const Scheme& scheme) {
   const std::string strategy =
       scheme.weight_group > 0 ? fmt::format("group {}", scheme.weight_group) : "channel";
@@ -112,22 +120,8 @@ std::string InputText(const Scheme& scheme) {
                      scheme.symmetric ? "symmetric" : "asymmetric");
 }
 
-}  // namespace
-
-Scheme ParseScheme(std::string_view text) {
-  const std::vector<std::string_view> parts = Parts(text);
-  Scheme scheme = ParseBits(text, parts.front());
-  Part at = parts.begin() + 1;
-  if (at == parts.end()) return scheme;
-  if (const std::optional<int64_t> group = GroupSize(text, *at)) {
-    scheme.weight_group = *group;
-    ++at;
-  }
-  if (at != parts.end()) ParseInput(text, at, parts.end(), &scheme);
-  return scheme;
-}
-
-std::string SchemeName(const Scheme& scheme) {
+// Without the convention.
+std::string BaseName(const Scheme& scheme) {
   std::string name = fmt::format("w{}a{}", scheme.weight_bits, scheme.input ? 8 : 16);
   if (scheme.output) name += "o8";
   if (scheme.weight_group > 0) name += fmt::format("-g{}", scheme.weight_group);
@@ -140,9 +134,33 @@ std::string SchemeName(const Scheme& scheme) {
   return scheme.symmetric ? name : name + "-asym";
 }
 
+}  // namespace
+
+Scheme ParseScheme(std::string_view text) {
+  std::vector<std::string_view> parts = Parts(text);
+  Scheme scheme = ParseBits(text, parts.front());
+  if (parts.size() > 1 && parts.back() == "vllm") {
+    scheme.convention = WeightConvention::kVllm;
+    parts.pop_back();
+  }
+  Part at = parts.begin() + 1;
+  if (at != parts.end()) ParseWeightAndInput(text, at, parts.end(), &scheme);
+  const bool channels_of_8_bits = scheme.weight_bits == 8 && scheme.weight_group == 0;
+  if (scheme.convention == WeightConvention::kVllm && !channels_of_8_bits) {
+    Refuse(text, "vLLM's online INT8 makes weights of 8 bits with one scale a row: w8, no groups.");
+  }
+  return scheme;
+}
+
+std::string SchemeName(const Scheme& scheme) {
+  const bool vllm = scheme.convention == WeightConvention::kVllm;
+  return BaseName(scheme) + (vllm ? "-vllm" : "");
+}
+
 SitePlan SitePlanOf(const Scheme& scheme) {
   SitePlan plan;
   plan.weight->num_bits = scheme.weight_bits;
+  plan.weight->convention = scheme.convention;
   if (scheme.weight_group > 0) {
     plan.weight->granularity = Granularity::kGroup;
     plan.weight->group_size = scheme.weight_group;

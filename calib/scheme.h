@@ -1,15 +1,16 @@
 // A scheme: one way of quantizing every site of a model, by a short name that people know.
 //
-//   w{2..8}a{8|16}[o8][-g{G}][-token[-g{G}] | -token-asym | -tensor | -tensor-asym]
+//   w{2..8}a{8|16}[o8][-g{G}][-token[-g{G}] | -token-asym | -tensor | -tensor-asym][-vllm]
 //
 // w4: weights of 4 bits, symmetric, one scale per output row; -g128 before the input's word: per
 // output row and 128 inputs. a16: inputs stay FP16 (weight-only), so no word of an input may
 // follow. a8: INT8 inputs: -token (dynamic, one scale per row), -token-g32 (dynamic, per row and 32
 // inputs), -tensor (one static scale from calibration); -asym: with a zero point. o8: outputs too
 // are INT8, by one static symmetric scale from calibration, after the bias and the rounding to
-// FP16. Where an a8 scheme names no input it is static (tensor) with o8 and dynamic (token)
-// without. Numbers are decimal without leading zeros, group sizes from 1.
-// "w8a8" is "w8a8-token", "w4a8-g128" is "w4a8-g128-token", "w8a8o8" is "w8a8o8-tensor".
+// FP16. -vllm, last: codes of weights as vLLM's online INT8 makes them, in the checkpoint's dtype
+// (w8 without groups only). Where an a8 scheme names no input it is static (tensor) with o8 and
+// dynamic (token) without. Numbers are decimal without leading zeros, group sizes from 1. "w8a8" is
+// "w8a8-token", "w4a8-g128" is "w4a8-g128-token", "w8a8o8" is "w8a8o8-tensor".
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,7 @@ struct Scheme {
   int64_t input_group = 0;                                 // kGroup only
   bool symmetric = true;                                   // of the input
   bool output = false;                                     // INT8 outputs
+  WeightConvention convention = WeightConvention::kNative;
 
   // Which statistics its plans are made from: /sites and /outputs of stats.h5.
   bool NeedsInputStatistics() const { return input == Granularity::kTensor; }

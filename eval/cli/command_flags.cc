@@ -197,12 +197,15 @@ void AddSweep(CLI::App& app, Options& o) {
 }
 
 void AddSchemes(CLI::App& app, Options& o) {
-  AddValue(app, "--schemes",
-           "Ways of quantizing every site, each as fake and as int8 beside the rest: "
-           "w{2..8}a{8|16}[o8][-g{G}][-token[-g{G}]|-token-asym|-tensor|-tensor-asym], for example "
-           "w8a8-token, w8a8-tensor, w8a16 (weight-only), w4a8-g128 (weights in groups of 128), "
-           "w8a8o8 (INT8 outputs), w8a8-token-g32 (inputs in groups)",
-           "LIST", [&o](const std::string& text) { o.schemes = ParseSchemes("--schemes", text); });
+  AddValue(
+      app, "--schemes",
+      "Ways of quantizing every site, each as fake and as int8 beside the rest: "
+      "w{2..8}a{8|16}[o8][-g{G}][-token[-g{G}]|-token-asym|-tensor|-tensor-asym]"
+      "[-vllm], for example "
+      "w8a8-token, w8a8-tensor, w8a16 (weight-only), w4a8-g128 (weights in groups of 128), "
+      "w8a8o8 (INT8 outputs), w8a8-token-g32 (inputs in groups), w8a8-token-vllm (weight codes "
+      "as vLLM's online INT8 makes them)",
+      "LIST", [&o](const std::string& text) { o.schemes = ParseSchemes("--schemes", text); });
 }
 
 void AddEvaluation(CLI::App& app, Options& o) {

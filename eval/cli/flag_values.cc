@@ -34,9 +34,9 @@ Enum ParseName(std::string_view flag, const std::string& text, std::initializer_
 // What people ask for most, to suggest from.
 const std::vector<std::string>& UsualSchemes() {
   static const std::vector<std::string> names = {
-      "w8a8-token",     "w8a8-tensor", "w8a8-token-asym", "w8a8-tensor-asym",
-      "w8a8-token-g32", "w8a8o8",      "w8a16",           "w4a16",
-      "w4a16-g128",     "w4a8-token",  "w4a8-g128",       "w4a8o8"};
+      "w8a8-token", "w8a8-tensor", "w8a8-token-asym", "w8a8-tensor-asym", "w8a8-token-g32",
+      "w8a8o8",     "w8a16",       "w4a16",           "w4a16-g128",       "w4a8-token",
+      "w4a8-g128",  "w4a8o8",      "w8a8-token-vllm", "w8a16-vllm"};
   return names;
 }
 

@@ -23,6 +23,12 @@ void CheckScheme(const Options& options, Statistics statistics) {
         "--granularity and --weight-bits out.",
         name);
   }
+  if (options.scheme->convention != WeightConvention::kNative) {
+    FailUsage(
+        "--scheme {}: a plan has no word for whose codes the weights get; take it without -vllm "
+        "and give --weight-convention vllm. In --schemes it is a scheme like any other.",
+        name);
+  }
   if (options.clip_range && !options.scheme->input) {
     FailUsage("--scheme {}: its inputs stay FP16; leave --clip-range out.", name);
   }

@@ -59,7 +59,6 @@ SitePlan WithoutScales(SitePlan plan) {
     (*quantizer)->scale = 0.0f;
     (*quantizer)->zero_point = 0;
   }
-  if (plan.weight) plan.weight->convention = WeightConvention::kNative;
   plan.given = {};
   return plan;
 }
@@ -129,6 +128,7 @@ std::optional<Scheme> SchemeOf(const SitePlan& plan) {
   Scheme scheme;
   scheme.weight_bits = plan.weight->num_bits;
   scheme.weight_group = plan.weight->group_size;
+  scheme.convention = plan.weight->convention;
   SetInput(plan.input, &scheme);
   scheme.output = plan.output.has_value();
   if (!(SitePlanOf(scheme) == WithoutScales(plan))) return std::nullopt;

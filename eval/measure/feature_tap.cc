@@ -125,6 +125,31 @@ void FeatureTap::OnOutputs(const OutputEvent& event) {
   }
 }
 
+void FeatureTap::OnRouting(const RoutingEvent& event) {
+  const int64_t most_rows = graph_.slot(graph_.stream).rows;
+  const int64_t chosen = graph_.config.mixture.chosen;
+  const int64_t rows = event.weights.rows / static_cast<int64_t>(event.samples.size());
+  for (size_t i = 0; i < event.samples.size(); ++i) {
+    std::vector<int32_t> experts(static_cast<size_t>(most_rows * chosen), -1);
+    std::vector<float> weights(experts.size(), 0.0f);
+    for (int64_t token = 0; token < rows; ++token) {
+      const float* row = event.weights.row(static_cast<int64_t>(i) * rows + token);
+      auto place = static_cast<size_t>(token * chosen);
+      for (int64_t e = 0; e < event.weights.cols; ++e) {
+        if (row[e] == kNotRouted) continue;
+        experts[place] = static_cast<int32_t>(e);
+        weights[place++] = row[e];
+      }
+    }
+    const SampleKey& sample = *event.samples[i].key;
+    const std::string prefix = fmt::format("routing.{}.", event.block);
+    store_->Put(prefix + "experts", Dtype::kI32, {most_rows, chosen}, sample,
+                std::span<const int32_t>(experts));
+    store_->Put(prefix + "weights", Dtype::kF32, {most_rows, chosen}, sample,
+                std::span<const float>(weights));
+  }
+}
+
 void FeatureTap::OnLinear(LinearEvent& event) {
   const std::string prefix = fmt::format("taps.{}.", *event.site);
   PutRows(event, prefix + "input", Dtype::kF16, event.input, {event.input.cols});

@@ -65,6 +65,8 @@ struct FeatureSelection {
   // and of each image's first row second_codes, second_input_scale, second_acc.
   std::set<std::string> sites;
   bool attentions = false;  // attentions.{i}: probabilities of block i
+  // Always, of a block with experts: routing.{i}.experts [images, tokens, chosen], ascending, and
+  // their routing.{i}.weights; -1 and 0 for padding.
 };
 
 // Watches arm 0.
@@ -81,6 +83,7 @@ class FeatureTap final : public Tap {
   void OnLinear(LinearEvent& event) override;
   void OnStream(const StreamEvent& event) override;
   void OnAttention(const AttentionEvent& event) override;
+  void OnRouting(const RoutingEvent& event) override;
   void OnOutputs(const OutputEvent& event) override;
 
   // Values that are not finite, by the hidden state that they were met in.

@@ -8,7 +8,8 @@ Plan WithWeights(Plan plan, const WeightSettings& weights) {
   if (weights.bits) plan = WithWeightBits(std::move(plan), *weights.bits);
   if (!weights.convention) return plan;
   for (auto& [site, site_plan] : plan.sites) {
-    if (site_plan.weight) site_plan.weight->convention = *weights.convention;
+    if (!site_plan.weight || site_plan.weight->convention != WeightConvention::kNative) continue;
+    site_plan.weight->convention = *weights.convention;
   }
   return plan;
 }

@@ -22,7 +22,7 @@ struct WeightSettings {
   std::optional<WeightConvention> convention = {};
 };
 // The bits at every site that has none of its own (other than 8), the convention at every site
-// whose weights are quantized.
+// whose weights are quantized and that has none of its own (a scheme's).
 Plan WithWeights(Plan plan, const WeightSettings& weights);
 
 // True if the two quantize a planned site by the same arithmetic.

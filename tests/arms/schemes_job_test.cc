@@ -56,7 +56,7 @@ class SchemesJob : public testing::Test {
 
   static constexpr const char* kSchemes[] = {
       "w8a8-token",     "w8a8-tensor", "w8a16",     "w8a8-token-asym", "w8a8-tensor-asym",
-      "w8a8-token-g32", "w4a16-g32",   "w4a8-g128", "w3a8-g48-tensor"};
+      "w8a8-token-g32", "w4a16-g32",   "w4a8-g128", "w3a8-g48-tensor", "w8a8-token-vllm"};
   static inline fs::path folder_;
 };
 
@@ -195,7 +195,7 @@ TEST_F(SchemesJob, WeightBitsAndAConventionAreThoseOfThePlanThatIsRun) {
   compare.weight_convention = WeightConvention::kVllm;
   ASSERT_EQ(RunCompare(compare), 0);
   arms = ArmsOf("bits/report.json");
-  EXPECT_EQ(arms.at("int8/plan")["scheme"], "w8a8-token");
+  EXPECT_EQ(arms.at("int8/plan")["scheme"], "w8a8-token-vllm");
   EXPECT_NE(arms.at("int8/plan")["outputs"],
             ArmsOf("plain/report.json").at("int8/plan")["outputs"]);
   compare.weight_bits = 4;

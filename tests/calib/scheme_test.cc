@@ -23,6 +23,10 @@ std::vector<Scheme> EveryScheme() {
         Scheme scheme{.weight_bits = bits, .weight_group = group, .output = output};
         scheme.input = kFp16;
         schemes.push_back(scheme);
+        if (bits == 8 && group == 0) {
+          schemes.push_back(scheme);
+          schemes.back().convention = WeightConvention::kVllm;
+        }
         for (const Granularity input : {Granularity::kToken, Granularity::kTensor}) {
           scheme.input = input;
           for (const bool symmetric : {false, true}) {
@@ -57,6 +61,8 @@ TEST(Scheme, TheNamesThatPeopleKnowMeanWhatTheySay) {
       {"w8a16o8", {.input = kFp16, .output = true}},
       {"w8a8-token-g32", {.input = Granularity::kGroup, .input_group = 32}},
       {"w8a8-token-asym", {.symmetric = false}},
+      {"w8a8-token-vllm", {.convention = WeightConvention::kVllm}},
+      {"w8a16-vllm", {.input = kFp16, .convention = WeightConvention::kVllm}},
       {"w8a8-tensor-asym", {.input = Granularity::kTensor, .symmetric = false}},
       {"w3a8o8-g64-token-g16",
        {.weight_bits = 3,
@@ -128,6 +134,10 @@ TEST(Scheme, NonsenseAndContradictionsAreRefusedWithTheTextAndTheReason) {
       {"w8a8-tensor-g32", "inputs in groups are dynamic"},
       {"w8a8-token-g32-asym", "inputs in groups have no zero point"},
       {"w8a8-token-asym-g32", "inputs in groups have no zero point"},
+      {"w4a8-token-vllm", "vLLM's online INT8 makes weights of 8 bits"},
+      {"w8a8-g32-vllm", "vLLM's online INT8 makes weights of 8 bits"},
+      {"w8a8-vllm-token", "'vllm' is unknown"},
+      {"w8a8-token-vllm-vllm", "'vllm' is unknown"},
   };
   for (const auto& c : cases) {
     try {
