@@ -135,6 +135,8 @@ void AddFileCommands(CLI::App& app, Options& o) {
   c = AddCommand(app, o, "demo",
                  "Copy the embedded demo: model/, class_embeddings.safetensors, images/");
   AddOut(*c, o, "DIR", "A folder");
+  c->add_flag("--moe", o.moe,
+              "The demo's model with experts in blocks 1, 3 and 5, made from its own layers");
   c->add_flag("--random", o.random,
               "A model of random weights with planted outlier channels and other drawn images "
               "instead; --seed chooses them");

@@ -59,6 +59,7 @@ struct Options {
   bool outputs = false;             // calibrate: observe outputs too
   bool tower_only = false;          // quantize, the whole job: without the rest of the model
   bool random = false;              // demo: a model of random weights
+  bool moe = false;                 // demo: a model with experts
   bool demo_model = false;          // --model was not given: the embedded demo's
   bool demo_images = false;         // all images are the demo's
   bool demo_classes = false;        // --classes was not given: the demo's

@@ -26,6 +26,19 @@ fs::path ExecutableFolder() {
   return error ? fs::path() : executable.parent_path();
 }
 
+// To its place in the demo, under `folder`.
+void CopyFile(const DemoData& demo, const fs::path& from, const fs::path& folder) {
+  const fs::path to = folder / fs::relative(from, demo.folder);
+  MakeGroupFolders(to.parent_path());
+  WriteFileAtomically(to, ReadFile(from));
+}
+
+void CopyFolder(const DemoData& demo, const fs::path& from, const fs::path& folder) {
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from)) {
+    if (entry.is_regular_file()) CopyFile(demo, entry.path(), folder);
+  }
+}
+
 }  // namespace
 
 DemoData FindDemo() {
@@ -53,18 +66,15 @@ DemoData FindDemo() {
 }
 
 void CopyDemo(const fs::path& folder) {
+  CopyDemoImages(folder);
   const DemoData demo = FindDemo();
-  const auto copy = [&](const fs::path& from) {
-    const fs::path to = folder / fs::relative(from, demo.folder);
-    MakeGroupFolders(to.parent_path());
-    WriteFileAtomically(to, ReadFile(from));
-  };
-  copy(demo.classes());
-  for (const fs::path& part : {demo.model(), demo.folder / "images"}) {
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(part)) {
-      if (entry.is_regular_file()) copy(entry.path());
-    }
-  }
+  CopyFolder(demo, demo.model(), folder);
+}
+
+void CopyDemoImages(const fs::path& folder) {
+  const DemoData demo = FindDemo();
+  CopyFile(demo, demo.classes(), folder);
+  CopyFolder(demo, demo.folder / "images", folder);
 }
 
 }  // namespace w8a8

@@ -21,5 +21,7 @@ DemoData FindDemo();
 
 // Copies model/, images/ and class_embeddings.safetensors into `folder`, which exists.
 void CopyDemo(const std::filesystem::path& folder);
+// The same without the model.
+void CopyDemoImages(const std::filesystem::path& folder);
 
 }  // namespace w8a8

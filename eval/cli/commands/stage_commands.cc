@@ -10,6 +10,7 @@
 #include "eval/export/export_target.h"
 #include "eval/job/calibration.h"
 #include "eval/job/demo_data.h"
+#include "eval/job/demo_mixture.h"
 #include "eval/job/output_folder.h"
 #include "eval/run/known_sites.h"
 #include "reports/card_file.h"
@@ -128,11 +129,16 @@ int RunDemo(const Options& options) {
   if (options.seed != 0 && !options.random) {
     FailUsage("demo --seed {}: only a demo made with --random depends on it.", options.seed);
   }
+  if (options.moe && options.random) FailUsage("demo: takes --moe or --random, not both.");
   const std::filesystem::path folder = options.out;
   const OutputFolder held = From("--out ", [&] { return OutputFolder(folder); });
   FileGroup files;
   if (!options.random) {
-    CopyDemo(folder);
+    if (options.moe) {
+      WriteMixtureDemo(folder);
+    } else {
+      CopyDemo(folder);
+    }
     files.Commit();
     PrintWritten(options, options.out,
                  "the demo's model/, class_embeddings.safetensors, images/calib and images/eval");
