@@ -17,11 +17,14 @@ namespace {
 
 constexpr size_t kSitesNamedAtMost = 8;
 
+// Inputs of a layer, by sample and token.
+using RowsOfTokens = std::map<std::pair<SampleKey, int64_t>, std::vector<Half>>;
+
 // What one pass of the reference showed.
 struct Observation {
-  std::map<std::string, uint64_t> nonfinite_outputs;                   // by site
-  std::map<int, uint64_t> nonfinite_stream;                            // by stage
-  std::map<std::string, std::map<SampleKey, std::vector<Half>>> rows;  // by site and sample
+  std::map<std::string, uint64_t> nonfinite_outputs;  // by site
+  std::map<int, uint64_t> nonfinite_stream;           // by stage
+  std::map<std::string, RowsOfTokens> rows;           // by site; none where no row was sampled
 };
 
 template <class T>
@@ -35,8 +38,15 @@ uint64_t CountNonFinite(MatView<const T> values) {
   return count;
 }
 
+// Of `tokens`, whether this one is among `sampled` that lie evenly.
+bool IsSampled(int64_t token, int64_t tokens, int64_t sampled) {
+  return (token * sampled + tokens - 1) / tokens * tokens / sampled == token;
+}
+
 class ReferenceTap final : public Tap {
  public:
+  explicit ReferenceTap(const Graph& graph) : graph_(graph) {}
+
   bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return true; }
 
   void OnLinear(LinearEvent& event) override {
@@ -45,11 +55,11 @@ class ReferenceTap final : public Tap {
     if (nonfinite > 0) seen_.nonfinite_outputs[*event.site] += nonfinite;
     for (size_t i = 0; i < event.samples.size(); ++i) {
       const SampleRows own = RowsOf(event, i);
-      const int64_t sampled = std::min(kReferenceRows, own.count);
-      std::vector<Half>& rows = seen_.rows[*event.site][*event.samples[i].key];
-      for (int64_t j = 0; j < sampled; ++j) {
-        const Half* row = event.input.row(own.first + j * own.count / sampled);
-        rows.insert(rows.end(), row, row + event.input.cols);
+      for (int64_t r = 0; r < own.count; ++r) {
+        const int64_t token = own.tokens.empty() ? r : own.tokens[static_cast<size_t>(r)];
+        if (!Wants(event, own, token)) continue;
+        const std::span<const Half> row = event.input.row_span(own.first + r);
+        seen_.rows[*event.site][{*event.samples[i].key, token}].assign(row.begin(), row.end());
       }
     }
   }
@@ -63,6 +73,18 @@ class ReferenceTap final : public Tap {
   Observation Take() { return std::move(seen_); }
 
  private:
+  // Of an expert as many rows as of any layer, where all experts get as many; the same tokens in
+  // each pass, whichever others come to it.
+  bool Wants(const LinearEvent& event, const SampleRows& own, int64_t token) const {
+    const MixtureConfig& mixture = graph_.config.mixture;
+    const bool routed = !event.owners.empty();
+    const int64_t tokens = routed ? graph_.slot(graph_.stream).rows : own.count;
+    const int64_t sampled =
+        routed ? kReferenceRows * mixture.experts / mixture.chosen : kReferenceRows;
+    return IsSampled(token, tokens, std::min(sampled, tokens));
+  }
+
+  const Graph& graph_;
   std::mutex mutex_;
   Observation seen_;
 };
@@ -84,7 +106,7 @@ class HeldImages final : public ImageSource {
 Observation Observe(const Session& session, const Graph& graph,
                     const std::vector<InputImage>& images, const RunnerOptions& runner) {
   HeldImages source(images);
-  ReferenceTap tap;
+  ReferenceTap tap(graph);
   const Arm reference{.name = "fp16", .precision = Precision::kFp16, .plan = {}};
   const std::array<Tap*, 1> taps{&tap};
   RunArms(graph, *session.weights, {&reference, 1}, source, taps, runner);
@@ -129,13 +151,15 @@ std::vector<ReferenceNote> Overflows(const Graph& graph, const Observation& seen
   return {StreamOverflow(graph, stream->first, stream->second)};
 }
 
-// Relative L2 of the sampled rows; elements that are not finite in either are left out.
-double Disagreement(const std::map<SampleKey, std::vector<Half>>& half,
-                    const std::map<SampleKey, std::vector<Half>>& wide) {
+// Relative L2 of the sampled rows that both have; elements that are not finite in either are left
+// out.
+double Disagreement(const RowsOfTokens& half, const RowsOfTokens& wide) {
   double error = 0;
   double size = 0;
-  for (const auto& [sample, expected] : wide) {
-    const std::vector<Half>& actual = half.at(sample);
+  for (const auto& [token, expected] : wide) {
+    const auto found = half.find(token);
+    if (found == half.end()) continue;
+    const std::vector<Half>& actual = found->second;
     for (size_t i = 0; i < expected.size(); ++i) {
       if (!IsFinite(expected[i]) || !IsFinite(actual[i])) continue;
       const double a = ToFloat(actual[i]);
@@ -147,11 +171,11 @@ double Disagreement(const std::map<SampleKey, std::vector<Half>>& half,
   return size > 0 ? std::sqrt(error / size) : 0;
 }
 
-std::vector<ReferenceNote> LostDigits(const Graph& graph, const Observation& half,
-                                      const Observation& wide) {
+std::vector<ReferenceNote> LostDigits(const Graph& graph, Observation& half, Observation& wide) {
   std::vector<std::pair<double, std::string>> above;
-  for (const std::string& site : graph.Sites()) {
-    const double difference = Disagreement(half.rows.at(site), wide.rows.at(site));
+  const std::vector<std::string> sites = graph.Sites();
+  for (const std::string& site : sites) {
+    const double difference = Disagreement(half.rows[site], wide.rows[site]);
     if (difference > kReferenceLimit) above.emplace_back(difference, site);
   }
   std::stable_sort(above.begin(), above.end(),
@@ -163,7 +187,7 @@ std::vector<ReferenceNote> LostDigits(const Graph& graph, const Observation& hal
                   .site = above[i].second,
                   .text = fmt::format("its FP16 input differs by {:.1f} % from that of a binary32 "
                                       "residual ({} of {} sites differ by more than {:.0f} %).",
-                                      100 * above[i].first, above.size(), half.rows.size(),
+                                      100 * above[i].first, above.size(), sites.size(),
                                       100 * kReferenceLimit)},
          .remedy = kWiderResidual});
   }
@@ -174,12 +198,13 @@ std::vector<ReferenceNote> LostDigits(const Graph& graph, const Observation& hal
 std::vector<ReferenceNote> NotesOf(const Session& session, const std::vector<InputImage>& images,
                                    const RunnerOptions& runner) {
   const Graph& graph = session.graph;
-  const Observation seen = Observe(session, graph, images, runner);
+  Observation seen = Observe(session, graph, images, runner);
   std::vector<ReferenceNote> notes = Overflows(graph, seen);
   const Slot& stream = graph.slot(graph.stream);
   if (stream.storage == SlotStorage::kFloat || !notes.empty()) return notes;
   const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
-  return LostDigits(graph, seen, Observe(session, wide, images, runner));
+  Observation wide_seen = Observe(session, wide, images, runner);
+  return LostDigits(graph, seen, wide_seen);
 }
 
 }  // namespace

@@ -168,15 +168,21 @@ bool CheckTap::HasFloatProducts(int arm) const {
 
 void CheckTap::OnLinear(LinearEvent& event) {
   Worker& worker = workers_[static_cast<size_t>(event.worker)];
+  if (worker.batch != event.samples.front().key) worker.seen.clear();
+  worker.batch = event.samples.front().key;
   const int int8_arm = Int8TwinOf(event.arm);
   if (int8_arm < 0) {
-    worker.seen[{event.arm, *event.site}] = {Copy(event.input), Copy(event.output), event.trace};
+    worker.seen[{event.arm, *event.site}] = {Copy(event.input),
+                                             Copy(event.output),
+                                             {event.owners.begin(), event.owners.end()},
+                                             event.trace};
     return;
   }
   Seen int8 = std::move(worker.seen[{int8_arm, *event.site}]);
-  if (!std::ranges::equal(int8.input, Flat(event.input))) {
+  if (!std::ranges::equal(int8.owners, event.owners) ||
+      !std::ranges::equal(int8.input, Flat(event.input))) {
     const LinearResult again = event.RunAs(int8_arm, {.trace = true});
-    int8 = {{}, Copy(again.output), again.trace};
+    int8 = {{}, Copy(again.output), {}, again.trace};
   }
   SiteChecks& checks = worker.checks[{static_cast<size_t>(event.arm), *event.site}];
   const SitePlan& plan =

@@ -68,9 +68,10 @@ bool FloatsAgree(float first, float second, float row_mean);
 // compare where a site's product is one of floats.
 using Checks = std::map<RunPlace, SiteChecks>;
 
-// Sites are compared on equal inputs: where the emulated arm's input differs from what int8 had (a
-// fault further up), int8's layer is run again on the emulated arm's input. So a fault is counted
-// at the site that has it and nowhere else; its effect shows in the encoder's outputs.
+// Sites are compared on equal inputs: where the emulated arm's input differs from what int8 had, or
+// an expert got other tokens (a fault further up), int8's layer is run again on the emulated arm's
+// input. So a fault is counted at the site that has it and nowhere else; its effect shows in the
+// encoder's outputs.
 class CheckTap final : public Tap {
  public:
   // The arms are the runs of the experiment.
@@ -87,10 +88,12 @@ class CheckTap final : public Tap {
   // What an int8 arm left at a site, until its twin comes by.
   struct Seen {
     std::vector<Half> input, output;
+    std::vector<RowOwner> owners;
     std::shared_ptr<const LinearTrace> trace;
   };
   struct Worker {
-    std::map<std::pair<int, std::string>, Seen> seen;         // by int8 arm and site
+    SamplePtr batch;                                          // its first sample
+    std::map<std::pair<int, std::string>, Seen> seen;         // of it, by int8 arm and site
     std::map<int, std::array<std::vector<Half>, 4>> outputs;  // by int8 arm
     Checks checks;
   };

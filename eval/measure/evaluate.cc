@@ -15,7 +15,8 @@ Evaluation Evaluate(const Graph& graph, const Weights& weights, Experiment exper
   SiteDetailTap details(experiment, options.threads);
   const int chosen = static_cast<int>(experiment.ChosenRun(Precision::kInt8).value_or(0));
   AnswerTap answers(chosen, task.classes ? &*task.classes : nullptr, options.threads);
-  const std::array<Tap*, 5> taps{&outputs, &sites, &checks, &details, &answers};
+  RoutingTap routing(options.threads);
+  const std::array<Tap*, 6> taps{&outputs, &sites, &checks, &details, &answers, &routing};
   const RunnerResult run = RunArms(graph, weights, experiment.runs, images, taps, options);
   Evaluation evaluation{.experiment = {},
                         .outputs = outputs.Take(),
@@ -23,6 +24,7 @@ Evaluation Evaluate(const Graph& graph, const Weights& weights, Experiment exper
                         .checks = checks.Take(),
                         .details = details.Take(),
                         .answers = answers.Take(),
+                        .routing = routing.Take(),
                         .run = run};
   evaluation.experiment = std::move(experiment);
   return evaluation;

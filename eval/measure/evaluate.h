@@ -9,6 +9,7 @@
 #include "eval/measure/check_tap.h"
 #include "eval/measure/experiment.h"
 #include "eval/measure/output_tap.h"
+#include "eval/measure/routing_tap.h"
 #include "eval/measure/site_detail_tap.h"
 #include "eval/measure/site_error_tap.h"
 #include "eval/measure/task.h"
@@ -23,6 +24,7 @@ struct Evaluation {
   Checks checks;
   SiteDetails details;
   Answers answers;
+  RoutingTap::Result routing;
   RunnerResult run;
 };
 

@@ -28,33 +28,46 @@ std::vector<float> Widened(std::span<const Half> values) {
 void FeatureStore::AddSample(const SampleKey& sample) {
   const std::lock_guard lock(mutex_);
   W8A8_CHECK(elements_.try_emplace(sample, elements_.size()).second);
+  for (auto& [name, tensor] : tensors_) {
+    tensor.bytes.resize(elements_.size() * tensor.sample_bytes);
+  }
+}
+
+FeatureStore::Tensor& FeatureStore::Declared(const std::string& name, Dtype dtype,
+                                             const std::vector<int64_t>& shape) {
+  const auto [place, is_new] = tensors_.try_emplace(name, Tensor{dtype, shape});
+  Tensor& tensor = place->second;
+  W8A8_CHECK(tensor.dtype == dtype && tensor.shape == shape);
+  if (!is_new) return tensor;
+  tensor.sample_bytes = static_cast<size_t>(DtypeBits(dtype)) / 8;
+  for (const int64_t side : shape) tensor.sample_bytes *= static_cast<size_t>(side);
+  tensor.bytes.resize(elements_.size() * tensor.sample_bytes);
+  return tensor;
+}
+
+void FeatureStore::Declare(const std::string& name, Dtype dtype,
+                           const std::vector<int64_t>& shape) {
+  const std::lock_guard lock(mutex_);
+  Declared(name, dtype, shape);
 }
 
 void FeatureStore::PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
                             const SampleKey& sample, std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
-  Tensor& tensor = tensors_.try_emplace(name, Tensor{dtype, shape, {}}).first->second;
-  W8A8_CHECK(tensor.dtype == dtype && tensor.shape == shape);
-  size_t whole = static_cast<size_t>(DtypeBits(dtype)) / 8;
-  for (const int64_t side : shape) whole *= static_cast<size_t>(side);
-  W8A8_CHECK(bytes.size() <= whole);
-  const size_t offset = elements_.at(sample) * whole;
-  if (tensor.bytes.size() < offset + whole) tensor.bytes.resize(offset + whole);
-  std::copy(bytes.begin(), bytes.end(), tensor.bytes.data() + offset);
+  Tensor& tensor = Declared(name, dtype, shape);
+  W8A8_CHECK(bytes.size() <= tensor.sample_bytes);
+  std::ranges::copy(bytes, tensor.bytes.data() + elements_.at(sample) * tensor.sample_bytes);
 }
 
 void FeatureStore::PutSharedBytes(const std::string& name, Dtype dtype,
                                   std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
-  shared_[name] = {dtype, {}, {bytes.begin(), bytes.end()}};
+  shared_[name] = {dtype, {}, bytes.size(), {bytes.begin(), bytes.end()}};
 }
 
 void FeatureStore::AddTo(SafetensorsWriter& writer) const {
   for (const auto& [name, tensor] : tensors_) {
-    int64_t elements = 1;
-    for (const int64_t size : tensor.shape) elements *= size;
-    const auto bytes_per_image = static_cast<int64_t>(DtypeBits(tensor.dtype)) / 8 * elements;
-    std::vector<int64_t> shape = {static_cast<int64_t>(tensor.bytes.size()) / bytes_per_image};
+    std::vector<int64_t> shape = {std::ssize(elements_)};
     shape.insert(shape.end(), tensor.shape.begin(), tensor.shape.end());
     writer.Add(name, tensor.dtype, std::move(shape), std::span<const std::byte>(tensor.bytes));
   }
@@ -64,7 +77,15 @@ void FeatureStore::AddTo(SafetensorsWriter& writer) const {
 }
 
 FeatureTap::FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store)
-    : graph_(graph), selection_(std::move(selection)), store_(store) {}
+    : graph_(graph), selection_(std::move(selection)), store_(store) {
+  for (const Node& node : graph.nodes) {
+    if (!selection_.sites.contains(node.site)) continue;
+    for (const auto& [name, slot] : {std::pair("input", node.in), std::pair("output", node.out)}) {
+      store_->Declare(fmt::format("taps.{}.{}", node.site, name), Dtype::kF16,
+                      {graph.slot(graph.stream).rows, graph.slot(slot).cols});
+    }
+  }
+}
 
 void FeatureTap::OnStream(const StreamEvent& event) {
   if (event.floats.rows > 0) return PutStream(event, event.floats, Dtype::kF32);

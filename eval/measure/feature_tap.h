@@ -23,8 +23,10 @@ class FeatureStore {
  public:
   // Gives the sample its element, in the order of the calls.
   void AddSample(const SampleKey& sample);
-  // `shape` is one sample's; `values` has as many elements, or fewer and zeros follow (an image of
-  // fewer tokens than others). The sample was added.
+  // A tensor that holds zeros of every sample that none are put for. `shape` is one sample's.
+  void Declare(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape);
+  // `values` has as many elements as `shape`, or fewer and zeros follow (an image of fewer tokens
+  // than others). The sample was added.
   template <class T>
   void Put(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
            const SampleKey& sample, std::span<const T> values) {
@@ -44,8 +46,10 @@ class FeatureStore {
   struct Tensor {
     Dtype dtype;
     std::vector<int64_t> shape;
-    std::vector<std::byte> bytes;
+    size_t sample_bytes = 0;
+    std::vector<std::byte> bytes = {};  // of all samples that were added
   };
+  Tensor& Declared(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape);
   void PutBytes(const std::string& name, Dtype dtype, const std::vector<int64_t>& shape,
                 const SampleKey& sample, std::span<const std::byte> bytes);
 
@@ -62,7 +66,8 @@ struct FeatureSelection {
   std::set<int64_t> layers;  // hidden_states.{i}: 0 enters block 0, i leaves block i - 1
   // taps.{site}.*: input, output, and what the arm has of codes, input_scale, input_zero_point,
   // acc [images, tokens, N] (with groups [images, groups, tokens, N]), transformed, output_codes,
-  // and of each image's first row second_codes, second_input_scale, second_acc.
+  // and of each image's first row second_codes, second_input_scale, second_acc. Of an expert all
+  // tokens too, zeros where it did not run.
   std::set<std::string> sites;
   bool attentions = false;  // attentions.{i}: probabilities of block i
   // Always, of a block with experts: routing.{i}.experts [images, tokens, chosen], ascending, and

@@ -70,6 +70,7 @@ void SiteDetailTap::OfferMap(const LinearEvent& event, SiteDetail& detail) const
     const ImageKey& image = event.samples[i].key->image;
     if (!detail.map.absmax.empty() && detail.image <= image) continue;
     const SampleRows rows = RowsOf(event, i);
+    if (rows.count == 0) continue;
     detail.map = MapOf(event.input.RowRange(rows.first, rows.count), image.name);
     detail.image = image;
   }

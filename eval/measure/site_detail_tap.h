@@ -45,7 +45,8 @@ using SiteDetails = std::map<std::string, SiteDetail>;  // by site
 
 class SiteDetailTap final : public Tap {
  public:
-  // Maps are of run 0, for the image of smallest key: the same for any order of images.
+  // Maps are of run 0, for the image of smallest key that has rows there: the same for any order of
+  // images. An expert's has a row for each token that came to it.
   // Codes are of the chosen int8 run, if the experiment has one.
   SiteDetailTap(const Experiment& experiment, int workers);
 

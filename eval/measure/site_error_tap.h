@@ -1,8 +1,11 @@
-// The error of every linear layer of the chosen arms, in both views of numerics.md section 5.
+// The error of every linear layer of the chosen arms, in both views of numerics.md section 5. At an
+// expert the reference's rows are teacher-forced; propagated are the tokens that both runs gave to
+// it. A sample without such rows has no record there.
 #pragma once
 
 #include <compare>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,8 +62,14 @@ class SiteErrorTap final : public Tap {
     std::vector<RowOwner> owners;
     int64_t rows = 0;
   };
+  // Rows of the reference beside those of an arm, at one layer.
+  struct Pairs {
+    std::span<const RowOwner> owners;  // of every row, as LinearEvent has them
+    MatView<const Half> expected_input, expected, input, actual;
+  };
   struct Worker {
     int stage = 0;
+    SamplePtr batch;                        // its first sample
     std::map<std::string, Seen> reference;  // of the batch and stage at hand
     SiteErrors meters;
     ReferenceRows rows;
@@ -68,9 +77,8 @@ class SiteErrorTap final : public Tap {
   };
 
   void OnReference(LinearEvent& event, Worker& worker);
-  // `actual` and `input` are the arm's, of all images of the event.
-  void Measure(const LinearEvent& event, const SiteKey& key, MatView<const Half> input,
-               MatView<const Half> actual, Worker& worker);
+  void OnArm(const LinearEvent& event, Worker& worker);
+  void Measure(const LinearEvent& event, const SiteKey& key, const Pairs& pairs, Worker& worker);
   void MeasureInput(const SamplePtr& sample, const SitePlan& plan, MatView<const Half> expected,
                     MatView<const Half> input, SiteMeters& meters, Worker& worker);
 

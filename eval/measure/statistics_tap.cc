@@ -58,6 +58,10 @@ void StatisticsTap::Flush(Worker& worker) {
 
 std::map<std::string, SiteStatistics> StatisticsTap::Take() {
   for (Worker& worker : workers_) Flush(worker);
+  for (const auto& [site, extent] : extents_) {
+    const auto [place, is_new] = all_.try_emplace(site, extent.channels, extent.tokens);
+    if (is_new && observed_ == Observed::kInputsAndOutputs) place->second.outputs.emplace();
+  }
   return std::move(all_);
 }
 

@@ -26,6 +26,7 @@ class StatisticsTap final : public Tap {
   bool WantsLinear(int arm, const std::string& /*site*/) const override { return arm == 0; }
   void OnLinear(LinearEvent& event) override;
 
+  // Of every site; one that got no row (an expert that no token chose) has zeros.
   std::map<std::string, SiteStatistics> Take();
 
   // For a live line: the largest magnitude so far and its site, "abs-max 570 at blocks.9.mlp.fc2".

@@ -48,6 +48,8 @@ struct SampleRows {
   std::vector<int32_t> tokens = {};  // of each, ascending; empty: row first + t is token t
 };
 SampleRows RowsOf(const LinearEvent& event, size_t sample);
+// The same where the owners of all rows are known, ascending.
+SampleRows RowsOf(std::span<const RowOwner> owners, size_t sample);
 
 // The residual stream that enters stage `stage + 1`; stage 0 embeds. [samples * tokens, width] in
 // the storage of the graph's stream; the other view is empty.

@@ -4,11 +4,14 @@
 
 #include <array>
 #include <bit>
+#include <map>
 
 #include <gtest/gtest.h>
 
+#include "eval/measure/routing_tap.h"
 #include "eval/run/runner.h"
 #include "runtime/cpu/cpu_backend.h"
+#include "tests/arms/made_mixture.h"
 #include "tests/arms/made_session.h"
 #include "tests/cpu/kernel_sets.h"
 
@@ -18,7 +21,7 @@ namespace {
 constexpr int64_t kImages = 6;
 constexpr const char* kFaultySite = "blocks.1.attn.proj";
 
-enum class Fault { kNone, kWeight, kScale, kColumnSum };
+enum class Fault { kNone, kWeight, kScale, kColumnSum, kDoubledScales };
 
 // A CPU backend whose INT8 packing of one site has one bit flipped; its emulation is untouched.
 class FaultyBackend final : public CpuBackend {
@@ -34,6 +37,9 @@ class FaultyBackend final : public CpuBackend {
       scale = std::bit_cast<float>(std::bit_cast<uint32_t>(scale) ^ 0x00010000u);
     }
     if (fault_ == Fault::kColumnSum) faulty.weight.code_sum[5] ^= 0x10;
+    if (fault_ == Fault::kDoubledScales) {
+      for (float& scale : faulty.weight.scale.values) scale *= 2;
+    }
     return CpuBackend::PackInt8(faulty, group);
   }
 
@@ -41,24 +47,34 @@ class FaultyBackend final : public CpuBackend {
   const Fault fault_;
 };
 
-Experiment PlanUnderTest(const Session& session) {
-  const std::vector<std::string> sites = session.graph.Sites();
+Experiment PlanUnderTest(const Graph& graph) {
+  const std::vector<std::string> sites = graph.Sites();
   Experiment experiment = SweepExperiment(sites, {}, {}, FakeFlavour::kIdeal);
   AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal);
   return experiment;
 }
 
-Checks RunChecks(const Kernels& kernels, Fault fault) {
-  const Session session = MadeSession("check_tap");
-  const Experiment experiment = PlanUnderTest(session);
-  MadeImages images(session.config, kImages);
+struct Checked {
+  Checks checks;
+  std::map<RunBlock, RoutingChange> changes;  // empty without experts
+};
+
+Checked RunChecks(const Graph& graph, const Weights& weights, const Kernels& kernels, Fault fault) {
+  const Experiment experiment = PlanUnderTest(graph);
+  MadeImages images(graph.config, kImages);
   CheckTap checks(experiment, 2);
-  const std::array<Tap*, 1> taps{&checks};
+  RoutingTap routing(2);
+  const std::array<Tap*, 2> taps{&checks, &routing};
   RunnerOptions options{
       .threads = 2, .batch = 2, .memory_bytes = 1 << 20, .make_backend = {}, .progress = {}};
   options.make_backend = [&] { return std::make_unique<FaultyBackend>(kernels, fault); };
-  RunArms(session.graph, *session.weights, experiment.runs, images, taps, options);
-  return checks.Take();
+  RunArms(graph, weights, experiment.runs, images, taps, options);
+  return {checks.Take(), routing.Take().changes};
+}
+
+Checks RunChecks(const Kernels& kernels, Fault fault) {
+  const Session session = MadeSession("check_tap");
+  return RunChecks(session.graph, *session.weights, kernels, fault).checks;
 }
 
 class CheckEveryKernelSet : public testing::TestWithParam<Kernels> {
@@ -103,6 +119,16 @@ TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOneScale) {
 
 TEST_P(CheckEveryKernelSet, FindsOneFlippedBitOfOneColumnSum) {
   ExpectFoundAtItsSiteOnly(RunChecks(GetParam(), Fault::kColumnSum));
+}
+
+TEST_P(CheckEveryKernelSet, FindsAFaultAtItsSiteOnlyWhereTheExpertsBehindItGetOtherTokens) {
+  const MadeMixture mixture(MadeMixtureConfig());
+  const Checked checked =
+      RunChecks(mixture.graph, mixture.weights, GetParam(), Fault::kDoubledScales);
+  ExpectFoundAtItsSiteOnly(checked.checks);
+  const Experiment experiment = PlanUnderTest(mixture.graph);
+  EXPECT_NE(checked.changes.at({experiment.twins[0].int8, 1}).changed,
+            checked.changes.at({experiment.twins[0].emulated, 1}).changed);
 }
 
 TEST_P(CheckEveryKernelSet, ShowsTheDamageOfAFaultInTheOutputs) {

@@ -105,10 +105,9 @@ TEST(RowOwners, ErrorsOfASampleAreThoseOfItsRows) {
   for (const ImageError& record : meters.at({1, View::kTeacherForced, kSite}).output.records()) {
     records[record.sample->image.name] = record;
   }
-  ASSERT_EQ(records.size(), 3u);
+  ASSERT_EQ(records.size(), 2u) << "b.png has no row there";
   EXPECT_EQ(records["a.png"].compared, uint64_t{2 * kOutputs});
   EXPECT_EQ(records["a.png"].sum_error_sq, 0.0);
-  EXPECT_EQ(records["b.png"].compared, 0u);
   EXPECT_EQ(records["c.png"].compared, uint64_t{3 * kOutputs});
   EXPECT_EQ(records["c.png"].sum_error_sq, 0.25);
 }
