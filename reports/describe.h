@@ -76,6 +76,8 @@ void DescribeMembers(Field& field, const ArmReport*) {
   field("vllm", &R::vllm, {.presence = Presence::kUnlessDefault});
   field("label", &R::label, {.presence = Presence::kUnlessDefault});
   field("weight_bytes", &R::weight_bytes, {.presence = Presence::kUnlessDefault});
+  field("routing_changed", &R::routing_changed,
+        {.presence = Presence::kUnlessDefault, .shown = FormatShare});
 }
 
 template <class Field>
@@ -143,6 +145,27 @@ void DescribeMembers(Field& field, const ChecksReport*) {
 }
 
 template <class Field>
+void DescribeMembers(Field& field, const ExpertReport*) {
+  using R = ExpertReport;
+  field("block", &R::block);
+  field("expert", &R::expert);
+  field("tokens", &R::tokens);
+  field("share", &R::share, {.shown = FormatShare});
+  field("images", &R::images);
+  field("calibration_tokens", &R::calibration_tokens, {.presence = Presence::kUnlessDefault});
+  field("below_minimum", &R::below_minimum);
+}
+
+template <class Field>
+void DescribeMembers(Field& field, const RoutingReport*) {
+  using R = RoutingReport;
+  field("arm", &R::arm);
+  field("block", &R::block);
+  field("tokens", &R::tokens);
+  field("routing_changed", &R::routing_changed, {.shown = FormatShare});
+}
+
+template <class Field>
 void DescribeMembers(Field& field, const SkippedFile*) {
   field("file", &SkippedFile::file);
   field("reason", &SkippedFile::reason);
@@ -185,6 +208,9 @@ void DescribeMembers(Field& field, const Report*) {
   field("arms", &R::arms);
   field("sites", &R::sites);
   field("checks", &R::checks);
+  field("experts", &R::experts, {.presence = Presence::kLater});
+  field("routing", &R::routing, {.presence = Presence::kLater});
+  field("min_expert_tokens", &R::min_expert_tokens, {.presence = Presence::kUnlessDefault});
   field("skipped_images", &R::skipped_images);
   field("plan_choices", &R::plan_choices);
   field("health", &R::health);

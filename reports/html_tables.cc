@@ -125,6 +125,14 @@ Data CheckRows(const Report& report) { return RowsOf(report, report.checks.sites
 
 Data PassRows(const Report& report) { return RowsOf(report, report.checks.passes); }
 
+Data ExpertRows(const Report& report) {
+  return RowsOf(report, report.experts, [](const ExpertReport& expert, Data& row) {
+    row.set("calibrated", expert.calibration_tokens.has_value());
+  });
+}
+
+Data RoutingRows(const Report& report) { return RowsOf(report, report.routing); }
+
 Data PlanRows(const Report& report) {
   return RowsOf(report, report.plan_choices, [](const PlanChoice& choice, Data& row) {
     row.set("candidates", Shown(CandidateText(choice)));

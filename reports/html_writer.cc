@@ -44,6 +44,8 @@ void AddSections(Data& page, const Report& report) {
   add("worst_images", html::WorstImageRows(report));
   add("reference", html::ReferenceRows(report));
   add("keep", html::KeepRows(report));
+  add("experts", html::ExpertRows(report));
+  add("routing", html::RoutingRows(report));
   add("checked_sites", html::CheckRows(report));
   add("passes", html::PassRows(report));
   add("plan", html::PlanRows(report));
@@ -69,6 +71,7 @@ std::string ReportHtml(const Report& report, const RunInfo& run) {
   page.set("verdict", html::VerdictData(report));
   page.set("main_output", html::Shown(MainOutput(report)));
   page.set("has_task", HasTask(report));
+  page.set("min_expert_tokens", FormatCount(report.min_expert_tokens));
   page.set("skipped_count", FormatCount(report.skipped_images.size()));
   page.set("checks", html::CountsRow(report));
   AddSections(page, report);

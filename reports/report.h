@@ -38,6 +38,9 @@ struct ArmReport {
   std::map<std::string, OutputErrors> outputs;
   std::optional<Estimate> top1, top5, agreement;  // fractions
   std::optional<uint64_t> weight_bytes;           // what the encoder's weights take on disk
+  // Of all tokens in blocks with experts, the fraction whose set of experts is not the reference's;
+  // none: there are no experts, or it is the reference.
+  std::optional<double> routing_changed = {};
 };
 
 // The error of one linear layer's output in one arm.
@@ -104,6 +107,25 @@ struct ChecksReport {
   std::vector<CheckPass> passes;
 };
 
+// What an expert gets of the evaluation images, by the reference's router.
+struct ExpertReport {
+  int64_t block = 0, expert = 0;
+  uint64_t tokens = 0;
+  double share = kUndefined;  // tokens / all tokens; the shares of a block sum to the experts that
+                              // run for a token
+  uint64_t images = 0;        // that send it a token
+  std::optional<uint64_t> calibration_tokens;  // of the calibration images; none: there are none
+  bool below_minimum = false;                  // either count is below the number asked for
+};
+
+// The tokens of a block whose set of experts in an arm is not the reference's.
+struct RoutingReport {
+  ArmRef arm;
+  int64_t block = 0;
+  uint64_t tokens = 0;
+  double routing_changed = kUndefined;  // fraction of them
+};
+
 struct SkippedFile {
   std::string file;
   std::string reason;
@@ -116,10 +138,13 @@ struct PlanCandidate {
   double sqnr_db = kUndefined;  // teacher-forced
 };
 
+// A site that no row came to while calibrating, so that it has no static scale.
+constexpr const char* kNoRows = "no rows";
+
 struct PlanChoice {
   SiteRef site;
   InputScaling granularity = InputScaling::kFp16;
-  std::string rule;  // one of the candidates, or "no clip"
+  std::string rule;  // one of the candidates, "no clip", or kNoRows of a site that stays FP16
   std::optional<double> clip_range;
   std::optional<double> scale;       // static scales only
   std::optional<double> zero_point;  // beside them, where there is one
@@ -142,6 +167,9 @@ struct Report {
   std::vector<ArmReport> arms;
   std::vector<SiteReport> sites;
   ChecksReport checks;
+  std::vector<ExpertReport> experts;   // by block and expert; empty: none has experts
+  std::vector<RoutingReport> routing;  // of all arms but the reference, by arm and block
+  uint64_t min_expert_tokens = 0;      // that an expert was asked to get; 0: there are none
   std::vector<SkippedFile> skipped_images;
   std::vector<PlanChoice> plan_choices;
   std::vector<HealthNote> health;

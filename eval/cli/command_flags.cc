@@ -208,6 +208,15 @@ void AddSchemes(CLI::App& app, Options& o) {
       "LIST", [&o](const std::string& text) { o.schemes = ParseSchemes("--schemes", text); });
 }
 
+void AddExpertMinimum(CLI::App& app, Options& o) {
+  AddValue(app, "--min-expert-tokens",
+           "Of a mixture of experts: name those that got fewer than N tokens (default 1)", "N",
+           [&o](const std::string& text) {
+             o.min_expert_tokens =
+                 static_cast<uint64_t>(ParseCount("--min-expert-tokens", text, 1));
+           });
+}
+
 void AddEvaluation(CLI::App& app, Options& o) {
   AddText(
       app, "--eval-images", o.eval_images, "PATH",
@@ -237,6 +246,7 @@ void AddEvaluation(CLI::App& app, Options& o) {
            "X", [&o](const std::string& text) {
              o.thresholds.min_agreement = ParseFraction("--min-agreement", text);
            });
+  AddExpertMinimum(app, o);
   AddLater(app, "--target", "exporting for another runtime");
   AddLater(app, "--deploy-as", "predicting another runtime's kernels");
 }

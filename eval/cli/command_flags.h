@@ -42,6 +42,7 @@ void AddArm(CLI::App& app, Options& o);         // --plan, --granularity, … an
 void AddScope(CLI::App& app, Options& o);       // --tower-only
 void AddSweep(CLI::App& app, Options& o);       // --granularities, --clip-ranges, --schemes
 void AddSchemes(CLI::App& app, Options& o);     // --schemes
-void AddEvaluation(CLI::App& app, Options& o);  // --eval-images, --labels, --classes, --min-…
+void AddExpertMinimum(CLI::App& app, Options& o);  // --min-expert-tokens
+void AddEvaluation(CLI::App& app, Options& o);     // --eval-images, --labels, --classes, --min-…
 
 }  // namespace w8a8

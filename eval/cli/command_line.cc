@@ -90,7 +90,8 @@ void AddLinear(CLI::App& app, Options& o) {
 void AddStages(CLI::App& app, Options& o) {
   CLI::App* c =
       AddCommand(app, o, "calibrate", "Activation statistics of all of --images (stats.h5)");
-  AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddResidual});
+  AddGroups(*c, o,
+            {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddResidual, AddExpertMinimum});
   c->add_flag("--outputs", o.outputs,
               "Observe the layers' outputs too, for schemes with static output scales (w8a8o8)");
   AddOut(*c, o, "FILE", "stats.h5");

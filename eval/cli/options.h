@@ -56,6 +56,7 @@ struct Options {
   std::string stats;                // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;  // merge, report: positional files
   Thresholds thresholds;            // exit 3 below
+  uint64_t min_expert_tokens = 1;   // experts that got fewer are named
   bool outputs = false;             // calibrate: observe outputs too
   bool tower_only = false;          // quantize, the whole job: without the rest of the model
   bool random = false;              // demo: a model of random weights

@@ -215,6 +215,32 @@ PlanFile ToPlanFile(const Session& session, const Plan& plan) {
   return {.model_sha256 = session.weights->sha256(), .plan = plan};
 }
 
+std::vector<std::string> UnseenInFp16(const Session& session, const SiteStatisticsMap& statistics,
+                                      const Plan& plan) {
+  std::vector<std::string> unseen;
+  for (const std::string& site : session.graph.Sites()) {
+    const auto seen = statistics.find(site);
+    const bool no_row = seen != statistics.end() && seen->second.Rows() == 0;
+    if (no_row && !plan.sites.contains(site)) unseen.push_back(site);
+  }
+  return unseen;
+}
+
+namespace {
+
+// What of a site stays FP16 and why, a sentence; empty: nothing.
+std::string WhyFp16(const SiteStatistics& seen, const std::string& site, const Plan& plan) {
+  const char* no_row = seen.Rows() == 0 ? "got no row while calibrating: " : "";
+  const auto planned = plan.sites.find(site);
+  if (planned == plan.sites.end()) return fmt::format("{}stays FP16 under the plan.", no_row);
+  const bool outputs = std::ranges::any_of(
+      plan.sites, [](const auto& entry) { return entry.second.output.has_value(); });
+  if (!outputs || planned->second.output) return "";
+  return fmt::format("{}its output stays FP16 under the plan.", no_row);
+}
+
+}  // namespace
+
 std::vector<HealthNote> HealthOf(const Session& session, const SiteStatisticsMap& statistics,
                                  const Plan& plan) {
   std::vector<HealthNote> notes;
@@ -229,9 +255,8 @@ std::vector<HealthNote> HealthOf(const Session& session, const SiteStatisticsMap
                                            "FP16 reference overflowed.",
                                            nonfinite.nan, nonfinite.inf)});
     }
-    if (!plan.sites.contains(site)) {
-      notes.push_back({.level = "note", .site = site, .text = "stays FP16 under the plan."});
-    }
+    const std::string text = WhyFp16(found->second, site, plan);
+    if (!text.empty()) notes.push_back({.level = "note", .site = site, .text = text});
   }
   return notes;
 }

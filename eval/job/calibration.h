@@ -63,6 +63,11 @@ std::vector<SchemePoint> PlanSchemes(const Session& session, const std::vector<S
 
 PlanFile ToPlanFile(const Session& session, const Plan& plan);
 
+// The sites that the plan leaves in FP16 and that got no row while calibrating: experts that no
+// token chose have no static scale.
+std::vector<std::string> UnseenInFp16(const Session& session, const SiteStatisticsMap& statistics,
+                                      const Plan& plan);
+
 // What the statistics say that a reader must know: values that are not finite, sites that stay
 // FP16.
 std::vector<HealthNote> HealthOf(const Session& session, const SiteStatisticsMap& statistics,

@@ -87,6 +87,7 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
     context.calibration_images = calibrated.size();
     all.insert(all.end(), calibrated.begin(), calibrated.end());
     context.health = HealthOf(session, input.stats->sites, input.chosen.plan);
+    context.calibrated = CalibratedRows(input.stats->sites);
     if (!input.evaluated_on_calibration) {
       NoteOverlap(images.used(), input.stats->header, context);
     }
@@ -103,6 +104,7 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
   context.seed = seed;
   context.skipped = SkippedFiles(input.skipped, images.skipped());
   context.choices = input.chosen.choices;
+  context.min_expert_tokens = input.min_expert_tokens;
   return context;
 }
 

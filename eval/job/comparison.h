@@ -32,7 +32,8 @@ struct ComparisonInput {
   WeightSettings weights;                  // of the points, schemes aside
   FakeFlavour fake = FakeFlavour::kIdeal;  // of the fake arms
   VerdictThresholds thresholds;
-  std::string demo;  // what of the input is the embedded demo's; empty: nothing
+  uint64_t min_expert_tokens = 1;  // experts that got fewer are named
+  std::string demo;                // what of the input is the embedded demo's; empty: nothing
 };
 
 struct Comparison {

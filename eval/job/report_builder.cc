@@ -236,8 +236,9 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
   AddSites(session.graph, evaluation, report);
   AddChecks(session.graph, evaluation, report);
   report.skipped_images = context.skipped;
-  AddChoices(session.graph, plan, context.choices, report);
+  AddChoices(session.graph, plan, context.choices, context.calibrated, report);
   report.health = context.health;
+  AddExperts(evaluation, context.calibrated, context.min_expert_tokens, report);
   for (const std::string& note : report.verdict.notes) {
     report.health.push_back({.level = "note", .site = "", .text = note});
   }

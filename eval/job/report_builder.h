@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "calib/make_plan.h"
+#include "eval/job/report_experts.h"
 #include "eval/job/session.h"
 #include "eval/job/verdict.h"
 #include "eval/measure/evaluate.h"
@@ -29,6 +30,8 @@ struct ReportContext {
   uint64_t seed = 0;
   std::vector<SkippedFile> skipped;
   std::vector<SiteChoice> choices;  // of a per-tensor plan; empty for the default plan
+  RowsBySite calibrated;            // empty without calibration
+  uint64_t min_expert_tokens = 1;   // experts that got fewer are named
   std::vector<HealthNote> health;
   std::vector<std::string> notes;  // of the verdict, those that the images and their labels give
 };

@@ -130,9 +130,12 @@ void AddChecks(const Graph& graph, const Evaluation& evaluation, Report& report)
 }
 
 void AddChoices(const Graph& graph, const Plan& plan, const std::vector<SiteChoice>& choices,
-                Report& report) {
+                const RowsBySite& calibrated, Report& report) {
   for (const std::string& site : graph.Sites()) {
     PlanChoice choice = ChoiceOf(site, plan);
+    const auto rows = calibrated.find(site);
+    const bool unseen = rows != calibrated.end() && rows->second == 0;
+    if (unseen && !plan.sites.contains(site)) choice.rule = kNoRows;
     choice.site = report.site_names.Add(site);
     for (const SiteChoice& tried : choices) {
       if (tried.site != site) continue;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "calib/make_plan.h"
+#include "eval/job/report_experts.h"
 #include "eval/measure/evaluate.h"
 #include "reports/report.h"
 #include "runtime/encoder/graph.h"
@@ -16,7 +17,8 @@ void AddSites(const Graph& graph, const Evaluation& evaluation, Report& report);
 // report.checks.
 void AddChecks(const Graph& graph, const Evaluation& evaluation, Report& report);
 // report.plan_choices: how the plan quantizes each site, and what else was tried (`choices`).
+// `calibrated` is empty without calibration.
 void AddChoices(const Graph& graph, const Plan& plan, const std::vector<SiteChoice>& choices,
-                Report& report);
+                const RowsBySite& calibrated, Report& report);
 
 }  // namespace w8a8

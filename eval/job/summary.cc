@@ -7,8 +7,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/job/report_experts.h"
 #include "quant/spec.h"
 #include "reports/json_writer.h"
+#include "reports/text.h"
+#include "runtime/base/names.h"
 
 namespace w8a8 {
 namespace {
@@ -181,6 +184,34 @@ std::string WorstSiteLines(const Report& report) {
   return text;
 }
 
+// Experts that got too little to say anything about, and what the chosen arm routes otherwise.
+std::string ExpertLines(const Report& report) {
+  std::string text;
+  const std::vector<std::string> rare = RareExperts(report);
+  if (!rare.empty()) {
+    text += Wrapped(fmt::format("experts    {} of {} got fewer than {} token{}: {}", rare.size(),
+                                report.experts.size(), report.min_expert_tokens,
+                                report.min_expert_tokens == 1 ? "" : "s", FirstOf(rare)),
+                    11);
+  }
+  const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8);
+  if (!chosen || !report[*chosen].routing_changed) return text;
+  return text + fmt::format("routing    {} gives {} % of the tokens to other experts\n",
+                            report[*chosen].name, FormatShare(*report[*chosen].routing_changed));
+}
+
+// Sites without a static scale.
+std::string UnseenLine(const Report& report) {
+  std::vector<std::string> unseen;
+  for (const PlanChoice& choice : report.plan_choices) {
+    if (choice.rule == kNoRows) unseen.push_back(report[choice.site]);
+  }
+  if (unseen.empty()) return "";
+  return Wrapped(fmt::format("FP16       {} sites got no row while calibrating: {}", unseen.size(),
+                             FirstOf(unseen)),
+                 11);
+}
+
 }  // namespace
 
 std::string SummaryText(const Report& report, const RunInfo& run,
@@ -189,7 +220,7 @@ std::string SummaryText(const Report& report, const RunInfo& run,
   for (const std::string& note : report.verdict.notes) text += Wrapped(note);
   text += "\n";
   text += ArmLines(report, run) + SchemeLines(report, run) + WorstSiteLines(report);
-  text += PlanLine(report);
+  text += PlanLine(report) + UnseenLine(report) + ExpertLines(report);
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(
       "checks     {} differ among {:.3g} codes, {:.3g} accumulators, {:.3g} outputs\n",
@@ -232,6 +263,7 @@ std::string SummaryJson(const Report& report, const RunInfo& run,
       json["worst_sites"].push_back(all["sites"][i]);
     }
   }
+  if (!report.experts.empty()) json["rare_experts"] = RareExperts(report);
   const CheckCounts& checks = report.checks.total;
   json["checks"] = {{"int32_compared", checks.int32_compared},
                     {"codes_compared", checks.codes_compared},

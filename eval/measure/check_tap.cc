@@ -42,21 +42,25 @@ uint64_t CountDifferent(std::span<const T> a, std::span<const T> b) {
   return different;
 }
 
-// One that a side lacks counts as different.
+// One that a side lacks counts as different. What all samples of a batch share counts `times`, once
+// for each of them, so that no count depends on the batch.
 template <class T>
-void Compare(std::span<const T> a, std::span<const T> b, uint64_t& compared, uint64_t& different) {
-  compared += std::max(a.size(), b.size());
-  different += CountDifferent(a, b);
+void Compare(std::span<const T> a, std::span<const T> b, uint64_t& compared, uint64_t& different,
+             uint64_t times = 1) {
+  compared += times * std::max(a.size(), b.size());
+  different += times * CountDifferent(a, b);
 }
 
 // Scales, second scales and zero points.
-void CompareScales(const RowScales& int8, const RowScales& emulated, SiteChecks& checks) {
-  const auto compare = [&checks]<class T>(const std::vector<T>& a, const std::vector<T>& b) {
-    Compare<T>(a, b, checks.scales_compared, checks.scale_mismatches);
+void CompareScales(const RowScales& int8, const RowScales& emulated, uint64_t samples,
+                   SiteChecks& checks) {
+  const uint64_t times = int8.shared ? samples : 1;
+  const auto compare = [&]<class T>(const std::vector<T>& a, const std::vector<T>& b, uint64_t n) {
+    Compare<T>(a, b, checks.scales_compared, checks.scale_mismatches, n);
   };
-  compare(int8.values, emulated.values);
-  compare(int8.second_values, emulated.second_values);
-  compare(int8.zero_points, emulated.zero_points);
+  compare(int8.values, emulated.values, times);
+  compare(int8.second_values, emulated.second_values, 1);
+  compare(int8.zero_points, emulated.zero_points, times);
 }
 
 // Codes of inputs, second ones too, or of outputs, which are a layer's codes as well. Arms that
@@ -76,19 +80,30 @@ void CompareCodeMatrices(MatView<const int8_t> int8, MatView<const int8_t> emula
   checks.codes_compared += a.size();
 }
 
-void CompareTraces(const LinearTrace& int8, const LinearTrace& emulated, SiteChecks& checks) {
+// Of `samples` samples.
+void CompareTraces(const LinearTrace& int8, const LinearTrace& emulated, uint64_t samples,
+                   SiteChecks& checks) {
   CompareCodeMatrices(int8.codes.view(), emulated.codes.view(), checks);
   CompareCodeMatrices(int8.output_codes.view(), emulated.output_codes.view(), checks);
-  CompareScales(int8.input_scale, emulated.input_scale, checks);
+  CompareScales(int8.input_scale, emulated.input_scale, samples, checks);
   const MatView<const float> transformed = int8.transformed.view();
   Compare(Flat(transformed), Flat(MatView<const float>(emulated.transformed.view())),
           checks.transformed_compared, checks.transformed_mismatches);
   const MatView<const int32_t> acc = int8.acc.view();
   Compare(Flat(acc), Flat(MatView<const int32_t>(emulated.acc.view())), checks.int32_compared,
           checks.int32_mismatches);
-  checks.code_sum_mismatches +=
-      CountDifferent<int32_t>(int8.weight_code_sum, emulated.weight_code_sum);
-  checks.code_sums_compared += int8.weight_code_sum.size();
+  Compare<int32_t>(int8.weight_code_sum, emulated.weight_code_sum, checks.code_sums_compared,
+                   checks.code_sum_mismatches, samples);
+}
+
+// Those that have rows at the layer.
+uint64_t SamplesOf(const LinearEvent& event) {
+  if (event.owners.empty()) return event.samples.size();
+  uint64_t samples = 1;
+  for (size_t r = 1; r < event.owners.size(); ++r) {
+    samples += event.owners[r].sample != event.owners[r - 1].sample ? 1 : 0;
+  }
+  return samples;
 }
 
 void CompareOutputs(std::span<const Half> int8, std::span<const Half> emulated,
@@ -191,7 +206,7 @@ void CheckTap::OnLinear(LinearEvent& event) {
     return CompareFloatOutputs(int8.output, Flat(event.output), event.output.cols, plan.output,
                                checks);
   }
-  CompareTraces(*int8.trace, *event.trace, checks);
+  CompareTraces(*int8.trace, *event.trace, SamplesOf(event), checks);
   CompareOutputs(int8.output, Flat(event.output), checks);
 }
 

@@ -78,7 +78,7 @@ TEST_F(WholeJob, GivesEqualBytesForAnyBatchAndThreads) {
   Options two = JobOptions("two");
   two.threads = 2;
   two.batch = 7;
-  two.memory_bytes = 1;
+  two.memory_bytes = uint64_t{1} << 20;  // some images of 40
   RunWholeJob(one);
   RunWholeJob(two);
   for (const char* file : {"report.json", "stats.h5", "plan.json", "quantized/model.safetensors",

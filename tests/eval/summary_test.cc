@@ -107,6 +107,26 @@ TEST(Summary, ShowsArmsBestPointWorstSitesAndFiles) {
   EXPECT_EQ(text.find("blocks.26.mlp.fc2"), std::string::npos) << "the fourth worst";
 }
 
+TEST(Summary, NamesExpertsThatGotTooLittleSitesWithoutAScaleAndWhatIsRoutedOtherwise) {
+  Report report = FullReport();
+  EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("experts"), std::string::npos);
+  report.min_expert_tokens = 20;
+  report.experts = {{.block = 3, .expert = 0, .tokens = 400},
+                    {.block = 3, .expert = 11, .tokens = 7, .below_minimum = true}};
+  report.arms[2].routing_changed = 0.0125;
+  report.plan_choices[0].site = report.site_names.Add("blocks.3.mlp.experts.11.fc1");
+  report.plan_choices[0].rule = kNoRows;
+  const std::string text = SummaryText(report, MadeRun(), "out");
+  for (const char* line :
+       {"\nexperts    1 of 2 got fewer than 20 tokens: blocks.3.mlp.experts.11\n",
+        "\nFP16       1 sites got no row while calibrating: blocks.3.mlp.experts.11.fc1\n",
+        "\nrouting    int8/plan gives 1.2 % of the tokens to other experts\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << " in\n" << text;
+  }
+  const nlohmann::json json = nlohmann::json::parse(SummaryJson(report, MadeRun(), "out"));
+  EXPECT_EQ(json["rare_experts"], nlohmann::json({"blocks.3.mlp.experts.11"}));
+}
+
 TEST(Summary, ShowsClipRange5OnceWhereItIsTheBestPoint) {
   Report report = FullReport();
   report.arms[3].outputs["pooled"].sqnr_db.value = 40;

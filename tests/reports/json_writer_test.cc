@@ -36,13 +36,26 @@ void ExpectKeys(const Json& object, const std::set<std::string>& names,
 
 TEST(ReportJson, HasTheDocumentedMembers) {
   const Json report = Written();
-  ExpectKeys(report, {"schema", "title", "verdict", "facts", "arms", "sites", "checks",
-                      "skipped_images", "plan_choices", "health"});
+  ExpectKeys(report, {"schema", "title", "verdict", "facts", "arms", "sites", "checks", "experts",
+                      "routing", "min_expert_tokens", "skipped_images", "plan_choices", "health"});
   EXPECT_EQ(report["schema"], "w8a8-report/1");
   ExpectKeys(report["verdict"], {"ship", "arm", "text"});
   EXPECT_EQ(report["verdict"]["ship"], "undecided");
   EXPECT_EQ(report["facts"]["images"]["calibration"], 64);
   ExpectKeys(report["skipped_images"][0], {"file", "reason"});
+}
+
+TEST(ReportJson, ExpertsHaveTheirCoverageAndArmsWhatTheyRouteOtherwise) {
+  const Json report = Written();
+  ASSERT_EQ(report["experts"].size(), 4u);
+  for (const Json& expert : report["experts"]) {
+    ExpectKeys(expert, {"block", "expert", "tokens", "share", "images", "below_minimum"},
+               {"calibration_tokens"});
+  }
+  EXPECT_EQ(report["experts"][3]["below_minimum"], true);
+  ASSERT_EQ(report["routing"].size(), 2u);
+  ExpectKeys(report["routing"][0], {"arm", "block", "tokens", "routing_changed"});
+  EXPECT_EQ(report["routing"][1]["arm"], "int8/plan");
 }
 
 TEST(ReportJson, ArmsHaveIntervalsFractionsAndNulls) {
@@ -52,7 +65,8 @@ TEST(ReportJson, ArmsHaveIntervalsFractionsAndNulls) {
     ExpectKeys(arm,
                {"name", "precision", "flavour", "granularity", "clip_range", "chosen", "outputs",
                 "top1", "top5", "agreement"},
-               {"label", "weight_bytes", "part", "scheme", "compressed_tensors", "vllm"});
+               {"label", "weight_bytes", "part", "scheme", "compressed_tensors", "vllm",
+                "routing_changed"});
     EXPECT_TRUE(arm["name"].get<std::string>().starts_with(arm["precision"].get<std::string>()));
     for (const Json& errors : arm["outputs"]) {
       ExpectKeys(errors, {"sqnr_db", "relative_l2", "cosine_mean", "cosine_p1", "max_abs"},

@@ -133,6 +133,25 @@ void AddSites(Report& report, int blocks) {
   exact.relative_l2 = 0;
 }
 
+// Two of four run for a token of block 1; the last one gets nothing.
+void AddExperts(Report& report) {
+  report.min_expert_tokens = 2;
+  for (int64_t e = 0; e < 4; ++e) {
+    const uint64_t tokens = e == 3 ? 0 : 8712;
+    report.experts.push_back({.block = 1,
+                              .expert = e,
+                              .tokens = tokens,
+                              .share = e == 3 ? 0.0 : 2.0 / 3,
+                              .images = e == 3 ? uint64_t{0} : uint64_t{64},
+                              .calibration_tokens = tokens,
+                              .below_minimum = e == 3});
+  }
+  for (const ArmRef arm : {kChosenFake, kChosenInt8}) {
+    report.arms[arm.index].routing_changed = 0.0125;
+    report.routing.push_back({.arm = arm, .block = 1, .tokens = 13068, .routing_changed = 0.0125});
+  }
+}
+
 void AddChecksAndPlan(Report& report, int blocks) {
   for (int block = 0; block < blocks; ++block) {
     for (const char* part : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}) {
@@ -186,6 +205,7 @@ Report SampleReport(int blocks) {
   AddPartsAndSchemes(report);
   AddSites(report, blocks);
   AddChecksAndPlan(report, blocks);
+  AddExperts(report);
   report.skipped_images = {{kHostileName, "not an image"}, {"caf\xe9.jpg", "cut short"}};
   report.health = {{"warning", "blocks.0.mlp.fc1", "holds 3 values that are not finite in FP16"},
                    {"note", "", "calibration and evaluation images are the same"}};

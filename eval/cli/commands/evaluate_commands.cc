@@ -74,6 +74,7 @@ ComparisonInput StartInput(const Options& options) {
   input.fake = options.fake;
   input.weights = WeightsOf(options);
   input.thresholds = VerdictOf(options);
+  input.min_expert_tokens = options.min_expert_tokens;
   if (options.demo_images) input.demo = "the embedded demo model and its images";
   if (options.demo_model && !options.demo_images) input.demo = "the embedded demo model";
   return input;

@@ -1,5 +1,6 @@
 #include "eval/cli/commands/stage_commands.h"
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "datasets/draw.h"
@@ -12,6 +13,7 @@
 #include "eval/job/demo_data.h"
 #include "eval/job/demo_mixture.h"
 #include "eval/job/output_folder.h"
+#include "eval/job/report_experts.h"
 #include "eval/run/known_sites.h"
 #include "reports/card_file.h"
 #include "reports/json_reader.h"
@@ -70,6 +72,12 @@ int RunCalibrate(const Options& options) {
   WarnOfReference(session, preprocessing, options, images.files);
   PrintSkipped(images.unreadable);
   PrintSkipped(source.skipped());
+  const std::vector<std::string> rare =
+      RareExperts(session.graph, stats.sites, options.min_expert_tokens);
+  if (!rare.empty()) {
+    Tell("warning    {} experts got fewer than {} tokens: {}\n", rare.size(),
+         options.min_expert_tokens, fmt::join(rare, ", "));
+  }
   PrintWritten(options, options.out,
                fmt::format("statistics of {} sites over {} images", stats.sites.size(),
                            stats.header.images.size()));
@@ -89,6 +97,13 @@ int RunPlan(const Options& options) {
       ChoosePlan(session, PlanOf(options, stats ? Statistics::kGiven : Statistics::kNone),
                  RunOf(options), stats ? &stats->sites : nullptr);
   WritePlan(options.out, ToPlanFile(session, chosen.plan), KnownSites(session.graph));
+  if (stats) {
+    const std::vector<std::string> unseen = UnseenInFp16(session, stats->sites, chosen.plan);
+    if (!unseen.empty()) {
+      Tell("warning    {} sites got no row while calibrating and stay FP16: {}\n", unseen.size(),
+           fmt::join(unseen, ", "));
+    }
+  }
   PrintWritten(options, options.out, fmt::format("a plan of {} sites", chosen.plan.sites.size()));
   return 0;
 }
