@@ -79,7 +79,7 @@ void FeatureStore::AddTo(SafetensorsWriter& writer) const {
 FeatureTap::FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store)
     : graph_(graph), selection_(std::move(selection)), store_(store) {
   for (const Node& node : graph.nodes) {
-    if (!selection_.sites.contains(node.site)) continue;
+    if (!selection_.sites.contains(node.site) || !graph.IsRouted(node.site)) continue;
     for (const auto& [name, slot] : {std::pair("input", node.in), std::pair("output", node.out)}) {
       store_->Declare(fmt::format("taps.{}.{}", node.site, name), Dtype::kF16,
                       {graph.slot(graph.stream).rows, graph.slot(slot).cols});

@@ -66,13 +66,17 @@ std::map<std::string, SiteStatistics> Calibrated(const MadeMixture& mixture, con
   return tap.Take();
 }
 
-std::string BytesOf(std::map<std::string, SiteStatistics> sites) {
-  const std::filesystem::path path = ScratchFolder("mixture_statistics") / "stats.h5";
+std::filesystem::path StatsFile(std::map<std::string, SiteStatistics> sites) {
+  std::filesystem::path path = ScratchFolder("mixture_statistics") / "stats.h5";
   WriteStats(path, {.header = {.model_sha256 = std::string(64, '0'),
                                .preprocessing_sha256 = std::string(64, '0'),
                                .images = {}},
                     .sites = std::move(sites)});
-  return ReadFile(path);
+  return path;
+}
+
+std::string BytesOf(std::map<std::string, SiteStatistics> sites) {
+  return ReadFile(StatsFile(std::move(sites)));
 }
 
 TEST(MixtureStatistics, AreEqualBytesForAnyOrderBatchThreadsAndChunk) {
@@ -115,8 +119,7 @@ TEST(MixtureStatistics, OfAnExpertThatNoTokenChoseAreThereAndZeroAlsoInTheFile) 
   const auto sites = Calibrated(mixture, Ways()[1]);
   ASSERT_EQ(sites.size(), mixture.graph.Sites().size());
   ASSERT_EQ(mixture.UnreachedSites().size(), 4u);
-  BytesOf(sites);
-  const CalibrationStats read = ReadStats(ScratchFolder("mixture_statistics") / "stats.h5");
+  const CalibrationStats read = ReadStats(StatsFile(sites));
   for (const std::string& name : mixture.UnreachedSites()) {
     const SiteStatistics& site = read.sites.at(name);
     EXPECT_EQ(site.Rows(), 0u) << name;

@@ -124,9 +124,15 @@ TEST(CheckTap, FindsOneWrongNumberOfEachKind) {
       [](LinearTrace& trace, auto&) { trace.input_scale.values[3] = 0.75f; },
       [](LinearTrace& trace, auto&) { trace.input_scale.zero_points[3] = 0; },
       [](LinearTrace& trace, auto&) { trace.input_scale.second_values[1] = 0.5f; },
-      [](LinearTrace& trace, auto&) { trace.weight_code_sum[2] = 0; },
       [](LinearTrace&, auto& output) { output[7].bits ^= 1; }};
   for (const Damage& damage : damages) EXPECT_EQ(Compare({}, damage).mismatches(), 1u);
+}
+
+TEST(CheckTap, CountsWhatAllSamplesOfABatchShareOnceForEachOfThem) {
+  const SiteChecks checks =
+      Compare({}, [](LinearTrace& trace, auto&) { trace.weight_code_sum[2] = 0; });
+  EXPECT_EQ(checks.code_sums_compared, uint64_t{kSamples * kOut});
+  EXPECT_EQ(checks.mismatches(), uint64_t{kSamples});
 }
 
 TEST(CheckTap, FindsWhatOneSideLacks) {
