@@ -44,11 +44,25 @@ json PresetScheme(const std::string& preset) {
        what);
 }
 
+// compressed-tensors refuses a field that it does not know, too: a misspelt 'input_activations'
+// would leave the inputs as they are.
+void AllowOnly(const JsonFields& object, std::initializer_list<const char*> keys) {
+  JsonFields(object.raw(), fmt::format("{}: '{}'", object.file(), object.place()), "")
+      .AllowOnly(keys);
+}
+
+void AllowArguments(const JsonFields& arguments) {
+  AllowOnly(arguments, {"num_bits", "type", "symmetric", "group_size", "strategy", "dynamic",
+                        "block_structure", "actorder", "observer", "observer_kwargs", "scale_dtype",
+                        "zp_dtype"});
+}
+
 bool AreIntegers(const JsonFields& arguments) { return arguments.Text("type", "int") == "int"; }
 
 int64_t BitsOf(const JsonFields& arguments) { return arguments.Int("num_bits", 8, 1, kMostBits); }
 
 void RequireEightBitIntegers(const JsonFields& arguments, const StoredCodes& codes) {
+  AllowArguments(arguments);
   if (AreIntegers(arguments) && BitsOf(arguments) == 8) return;
   Refuse(arguments, codes,
          fmt::format("has {} of {} bits; only 8-bit integers are read",
@@ -79,6 +93,7 @@ void RefuseActivationOrder(const JsonFields& weights, const StoredCodes& codes) 
 }
 
 WeightSpec WeightsOf(const JsonFields& weights, const StoredCodes& codes) {
+  AllowArguments(weights);
   const int64_t bits = BitsOf(weights);
   if (!AreIntegers(weights) || bits < kMinWeightBits || bits > kMaxWeightBits) {
     Refuse(weights, codes,
@@ -175,6 +190,7 @@ bool MayStore(const JsonFields& group, const std::string& whole_format, const St
 }
 
 ModuleScheme SchemeOfGroup(const JsonFields& group, const StoredCodes& codes) {
+  AllowOnly(group, {"targets", "weights", "input_activations", "output_activations", "format"});
   ModuleScheme scheme{.weight = WeightsOf(group.Object("weights").value(), codes)};
   if (const std::optional<JsonFields> inputs = group.Object("input_activations")) {
     scheme.input = InputsOf(*inputs, codes);

@@ -39,7 +39,8 @@ void SpellOutPresets(nlohmann::json& record);
 // `whole_format`: of the record, for groups that state none.
 bool MayStore(const JsonFields& group, const std::string& whole_format, const StoredCodes& codes);
 
-// What the group says of these codes. Throws Error naming the tensor and the field unless they are
+// What the group says of these codes. Throws Error naming a field that compressed-tensors has not,
+// and the tensor and the field unless they are
 // integers of 2 to 8 bits with a scale for each row, group of inputs, or for all; the inputs 8-bit
 // integers, per-token or (symmetric) by groups dynamic or per-tensor static, or left alone; the
 // outputs symmetric per-tensor static 8-bit integers, or left alone.
