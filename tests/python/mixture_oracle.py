@@ -235,7 +235,8 @@ class Block:
         """The rows behind the second norm: what the experts of a token got."""
         x = np.zeros((IMAGES * TOKENS, WIDTH), np.float16)
         for e in range(self.tower.experts):
-            x = np.where(self.routed(e)[:, None], self.tap(e, "fc1", "input"), x)
+            if self.routed(e).any():
+                x = np.where(self.routed(e)[:, None], self.tap(e, "fc1", "input"), x)
         return x
 
     def check_routing(self):
@@ -250,6 +251,9 @@ class Block:
     def check_expert(self, expert):
         """Both products of the rows that came, and zeros where none did."""
         routed, wrong = self.routed(expert), []
+        if not routed.any():
+            taps = [self.tap(expert, p, n) for p in ("fc1", "fc2") for n in ("input", "output")]
+            return [f"expert {expert} got no token but has values" for t in taps if t.any()]
         for part in ("fc1", "fc2"):
             names = ("codes", "input_scale", "acc", "output")
             actual = {name: self.tap(expert, part, name) for name in names}
@@ -269,6 +273,8 @@ class Block:
         total = np.zeros((IMAGES * TOKENS, WIDTH), F32)
         for e in range(self.tower.experts):
             routed = self.routed(e)
+            if not routed.any():
+                continue
             weight = (self.found_weights * (self.found_experts == e)).sum(axis=1).astype(F32)
             y = self.tap(e, "fc2", "output").astype(F32)
             total[routed] = fma(weight[routed, None], y[routed], total[routed])
