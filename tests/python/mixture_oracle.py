@@ -305,6 +305,36 @@ class Block:
         return [f"block {self.block}: {text}" for text in wrong]
 
 
+def rms(values):
+    return float(np.sqrt(np.mean(np.square(values.astype(np.float64)))))
+
+
+def check_weight_only(name, tower, written):
+    """W8A16, what vLLM runs on CUDA: TwiceNaive over all experts, the codes' products in binary32."""
+    error, naive_error = [], []
+    for block in range(BLOCKS):
+        for expert in range(tower.experts):
+            seen = Block(tower, written, block)
+            routed = seen.routed(expert)
+            if not routed.any():
+                continue
+            for part in ("fc1", "fc2"):
+                x = seen.tap(expert, part, "input")[routed].astype(F32)
+                weight, bias = tower.layer(seen.stem, expert, part)
+                codes, scale = quantize_weights(weight.astype(F32))
+                bias = np.zeros(len(weight), F32) if bias is None else bias.astype(F32)
+                exact = x.astype(np.float64) @ codes.astype(np.float64).T * scale + bias
+                naive = np.zeros((len(x), len(weight)), F32)
+                for k in range(x.shape[1]):
+                    naive = naive + x[:, k, None] * codes[None, :, k].astype(F32)
+                naive = fma(naive, scale, bias).astype(np.float16)
+                y = seen.tap(expert, part, "output")[routed]
+                error.append((y - exact).ravel())
+                naive_error.append((naive - exact).ravel())
+    actual, allowed = rms(np.concatenate(error)), 2 * rms(np.concatenate(naive_error))
+    return [] if actual <= allowed else [f"{name}: W8A16 is {actual:.3g} wrong, allowed {allowed:.3g}"]
+
+
 def check_case(name, kernel_sets):
     tower = Tower(name)
     with tempfile.TemporaryDirectory() as folder_name, np.errstate(all="ignore"):
@@ -320,6 +350,9 @@ def check_case(name, kernel_sets):
         for kernels in kernel_sets:
             other = encode(folder, kernels, tower, "--precision", "int8", "--kernels", kernels)
             wrong += [f"{kernels}: {text}" for text in differences(written, other)]
+            other = encode(folder, "w8a16", tower, "--precision", "int8", "--scheme", "w8a16",
+                           "--kernels", kernels)
+            wrong += check_weight_only(kernels, tower, other)
     return [f"{name}: {text}" for text in wrong], sum(value.size for value in written.values())
 
 
