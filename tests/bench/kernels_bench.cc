@@ -1,7 +1,7 @@
 // The products, quantize_rows and the row steps of every usable kernel set, on one core. `MACs`
 // counts multiply-accumulates per second, `of_peak` their share of the vpdpbusd peak measured just
-// before; gemm_groups and gemm_w8 give `of_dense`: their rate over that of gemm_s8 just before.
-// Every product is compared with the scalar set's before it is timed.
+// before; gemm_groups, gemm_experts and gemm_w8 give `of_dense`: their rate over that of gemm_s8
+// just before. Every product is compared with the scalar set's before it is timed.
 #include <cmath>
 #include <ctime>
 #include <string>
@@ -38,6 +38,9 @@ constexpr Shape kGroupShapes[] = {{"base8/out", 1576, 768, 768},
                                   {"base8/qkv", 1576, 2304, 768},
                                   {"base8/fc1", 1576, 3072, 768},
                                   {"so400m/fc1", 729, 4304, 1152}};
+
+// 256 rows for each of eight experts; plain fc1 and fc2.
+constexpr Shape kExpertShapes[] = {{"moe/fc1", 2048, 4096, 1024}, {"moe/fc2", 2048, 1024, 4096}};
 
 std::vector<Half> RandomRows(int64_t count) {
   std::vector<Half> rows(static_cast<size_t>(count));
@@ -134,6 +137,37 @@ void GemmGroups(benchmark::State& state, const Kernels& kernels, Shape shape) {
   OfDense(state, dense_seconds);
 }
 
+// The rows of `kExperts` experts, each with weights of its own, against as many rows of one layer.
+// The first of them is compared with the scalar set's before.
+constexpr int64_t kExperts = 8;
+
+void GemmExperts(benchmark::State& state, const Kernels& kernels, Shape shape) {
+  const std::vector<Half> x = RandomRows(shape.m * shape.k);
+  const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
+  std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
+  const MatView<Half> out{y.data(), shape.m, shape.n, shape.n};
+  const QuantizedLinear layer = RandomLayer(shape);
+  const MatView<const Half> few = view.RowRange(0, 13);
+  W8A8_CHECK(Product(layer, *kernels.int8, few) == Product(layer, *All().back().int8, few));
+  CodeRows dense_rows;
+  QuantizeRows(*kernels.int8, view, {}, &dense_rows);
+  const double dense_seconds = SecondsOf(Int8Linear(layer, *kernels.int8), dense_rows, out);
+  const int64_t own = shape.m / kExperts;
+  std::vector<CodeRows> rows(kExperts);
+  std::vector<Int8Linear> experts;
+  for (int64_t e = 0; e < kExperts; ++e) {
+    QuantizeRows(*kernels.int8, view.RowRange(e * own, own), {}, &rows[static_cast<size_t>(e)]);
+    experts.emplace_back(layer, *kernels.int8);
+  }
+  for (auto _ : state) {
+    for (int64_t e = 0; e < kExperts; ++e) {
+      const auto i = static_cast<size_t>(e);
+      experts[i].Multiply(rows[i], out.RowRange(e * own, own));
+    }
+  }
+  OfDense(state, dense_seconds);
+}
+
 void GemmW8(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
   const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
@@ -204,6 +238,9 @@ int main(int argc, char** argv) {
       Register("gemm_groups_both", GemmGroups<Grouped::kBoth>, kernels, shape);
       Register("gemm_groups_zero_points", GemmGroups<Grouped::kZeroPoints>, kernels, shape);
       Register("gemm_w8", GemmW8, kernels, shape);
+    }
+    for (const Shape& shape : kExpertShapes) {
+      Register("gemm_experts", GemmExperts, kernels, shape);
     }
     const Shape rows = {"729x1152", 729, 0, 1152};
     Register("quantize", Quantize, kernels, rows);
