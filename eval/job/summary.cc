@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kWorstSites = 3;
 constexpr size_t kColumns = 80;
 constexpr size_t kNameColumns = 20;
+constexpr size_t kSiteColumns = 24;
 
 std::string Db(const OutputErrors& errors) {
   if (errors.exact) return "exact";
@@ -102,7 +103,7 @@ std::string Wrapped(const std::string& text, size_t indent = 0) {
       lines += '\n';
       lines.append(indent, ' ');
       column = indent;
-    } else if (column > 0) {
+    } else if (begin > 0) {
       lines += ' ';
       ++column;
     }
@@ -176,10 +177,14 @@ std::string WorstSiteLines(const Report& report) {
   if (!chosen) return "";
   std::string text = fmt::format("worst sites ({}{}, on the reference's input):\n",
                                  report[*chosen].name, SitesInFp16(report));
-  for (const size_t i : WorstSites(report, *chosen, View::kTeacherForced, kWorstSites)) {
+  const std::vector<size_t> worst = WorstSites(report, *chosen, View::kTeacherForced, kWorstSites);
+  size_t width = kSiteColumns;  // an expert's site has a longer name
+  for (const size_t i : worst) width = std::max(width, report[report.sites[i].site].size());
+  for (const size_t i : worst) {
     const SiteReport& site = report.sites[i];
-    text += fmt::format("  {:<24} {:.1f} dB{}\n", report[site.site], site.sqnr_db,
-                        GuiltText(report, site));
+    text += Wrapped(fmt::format("  {:<{}} {:.1f} dB{}", report[site.site], width, site.sqnr_db,
+                                GuiltText(report, site)),
+                    4);
   }
   return text;
 }

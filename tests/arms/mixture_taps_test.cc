@@ -390,6 +390,8 @@ TEST(MixtureFeatures, KeepImagesAndTokensWithZerosWhereTheExpertDidNotRun) {
       // Channel 0 behind the norm is 8 for every token.
       EXPECT_EQ(values[row * 48], runs ? 8.0f : 0.0f) << site << " " << row;
     }
+    EXPECT_EQ(file.Get("routing.1.experts").shape,
+              (std::vector<int64_t>{kImages, kMixtureTokens, 2}));
     const bool none = std::ranges::find(unreached, site) != unreached.end();
     EXPECT_EQ(file.Find("taps." + site + ".codes") == nullptr, none) << site;
   }

@@ -107,6 +107,15 @@ TEST(Summary, ShowsArmsBestPointWorstSitesAndFiles) {
   EXPECT_EQ(text.find("blocks.26.mlp.fc2"), std::string::npos) << "the fourth worst";
 }
 
+TEST(Summary, FitsTheLongestNamesOfSites) {
+  Report report = FullReport();
+  for (SiteReport& site : report.sites) {
+    site.site = report.site_names.Add("blocks.26.mlp.shared_expert.fc1");
+  }
+  std::istringstream text(SummaryText(report, MadeRun(), "out"));
+  for (std::string line; std::getline(text, line);) EXPECT_LE(line.size(), 80u) << line;
+}
+
 TEST(Summary, NamesExpertsThatGotTooLittleSitesWithoutAScaleAndWhatIsRoutedOtherwise) {
   Report report = FullReport();
   EXPECT_EQ(SummaryText(report, MadeRun(), "out").find("experts"), std::string::npos);
