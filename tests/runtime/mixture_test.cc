@@ -163,6 +163,27 @@ TEST(Mixture, DoesNotDependOnTheBatch) {
   }
 }
 
+int64_t ArenaBytes(const EncoderConfig& config) {
+  const Block block(config);
+  CpuBackend backend(Select(""));
+  Lowering lowering(block.graph, block.weights, backend);
+  lowering.BeginStage(1);
+  const Program program =
+      lowering.Lower(Precision::kInt8, PlanOf(block.graph, TokenPlan()), FakeFlavour::kIdeal);
+  CpuArena arena(Select(""));
+  arena.Prepare(program.slots, {.images = 2});
+  FillSlot(arena, block.graph.stream, 5);
+  for (const Step& step : program.steps) arena.Run(step, {});
+  return arena.bytes();
+}
+
+// All experts of a block take turns in the same slots.
+TEST(Mixture, MoreExpertsTakeNoMoreMemoryThanTheirRoutersWeights) {
+  // Of two images, and the logits of one token.
+  const auto weights = int64_t{(2 * kTokens + 1) * (8 - 2)} * static_cast<int64_t>(sizeof(float));
+  EXPECT_LE(ArenaBytes(MixtureOf(8, 2)), ArenaBytes(MixtureOf(2, 2)) + weights);
+}
+
 // What the steps of a block left, to be held against their definition.
 struct Steps {
   std::vector<Half> normed;
