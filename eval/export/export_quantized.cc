@@ -35,6 +35,12 @@ namespace fs = std::filesystem;
 // Classes of transformers read neither timm's names nor those of the files that models came out in.
 std::vector<std::string> LoadingWarnings(const EncoderConfig& config,
                                          const nlohmann::ordered_json& source) {
+  if (config.mixture.experts > 0) {
+    return {
+        "neither transformers nor vLLM has a class of this encoder with experts: this tool reads "
+        "the folder, other code finds a module for each expert and multiplies each row of P.weight "
+        "by P.weight_scale."};
+  }
   if (config.family == "timm-vit" || config.family == "dinov2-meta") {
     return {
         "no class of transformers or timm loads INT8 weights under these names: this tool reads "
@@ -83,6 +89,7 @@ std::vector<std::string> Warnings(const EncoderConfig& config, const nlohmann::o
     return weight.n == config.mlp_width || weight.k == config.mlp_width;
   });
   std::vector<std::string> warnings = LoadingWarnings(config, source);
+  if (config.mixture.experts > 0) return warnings;  // vLLM has nothing that would load it
   for (std::string& warning : VllmWarnings(sites)) warnings.push_back(std::move(warning));
   if (config.family != "siglip" || !has_mlp) return warnings;
   if (config.width % 64 == 0 && config.mlp_width % 64 == 0) return warnings;
@@ -201,7 +208,7 @@ std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& gr
   const nlohmann::ordered_json source = ReadSourceConfig(model_folder);
   const ExportedKeys keys(scope, graph.config, checkpoint.prefix(), source);
   const ExportedSites sites = QuantizeSites(weights, graph, plan);
-  TensorCollector tensors(weights, sites, keys);
+  TensorCollector tensors(weights, graph.config, sites, keys);
   const nlohmann::ordered_json config =
       ExportedConfig(source, model_folder, graph.config, keys, LayersOf(sites, keys, tensors));
   const std::vector<std::string> carried = CarriedFiles(model_folder);

@@ -23,7 +23,9 @@ namespace w8a8 {
 //                             [1]; where there are any P.weight_zero_point (I8, or packed along
 //                             out), P.input_scale F32 [1], P.input_zero_point I8 [1],
 //                             P.output_scale F32 [1], P.bias F32 [out] that a search made; every
-//                             other tensor byte for byte as it was
+//                             other tensor byte for byte as it was. Experts of one tensor for all
+//                             get a module each, gate_proj, up_proj and down_proj, also those that
+//                             stay FP16, in place of that tensor; their biases keep its dtype
 //   scales.h5                 the same numbers by site (exported_scales.h)
 //   plan.json                 the plan, for the model that it was made from
 //   whatever else the model's class and processor read (carried_files.h)

@@ -79,6 +79,9 @@ void KeepSelection(const EncoderConfig& encoder, ordered_json* config) {
 ExportedKeys::ExportedKeys(ExportScope scope, const EncoderConfig& encoder,
                            const std::string& prefix, const ordered_json& config)
     : prefix_(prefix), written_prefix_(prefix) {
+  if (scope == ExportScope::kTowerOnly && IsTowerOfCumo(config)) {
+    Fail("export: no class is known that loads the tower of CuMo alone; export the whole.");
+  }
   if (!HasVisionConfig(config)) return;
   nested_ = scope == ExportScope::kWhole && prefix_ == "vision_model.";
   if (scope == ExportScope::kWhole) return;
@@ -116,6 +119,8 @@ bool HasIdefics3Tower(const ordered_json& config) {
   if (type.empty()) type = TypeOf(config);
   return type.starts_with("idefics3") || type.starts_with("smolvlm") || type == "aria";
 }
+
+bool IsTowerOfCumo(const ordered_json& config) { return config.contains("clip_smoe"); }
 
 ordered_json TowerConfig(const EncoderConfig& encoder, const ordered_json& whole) {
   const VisionClass& vision_class = RequireVisionClass(encoder, whole);

@@ -20,7 +20,8 @@ enum class ExportScope : uint8_t {
 // Which tensors of the source are written, and under which names.
 class ExportedKeys {
  public:
-  // `config`: of the source. A model without a 'vision_config' is its own tower, and stays whole.
+  // `config`: of the source. A model without a 'vision_config' is its own tower, and stays whole;
+  // CuMo's has a language model around it all the same: its tower alone is refused.
   ExportedKeys(ExportScope scope, const EncoderConfig& encoder, const std::string& prefix,
                const nlohmann::ordered_json& config);
 
@@ -46,6 +47,9 @@ class ExportedKeys {
 // Whether the model of this config has Idefics3's tower, whose patches find their positions by
 // buckets.
 bool HasIdefics3Tower(const nlohmann::ordered_json& config);
+
+// Whether the tower is CuMo's, which nothing but CuMo's own code around it reads.
+bool IsTowerOfCumo(const nlohmann::ordered_json& config);
 
 // The config of the vision class, from that of the model around it.
 nlohmann::ordered_json TowerConfig(const EncoderConfig& encoder,

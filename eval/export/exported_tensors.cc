@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "eval/export/compressed_scheme.h"
+#include "eval/export/unstacked_experts.h"
 #include "quant/bit_packing.h"
 #include "runtime/base/error.h"
 #include "runtime/prepare.h"
@@ -87,8 +88,8 @@ std::span<const int8_t> CodeMaker::Codes(const std::string& site) {
   return codes;
 }
 
-TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& sites,
-                                 const ExportedKeys& keys)
+TensorCollector::TensorCollector(const Weights& weights, const EncoderConfig& config,
+                                 const ExportedSites& sites, const ExportedKeys& keys)
     : keys_(keys),
       checkpoint_(weights.checkpoint()),
       codes_(weights, sites),
@@ -97,8 +98,11 @@ TensorCollector::TensorCollector(const Weights& weights, const ExportedSites& si
     shards_.emplace_back(shard);
   }
   for (const auto& [name, site] : sites) AddSite(name, site);
+  UnstackExpertsOf(config, sites);
   FindFloats();
   AddTheRest();
+  // As an export of this export will find them.
+  if (!stacks_.empty()) std::ranges::sort(ignored_);
 }
 
 void TensorCollector::AddSite(const std::string& name, const ExportedSite& site) {
@@ -180,9 +184,32 @@ void TensorCollector::AddStaticScales(const std::string& stem, const SitePlan& p
   }
 }
 
+// Once one expert has modules of its own, all have: a checkpoint names its experts in one way.
+void TensorCollector::UnstackExpertsOf(const EncoderConfig& config, const ExportedSites& sites) {
+  const bool any = std::ranges::any_of(
+      sites, [](const auto& entry) { return !entry.second.source.stacks.empty(); });
+  if (!any) return;
+  const auto find = [this](const std::string& key) -> const TensorView& {
+    const TensorView* found = Find(key);
+    W8A8_CHECK(found != nullptr);
+    return *found;
+  };
+  for (UnstackedTensor& tensor : UnstackExperts(config, checkpoint_.prefix(), find)) {
+    stacks_.insert(tensor.stack);
+    const bool weight = tensor.part == ".weight";
+    if (weight ? sites.contains(tensor.site) : biases_.contains(tensor.module + tensor.part)) {
+      continue;
+    }
+    const std::string module = keys_.NameOf(tensor.module).value();
+    if (weight) ignored_.push_back(module);
+    writer_.Add(module + tensor.part, tensor.dtype, tensor.shape, std::move(tensor.source));
+  }
+}
+
 // Of a site's layer only the bias is kept, unless the plan has one: scales and zero points that the
 // source had are its own. Of one that becomes floats, the weight as well.
 bool TensorCollector::IsReplaced(const std::string& key) const {
+  if (stacks_.contains(key)) return true;
   const size_t dot = key.rfind('.');
   if (dot == std::string::npos) return false;
   if (key.substr(dot) == ".bias") return biases_.contains(key);

@@ -55,8 +55,9 @@ class CodeMaker {
 // after the other.
 class TensorCollector {
  public:
-  // The arguments outlive this object.
-  TensorCollector(const Weights& weights, const ExportedSites& sites, const ExportedKeys& keys);
+  // The arguments outlive this object. `config`: of the checkpoint.
+  TensorCollector(const Weights& weights, const EncoderConfig& config, const ExportedSites& sites,
+                  const ExportedKeys& keys);
 
   // transformers refuses files that do not say which framework's layout they hold.
   void Write(const std::filesystem::path& path);
@@ -78,6 +79,7 @@ class TensorCollector {
   void AddCodes(const Part& part, const ExportedSite& site);
   void AddWeightScales(const Part& part, const WeightCodes& weight, bool packed);
   void AddStaticScales(const std::string& stem, const SitePlan& plan);
+  void UnstackExpertsOf(const EncoderConfig& config, const ExportedSites& sites);
   bool IsReplaced(const std::string& key) const;
   void FindFloats();
   const TensorView* Find(const std::string& key) const;
@@ -94,6 +96,7 @@ class TensorCollector {
   std::set<std::string, std::less<>> replaced_;     // stems in the source of the sites' layers
   std::set<std::string, std::less<>> dequantized_;  // stems in the source of floats()
   std::set<std::string, std::less<>> biases_;       // keys of biases that a search made
+  std::set<std::string, std::less<>> stacks_;       // keys of tensors whose experts get their own
   std::vector<std::string> ignored_, floats_;
   SafetensorsWriter writer_;
 };

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "eval/export/exported_scope.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_fields.h"
 #include "runtime/base/setting.h"
@@ -66,10 +67,11 @@ void CheckKinds(const ordered_json& record, const fs::path& file) {
   }
 }
 
-// A tower that is the whole model cannot be written alone, without what the config says.
+// A tower that is the whole model cannot be written alone, without what the config says; CuMo's
+// has no class of its own.
 [[noreturn]] void RefuseBeside(const ordered_json& config, const fs::path& file,
                                const std::string& what) {
-  if (!config.contains("vision_config")) {
+  if (!config.contains("vision_config") || IsTowerOfCumo(config)) {
     Fail(
         "{}: the model is quantized by {}, and its config has no room for that and for "
         "compressed-tensors. Take that out of the folder if no tensor of the model is stored so.",

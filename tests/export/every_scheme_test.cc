@@ -73,10 +73,23 @@ Exported ExportOf(const fs::path& model, const Plan& plan, const std::string& na
   return exported;
 }
 
+// Dense layers in block 0, gated experts and a shared one in block 1.
+EncoderConfig WithExperts() {
+  EncoderConfig config = TinySiglip();
+  config.mixture = {.experts = 2,
+                    .chosen = 1,
+                    .gated = true,
+                    .width = 96,
+                    .shared_width = 64,
+                    .in_block = {false, true},
+                    .spelling = "one each"};
+  return config;
+}
+
 // All sites of the tiny model by one scheme.
 Exported ExportAll(const Scheme& scheme) {
   const fs::path model = ScratchFolder("scheme_" + scheme.name);
-  WriteHashCheckpoint(model, TinySiglip(), Dtype::kBF16, /*seed=*/5);
+  WriteHashCheckpoint(model, WithExperts(), Dtype::kBF16, /*seed=*/5);
   Plan plan;
   for (const std::string& site : BuildGraph(ReadEncoderConfig(model)).Sites()) {
     plan.sites[site] = scheme.plan;
@@ -213,7 +226,7 @@ TEST(EveryScheme, ScalesStandBesideIt) {
   for (const Scheme& scheme : Schemes()) {
     const Exported exported = ExportAll(scheme);
     const EncoderWeights stored(exported.out, exported.config);
-    const std::string site = "blocks.1.mlp.fc2", group = "/sites/" + site;
+    const std::string site = "blocks.1.mlp.experts.1.fc2", group = "/sites/" + site;
     const WeightCodes codes = CodesOf(stored, site, scheme.plan);
     const Hdf5InputFile scales(exported.out / "scales.h5");
     const bool grouped = codes.scale.granularity == Granularity::kGroup;
