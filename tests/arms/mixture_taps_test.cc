@@ -19,7 +19,6 @@
 #include "runtime/cpu/cpu_backend.h"
 #include "tests/arms/made_mixture.h"
 #include "tests/arms/made_session.h"
-#include "tests/encoder/small_models.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {
