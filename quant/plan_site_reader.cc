@@ -130,10 +130,6 @@ WeightSpec ParseWeight(const Fields& fields, const PlanContext& context) {
   spec.granularity = WeightStrategy(fields);
   spec.group_size = GroupSize(fields, spec.granularity);
   spec.symmetric = fields.Bool("symmetric", true);
-  if (!spec.symmetric && spec.granularity == Granularity::kTensor) {
-    Fail("{}: zero points go with one scale per output row or group, not with one for all.",
-         fields.file());
-  }
   if (IsSecondWord(fields, "convention", "native", "vllm")) {
     spec.convention = WeightConvention::kVllm;
   }

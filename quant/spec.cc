@@ -86,13 +86,13 @@ int64_t ProductGroup(const SitePlan& plan, int64_t k) {
   return group;
 }
 
-Plan WithWeightBits(Plan plan, int num_bits) {
-  for (auto& [site, site_plan] : plan.sites) {
-    if (!site_plan.weight) continue;
-    int& bits = site_plan.weight->num_bits;
-    if (bits == WeightSpec().num_bits) bits = num_bits;
-  }
-  return plan;
+std::string SpecText(const WeightSpec& spec) {
+  const bool groups = spec.granularity == Granularity::kGroup;
+  const bool native = spec.convention == WeightConvention::kNative;
+  return fmt::format("{} bits ({}{}{}{})", spec.num_bits, NameOf(spec.granularity),
+                     groups ? fmt::format(" {}", spec.group_size) : "",
+                     spec.symmetric ? "" : ", with zero points",
+                     native ? "" : fmt::format(", convention {}", NameOf(spec.convention)));
 }
 
 }  // namespace w8a8

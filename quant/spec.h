@@ -63,8 +63,8 @@ struct Plan {
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
-// The plan with weights of `num_bits` at every site that has none of its own (other than 8).
-Plan WithWeightBits(Plan plan, int num_bits);
+// "4 bits (per-group 128, with zero points)": for messages.
+std::string SpecText(const WeightSpec& spec);
 
 // Whose convention makes codes and computes with them: numerics.md's own (ideal), or a peer's, and
 // vLLM's in FP16 or in BF16.

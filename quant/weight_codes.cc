@@ -46,9 +46,6 @@ void CheckScale(const std::string& name, std::span<const float> scale, int64_t c
 
 void CheckZeroPoints(const std::string& name, const WeightCodes& weight) {
   if (weight.zero_points.empty()) return;
-  if (weight.scale.granularity == Granularity::kTensor) {
-    Fail("{}: zero points go with one scale per output row or group, not with one for all.", name);
-  }
   CheckCount(name, "weight_zero_point", weight.zero_points.size(),
              static_cast<int64_t>(weight.scale.values.size()));
   const int32_t lowest = -MaxCode(weight.bits) - 1, highest = MaxCode(weight.bits);
@@ -194,6 +191,9 @@ std::vector<float> WeightCodes::RealValues() const {
 void CheckWeightSpec(const std::string& name, const WeightSpec& spec) {
   CheckGranularity(name, spec.granularity, spec.group_size);
   CheckBits(name, spec.num_bits);
+  if (!spec.symmetric && spec.granularity == Granularity::kTensor) {
+    Fail("{}: zero points go with one scale per output row or group, not with one for all.", name);
+  }
   if (spec.convention == WeightConvention::kNative) return;
   if (spec.num_bits == 8 && spec.granularity == Granularity::kChannel && spec.symmetric) return;
   Fail(
@@ -234,8 +234,7 @@ WeightCodes QuantizeWeightsBy(const std::string& name, MatView<const float> weig
 }
 
 void FinishCodes(const std::string& name, WeightCodes& weight) {
-  CheckGranularity(name, weight.scale.granularity, weight.scale.group_size);
-  CheckBits(name, weight.bits);
+  CheckWeightSpec(name, weight.Spec());
   CheckShape(name, weight.n, weight.k);
   if (weight.scale.granularity == Granularity::kGroup && weight.scale.group_size >= weight.k) {
     weight.scale.granularity = Granularity::kChannel;

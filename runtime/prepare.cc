@@ -14,17 +14,6 @@
 namespace w8a8 {
 namespace {
 
-// "4 bits (per-group 128, with zero points)".
-std::string SpecText(const WeightSpec& spec) {
-  const bool groups = spec.granularity == Granularity::kGroup;
-  return fmt::format("{} bits ({}{}{}{})", spec.num_bits, NameOf(spec.granularity),
-                     groups ? fmt::format(" {}", spec.group_size) : "",
-                     spec.symmetric ? "" : ", with zero points",
-                     spec.convention == WeightConvention::kNative
-                         ? ""
-                         : fmt::format(", convention {}", NameOf(spec.convention)));
-}
-
 // A scale for all rows is a scale for each: a plan of rows runs on codes that have one alone.
 void GiveRowsTheLoneScale(const WeightSpec& planned, WeightCodes* weight) {
   Scales& scale = weight->scale;

@@ -263,19 +263,26 @@ void TensorCollector::AddValuesOf(const std::string& name, const TensorView& cod
   const TensorView* scales = Find(stem + ".weight_scale");
   const TensorView* zero = Find(stem + ".weight_zero_point");
   const int64_t rows = codes.shape.empty() ? 1 : codes.shape.front();
+  const bool lone = scales != nullptr && scales->elements() == 1;
   const bool symmetric =
       zero == nullptr || std::all_of(zero->bytes.begin(), zero->bytes.end(),
                                      [](std::byte b) { return b == std::byte{}; });
   if (codes.dtype != Dtype::kI8 || scales == nullptr || rows < 1 ||
-      (scales->elements() != 1 && scales->elements() != rows) || !symmetric) {
+      (!lone && scales->elements() != rows) || !symmetric) {
     Fail(
         "export: '{}' is INT8 in the model and no layer that this tool quantizes; it could be "
         "written as floats only with a symmetric scale for each row or for all.",
         codes.name);
   }
   writer_.Add(name, Dtype::kF32, codes.shape,
-              [codes, scales = *scales](const SafetensorsWriter::Append& append) {
-                const std::vector<float> values = DequantizedRows(codes, FloatValues(scales));
+              [codes, scales = *scales, rows, lone](const SafetensorsWriter::Append& append) {
+                const WeightCodes weight{
+                    .n = rows,
+                    .k = codes.elements() / rows,
+                    .codes = Int8Values(codes),
+                    .scale = {.granularity = lone ? Granularity::kTensor : Granularity::kChannel,
+                              .values = FloatValues(scales)}};
+                const std::vector<float> values = weight.RealValues();
                 append(std::as_bytes(std::span(values)));
                 ReleasePages(codes.bytes);
               });

@@ -5,11 +5,20 @@
 namespace w8a8 {
 
 Plan WithWeights(Plan plan, const WeightSettings& weights) {
-  if (weights.bits) plan = WithWeightBits(std::move(plan), *weights.bits);
-  if (!weights.convention) return plan;
   for (auto& [site, site_plan] : plan.sites) {
-    if (!site_plan.weight || site_plan.weight->convention != WeightConvention::kNative) continue;
-    site_plan.weight->convention = *weights.convention;
+    site_plan = WithWeights(std::move(site_plan), weights);
+  }
+  return plan;
+}
+
+SitePlan WithWeights(SitePlan plan, const WeightSettings& weights) {
+  if (!plan.weight) return plan;
+  WeightSpec& weight = *plan.weight;
+  if (weight.num_bits == WeightSpec().num_bits) {
+    weight.num_bits = weights.bits.value_or(weight.num_bits);
+  }
+  if (weight.convention == WeightConvention::kNative) {
+    weight.convention = weights.convention.value_or(weight.convention);
   }
   return plan;
 }

@@ -24,6 +24,7 @@ struct WeightSettings {
 // The bits at every site that has none of its own (other than 8), the convention at every site
 // whose weights are quantized and that has none of its own (a scheme's).
 Plan WithWeights(Plan plan, const WeightSettings& weights);
+SitePlan WithWeights(SitePlan plan, const WeightSettings& weights);
 
 // True if the two quantize a planned site by the same arithmetic.
 bool SameArithmetic(const Arm& first, const Arm& second);

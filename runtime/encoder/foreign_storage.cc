@@ -7,6 +7,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/encoder/stored_module.h"
+#include "runtime/encoder/tower_findings.h"
 
 namespace w8a8 {
 namespace {
@@ -72,10 +73,6 @@ std::optional<ForeignStorage> FindMark(const std::vector<const TensorView*>& com
   return std::nullopt;
 }
 
-bool HoldsFloats(Dtype dtype) {
-  return dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBF16;
-}
-
 std::string FormatOfDtype(Dtype dtype) {
   const std::string_view name = DtypeName(dtype);
   if (name.starts_with("F8")) return "FP8";
@@ -114,11 +111,11 @@ std::optional<ForeignStorage> FindForeignStorage(const Checkpoint& checkpoint,
   if (weight == nullptr) return FindInsteadOfWeight(companions, stem);
   if (auto marked = FindMark(companions, stem, kBesideWeight)) {
     // Codes are the better proof: "fc1.weight is U8".
-    if (!HoldsFloats(weight->dtype)) marked->tensor = weight;
+    if (!HoldsFloats(*weight)) marked->tensor = weight;
     return marked;
   }
   if (weight->dtype == Dtype::kI8) return std::nullopt;
-  if (!HoldsFloats(weight->dtype)) {
+  if (!HoldsFloats(*weight)) {
     const bool scaled = checkpoint.Find(stem + ".weight_scale") != nullptr;
     if (!scaled && DtypeBits(weight->dtype) > 8) return std::nullopt;  // F64 and kin are no codes
     return ForeignStorage{weight, FormatOfDtype(weight->dtype)};

@@ -153,11 +153,7 @@ void CheckOutputs(const JsonFields& outputs, const StoredCodes& codes) {
 }  // namespace
 
 std::string SchemeText(const ModuleScheme& scheme) {
-  const WeightSpec& weight = scheme.weight;
-  std::string text =
-      fmt::format("weights of {} bits ({}", weight.num_bits, NameOf(weight.granularity));
-  if (weight.granularity == Granularity::kGroup) text += fmt::format(" {}", weight.group_size);
-  text += weight.symmetric ? "), " : ", with zero points), ";
+  std::string text = fmt::format("weights of {}, ", SpecText(scheme.weight));
   if (!scheme.input) {
     text += "inputs as they are";
   } else {

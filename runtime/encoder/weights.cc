@@ -160,12 +160,11 @@ struct EncoderWeights::Impl {
   void ReadCodes(const StoredLayer& stored, bool site, LinearParameters* linear) const {
     linear->dtype = Dtype::kI8;
     WeightCodes codes = stored.Codes();
-    if (!site) {
+    if (site) {
+      linear->codes = std::move(codes);
+    } else {
       linear->values = codes.RealValues();
-      return;
     }
-    linear->codes = std::move(codes);
-    linear->stored = stored.Plan();
   }
 
   Checkpoint checkpoint;
@@ -293,16 +292,6 @@ const std::vector<std::string>& EncoderWeights::notes() const { return impl_->re
 
 bool EncoderWeights::Reads(const std::string& key) const {
   return impl_->report.read.contains(key);
-}
-
-std::vector<float> DequantizedRows(const TensorView& codes, std::span<const float> scales) {
-  const std::vector<int8_t> integers = Int8Values(codes);
-  const size_t row_length = integers.size() / scales.size();
-  std::vector<float> values(integers.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<float>(integers[i]) * scales[i / row_length];
-  }
-  return values;
 }
 
 }  // namespace w8a8

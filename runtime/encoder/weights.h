@@ -28,7 +28,6 @@ struct LinearParameters {
   Dtype dtype = Dtype::kF32;              // of the values in the file
   std::optional<Scales> scale = {};       // beside values: what their codes are made with
   std::optional<WeightCodes> codes = {};  // [n, k], not yet finished, in place of values
-  std::optional<SitePlan> stored = {};    // how codes are meant to be run
   std::vector<float> bias = {};           // [n] or empty
   MatView<const float> view() const { return {values.data(), n, k, k}; }
 };
@@ -108,9 +107,5 @@ class EncoderWeights final : public Weights {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Codes * scales in binary32, what a layer outside the blocks multiplies by: I8 `codes`, one scale
-// for each row or a lone one for all. Throws Error naming the tensor on another dtype.
-std::vector<float> DequantizedRows(const TensorView& codes, std::span<const float> scales);
 
 }  // namespace w8a8

@@ -41,7 +41,7 @@ Folder FourBitPoints() {
           OneGroup("pack-quantized", kFourPoints)};
 }
 
-// What is said of fc2 of block 0 after `edit`.
+// What is said of fc2 of block 0, codes and plan, after `edit`.
 std::string ErrorAfter(const Folder& from, const std::function<void(OwnedTensors&)>& edit) {
   const fs::path folder = TinySiglipFolder("malformed");
   EditTensors(folder, [&](OwnedTensors& tensors) {
@@ -49,7 +49,11 @@ std::string ErrorAfter(const Folder& from, const std::function<void(OwnedTensors
     edit(tensors);
   });
   DescribeQuantization(folder, from.config);
-  return ErrorOf([&] { EncoderWeights(folder, TinySiglip()).Linear("blocks.0.mlp.fc2"); });
+  return ErrorOf([&] {
+    const EncoderWeights weights(folder, TinySiglip());
+    weights.Linear("blocks.0.mlp.fc2");
+    weights.StoredSite("blocks.0.mlp.fc2");
+  });
 }
 
 void Unedited(OwnedTensors& /*tensors*/) {}

@@ -41,7 +41,7 @@ TEST(QuantizedFolder, GivesCodesAndScalesOfAllParts) {
   ASSERT_EQ(qkv.codes->scale.values.size(), 192u);
   EXPECT_EQ(qkv.codes->scale.values[64], Scales(64)[0]);
   EXPECT_EQ(qkv.bias.size(), 192u);
-  EXPECT_EQ(qkv.stored, SitePlan());
+  EXPECT_EQ(weights.StoredSite("blocks.0.attn.qkv"), SitePlan());
   EXPECT_FALSE(weights.Linear("blocks.0.mlp.fc1").codes);
 }
 

@@ -105,7 +105,11 @@ void DescribeQuantization(const fs::path& folder, const std::string& quantizatio
 }
 
 std::string ErrorOfReading(const fs::path& folder) {
-  return ErrorOf([&] { EncoderWeights(folder, TinySiglip()).Linear("blocks.0.attn.qkv"); });
+  return ErrorOf([&] {
+    const EncoderWeights weights(folder, TinySiglip());
+    weights.Linear("blocks.0.attn.qkv");
+    weights.StoredSite("blocks.0.attn.qkv");
+  });
 }
 
 }  // namespace w8a8::test

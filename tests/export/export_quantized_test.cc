@@ -86,8 +86,9 @@ void ExpectSitesReadBack(const Exported& exported) {
     const QuantizedLinear reread = LayerOf(stored, site, planned->second);
     EXPECT_EQ(Equal(expected.weight.code_sum, reread.weight.code_sum), "") << site;
     const Quantizer& input = *planned->second.input;
-    EXPECT_EQ(actual.stored->input->is_static(), input.is_static());
-    EXPECT_EQ(actual.stored->input->scale, input.scale) << site;
+    const Quantizer& read = *stored.StoredSite(site)->input;
+    EXPECT_EQ(read.is_static(), input.is_static());
+    EXPECT_EQ(read.scale, input.scale) << site;
   }
 }
 
