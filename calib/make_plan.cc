@@ -160,6 +160,18 @@ TensorPlan PerTensorPlan(std::span<const std::string> sites, const SiteStatistic
   return PlanOfScheme({.input = Granularity::kTensor}, sites, statistics, clip_range);
 }
 
+TeacherForcedError Remembered(TeacherForcedError error) {
+  std::map<std::string, std::vector<std::pair<SitePlan, double>>> known;
+  return [error = std::move(error), known = std::move(known)](const std::string& site,
+                                                              const SitePlan& plan) mutable {
+    auto& of_site = known[site];
+    for (const auto& [same, value] : of_site) {
+      if (same == plan) return value;
+    }
+    return of_site.emplace_back(plan, error(site, plan)).second;
+  };
+}
+
 TensorPlan BestPlanOfScheme(const Scheme& scheme, std::span<const std::string> sites,
                             const SiteStatisticsMap& statistics, const TeacherForcedError& error) {
   const auto by_error = [&](const PatternHistogram& values, const QuantizerOfClip& quantizer_of,
@@ -168,11 +180,6 @@ TensorPlan BestPlanOfScheme(const Scheme& scheme, std::span<const std::string> s
     TakeBestRule(values, quantizer_of, error, plan, quantizer, choice);
   };
   return MakePlan(scheme, sites, statistics, SitePlanOf(scheme), by_error);
-}
-
-TensorPlan BestPerTensorPlan(std::span<const std::string> sites,
-                             const SiteStatisticsMap& statistics, const TeacherForcedError& error) {
-  return BestPlanOfScheme({.input = Granularity::kTensor}, sites, statistics, error);
 }
 
 }  // namespace w8a8

@@ -72,15 +72,15 @@ TensorPlan PerTensorPlan(std::span<const std::string> sites, const SiteStatistic
 // say): any measure of which less is better, finite, the same for every call of one site.
 using TeacherForcedError = std::function<double(const std::string& site, const SitePlan& plan)>;
 
+// The same error, found once for each plan of a site: schemes that share their inputs search the
+// clips of those once.
+TeacherForcedError Remembered(TeacherForcedError error);
+
 // Every site by the scheme, static scales by the clip rule of least error at each site; of equal
 // errors the earlier rule. The input's scale is found first, with FP16 outputs, then the output's
 // beside it. All calls of `error` for one site follow each other, in the order of `sites`, one for
 // each distinct clip. Throws Error naming the site if an error is not finite.
 TensorPlan BestPlanOfScheme(const Scheme& scheme, std::span<const std::string> sites,
                             const SiteStatisticsMap& statistics, const TeacherForcedError& error);
-
-// The same for W8A8 with static inputs.
-TensorPlan BestPerTensorPlan(std::span<const std::string> sites,
-                             const SiteStatisticsMap& statistics, const TeacherForcedError& error);
 
 }  // namespace w8a8

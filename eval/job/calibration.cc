@@ -16,57 +16,67 @@
 namespace w8a8 {
 namespace {
 
-// The errors of a site's layer on the statistics' own sample of rows, site after site.
+// How the weights of a plan are made that does not say it itself.
+struct PlannedWeights {
+  Plan stored = {};  // WithStoredWeights()
+  WeightSettings settings = {};
+
+  SitePlan Of(const std::string& site, const SitePlan& plan) const {
+    return WithWeights(WithStoredWeights(plan, site, stored), settings);
+  }
+};
+
+// The errors of a site's layer on the statistics' own sample of rows, site after site, with the
+// weights that it is run with.
 class SampledErrors {
  public:
-  // `stored`: WithStoredWeights().
-  SampledErrors(const Session& session, const SiteStatisticsMap& statistics, ProgressLines lines,
-                Plan stored = {})
+  // `searches`: how often all sites are gone through.
+  SampledErrors(const Session& session, const SiteStatisticsMap* statistics, PlannedWeights weights,
+                ProgressLines lines, int64_t searches = 1)
       : session_(session),
         statistics_(statistics),
-        stored_(std::move(stored)),
-        backend_(session.make_backend()),
-        progress_("plan", "sites", static_cast<double>(session.graph.Sites().size()), lines) {}
+        weights_(std::move(weights)),
+        lines_(lines),
+        sites_(static_cast<double>(searches * std::ssize(session.graph.Sites()))) {}
 
   double operator()(const std::string& site, const SitePlan& plan) {
     if (site != replayed_) Load(site);
-    return replay_->TeacherForcedError(WithStoredWeights(plan, site, stored_));
+    return replay_->TeacherForcedError(weights_.Of(site, plan));
   }
 
  private:
   void Load(const std::string& site) {
-    const SiteStatistics& seen = statistics_.at(site);
+    if (!progress_) {
+      backend_ = session_.make_backend();
+      progress_.emplace("plan", "sites", sites_, lines_);
+    }
+    const SiteStatistics& seen = statistics_->at(site);
     sample_ = seen.rows.InOrder();
     const MatView<const Half> rows{sample_.rows.data(), static_cast<int64_t>(sample_.keys.size()),
                                    seen.channels(), seen.channels()};
     replay_ = std::make_unique<SiteReplay>(*session_.weights, *backend_, site, rows);
     replayed_ = site;
     ThrowIfInterrupted();
-    progress_.Update(++done_);
+    progress_->Update(++done_);
   }
 
   const Session& session_;
-  const SiteStatisticsMap& statistics_;
-  const Plan stored_;
-  const std::unique_ptr<Backend> backend_;
-  Progress progress_;
+  const SiteStatisticsMap* const statistics_;
+  const PlannedWeights weights_;
+  const ProgressLines lines_;
+  const double sites_;
+  std::unique_ptr<Backend> backend_;
+  std::optional<Progress> progress_;
   std::unique_ptr<SiteReplay> replay_;
   std::string replayed_;
   RowSample::Sorted sample_;
   double done_ = 0;
 };
 
-// The clip rule of least error at each site.
-TensorPlan BestTensorPlan(const Session& session, const SiteStatisticsMap& statistics,
-                          const Plan& stored, ProgressLines lines) {
-  SampledErrors errors(session, statistics, lines, stored);
-  return BestPerTensorPlan(session.graph.Sites(), statistics, std::ref(errors));
-}
-
 // Static scales by the clip rule of least error, or under the clip range where one is given.
 TensorPlan PlanOfOne(const Session& session, const Scheme& scheme,
-                     const std::optional<float>& clip_range, const RunSettings& run,
-                     const SiteStatisticsMap* statistics) {
+                     const std::optional<float>& clip_range, const SiteStatisticsMap* statistics,
+                     const TeacherForcedError& error) {
   const std::vector<std::string> sites = session.graph.Sites();
   const bool needed = NeedsStatistics(scheme);
   W8A8_CHECK(!needed || statistics != nullptr);
@@ -74,14 +84,7 @@ TensorPlan PlanOfOne(const Session& session, const Scheme& scheme,
     static const SiteStatisticsMap kNone;
     return PlanOfScheme(scheme, sites, needed ? *statistics : kNone, clip_range.value_or(kNoClip));
   }
-  SampledErrors errors(session, *statistics, run.progress);
-  return BestPlanOfScheme(scheme, sites, *statistics, std::ref(errors));
-}
-
-ChosenPlan ChooseScheme(const Session& session, const PlanSettings& settings,
-                        const RunSettings& run, const SiteStatisticsMap* statistics) {
-  TensorPlan made = PlanOfOne(session, *settings.scheme, settings.clip_range, run, statistics);
-  return {std::move(made.plan), std::move(made.choices)};
+  return BestPlanOfScheme(scheme, sites, *statistics, error);
 }
 
 }  // namespace
@@ -175,17 +178,14 @@ ChosenPlan ChooseInputs(const Session& session, const PlanSettings& settings, co
     return {file.plan, {}};
   }
   if (session.weights->quantized() && !asked) return {stored, {}};
-  if (settings.scheme) return ChooseScheme(session, settings, run, statistics);
-  const std::vector<std::string> sites = session.graph.Sites();
-  if (settings.granularity.value_or(Granularity::kToken) == Granularity::kToken) {
-    Plan plan = PerTokenPlan(sites, settings.clip_range.value_or(kNoClip));
-    return {WithStoredWeights(std::move(plan), stored), {}};
-  }
-  W8A8_CHECK(statistics != nullptr);
-  TensorPlan made = settings.clip_range
-                        ? PerTensorPlan(sites, *statistics, *settings.clip_range)
-                        : BestTensorPlan(session, *statistics, stored, run.progress);
-  return {WithStoredWeights(std::move(made.plan), stored), std::move(made.choices)};
+  PlannedWeights weights{.settings = settings.weights};
+  if (!settings.scheme) weights.stored = stored;
+  const Scheme scheme =
+      settings.scheme.value_or(Scheme{.input = settings.granularity.value_or(Granularity::kToken)});
+  SampledErrors errors(session, statistics, weights, run.progress);
+  TensorPlan made = PlanOfOne(session, scheme, settings.clip_range, statistics, std::ref(errors));
+  for (auto& [site, plan] : made.plan.sites) plan = weights.Of(site, plan);
+  return {std::move(made.plan), std::move(made.choices)};
 }
 
 }  // namespace
@@ -202,11 +202,14 @@ ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, cons
 std::vector<SchemePoint> PlanSchemes(const Session& session, const std::vector<Scheme>& schemes,
                                      const WeightSettings& weights, const RunSettings& run,
                                      const SiteStatisticsMap* statistics) {
+  const PlannedWeights planned{.settings = {.convention = weights.convention}};
+  SampledErrors errors(session, statistics, planned, run.progress,
+                       std::ranges::count_if(schemes, NeedsStatistics));
+  const TeacherForcedError error = Remembered(std::ref(errors));
   std::vector<SchemePoint> points;
   for (const Scheme& scheme : schemes) {
-    Plan plan = PlanOfOne(session, scheme, std::nullopt, run, statistics).plan;
-    points.push_back(
-        {SchemeName(scheme), WithWeights(std::move(plan), {.convention = weights.convention})});
+    Plan plan = PlanOfOne(session, scheme, std::nullopt, statistics, error).plan;
+    points.push_back({SchemeName(scheme), WithWeights(std::move(plan), planned.settings)});
   }
   return points;
 }

@@ -202,6 +202,22 @@ TEST_F(SchemesJob, WeightBitsAndAConventionAreThoseOfThePlanThatIsRun) {
   EXPECT_THROW(RunCompare(compare), UsageError);
 }
 
+TEST_F(SchemesJob, ClipRulesAreJudgedWithTheWeightsThatAreRun) {
+  Options compare = JobOptions("searched_bits");
+  compare.command = "compare";
+  compare.stats = folder_ / "plain/stats.h5";
+  compare.granularity = Granularity::kTensor;
+  compare.weight_bits = 3;
+  ASSERT_EQ(RunCompare(compare), 0);
+  compare.out = folder_ / "searched_scheme";
+  compare.granularity.reset();
+  compare.weight_bits = 8;
+  compare.scheme = ParseScheme("w3a8-tensor");
+  ASSERT_EQ(RunCompare(compare), 0);
+  EXPECT_EQ(Json("searched_bits/report.json")["plan_choices"],
+            Json("searched_scheme/report.json")["plan_choices"]);
+}
+
 TEST_F(SchemesJob, CodesThatAreThereAreNotMadeAnew) {
   Options compare = JobOptions("codes");
   compare.command = "compare";

@@ -31,6 +31,11 @@ TeacherForcedError InputError(const SiteStatisticsMap& statistics) {
   };
 }
 
+TensorPlan BestPerTensorPlan(std::span<const std::string> sites,
+                             const SiteStatisticsMap& statistics, const TeacherForcedError& error) {
+  return BestPlanOfScheme({.input = Granularity::kTensor}, sites, statistics, error);
+}
+
 TEST(PerTokenPlan, HasEverySiteWithoutClipUnlessAsked) {
   const Plan plan = PerTokenPlan(kSites);
   ASSERT_EQ(plan.sites.size(), 2u);

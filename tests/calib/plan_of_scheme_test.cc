@@ -129,6 +129,26 @@ TEST(BestPlanOfScheme, FindsTheInputsRuleFirstAndThenTheOutputsBesideIt) {
   }
 }
 
+TEST(Remembered, SchemesThatShareTheirInputsSearchThoseOnce) {
+  const SiteStatisticsMap statistics = StatisticsWithOutputs();
+  size_t inputs = 0, outputs = 0;
+  const TeacherForcedError range_error = RangeError(statistics);
+  const TeacherForcedError error = Remembered([&](const std::string& site, const SitePlan& plan) {
+    ++(plan.output ? outputs : inputs);
+    return range_error(site, plan);
+  });
+  const TensorPlan both = BestPlanOfScheme(ParseScheme("w8a8o8"), kSites, statistics, error);
+  const size_t searched = inputs;
+  const TensorPlan made = BestPlanOfScheme(ParseScheme("w8a8-tensor"), kSites, statistics, error);
+  EXPECT_EQ(inputs, searched);
+  EXPECT_GT(outputs, 0u);
+  for (const std::string& site : kSites) {
+    EXPECT_EQ(made.plan.sites.at(site).input, both.plan.sites.at(site).input);
+  }
+  BestPlanOfScheme(ParseScheme("w4a8-tensor"), kSites, statistics, error);
+  EXPECT_EQ(inputs, 2 * searched);
+}
+
 TEST(StaticAsymmetricInput, CoversTheRangeThatWasSeenWithZeroInIt) {
   const struct {
     std::vector<float> values;
