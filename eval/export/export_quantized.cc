@@ -1,9 +1,7 @@
 #include "eval/export/export_quantized.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
-#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +13,7 @@
 #include "eval/export/exported_folder.h"
 #include "eval/export/exported_scales.h"
 #include "eval/export/exported_tensors.h"
+#include "eval/export/inexpressible.h"
 #include "eval/export/merged_quantization.h"
 #include "eval/export/vllm_scheme.h"
 #include "eval/run/known_sites.h"
@@ -117,82 +116,7 @@ ExportedLayers LayersOf(const ExportedSites& sites, const ExportedKeys& keys,
   return layers;
 }
 
-// What compressed-tensors has no words for, the most telling first.
-enum class Inexpressible : uint8_t {
-  kClip,
-  kSmoothing,
-  kRotation,
-  kFirstRowTwice,
-  kWeightGroups,
-  kInputGroups,
-  kOutputAlone,
-};
-
-// {}: the sites.
-const char* TextOf(Inexpressible what) {
-  switch (what) {
-    case Inexpressible::kClip:
-      return "compressed-tensors has no clip range for dynamic inputs: a target would quantize {} "
-             "by the whole range of each token instead. Plan them without a clip, or per-tensor; "
-             "compare and sweep measure such plans without exporting them.";
-    case Inexpressible::kSmoothing:
-      return "compressed-tensors has no smoothing vectors, which the plan has for {}: a target "
-             "would multiply the smoothed weights by rows that nobody smoothed. Fold them into "
-             "the norm before, or plan without.";
-    case Inexpressible::kRotation:
-      return "no target rotates the rows of a layer by our signs and blocks, which the plan does "
-             "for {}: it would multiply the rotated weights by rows as they are. Plan without.";
-    case Inexpressible::kFirstRowTwice:
-      return "compressed-tensors has one set of codes a row; the plan codes the first row of each "
-             "image twice for {}, and a target would code it once. Plan without.";
-    case Inexpressible::kWeightGroups:
-      return "compressed-tensors has no short last group of weights: targets would refuse {}, "
-             "whose "
-             "inputs the group size does not divide. Choose one that does.";
-    case Inexpressible::kInputGroups:
-      return "compressed-tensors has no short last group of inputs: targets would refuse {}, whose "
-             "inputs the group size does not divide. Choose one that does.";
-    case Inexpressible::kOutputAlone:
-      break;
-  }
-  return "compressed-tensors quantizes no output of a layer whose weights stay as they are: a "
-         "target would leave those of {} alone. Plan without.";
-}
-
-std::vector<Inexpressible> InexpressibleIn(const SitePlan& plan, int64_t inputs) {
-  std::vector<Inexpressible> found;
-  const auto add = [&found](bool has, Inexpressible what) {
-    if (has) found.push_back(what);
-  };
-  const SitePlan as_run = Normalized(plan, inputs);
-  const std::optional<Quantizer>& input = as_run.input;
-  const auto ragged = [inputs](int64_t group_size) {
-    return group_size > 0 && inputs % group_size != 0;
-  };
-  add(as_run.weight && input && !input->is_static() && std::isfinite(input->clip_range),
-      Inexpressible::kClip);
-  add(!plan.smoothing.empty(), Inexpressible::kSmoothing);
-  add(plan.rotation.has_value(), Inexpressible::kRotation);
-  add(plan.first_row_twice, Inexpressible::kFirstRowTwice);
-  add(as_run.weight && ragged(as_run.weight->group_size), Inexpressible::kWeightGroups);
-  add(input && ragged(input->group_size), Inexpressible::kInputGroups);
-  add(!as_run.weight && as_run.output, Inexpressible::kOutputAlone);
-  return found;
-}
-
 }  // namespace
-
-void CheckExportable(const Plan& plan, const Graph& graph) {
-  std::map<Inexpressible, std::vector<std::string>> sites_of;
-  for (const auto& [site, site_plan] : plan.sites) {
-    for (const Inexpressible what : InexpressibleIn(site_plan, graph.InputsOf(site))) {
-      sites_of[what].push_back(site);
-    }
-  }
-  if (sites_of.empty()) return;
-  const auto& [what, sites] = *sites_of.begin();
-  Fail("export: {}", fmt::format(fmt::runtime(TextOf(what)), FirstOf(sites)));
-}
 
 std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& graph,
                                          const Plan& plan, const fs::path& model_folder,

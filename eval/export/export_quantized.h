@@ -33,9 +33,7 @@ namespace w8a8 {
 // model. The codes and scales are those of the in-memory int8 arm (runtime/prepare.h). Memory: a
 // few layers, however many there are; each is quantized twice, for its scales and for its codes.
 //
-// Throws Error for what compressed-tensors cannot express, with the first sites' names and what a
-// target would compute instead: a finite clip range on a dynamic input, smoothing, rotation, first
-// rows coded twice, group sizes that do not divide the inputs, an output alone; for a whole model
+// Throws Error for what compressed-tensors cannot express (inexpressible.h) and for a whole model
 // whose other parts are quantized in another way (FindQuantization()). Returns warnings for the
 // user (a target that will not load a layer, or computes something else).
 std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& graph,
@@ -44,9 +42,8 @@ std::vector<std::string> ExportQuantized(const Weights& weights, const Graph& gr
                                          const std::filesystem::path& out,
                                          ExportScope scope = ExportScope::kWhole);
 
-// The refusals of ExportQuantized() that depend on the plan, for before the work is done.
-void CheckExportable(const Plan& plan, const Graph& graph);
-// The one that depends on the model alone: tensors whose names have no place in the format.
+// The refusal of ExportQuantized() that depends on the model alone, for before the work is done:
+// tensors whose names have no place in the format.
 void CheckExportable(const EncoderWeights& weights, const Graph& graph);
 // Why the whole of the model cannot be exported, but its tower can; "" if it can.
 // Names the file without its folder: it goes into reports, which do not depend on that.

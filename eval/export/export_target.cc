@@ -1,6 +1,7 @@
 #include "eval/export/export_target.h"
 
 #include "eval/export/export_quantized.h"
+#include "eval/export/inexpressible.h"
 
 namespace w8a8 {
 

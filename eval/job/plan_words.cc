@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 
 #include "eval/export/compressed_scheme.h"
+#include "eval/export/inexpressible.h"
 #include "eval/export/vllm_scheme.h"
+#include "eval/run/stored_plan.h"
 #include "quant/weight_codes.h"
 
 namespace w8a8 {
@@ -65,9 +67,8 @@ SitePlan WithoutScales(SitePlan plan) {
 
 // "CompressedTensorsW8A8Int8"; "CompressedTensorsWNA8Int, which computes otherwise: …"; "refused:
 // …".
-std::string VllmWords(const SitePlan& plan) {
-  if (!plan.weight) return "an unquantized layer";
-  const VllmScheme scheme = VllmSchemeOf(plan, CompressedSchemeOf(plan).format);
+std::string VllmWords(const SitePlan& plan, CompressedFormat format) {
+  const VllmScheme scheme = VllmSchemeOf(plan, format);
   const std::string name =
       scheme.name.empty() ? "" : fmt::format("CompressedTensors{}", scheme.name);
   switch (scheme.verdict) {
@@ -81,13 +82,25 @@ std::string VllmWords(const SitePlan& plan) {
   return fmt::format("refused{}: {}", name.empty() ? "" : " by " + name, scheme.note);
 }
 
-// The words of one site's plan.
-PlanWords WordsOf(const SitePlan& plan) {
+// The words of one site's codes in a folder.
+PlanWords WordsInFolder(const SitePlan& plan, CompressedFormat format) {
   const std::optional<Scheme> scheme = SchemeOf(plan);
-  if (!scheme) return {"", LayerText(plan), VllmWords(plan)};
-  const std::string_view format = NameOf(CompressedSchemeOf(plan).format);
-  return {SchemeName(*scheme), fmt::format("{}; {}", format, CompressedTensorsText(*scheme)),
-          VllmWords(plan)};
+  return {scheme ? SchemeName(*scheme) : "",
+          fmt::format("{}; {}", NameOf(format),
+                      scheme ? CompressedTensorsText(*scheme) : LayerText(plan)),
+          VllmWords(plan, format)};
+}
+
+// The words of one site's plan; `inputs` of its layer, 0: not known.
+PlanWords WordsOfSite(const SitePlan& plan, int64_t inputs) {
+  const SitePlan as_run = inputs > 0 ? Normalized(plan, inputs) : plan;
+  const std::string_view why = WhyInexpressible(as_run, inputs);
+  if (why.empty() && as_run.weight) {
+    return WordsInFolder(as_run, CompressedSchemeOf(as_run).format);
+  }
+  const std::optional<Scheme> scheme = SchemeOf(as_run);
+  const std::string reason = why.empty() ? "" : fmt::format("; not exported: {}", why);
+  return {scheme ? SchemeName(*scheme) : "", LayerText(as_run) + reason, "none"};
 }
 
 // "40 sites: a. 8 sites: b."
@@ -109,6 +122,18 @@ void Count(const std::string& text, std::vector<std::pair<std::string, size_t>>*
   } else {
     texts->emplace_back(text, 1);
   }
+}
+
+PlanWords Joined(const std::vector<PlanWords>& sites) {
+  std::vector<std::pair<std::string, size_t>> schemes, compressed_tensors, vllm;
+  for (const PlanWords& site : sites) {
+    Count(site.scheme, &schemes);
+    Count(site.compressed_tensors, &compressed_tensors);
+    Count(site.vllm, &vllm);
+  }
+  if (schemes.empty()) return {};
+  return {schemes.size() == 1 ? schemes.front().first : "", Counted(compressed_tensors),
+          Counted(vllm)};
 }
 
 }  // namespace
@@ -135,17 +160,21 @@ std::optional<Scheme> SchemeOf(const SitePlan& plan) {
   return scheme;
 }
 
-PlanWords WordsOf(const Plan& plan) {
-  std::vector<std::pair<std::string, size_t>> schemes, compressed_tensors, vllm;
+PlanWords WordsOf(const Plan& plan, const Graph* graph) {
+  std::vector<PlanWords> sites;
   for (const auto& [site, site_plan] : plan.sites) {
-    const PlanWords words = WordsOf(site_plan);
-    Count(words.scheme, &schemes);
-    Count(words.compressed_tensors, &compressed_tensors);
-    Count(words.vllm, &vllm);
+    sites.push_back(WordsOfSite(site_plan, graph == nullptr ? 0 : graph->InputsOf(site)));
   }
-  if (schemes.empty()) return {};
-  return {schemes.size() == 1 ? schemes.front().first : "", Counted(compressed_tensors),
-          Counted(vllm)};
+  return Joined(sites);
+}
+
+PlanWords WordsOfStored(const EncoderWeights& weights, const Graph& graph) {
+  std::vector<PlanWords> sites;
+  for (const auto& [site, plan] : StoredPlan(weights, graph).sites) {
+    sites.push_back(WordsInFolder(plan, weights.IsPacked(site) ? CompressedFormat::kPackQuantized
+                                                               : CompressedFormat::kIntQuantized));
+  }
+  return Joined(sites);
 }
 
 }  // namespace w8a8

@@ -6,6 +6,8 @@
 
 #include "calib/scheme.h"
 #include "quant/spec.h"
+#include "runtime/encoder/graph.h"
+#include "runtime/encoder/weights.h"
 
 namespace w8a8 {
 
@@ -21,9 +23,13 @@ std::optional<Scheme> SchemeOf(const SitePlan& plan);
 struct PlanWords {
   std::string scheme;              // "w4a8-g128"
   std::string compressed_tensors;  // "pack-quantized; weights int4 group 128 symmetric; …"
-  std::string vllm;                // the class of vLLM that runs our export of it, or why none does
+  std::string vllm;                // the class of vLLM that runs it, or why none does
 };
-// Of the sites that the plan quantizes; all are empty where there are none.
-PlanWords WordsOf(const Plan& plan);
+// Of the sites that the plan quantizes, as they are run and as our export would hold them; all are
+// empty where there are none. Where no graph tells the inputs of the sites, groups are taken to
+// divide them.
+PlanWords WordsOf(const Plan& plan, const Graph* graph = nullptr);
+// Of a folder of codes, as they lie there: vLLM may run other formats of equal codes otherwise.
+PlanWords WordsOfStored(const EncoderWeights& weights, const Graph& graph);
 
 }  // namespace w8a8

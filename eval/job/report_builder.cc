@@ -15,7 +15,8 @@
 namespace w8a8 {
 namespace {
 
-ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, const ReportContext& context) {
+ArmReport BuildArm(const Graph& graph, const Evaluation& evaluation, const ArmRow& row,
+                   const ReportContext& context) {
   const Arm& arm = evaluation.experiment.runs[row.run];
   ArmReport report;
   report.name = row.name;
@@ -26,7 +27,7 @@ ArmReport BuildArm(const Evaluation& evaluation, const ArmRow& row, const Report
   report.chosen = row.chosen;
   report.part = row.part;
   if (row.chosen || row.part || !row.scheme.empty()) {
-    PlanWords words = WordsOf(arm.plan);
+    PlanWords words = WordsOf(arm.plan, &graph);
     report.scheme = row.scheme.empty() ? words.scheme : row.scheme;
     report.compressed_tensors = std::move(words.compressed_tensors);
     report.vllm = std::move(words.vllm);
@@ -224,7 +225,7 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
   report.title = context.model_name;
   report.facts = Facts(BuildFacts(session, context));
   for (const ArmRow& row : evaluation.experiment.rows) {
-    ArmReport arm = BuildArm(evaluation, row, context);
+    ArmReport arm = BuildArm(session.graph, evaluation, row, context);
     const Arm& run = evaluation.experiment.runs[row.run];
     if (run.precision == Precision::kFp16 || row.chosen || row.part || !row.scheme.empty()) {
       const bool int8 = run.precision == Precision::kInt8;

@@ -87,15 +87,16 @@ CheckCounts CountsAt(const std::string& site, const Checks& checks) {
   return counts;
 }
 
-// What the plan says of the site.
-PlanChoice ChoiceOf(const std::string& site, const Plan& plan) {
+// What the plan says of the site, which has `inputs`.
+PlanChoice ChoiceOf(const std::string& site, int64_t inputs, const Plan& plan) {
   PlanChoice choice;
   const auto planned = plan.sites.find(site);
   if (planned == plan.sites.end()) return choice;
-  choice.granularity = ScalingOf(planned->second.input);
-  choice.layer = LayerText(planned->second);
-  if (!planned->second.input) return choice;
-  const Quantizer& input = *planned->second.input;
+  const SitePlan as_run = Normalized(planned->second, inputs);
+  choice.granularity = ScalingOf(as_run.input);
+  choice.layer = LayerText(as_run);
+  if (!as_run.input) return choice;
+  const Quantizer& input = *as_run.input;
   choice.rule = std::isinf(input.clip_range) ? "no clip" : "clip range";
   if (!std::isinf(input.clip_range)) choice.clip_range = static_cast<double>(input.clip_range);
   if (!input.is_static()) return choice;
@@ -132,7 +133,7 @@ void AddChecks(const Graph& graph, const Evaluation& evaluation, Report& report)
 void AddChoices(const Graph& graph, const Plan& plan, const std::vector<SiteChoice>& choices,
                 const RowsBySite& calibrated, Report& report) {
   for (const std::string& site : graph.Sites()) {
-    PlanChoice choice = ChoiceOf(site, plan);
+    PlanChoice choice = ChoiceOf(site, graph.InputsOf(site), plan);
     const auto rows = calibrated.find(site);
     const bool unseen = rows != calibrated.end() && rows->second == 0;
     if (unseen && !plan.sites.contains(site)) choice.rule = kNoRows;

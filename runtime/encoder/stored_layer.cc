@@ -161,6 +161,10 @@ WeightCodes StoredLayer::Codes() const {
   return codes;
 }
 
+bool StoredLayer::IsPacked() const {
+  return std::ranges::any_of(parts_, [](const StoredModule* part) { return part->packed; });
+}
+
 SitePlan StoredLayer::Plan() const {
   const ModuleScheme& scheme = parts_.front()->scheme;
   SitePlan plan{.input = scheme.input, .weight = scheme.weight};

@@ -25,6 +25,7 @@ class StoredLayer {
   WeightCodes Codes() const;
   // How the layer is run as it is stored: its own scales, bits, groups and zero points.
   SitePlan Plan() const;
+  bool IsPacked() const;  // of any part
 
  private:
   void RequireAlike() const;

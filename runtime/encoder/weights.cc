@@ -227,6 +227,11 @@ std::optional<SitePlan> EncoderWeights::StoredSite(const std::string& site) cons
   return stored && layout.site ? std::optional(stored->Plan()) : std::nullopt;
 }
 
+bool EncoderWeights::IsPacked(const std::string& site) const {
+  const std::optional<StoredLayer> stored = impl_->StoredCodesOf(impl_->LinearOf(site));
+  return stored && stored->IsPacked();
+}
+
 std::optional<std::vector<int64_t>> EncoderWeights::CodesShape(const std::string& module) const {
   const StoredModule* stored = impl_->ModuleNamed(module);
   if (stored == nullptr) return std::nullopt;

@@ -85,6 +85,8 @@ class EncoderWeights final : public Weights {
   // How a site that is stored as codes is run as it is stored, with its own scales; nullopt for
   // floats. Reads no codes.
   std::optional<SitePlan> StoredSite(const std::string& site) const;
+  // Whether its codes are packed, several to a word; false for floats.
+  bool IsPacked(const std::string& site) const;
   LinearSource Source(const std::string& stem) const;
   bool quantized() const;  // a quantized/ folder: sites hold codes
   // Of the file that holds the tower; of several: of their lines "<sha256>  <name>\n" in the order

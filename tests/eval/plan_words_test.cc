@@ -75,6 +75,45 @@ std::string VllmOf(const char* scheme) {
   return WordsOf(plan).vllm;
 }
 
+// One block of width 64 whose fc2 has 256 inputs.
+Graph SmallGraph() {
+  EncoderConfig config;
+  config.family = "siglip";
+  config.width = 64;
+  config.mlp_width = 256;
+  config.heads = 1;
+  config.blocks = 1;
+  config.image_height = config.image_width = config.patch = 8;
+  return BuildGraph(config);
+}
+
+PlanWords WordsOfAllSites(const SitePlan& plan) {
+  const Graph graph = SmallGraph();
+  Plan all;
+  for (const std::string& site : graph.Sites()) all.sites[site] = plan;
+  return WordsOf(all, &graph);
+}
+
+TEST(WordsOf, SayWhatIsRunWhereAGroupIsAWholeRow) {
+  const PlanWords words = WordsOfAllSites(SitePlanOf(ParseScheme("w8a8-g256")));
+  EXPECT_EQ(words.scheme, "w8a8-token");
+  EXPECT_EQ(words.vllm, "CompressedTensorsW8A8Int8");
+  EXPECT_TRUE(WordsOfAllSites(SitePlanOf(ParseScheme("w4a16-g64")))
+                  .compressed_tensors.starts_with("3 sites: pack-quantized; weights int4 channel"));
+}
+
+TEST(WordsOf, NameNoClassOfVllmForWhatIsNotExported) {
+  SitePlan rotated, clipped;
+  rotated.rotation = Rotation{.block = 16};
+  clipped.input->clip_range = 5.0f;
+  for (const SitePlan& plan : {rotated, clipped, SitePlanOf(ParseScheme("w4a16-g48"))}) {
+    const PlanWords words = WordsOfAllSites(plan);
+    EXPECT_EQ(words.vllm, "none");
+    EXPECT_NE(words.compressed_tensors.find("not exported: "), std::string::npos)
+        << words.compressed_tensors;
+  }
+}
+
 TEST(WordsOf, SayWhatVllmMakesOfAScheme) {
   EXPECT_EQ(VllmOf("w8a8-tensor"), "CompressedTensorsW8A8Int8");
   EXPECT_TRUE(VllmOf("w8a8o8").starts_with("CompressedTensorsWNA8O8Int ("));

@@ -2,7 +2,10 @@
 #include "eval/export/vllm_scheme.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include "eval/cli/artifacts/inspect.h"
+#include "tests/encoder/quantized_models.h"
 #include "tests/support/errors.h"
 
 namespace w8a8::test {
@@ -81,6 +84,25 @@ TEST(VllmScheme, PackedWeightsWithDynamicInputsLeaveTheInputsAlone) {
     EXPECT_EQ(scheme.name, "WNA8Int");
     EXPECT_EQ(scheme.verdict, VllmVerdict::kOtherwise);
     EXPECT_TRUE(Contains(scheme.note, "backend is humming")) << scheme.note;
+  }
+}
+
+TEST(VllmScheme, InspectSaysItOfAFolderAsItsCodesLieThere) {
+  for (const bool packed : {false, true}) {
+    const std::filesystem::path folder = TinySiglipFolder("vllm_stored");
+    EditTensors(folder, [packed](OwnedTensors& tensors) {
+      StoreCodes(tensors, "vision_model.encoder.layers.0.mlp.fc2", SmallCodes(64, 160, 4, 32),
+                 {packed, PackedLayout::kDense});
+    });
+    const std::string format = packed ? "pack-quantized" : "int-quantized";
+    DescribeQuantization(
+        folder, OneGroup(format, R"({"strategy": "group", "num_bits": 4, "group_size": 32})",
+                         R"({"strategy": "token", "dynamic": true})"));
+    const nlohmann::ordered_json facts = InspectModel(folder, "");
+    EXPECT_TRUE(facts["compressed_tensors"].get<std::string>().starts_with(format));
+    EXPECT_TRUE(Contains(facts["vllm"].get<std::string>(),
+                         packed ? "WNA8Int, which computes something else" : "W4A8Int"))
+        << facts["vllm"];
   }
 }
 

@@ -6,7 +6,6 @@
 
 #include "calib/stats_file.h"
 #include "eval/cli/artifacts/artifact.h"
-#include "eval/job/plan_words.h"
 #include "quant/plan_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/hdf5_objects.h"
@@ -118,7 +117,7 @@ void InspectPlan(const fs::path& path, ordered_json& facts) {
   facts["model_sha256"] = file.model_sha256;
   facts["sites_in_int8"] = std::ranges::count_if(
       file.plan.sites, [](const auto& site) { return site.second.weight.has_value(); });
-  AddWords(file.plan, facts);
+  AddWords(WordsOf(file.plan), facts);
   facts["sites"] = ordered_json::array();
   for (const KnownSite& known : sites) {
     const auto found = file.plan.sites.find(known.site);
@@ -172,9 +171,8 @@ void InspectPage(const fs::path& path, ordered_json& facts) {
 
 }  // namespace
 
-void AddWords(const Plan& plan, ordered_json& facts) {
-  const PlanWords words = WordsOf(plan);
-  if (plan.sites.empty()) return;
+void AddWords(const PlanWords& words, ordered_json& facts) {
+  if (words.vllm.empty()) return;
   if (!words.scheme.empty()) facts["scheme"] = words.scheme;
   facts["compressed_tensors"] = words.compressed_tensors;
   facts["vllm"] = words.vllm;

@@ -7,7 +7,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "quant/spec.h"
+#include "eval/job/plan_words.h"
 
 namespace w8a8 {
 
@@ -22,9 +22,9 @@ nlohmann::ordered_json InspectArtifact(const std::filesystem::path& path,
 nlohmann::ordered_json InspectModel(const std::filesystem::path& folder,
                                     const std::string& model_prefix);
 
-// What the plan's quantization is called: its scheme, where it has one, and the words of
-// compressed-tensors and vLLM. Nothing of a plan without sites.
-void AddWords(const Plan& plan, nlohmann::ordered_json& facts);
+// The scheme, where there is one, and the words of compressed-tensors and vLLM. Nothing of a plan
+// without sites.
+void AddWords(const PlanWords& words, nlohmann::ordered_json& facts);
 
 // One fact a line, then the tables, numbers to six digits.
 std::string FactsText(const nlohmann::ordered_json& facts);

@@ -219,7 +219,7 @@ ordered_json InspectModel(const std::filesystem::path& folder, const std::string
   }
   facts["notes"] = std::move(notes);
   const Plan stored = StoredPlan(weights, graph);
-  AddWords(stored, facts);
+  AddWords(WordsOfStored(weights, graph), facts);
   facts["sites"] = SiteRows(graph, stored);
   return facts;
 }
