@@ -87,22 +87,35 @@ TEST(VllmScheme, PackedWeightsWithDynamicInputsLeaveTheInputsAlone) {
   }
 }
 
-TEST(VllmScheme, InspectSaysItOfAFolderAsItsCodesLieThere) {
+// fc2 of block 0 as 4-bit codes in groups, with dynamic inputs.
+std::filesystem::path FolderOfCodes(bool packed) {
+  const std::filesystem::path folder = TinySiglipFolder("vllm_stored");
+  EditTensors(folder, [packed](OwnedTensors& tensors) {
+    StoreCodes(tensors, "vision_model.encoder.layers.0.mlp.fc2", SmallCodes(64, 160, 4, 32),
+               {packed, PackedLayout::kDense});
+  });
+  DescribeQuantization(folder, OneGroup(packed ? "pack-quantized" : "int-quantized",
+                                        R"({"strategy": "group", "num_bits": 4, "group_size": 32})",
+                                        R"({"strategy": "token", "dynamic": true})"));
+  return folder;
+}
+
+TEST(InspectModel, SaysWhatVllmMakesOfCodesAsTheyLieInTheFolder) {
+  const auto bytes = InspectModel(FolderOfCodes(false), "");
+  EXPECT_TRUE(bytes["compressed_tensors"].get<std::string>().starts_with("int-quantized; "));
+  EXPECT_TRUE(Contains(bytes["vllm"].get<std::string>(), "W4A8Int"));
+  const auto packed = InspectModel(FolderOfCodes(true), "");
+  EXPECT_TRUE(packed["compressed_tensors"].get<std::string>().starts_with("pack-quantized; "));
+  EXPECT_TRUE(Contains(packed["vllm"].get<std::string>(),
+                       "WNA8Int, which computes something else: weight-only kernels"));
+}
+
+TEST(InspectModel, CountsTheWeightsOfCodesWhateverTheirWidthInTheFile) {
+  const auto floats = InspectModel(TinySiglipFolder("vllm_floats"), "");
   for (const bool packed : {false, true}) {
-    const std::filesystem::path folder = TinySiglipFolder("vllm_stored");
-    EditTensors(folder, [packed](OwnedTensors& tensors) {
-      StoreCodes(tensors, "vision_model.encoder.layers.0.mlp.fc2", SmallCodes(64, 160, 4, 32),
-                 {packed, PackedLayout::kDense});
-    });
-    const std::string format = packed ? "pack-quantized" : "int-quantized";
-    DescribeQuantization(
-        folder, OneGroup(format, R"({"strategy": "group", "num_bits": 4, "group_size": 32})",
-                         R"({"strategy": "token", "dynamic": true})"));
-    const nlohmann::ordered_json facts = InspectModel(folder, "");
-    EXPECT_TRUE(facts["compressed_tensors"].get<std::string>().starts_with(format));
-    EXPECT_TRUE(Contains(facts["vllm"].get<std::string>(),
-                         packed ? "WNA8Int, which computes something else" : "W4A8Int"))
-        << facts["vllm"];
+    const auto codes = InspectModel(FolderOfCodes(packed), "");
+    EXPECT_EQ(codes["parameters"], floats["parameters"]);
+    EXPECT_EQ(codes["memory"], floats["memory"]);
   }
 }
 

@@ -1,4 +1,7 @@
+#include <functional>
 #include <map>
+#include <numeric>
+#include <optional>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -107,6 +110,17 @@ struct TensorCounts {
   std::map<std::string, int64_t> by_dtype;
 };
 
+// The weights of the model that a tensor holds: of codes as many as there are, whatever their width
+// in the file, and none of what stands beside them.
+int64_t ParametersIn(const std::string& key, const TensorView& tensor,
+                     const EncoderWeights& weights) {
+  const std::optional<std::vector<int64_t>> codes =
+      weights.CodesShape(key.substr(0, key.rfind('.')));
+  if (!codes || key.ends_with(".bias")) return tensor.elements();
+  if (!key.ends_with(".weight") && !key.ends_with(".weight_packed")) return 0;
+  return std::accumulate(codes->begin(), codes->end(), int64_t{1}, std::multiplies());
+}
+
 TensorCounts CountTensors(const Checkpoint& checkpoint, const EncoderWeights& weights) {
   TensorCounts counts;
   for (const auto& [key, tensor] : checkpoint.tensors()) {
@@ -115,7 +129,7 @@ TensorCounts CountTensors(const Checkpoint& checkpoint, const EncoderWeights& we
       continue;
     }
     ++counts.tensors;
-    counts.parameters += tensor.elements();
+    counts.parameters += ParametersIn(key, tensor, weights);
     ++counts.by_dtype[std::string(DtypeName(tensor.dtype))];
   }
   return counts;
