@@ -7,34 +7,31 @@
 namespace w8a8 {
 namespace {
 
-[[noreturn]] void Refuse(const std::string& site, FakeFlavour flavour, const char* what) {
-  FailWith({Setting::kFakeFlavour, "ideal"}, "{}: the fake flavour {} does not know {}.", site,
-           NameOf(flavour), what);
-}
-
 // "knows bits and nothing else": everything of section 6 but the weights' width.
-void CheckLlmAwqPlan(const std::string& site, const SitePlan& plan) {
-  const auto refuse = [&site](const char* what) { Refuse(site, FakeFlavour::kLlmAwq, what); };
-  if (plan.output) refuse("output quantization");
-  if (!plan.smoothing.empty() || plan.rotation) refuse("smoothing and rotation");
-  if (plan.first_row_twice) refuse("a first row that is coded twice");
-  if (!plan.weight) return;
+std::string_view UnknownToLlmAwq(const SitePlan& plan) {
+  if (plan.output) return "output quantization";
+  if (!plan.smoothing.empty() || plan.rotation) return "smoothing and rotation";
+  if (plan.first_row_twice) return "a first row that is coded twice";
+  if (!plan.weight) return "";
   if (plan.weight->granularity != Granularity::kChannel) {
-    refuse("weight scales but one per output row");
+    return "weight scales but one per output row";
   }
-  if (!plan.weight->symmetric) refuse("weights with zero points");
-  if (plan.weight->convention != WeightConvention::kNative) refuse("a weight convention");
-  if (!plan.input) refuse("weight-only sites");
-  if (!plan.input->symmetric) refuse("zero points of inputs");
-  if (plan.input->granularity == Granularity::kGroup) refuse("inputs in groups");
+  if (!plan.weight->symmetric) return "weights with zero points";
+  if (plan.weight->convention != WeightConvention::kNative) return "a weight convention";
+  if (!plan.input) return "weight-only sites";
+  if (!plan.input->symmetric) return "zero points of inputs";
+  return plan.input->granularity == Granularity::kGroup ? "inputs in groups" : "";
 }
 
-void CheckVllmPlan(const std::string& site, const SitePlan& plan, FakeFlavour flavour) {
-  const auto refuse = [&](const char* what) { Refuse(site, flavour, what); };
-  if (!plan.smoothing.empty() || plan.rotation) refuse("smoothing and rotation");
-  if (plan.first_row_twice) refuse("a first row that is coded twice");
-  if (plan.output && !plan.weight) refuse("output quantization of FP16 weights");
-  if (plan.weight && !plan.weight->symmetric) refuse("weights with zero points");
+std::string_view UnknownToVllm(const SitePlan& plan) {
+  if (!plan.smoothing.empty() || plan.rotation) return "smoothing and rotation";
+  if (plan.first_row_twice) return "a first row that is coded twice";
+  if (plan.output && !plan.weight) return "output quantization of FP16 weights";
+  if (plan.weight && !plan.weight->symmetric) return "weights with zero points";
+  if (plan.input && !plan.input->is_static()) {
+    return "dynamic input scales, which per-tensor plans do not have";
+  }
+  return plan.input && !plan.input->symmetric ? "zero points of inputs" : "";
 }
 
 // `side`: "input" or "output". 0 is vllm-static's uncalibrated side.
@@ -49,46 +46,30 @@ void CheckScaleFits(const Quantizer& quantizer, const char* side, FakeFlavour fl
            site, side, scale, rounded, DtypeNameOf(flavour), NameOf(flavour));
 }
 
-// The quantizer as the checks of numerics.md's own can see it: they refuse scales that only
-// vllm-static takes, and this flavour checks its own.
-Quantizer WithAnyScale(Quantizer quantizer) {
-  quantizer.scale = 1.0f;
-  return quantizer;
-}
-
 }  // namespace
 
-void CheckFakeQuantizer(const Quantizer& input, FakeFlavour flavour, const std::string& site) {
-  if (!IsVllmStatic(flavour)) {
-    CheckQuantizer(input, site);
-    if (flavour == FakeFlavour::kLlmAwq) CheckScaleFits(input, "input", flavour, site);
-    return;
-  }
-  if (!input.is_static()) {
-    FailWith({Setting::kFakeFlavour, "ideal"},
-             "{}: the fake flavour {} has one static scale per tensor, but this site is {}. Use a "
-             "per-tensor plan, or another flavour.",
-             site, NameOf(flavour), NameOf(input.granularity));
-  }
-  if (!input.symmetric) Refuse(site, flavour, "zero points of inputs");
-  CheckQuantizer(WithAnyScale(input), site);
-  CheckScaleFits(input, "input", flavour, site);
+std::string_view UnknownTo(FakeFlavour flavour, const SitePlan& plan) {
+  if (flavour == FakeFlavour::kLlmAwq) return UnknownToLlmAwq(plan);
+  return IsVllmStatic(flavour) ? UnknownToVllm(plan) : "";
 }
 
 void CheckFakePlan(const std::string& site, const SitePlan& plan, int64_t k, FakeFlavour flavour) {
-  if (!IsVllmStatic(flavour)) {
-    CheckSitePlan(site, plan, k);
-    if (flavour == FakeFlavour::kLlmAwq) CheckLlmAwqPlan(site, Normalized(plan, k));
-    if (plan.input) CheckFakeQuantizer(*plan.input, flavour, site);
-    return;
-  }
-  CheckVllmPlan(site, plan, flavour);
-  if (plan.input) CheckFakeQuantizer(*plan.input, flavour, site);
-  if (plan.output) CheckScaleFits(*plan.output, "output", flavour, site);
   SitePlan any_scale = plan;
-  if (plan.input) any_scale.input = WithAnyScale(*plan.input);
-  if (plan.output) any_scale.output = WithAnyScale(*plan.output);
+  if (IsVllmStatic(flavour)) {
+    // numerics.md's own checks refuse scales that only vllm-static takes, which checks its own.
+    for (std::optional<Quantizer>* quantizer : {&any_scale.input, &any_scale.output}) {
+      if (*quantizer) (*quantizer)->scale = 1.0f;
+    }
+  }
   CheckSitePlan(site, any_scale, k);
+  const std::string_view unknown = UnknownTo(flavour, Normalized(plan, k));
+  if (!unknown.empty()) {
+    FailWith({Setting::kFakeFlavour, "ideal"}, "{}: the fake flavour {} does not know {}.", site,
+             NameOf(flavour), unknown);
+  }
+  if (flavour == FakeFlavour::kIdeal) return;
+  if (plan.input) CheckScaleFits(*plan.input, "input", flavour, site);
+  if (plan.output) CheckScaleFits(*plan.output, "output", flavour, site);
 }
 
 }  // namespace w8a8

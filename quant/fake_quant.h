@@ -20,6 +20,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quant/reference_quantizer.h"
@@ -53,12 +54,12 @@ std::vector<float> FakeBias(const std::string& name, std::vector<float> bias, Fa
 
 // ---- what a flavour can run ----
 
-// Throws Error naming `site` where the flavour cannot run the input's quantizer: vllm-static with
-// scales of rows or groups or a zero point, a static scale that its dtype cannot hold.
-void CheckFakeQuantizer(const Quantizer& input, FakeFlavour flavour, const std::string& site);
-// CheckSitePlan() for a fake arm, by what the flavour can run. vllm-static's input and output
-// scales may be 0, and its output's codes may pass FP16's range (y becomes infinite, as any FP16
-// output does).
+// What of a normalized plan the flavour does not know, whatever its scales: "zero points of
+// inputs"; "" where it can run it.
+std::string_view UnknownTo(FakeFlavour flavour, const SitePlan& plan);
+// CheckSitePlan() for a fake arm, by what the flavour can run, static scales in its dtype included.
+// vllm-static's input and output scales may be 0, and its output's codes may pass FP16's range (y
+// becomes infinite, as any FP16 output does).
 void CheckFakePlan(const std::string& site, const SitePlan& plan, int64_t k, FakeFlavour flavour);
 
 // ---- rows ----

@@ -184,6 +184,12 @@ std::string WhyUnsound(const Evaluation& evaluation, const LoaderSource& images)
 
 }  // namespace
 
+bool HasFakeArms(const Session& session, const ComparisonInput& input) {
+  const Experiment experiment = BuildExperiment(session, input);
+  return std::ranges::any_of(experiment.runs,
+                             [](const Arm& arm) { return arm.precision == Precision::kFake; });
+}
+
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
                    const RunSettings& run, const ComparisonInput& input, RunClock& clock) {
   // Classes are ranked for the view of the whole image. Only InternVL's chat models can cut images

@@ -42,6 +42,9 @@ struct Comparison {
   std::string unsound;  // why the reference cannot judge anything, a sentence; empty: it can
 };
 
+// Whether the flavour can run any of the plans; the others have their INT8 arms only.
+bool HasFakeArms(const Session& session, const ComparisonInput& input);
+
 Comparison Compare(const Session& session, const Preprocessing& preprocessing,
                    const RunSettings& run, const ComparisonInput& input, RunClock& clock);
 

@@ -7,25 +7,16 @@
 #include <fmt/format.h>
 
 #include "eval/run/stored_plan.h"
+#include "quant/fake_quant.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
 namespace {
 
-// Whether a fake arm of this flavour can run the site (numerics.md sections 4 and 6).
-bool CanRun(FakeFlavour flavour, const SitePlan& plan) {
-  if (flavour == FakeFlavour::kIdeal || !plan.weight) return true;
-  const bool transformed = !plan.smoothing.empty() || plan.rotation || plan.first_row_twice;
-  const bool zero_points = !plan.weight->symmetric || (plan.input && !plan.input->symmetric);
-  if (transformed || zero_points) return false;
-  if (IsVllmStatic(flavour)) return !plan.input || plan.input->is_static();
-  return plan.input && plan.input->granularity != Granularity::kGroup && !plan.output &&
-         plan.weight->granularity == Granularity::kChannel;
-}
-
 bool CanRun(FakeFlavour flavour, const Plan& plan) {
-  return std::all_of(plan.sites.begin(), plan.sites.end(),
-                     [flavour](const auto& entry) { return CanRun(flavour, entry.second); });
+  return std::all_of(plan.sites.begin(), plan.sites.end(), [flavour](const auto& entry) {
+    return UnknownTo(flavour, entry.second).empty();
+  });
 }
 
 // A point of the sweep as fake and as int8; `row` without its name.

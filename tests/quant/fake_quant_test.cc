@@ -280,20 +280,7 @@ TEST(FakeWeights, AScaleThatTheDtypeMakes0IsOneWhereMadeAndAnErrorWhereRead) {
   EXPECT_NO_THROW(FakeWeightsFromCodes("site", read, FakeFlavour::kVllmStaticBf16));
 }
 
-TEST(CheckFakeQuantizer, RefusesWhatAFlavourCannotRun) {
-  const Quantizer tiny{.granularity = Granularity::kTensor, .scale = 1e-9f};
-  EXPECT_NO_THROW(CheckFakeQuantizer(tiny, FakeFlavour::kIdeal, "blocks.0.mlp.fc1"));
-  EXPECT_THROW(CheckFakeQuantizer(tiny, FakeFlavour::kLlmAwq, "blocks.0.mlp.fc1"), Error);
-  EXPECT_THROW(CheckFakeQuantizer(tiny, FakeFlavour::kVllmStatic, "blocks.0.mlp.fc1"), Error);
-  try {
-    CheckFakeQuantizer({}, FakeFlavour::kVllmStatic, "blocks.0.mlp.fc1");
-    FAIL() << "a per-token site was accepted";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("blocks.0.mlp.fc1"));
-  }
-}
-
-// "" where the flavour runs the plan.
+// What is said of the plan; "" where the flavour runs it.
 std::string RefusalOf(const SitePlan& plan, FakeFlavour flavour) {
   try {
     CheckFakePlan("blocks.0.mlp.fc1", plan, 64, flavour);
@@ -325,6 +312,8 @@ TEST(CheckFakePlan, LlmAwqKnowsBitsAndNothingElseOfSection6) {
     EXPECT_THAT(message, HasSubstr("llm-awq"));
     EXPECT_EQ(RefusalOf(plan, FakeFlavour::kIdeal), "");
   }
+  EXPECT_THAT(RefusalOf(Planned(Quantizer::Static(1e-9f)), FakeFlavour::kLlmAwq),
+              HasSubstr("1e-09 becomes 0 in FP16"));
   EXPECT_EQ(RefusalOf(Planned({}, {.num_bits = 3}), FakeFlavour::kLlmAwq), "");
   EXPECT_EQ(RefusalOf(Planned({.granularity = Granularity::kGroup, .group_size = 64}),
                       FakeFlavour::kLlmAwq),

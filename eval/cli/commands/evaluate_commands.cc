@@ -141,23 +141,17 @@ void WarnOfOlderFiles(const Options& options, const std::filesystem::path& folde
       older);
 }
 
-// vLLM's static path has no per-token scales.
-void CheckFakeRuns(const Options& options, const ComparisonInput& input) {
-  if (!IsVllmStatic(options.fake)) return;
-  const std::vector<Granularity>& swept = input.points.granularities;
-  const bool any_static_point =
-      std::find(swept.begin(), swept.end(), Granularity::kTensor) != swept.end() ||
-      std::any_of(options.schemes.begin(), options.schemes.end(),
-                  [](const Scheme& scheme) { return scheme.NeedsInputStatistics(); });
-  const auto& sites = input.chosen.plan.sites;
-  const bool per_token = std::any_of(sites.begin(), sites.end(), [](const auto& entry) {
-    return entry.second.input && !entry.second.input->is_static();
-  });
-  if (any_static_point || !per_token) return;
+// A flavour that was asked for runs somewhere.
+void CheckFakeRuns(const Options& options, const Session& session, const ComparisonInput& input) {
+  if (options.fake == FakeFlavour::kIdeal || HasFakeArms(session, input)) return;
   FailUsage(
-      "--fake {}: takes static scales only, but the plan is per-token, so no fake arm would run; "
-      "give a per-tensor plan (w8a8-calib plan --granularity per-tensor makes one).",
-      NameOf(options.fake));
+      "--fake {}: it can run none of the plans here, so there would be no fake arm; {}.",
+      NameOf(options.fake),
+      IsVllmStatic(options.fake)
+          ? "it takes static symmetric scales only: give a per-tensor plan (w8a8-calib plan "
+            "--granularity per-tensor makes one)"
+          : "it knows symmetric weights with one scale per output row, and symmetric INT8 inputs, "
+            "per-token or per-tensor");
 }
 
 // Statistics that the schemes ask for and the command line does not give.
@@ -189,7 +183,7 @@ int CompareOnly(const Options& options, const SweepPoints& points) {
                  stats ? &stats->sites : nullptr);
   input.points.schemes =
       PlanSchemes(session, options.schemes, input.weights, run, stats ? &stats->sites : nullptr);
-  CheckFakeRuns(options, input);
+  CheckFakeRuns(options, session, input);
   if (stats) stats->DropRows();
   const OutputFolder output = OpenOutput(options, session);
   const std::filesystem::path& folder = output.path();
@@ -233,7 +227,7 @@ int CompareAndWrite(const Session& session, const Preprocessing& preprocessing,
   input.evaluated_on_calibration = images.shared;
   input.skipped = std::move(images.skipped);
   input.stats = &stats;
-  CheckFakeRuns(options, input);
+  CheckFakeRuns(options, session, input);
   Comparison comparison = Compare(session, preprocessing, run, input, clock);
   ThrowIfInterrupted();
   AddReferenceNotes(reference_notes, comparison.report);
