@@ -187,6 +187,7 @@ void DescribeMembers(Field& field, const PlanChoice*) {
   field("clip_range", &R::clip_range, {.none = NoClip});
   field("scale", &R::scale);
   field("zero_point", &R::zero_point, {.presence = Presence::kUnlessDefault});
+  field("output_scale", &R::output_scale, {.presence = Presence::kUnlessDefault});
   field("layer", &R::layer, {.presence = Presence::kLater});
   field("candidates", &R::candidates);
 }

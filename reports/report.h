@@ -146,8 +146,9 @@ struct PlanChoice {
   InputScaling granularity = InputScaling::kFp16;
   std::string rule;  // one of the candidates, "no clip", or kNoRows of a site that stays FP16
   std::optional<double> clip_range;
-  std::optional<double> scale;       // static scales only
-  std::optional<double> zero_point;  // beside them, where there is one
+  std::optional<double> scale;         // static scales only
+  std::optional<double> zero_point;    // beside them, where there is one
+  std::optional<double> output_scale;  // where the layer's outputs are quantized
   std::string layer;  // all of it: "weights 4 bits per-group 128; input per-token"; empty: FP16
   std::vector<PlanCandidate> candidates;
 };

@@ -196,6 +196,11 @@ ChosenPlan ChoosePlan(const Session& session, const PlanSettings& settings, cons
   CheckStoredCodes(stored, settings.weights);
   ChosenPlan chosen = ChooseInputs(session, settings, stored, run, statistics);
   chosen.plan = WithWeights(std::move(chosen.plan), settings.weights);
+  // A plan may spell out that a site stays FP16.
+  std::erase_if(chosen.plan.sites, [](const auto& planned) {
+    const SitePlan& plan = planned.second;
+    return !plan.weight && !plan.output;
+  });
   return chosen;
 }
 
@@ -242,6 +247,18 @@ std::string WhyFp16(const SiteStatistics& seen, const std::string& site, const P
   return fmt::format("{}its output stays FP16 under the plan.", no_row);
 }
 
+// What of a site was not finite in the reference: `what`, "inputs" or "outputs".
+void NoteNonFinite(const std::string& site, const char* what, const PatternHistogram& values,
+                   std::vector<HealthNote>* notes) {
+  const NonFiniteCounts nonfinite = values.NonFinite();
+  if (nonfinite.nan + nonfinite.inf == 0) return;
+  notes->push_back({.level = "warning",
+                    .site = site,
+                    .text = fmt::format("{} NaN and {} infinite {} while calibrating: the FP16 "
+                                        "reference overflowed.",
+                                        nonfinite.nan, nonfinite.inf, what)});
+}
+
 }  // namespace
 
 std::vector<HealthNote> HealthOf(const Session& session, const SiteStatisticsMap& statistics,
@@ -250,14 +267,8 @@ std::vector<HealthNote> HealthOf(const Session& session, const SiteStatisticsMap
   for (const std::string& site : session.graph.Sites()) {
     const auto found = statistics.find(site);
     if (found == statistics.end()) continue;
-    const NonFiniteCounts nonfinite = found->second.histogram.NonFinite();
-    if (nonfinite.nan + nonfinite.inf > 0) {
-      notes.push_back({.level = "warning",
-                       .site = site,
-                       .text = fmt::format("{} NaN and {} infinite inputs while calibrating: the "
-                                           "FP16 reference overflowed.",
-                                           nonfinite.nan, nonfinite.inf)});
-    }
+    NoteNonFinite(site, "inputs", found->second.histogram, &notes);
+    if (found->second.outputs) NoteNonFinite(site, "outputs", *found->second.outputs, &notes);
     const std::string text = WhyFp16(found->second, site, plan);
     if (!text.empty()) notes.push_back({.level = "note", .site = site, .text = text});
   }

@@ -95,6 +95,7 @@ PlanChoice ChoiceOf(const std::string& site, int64_t inputs, const Plan& plan) {
   const SitePlan as_run = Normalized(planned->second, inputs);
   choice.granularity = ScalingOf(as_run.input);
   choice.layer = LayerText(as_run);
+  if (as_run.output) choice.output_scale = static_cast<double>(as_run.output->scale);
   if (!as_run.input) return choice;
   const Quantizer& input = *as_run.input;
   choice.rule = std::isinf(input.clip_range) ? "no clip" : "clip range";

@@ -189,6 +189,12 @@ TEST(CommandLine, RefusesFlagsThatAnotherFlagMakesIdle) {
   EXPECT_TRUE(Contains(says(RunLinear, {"linear", "--in", "i", "--out", "o", "--precision", "fp16",
                                         "--clip-range", "5"}),
                        "nothing is quantized"));
+  for (const char* flag : {"--weight-bits=4", "--weight-convention=vllm", "--scheme=w4a8"}) {
+    EXPECT_TRUE(Contains(says(RunEncode, {"encode", "--model", "m", "--out", "o", "--images", "i",
+                                          "--precision", "fp16", flag}),
+                         "nothing is quantized"))
+        << flag;
+  }
   EXPECT_TRUE(Contains(says(RunLinear, {"linear", "--in", "i", "--out", "o", "--precision", "int8",
                                         "--fake", "ideal"}),
                        "--fake"));

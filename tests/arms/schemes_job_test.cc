@@ -1,16 +1,20 @@
 // Schemes as points of the sweep and the chosen plan's weights alone, from the command's options to
 // report.json.
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/cli/commands/encode.h"
 #include "eval/cli/commands/evaluate_commands.h"
 #include "eval/cli/commands/stage_commands.h"
 #include "eval/cli/usage_error.h"
 #include "runtime/base/atomic_file.h"
+#include "runtime/base/safetensors.h"
 #include "tests/arms/random_demo.h"
+#include "tests/encoder/small_models.h"
 #include "tests/support/environment.h"
 #include "tests/support/errors.h"
 
@@ -200,6 +204,105 @@ TEST_F(SchemesJob, WeightBitsAndAConventionAreThoseOfThePlanThatIsRun) {
             ArmsOf("plain/report.json").at("int8/plan")["outputs"]);
   compare.weight_bits = 4;
   EXPECT_THROW(RunCompare(compare), UsageError);
+}
+
+// The features of the demo's images; `edit` says how.
+std::string PooledOf(Options options, const std::function<void(Options&)>& edit) {
+  options.command = "encode";
+  options.out += ".safetensors";
+  options.precision = Precision::kFake;
+  options.fake = FakeFlavour::kVllmStatic;
+  options.layers = "none";
+  edit(options);
+  RunEncode(options);
+  const SafetensorsFile features(options.out);
+  const std::span<const std::byte> bytes = features.Get("pooler_output").bytes;
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+TEST_F(SchemesJob, VllmsArmLeavesAnUncalibratedSideOfW8A8O8AloneAndNoOtherArmRunsIt) {
+  Options o8 = JobOptions("o8.h5");
+  o8.outputs = true;
+  RunCalibrate(o8);
+  o8.stats = o8.out;
+  o8.out = folder_ / "o8.json";
+  o8.scheme = ParseScheme("w8a8o8");
+  RunPlan(o8);
+  Options quantized = JobOptions("o8");
+  quantized.plan = o8.out;
+  quantized.quiet = false;
+  testing::internal::CaptureStdout();
+  RunQuantize(quantized);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), quantized.out + ": 16 of 16 sites: w8a8o8\n");
+  const auto features = [](const std::string& plan) {
+    Options options = JobOptions("o8_encoded");
+    options.model = folder_ / "o8";
+    return PooledOf(options, [&plan](Options& o) { o.plan = plan; });
+  };
+  const std::string calibrated = features("");
+  EditTensors(folder_ / "o8", [](OwnedTensors& tensors) {
+    for (auto& [name, tensor] : tensors) {
+      const bool input = name.ends_with("layers.1.mlp.fc1.input_scale");
+      if (input || name.ends_with("layers.2.mlp.fc2.output_scale")) tensor = Zeros({1});
+    }
+  });
+  const std::string stored = features("");
+  EXPECT_FALSE(stored == calibrated);
+  // A plan that does not quantize these sides computes the same; folders have no clip ranges, which
+  // keep this flavour from the code -128.
+  json plan = Json("o8.json");
+  plan.erase("model_sha256");
+  for (json& site : plan["sites"]) site["input"]["clip_range"] = nullptr;
+  plan["sites"]["blocks.1.mlp.fc1"]["input"] = nullptr;
+  plan["sites"]["blocks.2.mlp.fc2"].erase("output");
+  WriteFileAtomically(folder_ / "o8_without.json", plan.dump());
+  EXPECT_TRUE(features(folder_ / "o8_without.json") == stored);
+  Options other = JobOptions("o8_other");
+  other.model = folder_ / "o8";
+  const auto int8 = [&] { PooledOf(other, [](Options& o) { o.precision = Precision::kInt8; }); };
+  EXPECT_TRUE(Contains(ErrorOf(int8), "blocks.1.mlp.fc1: the static input scale is 0"));
+  EXPECT_TRUE(Contains(ErrorOf([&] { RunPlan(other); }),
+                       "site 'blocks.1.mlp.fc1': the static input scale is 0"));
+}
+
+TEST_F(SchemesJob, SitesThatAPlanSpellsOutToStayFp16AreNotInIt) {
+  WriteFileAtomically(folder_ / "spelt.json",
+                      R"({"version": 2, "sites": {"blocks.0.mlp.fc1": {"input": null,
+                          "weight": null}, "blocks.1.mlp.fc2": {"input": null}}})");
+  Options compare = JobOptions("spelt");
+  compare.command = "compare";
+  compare.plan = folder_ / "spelt.json";
+  ASSERT_EQ(RunCompare(compare), 0);
+  EXPECT_EQ(ArmsOf("spelt/report.json").at("int8/plan")["scheme"], "w8a16");
+  for (const json& choice : Json("spelt/report.json")["plan_choices"]) {
+    EXPECT_EQ(choice.value("layer", "").empty(), choice["site"] != "blocks.1.mlp.fc2") << choice;
+  }
+}
+
+TEST_F(SchemesJob, TheReportHasTheOutputsScales) {
+  WriteFileAtomically(folder_ / "output.json",
+                      R"({"version": 2, "sites": {"blocks.0.mlp.fc1": {
+                          "input": {"strategy": "token"}, "output": {"scale": 0.25}}}})");
+  Options compare = JobOptions("output");
+  compare.command = "compare";
+  compare.plan = folder_ / "output.json";
+  ASSERT_EQ(RunCompare(compare), 0);
+  for (const json& choice : Json("output/report.json")["plan_choices"]) {
+    EXPECT_EQ(choice.value("output_scale", 0.0), choice["site"] == "blocks.0.mlp.fc1" ? 0.25 : 0.0);
+  }
+}
+
+TEST_F(SchemesJob, AFlavourThatCanRunNoneOfThePlansIsRefused) {
+  Options compare = JobOptions("flavour");
+  compare.command = "compare";
+  compare.fake = FakeFlavour::kLlmAwq;
+  compare.scheme = ParseScheme("w8a16");
+  EXPECT_TRUE(Contains(ErrorOf([&] { RunCompare(compare); }),
+                       "--fake llm-awq: it can run none of the plans here"));
+  compare.fake = FakeFlavour::kVllmStatic;
+  compare.scheme.reset();
+  EXPECT_TRUE(Contains(ErrorOf([&] { RunCompare(compare); }),
+                       "--fake vllm-static: it can run none of the plans here"));
 }
 
 TEST_F(SchemesJob, ClipRulesAreJudgedWithTheWeightsThatAreRun) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/draw.h"
+#include "eval/job/calibration.h"
 #include "eval/job/report_builder.h"
 #include "runtime/base/atomic_file.h"
 #include "tests/arms/made_session.h"
@@ -29,6 +30,32 @@ Report ReportWith(const std::vector<ImageFile>& files) {
   Report report = BuildReport(session, evaluation, plan, {});
   AddWorstImages(evaluation, task, files, report);
   return report;
+}
+
+TEST(Health, NamesOutputsThatStayFp16OrOverflowed) {
+  const Session session = MadeSession("health");
+  const std::vector<std::string> sites = session.graph.Sites();
+  SiteStatisticsMap statistics;
+  Plan plan = PerTokenPlan(sites);
+  for (const std::string& site : sites) {
+    statistics.emplace(site, SiteStatistics(1, 1));
+    plan.sites[site].output = Quantizer::Static(0.5f);
+  }
+  EXPECT_TRUE(HealthOf(session, statistics, plan).empty());
+  const std::vector<Half> infinite = {Half{0x7c00}};
+  statistics.at(sites[0]).ObserveOutputs({infinite.data(), 1, 1, 1});
+  plan.sites[sites[1]].output.reset();
+  plan.sites.erase(sites[2]);
+  std::string said;
+  for (const HealthNote& note : HealthOf(session, statistics, plan)) {
+    said += note.site + ": " + note.text + "\n";
+  }
+  EXPECT_EQ(said, sites[0] +
+                      ": 0 NaN and 1 infinite outputs while calibrating: the FP16 reference "
+                      "overflowed.\n" +
+                      sites[1] +
+                      ": got no row while calibrating: its output stays FP16 under the plan.\n" +
+                      sites[2] + ": got no row while calibrating: stays FP16 under the plan.\n");
 }
 
 TEST(WorstImages, AreListedWithTheReasonWhereTheFileIsNotTheOneThatWasJudged) {

@@ -44,9 +44,9 @@ void CheckFlags(const Options& o) {
     FailUsage("encode: --max-images and --resampler are of --images, which is not given.");
   }
   if (o.fake_given && !fake) FailUsage("--fake: only --precision fake has flavours.");
-  if (*o.precision == Precision::kFp16 && (o.HasWeightBits() || o.weight_convention)) {
+  if (*o.precision == Precision::kFp16 && (o.HasWeightBits() || o.weight_convention || o.scheme)) {
     FailUsage(
-        "encode --precision fp16: nothing is quantized; leave --weight-bits and "
+        "encode --precision fp16: nothing is quantized; leave --scheme, --weight-bits and "
         "--weight-convention out.");
   }
   if (o.plan.empty() && o.granularity == Granularity::kTensor) {

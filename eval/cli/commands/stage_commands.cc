@@ -13,6 +13,7 @@
 #include "eval/job/demo_data.h"
 #include "eval/job/demo_mixture.h"
 #include "eval/job/output_folder.h"
+#include "eval/job/plan_words.h"
 #include "eval/job/report_experts.h"
 #include "eval/run/known_sites.h"
 #include "reports/card_file.h"
@@ -119,7 +120,11 @@ int RunQuantize(const Options& options) {
                                    options.out, ScopeOf(options))) {
     Tell("warning    {}\n", warning);
   }
-  PrintWritten(options, options.out, fmt::format("{} sites in INT8", chosen.plan.sites.size()));
+  const PlanWords words = WordsOf(chosen.plan, &session.graph);
+  PrintWritten(
+      options, options.out,
+      fmt::format("{} of {} sites: {}", chosen.plan.sites.size(), session.graph.Sites().size(),
+                  words.scheme.empty() ? words.compressed_tensors : words.scheme));
   return 0;
 }
 
