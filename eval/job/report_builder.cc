@@ -214,7 +214,9 @@ uint64_t WeightBytes(const Graph& graph, const Plan& plan) {
     const Scales scales{.granularity = weight.granularity, .group_size = weight.group_size};
     const bool tensor = weight.granularity == Granularity::kTensor;
     const int64_t groups = rows > 0 ? scales.GroupsOf(elements / rows) : 0;
-    bytes += (elements * weight.num_bits + 7) / 8 + 4 * (tensor ? 1 : rows * groups);
+    const int64_t count = tensor ? 1 : rows * groups;
+    const int64_t codes = elements + (weight.symmetric ? 0 : count);
+    bytes += (codes * weight.num_bits + 7) / 8 + 4 * count;
   }
   return static_cast<uint64_t>(bytes);
 }

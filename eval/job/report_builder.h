@@ -39,8 +39,8 @@ struct ReportContext {
 Report BuildReport(const Session& session, const Evaluation& evaluation, const Plan& plan,
                    const ReportContext& context);
 
-// Bytes that the weight matrices take: FP16, with the weights that `plan` quantizes as codes of
-// their bits, without gaps, and binary32 scales.
+// Bytes that the weight matrices take: FP16, with the weights that `plan` quantizes as codes and
+// zero points of their bits, without gaps, and binary32 scales.
 uint64_t WeightBytes(const Graph& graph, const Plan& plan);
 
 }  // namespace w8a8

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "eval/job/report_builder.h"
+
 namespace w8a8::test {
 namespace {
 
@@ -112,6 +114,16 @@ TEST(WordsOf, NameNoClassOfVllmForWhatIsNotExported) {
     EXPECT_NE(words.compressed_tensors.find("not exported: "), std::string::npos)
         << words.compressed_tensors;
   }
+}
+
+TEST(WeightBytes, AreThoseOfCodesScalesAndZeroPointsWithoutGaps) {
+  const Graph graph = SmallGraph();
+  Plan plan;  // fc1: 256 rows of 64 inputs
+  plan.sites["blocks.0.mlp.fc1"].weight = {
+      .granularity = Granularity::kGroup, .num_bits = 4, .group_size = 32};
+  EXPECT_EQ(WeightBytes(graph, {}) - WeightBytes(graph, plan), 256u * (64 * 2 - (32 + 2 * 4)));
+  plan.sites["blocks.0.mlp.fc1"].weight->symmetric = false;
+  EXPECT_EQ(WeightBytes(graph, {}) - WeightBytes(graph, plan), 256u * (64 * 2 - (32 + 1 + 2 * 4)));
 }
 
 TEST(WordsOf, SayWhatVllmMakesOfAScheme) {
