@@ -42,8 +42,8 @@ std::optional<int64_t> GroupSize(std::string_view text, std::string_view part) {
   const char* end = part.data() + part.size();
   const auto [stop, error] = std::from_chars(part.data(), end, size);
   if (error != std::errc() || stop != end || size < 1 || size > kMaxInputs || part.front() == '0') {
-    Refuse(text, "'g{}' is no group size; it is a number from 1 to {}, as in g128.",
-           part.substr(0, 32), kMaxInputs);
+    Refuse(text, "'g{}' is no group size; it is a number from 1 to {}, as in g128.", part,
+           kMaxInputs);
   }
   return size;
 }
@@ -137,6 +137,11 @@ std::string BaseName(const Scheme& scheme) {
 }  // namespace
 
 Scheme ParseScheme(std::string_view text) {
+  constexpr size_t kLongest = 64;  // "w8a8o8-g131071-token-g131071" has 28
+  if (text.size() > kLongest) {
+    Refuse(text.substr(0, kLongest), "and {} characters more. {}.", text.size() - kLongest,
+           kGrammar);
+  }
   std::vector<std::string_view> parts = Parts(text);
   Scheme scheme = ParseBits(text, parts.front());
   if (parts.size() > 1 && parts.back() == "vllm") {

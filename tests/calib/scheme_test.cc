@@ -151,6 +151,19 @@ TEST(Scheme, NonsenseAndContradictionsAreRefusedWithTheTextAndTheReason) {
   }
 }
 
+TEST(Scheme, ATextOfAnyLengthIsRefusedInAFewLines) {
+  for (const std::string text : {"A", "w8a8-g1", "w8a8-asym"}) {
+    try {
+      ParseScheme(text + std::string(100000, '1'));
+      ADD_FAILURE() << text;
+    } catch (const BadSetting& error) {
+      EXPECT_LT(std::string_view(error.what()).size(), 400u);
+      EXPECT_NE(std::string_view(error.what()).find("characters more. A scheme is"),
+                std::string_view::npos);
+    }
+  }
+}
+
 TEST(Scheme, EveryPlanOfASiteIsOneThatLayersRunBy) {
   constexpr int64_t kInputs = 256;
   for (const Scheme& scheme : EveryScheme()) {
