@@ -117,15 +117,17 @@ TEST(PlanVersion2, TheTensorsReplaceNoFileOfAnotherKind) {
   model.Add<float>("blocks.0.mlp.fc1.bias", Dtype::kF32, {1}, std::vector<float>{1.0f});
   for (const std::string& weights : {model.Bytes(), std::string("notes")}) {
     WriteFileAtomically(folder / "model.safetensors", weights);
-    const std::string refusal =
-        ErrorOf([&] { WritePlan(folder / "model.json", {.plan = EveryKind()}, kSites); });
+    const std::string refusal = ErrorOf([&] {
+      WritePlan(folder / "model.json", {"", EveryKind()}, kSites);
+    });
     EXPECT_NE(refusal.find("model.safetensors, but that file holds none"), std::string::npos)
         << refusal;
     EXPECT_EQ(ReadFile(folder / "model.safetensors"), weights);
     EXPECT_FALSE(fs::exists(folder / "model.json"));
   }
-  const std::string same =
-      ErrorOf([&] { WritePlan(folder / "plan.safetensors", {.plan = EveryKind()}, kSites); });
+  const std::string same = ErrorOf([&] {
+    WritePlan(folder / "plan.safetensors", {"", EveryKind()}, kSites);
+  });
   EXPECT_NE(same.find("Name the plan itself NAME.json"), std::string::npos) << same;
   EXPECT_FALSE(fs::exists(folder / "plan.safetensors"));
 }
@@ -135,8 +137,9 @@ TEST(PlanVersion2, WhatCouldNotBeReadAgainIsNotWritten) {
   for (const float clip_range : {1e-37f, 1e-44f}) {  // 1 / scale overflows; the scale is 0
     Plan plan;
     plan.sites[kSite].input = Quantizer::Static(clip_range / 127.0f);
-    const std::string refusal =
-        ErrorOf([&] { WritePlan(folder / "plan.json", {.plan = plan}, kSites); });
+    const std::string refusal = ErrorOf([&] {
+      WritePlan(folder / "plan.json", {"", plan}, kSites);
+    });
     EXPECT_NE(refusal.find(std::string("site '") + kSite + "': the static input scale"),
               std::string::npos)
         << refusal;

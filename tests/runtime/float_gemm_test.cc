@@ -122,7 +122,9 @@ TEST(FloatGemm, KeepsABoundedNumberOfShapes) {
   std::vector<float> out(400);
   for (int64_t rows = 0; rows <= 200; ++rows) {
     gemm.MultiplyTransposed({a.data(), rows, 2, 2}, {b.data(), 1, 2, 2}, {out.data(), rows, 1, 1});
-    if (rows > 0) EXPECT_EQ(out[static_cast<size_t>(rows - 1)], 3.0f);
+    if (rows > 0) {
+      EXPECT_EQ(out[static_cast<size_t>(rows - 1)], 3.0f);
+    }
   }
   EXPECT_LE(gemm.primitives(), 128);
 }
