@@ -114,8 +114,9 @@ struct ExpertReport {
   double share = kUndefined;  // tokens / all tokens; the shares of a block sum to the experts that
                               // run for a token
   uint64_t images = 0;        // that send it a token
-  std::optional<uint64_t> calibration_tokens;  // of the calibration images; none: there are none
-  bool below_minimum = false;                  // either count is below the number asked for
+  std::optional<uint64_t> calibration_tokens =
+      {};                      // of the calibration images; none: there are none
+  bool below_minimum = false;  // either count is below the number asked for
 };
 
 // The tokens of a block whose set of experts in an arm is not the reference's.

@@ -76,15 +76,54 @@ void FeatureStore::AddTo(SafetensorsWriter& writer) const {
   }
 }
 
-FeatureTap::FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store)
+FeatureTap::FeatureTap(const Graph& graph, const Arm& arm, FeatureSelection selection,
+                       FeatureStore* store)
     : graph_(graph), selection_(std::move(selection)), store_(store) {
   for (const Node& node : graph.nodes) {
-    if (!selection_.sites.contains(node.site) || !graph.IsRouted(node.site)) continue;
-    for (const auto& [name, slot] : {std::pair("input", node.in), std::pair("output", node.out)}) {
-      store_->Declare(fmt::format("taps.{}.{}", node.site, name), Dtype::kF16,
-                      {graph.slot(graph.stream).rows, graph.slot(slot).cols});
-    }
+    if (selection_.sites.contains(node.site) && graph.IsRouted(node.site)) DeclareExpert(node, arm);
   }
+}
+
+void FeatureTap::DeclareExpert(const Node& node, const Arm& arm) {
+  const int64_t k = graph_.slot(node.in).cols, n = graph_.slot(node.out).cols;
+  const int64_t rows = graph_.slot(graph_.stream).rows;
+  const std::string prefix = fmt::format("taps.{}.", node.site);
+  store_->Declare(prefix + "input", Dtype::kF16, {rows, k});
+  store_->Declare(prefix + "output", Dtype::kF16, {rows, n});
+  const auto plan = arm.plan.sites.find(node.site);
+  if (arm.precision == Precision::kFp16 || plan == arm.plan.sites.end()) return;
+  DeclareTrace(prefix, Normalized(plan->second, k), arm, k, n);
+}
+
+void FeatureTap::DeclareTrace(const std::string& prefix, const SitePlan& plan, const Arm& arm,
+                              int64_t k, int64_t n) {
+  const int64_t rows = graph_.slot(graph_.stream).rows;
+  if (plan.output) store_->Declare(prefix + "output_codes", Dtype::kI8, {rows, n});
+  if (!plan.smoothing.empty() || plan.rotation) {
+    store_->Declare(prefix + "transformed", Dtype::kF32, {rows, k});
+  }
+  // vllm-static leaves sides alone and rounds scales: only its own rows tell.
+  const bool fake = arm.precision == Precision::kFake;
+  if (!plan.input || !plan.weight || (fake && IsVllmStatic(arm.flavour))) return;
+  store_->Declare(prefix + "codes", Dtype::kI8, {rows, k});
+  if (!fake) {
+    const int64_t group = ProductGroup(plan, k), groups = (k + group - 1) / group;
+    store_->Declare(prefix + "acc", Dtype::kI32,
+                    groups > 1 ? std::vector{groups, rows, n} : std::vector{rows, n});
+  }
+  DeclareScales(prefix, *plan.input, k);
+}
+
+void FeatureTap::DeclareScales(const std::string& prefix, const Quantizer& input, int64_t k) {
+  if (input.is_static()) {
+    store_->PutShared<float>(prefix + "input_scale", Dtype::kF32, input.scale);
+    if (input.symmetric) return;
+    return store_->PutShared<int32_t>(prefix + "input_zero_point", Dtype::kI32, input.zero_point);
+  }
+  const int64_t rows = graph_.slot(graph_.stream).rows, groups = input.GroupsOf(k);
+  store_->Declare(prefix + "input_scale", Dtype::kF32,
+                  groups > 1 ? std::vector{rows, groups} : std::vector{rows});
+  if (!input.symmetric) store_->Declare(prefix + "input_zero_point", Dtype::kI32, {rows});
 }
 
 void FeatureTap::OnStream(const StreamEvent& event) {

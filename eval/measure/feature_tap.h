@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "eval/run/arm.h"
 #include "eval/run/tap.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/encoder/graph.h"
@@ -77,8 +78,8 @@ struct FeatureSelection {
 // Watches arm 0.
 class FeatureTap final : public Tap {
  public:
-  // `graph` and `store` outlive the tap.
-  FeatureTap(const Graph& graph, FeatureSelection selection, FeatureStore* store);
+  // `graph` and `store` outlive the tap; `arm` is the one that runs.
+  FeatureTap(const Graph& graph, const Arm& arm, FeatureSelection selection, FeatureStore* store);
 
   bool WantsLinear(int /*arm*/, const std::string& site) const override {
     return selection_.sites.contains(site);
@@ -95,6 +96,11 @@ class FeatureTap final : public Tap {
   std::map<int64_t, uint64_t> nonfinite() const { return nonfinite_; }
 
  private:
+  // Zeros of what the arm would show of an expert, should no token come to it.
+  void DeclareExpert(const Node& node, const Arm& arm);
+  void DeclareTrace(const std::string& prefix, const SitePlan& plan, const Arm& arm, int64_t k,
+                    int64_t n);
+  void DeclareScales(const std::string& prefix, const Quantizer& input, int64_t k);
   void PutTrace(const LinearEvent& event, const LinearTrace& trace, const std::string& prefix);
   void PutScales(const LinearEvent& event, const RowScales& scales, const std::string& prefix);
   void PutSecondCodes(const LinearEvent& event, const LinearTrace& trace,

@@ -115,7 +115,7 @@ TEST(RowOwners, ErrorsOfASampleAreThoseOfItsRows) {
 TEST(RowOwners, FeaturesStandAtThePlaceOfTheirTokenAndZerosElsewhere) {
   const Graph graph = TinyGraph();
   FeatureStore store;
-  FeatureTap tap(graph, {.layers = {}, .sites = {kSite}}, &store);
+  FeatureTap tap(graph, Arm{}, {.layers = {}, .sites = {kSite}}, &store);
   RoutedEvent event;
   for (const Sample& sample : event.samples) store.AddSample(*sample.key);
   tap.OnLinear(event);

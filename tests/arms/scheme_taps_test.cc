@@ -235,7 +235,7 @@ TEST(SiteErrorTap, MeasuresTheInputAsThePlansQuantizerSeesIt) {
 TEST(FeatureTap, WritesWhatASchemeHas) {
   const Graph graph = BuildGraph(TinySiglip(), SlotStorage::kHalf);
   FeatureStore store;
-  FeatureTap tap(graph, {.layers = {}, .sites = {kSite}}, &store);
+  FeatureTap tap(graph, Arm{}, {.layers = {}, .sites = {kSite}}, &store);
   SchemeEvent event;
   LinearTrace trace = FullTrace();
   trace.acc = Matrix<int32_t>(3 * (kRows + kSamples), kOut);

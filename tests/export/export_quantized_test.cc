@@ -86,7 +86,8 @@ void ExpectSitesReadBack(const Exported& exported) {
     const QuantizedLinear reread = LayerOf(stored, site, planned->second);
     EXPECT_EQ(Equal(expected.weight.code_sum, reread.weight.code_sum), "") << site;
     const Quantizer& input = *planned->second.input;
-    const Quantizer& read = *stored.StoredSite(site)->input;
+    const SitePlan stored_plan = stored.StoredSite(site).value();
+    const Quantizer& read = *stored_plan.input;
     EXPECT_EQ(read.is_static(), input.is_static());
     EXPECT_EQ(read.scale, input.scale) << site;
   }

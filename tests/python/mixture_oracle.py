@@ -252,7 +252,8 @@ class Block:
         """Both products of the rows that came, and zeros where none did."""
         routed, wrong = self.routed(expert), []
         if not routed.any():
-            taps = [self.tap(expert, p, n) for p in ("fc1", "fc2") for n in ("input", "output")]
+            names = ("input", "output", "codes", "input_scale", "acc")
+            taps = [self.tap(expert, p, n) for p in ("fc1", "fc2") for n in names]
             return [f"expert {expert} got no token but has values" for t in taps if t.any()]
         for part in ("fc1", "fc2"):
             names = ("codes", "input_scale", "acc", "output")

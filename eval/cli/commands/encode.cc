@@ -217,7 +217,7 @@ int RunEncode(const Options& options) {
   Input input(options, session);
 
   FeatureStore store;
-  FeatureTap tap(session.graph, std::move(selection), &store);
+  FeatureTap tap(session.graph, arm, std::move(selection), &store);
   const KeepPixels keep_pixels = options.embeds.empty() ? KeepPixels::kYes : KeepPixels::kNo;
   RecordingSource source(input.source(), session.config, keep_pixels, &store);
   const RunSettings settings = RunOf(options);
