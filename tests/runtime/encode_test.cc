@@ -227,7 +227,7 @@ TEST(Encode, RefusesCommandLinesThatContradictThemselves) {
                          o.precision = Precision::kFp16;
                          o.weight_bits = 4;
                        }),
-                       "leave --weight-bits and"));
+                       "leave --scheme, --weight-bits and"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.fake_given = true; }), "--fake"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.layers = "0,3"; }), "--layers 3"));
   EXPECT_TRUE(Contains(Refusal([](Options& o) { o.taps = {"blocks.2.mlp.fc1"}; }),
