@@ -114,7 +114,8 @@ TEST(PlanVersion2, TheTensorsAreCalledAsThePlanIs) {
 TEST(PlanVersion2, TheTensorsReplaceNoFileOfAnotherKind) {
   const fs::path folder = test::ScratchFolder("plan_in_the_way_test");
   SafetensorsWriter model;
-  model.Add<float>("blocks.0.mlp.fc1.bias", Dtype::kF32, {1}, std::vector<float>{1.0f});
+  const std::vector<float> bias = {1.0f};  // read by Bytes()
+  model.Add<float>("blocks.0.mlp.fc1.bias", Dtype::kF32, {1}, bias);
   for (const std::string& weights : {model.Bytes(), std::string("notes")}) {
     WriteFileAtomically(folder / "model.safetensors", weights);
     const std::string refusal = ErrorOf([&] {

@@ -77,12 +77,14 @@ std::vector<float> Choose(std::vector<float> logits, int64_t chosen, bool renorm
   return weights;
 }
 
-// moe.md section 4, 1 to 3, by a stable sort.
+// moe.md section 4, 1 to 3, by sorting.
 std::vector<float> ByDefinition(std::vector<float> logits, size_t chosen, bool renormalized) {
   for (float& l : logits) l = std::isnan(l) ? -kLargest : std::clamp(l, -kLargest, kLargest);
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  std::ranges::sort(order, [&](size_t a, size_t b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  });
   std::vector<float> p;
   for (const float l : logits) p.push_back(ExpNonPositive(l - logits[order[0]]));
   const float z = std::accumulate(p.begin(), p.end(), 0.0f);
