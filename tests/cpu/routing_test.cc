@@ -13,11 +13,13 @@
 #include "runtime/cpu/softmax.h"
 #include "runtime/encoder/graph.h"
 #include "tests/cpu/kernel_sets.h"
+#include "tests/cpu/row_sums.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8 {
 namespace {
 
+using test::CombineRowSums;
 using test::Equal;
 using test::RandomHalves;
 using test::SetsUnderTest;
@@ -31,15 +33,7 @@ constexpr float kLargest = std::numeric_limits<float>::max();
 float RowProduct(std::span<const Half> x, std::span<const float> weight) {
   float s[256] = {};
   for (size_t k = 0; k < x.size(); ++k) s[k % 256] = std::fma(ToFloat(x[k]), weight[k], s[k % 256]);
-  for (const int h : {4, 2, 1}) {
-    for (int i = 0; i < 256; ++i) {
-      if (i % 8 < h) s[i] += s[i + h];
-    }
-  }
-  for (const int h : {128, 64, 32, 16, 8}) {
-    for (int i = 0; i < h; i += 8) s[i] += s[i + h];
-  }
-  return s[0];
+  return CombineRowSums(s);
 }
 
 TEST(RowProducts, EqualTheContractOnEverySetAndWidth) {

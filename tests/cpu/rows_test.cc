@@ -9,11 +9,13 @@
 #include "quant/numerics.h"
 #include "runtime/base/counter_hash.h"
 #include "tests/cpu/kernel_sets.h"
+#include "tests/cpu/row_sums.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8 {
 namespace {
 
+using test::CombineRowSums;
 using test::Equal;
 using test::RandomHalves;
 using test::SetsUnderTest;
@@ -29,21 +31,13 @@ std::vector<float> Uniform(uint64_t seed, int64_t count) {
   return values;
 }
 
-// numerics.md, "Row sums", as written there.
+// Of the terms, or of their squares.
 float RowSum(const std::vector<float>& terms, bool squares) {
   float s[256] = {};
   for (size_t k = 0; k < terms.size(); ++k) {
     s[k % 256] = squares ? std::fma(terms[k], terms[k], s[k % 256]) : s[k % 256] + terms[k];
   }
-  for (const int h : {4, 2, 1}) {
-    for (int i = 0; i < 256; ++i) {
-      if (i % 8 < h) s[i] += s[i + h];
-    }
-  }
-  for (const int h : {128, 64, 32, 16, 8}) {
-    for (int i = 0; i < h; i += 8) s[i] += s[i + h];
-  }
-  return s[0];
+  return CombineRowSums(s);
 }
 
 float Wide(Half value) { return ToFloat(value); }

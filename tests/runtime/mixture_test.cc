@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/base/counter_hash.h"
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/fuse_quantization.h"
@@ -74,7 +75,7 @@ class RandomWeights final : public Weights {
   std::vector<float> router;
 
  private:
-  static uint64_t SeedOf(const std::string& stem) { return std::hash<std::string>()(stem) >> 8; }
+  static uint64_t SeedOf(const std::string& stem) { return HashText(stem); }
 
   std::map<std::string, std::pair<int64_t, int64_t>> sizes_;
 };
