@@ -67,6 +67,10 @@ std::vector<std::string> RareExperts(const Report& report) {
   return rare;
 }
 
+std::string FewerTokens(uint64_t minimum) {
+  return fmt::format("fewer than {} token{}", minimum, minimum == 1 ? "" : "s");
+}
+
 void AddExperts(const Evaluation& evaluation, const RowsBySite& calibrated, uint64_t minimum,
                 Report& report) {
   for (const auto& [block, experts] : CoverageOf(evaluation.routing)) {
@@ -95,9 +99,8 @@ void AddExperts(const Evaluation& evaluation, const RowsBySite& calibrated, uint
   report.health.push_back(
       {.level = "note",
        .site = "",
-       .text = fmt::format("{} of {} experts got fewer than {} token{} of the images judged or "
-                           "calibrated on: {}.",
-                           rare.size(), report.experts.size(), minimum, minimum == 1 ? "" : "s",
+       .text = fmt::format("{} of {} experts got {} of the images judged or calibrated on: {}.",
+                           rare.size(), report.experts.size(), FewerTokens(minimum),
                            fmt::join(rare, ", "))});
 }
 

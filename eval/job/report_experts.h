@@ -25,6 +25,8 @@ std::vector<std::string> RareExperts(const Graph& graph, const SiteStatisticsMap
                                      uint64_t minimum);
 // Those that `report` marks.
 std::vector<std::string> RareExperts(const Report& report);
+// What such experts got: "fewer than 20 tokens".
+std::string FewerTokens(uint64_t minimum);
 
 // report.experts, report.routing and each arm's routing_changed; nothing without experts. The
 // report's arms are there, and they are the rows of the experiment. `calibrated` is empty without

@@ -194,10 +194,10 @@ std::string ExpertLines(const Report& report) {
   std::string text;
   const std::vector<std::string> rare = RareExperts(report);
   if (!rare.empty()) {
-    text += Wrapped(fmt::format("experts    {} of {} got fewer than {} token{}: {}", rare.size(),
-                                report.experts.size(), report.min_expert_tokens,
-                                report.min_expert_tokens == 1 ? "" : "s", FirstOf(rare)),
-                    11);
+    text +=
+        Wrapped(fmt::format("experts    {} of {} got {}: {}", rare.size(), report.experts.size(),
+                            FewerTokens(report.min_expert_tokens), FirstOf(rare)),
+                11);
   }
   const std::optional<ArmRef> chosen = ChosenArm(report, Precision::kInt8);
   if (!chosen || !report[*chosen].routing_changed) return text;

@@ -76,8 +76,8 @@ int RunCalibrate(const Options& options) {
   const std::vector<std::string> rare =
       RareExperts(session.graph, stats.sites, options.min_expert_tokens);
   if (!rare.empty()) {
-    Tell("warning    {} experts got fewer than {} tokens: {}\n", rare.size(),
-         options.min_expert_tokens, fmt::join(rare, ", "));
+    Tell("warning    {} expert{} got {}: {}\n", rare.size(), rare.size() == 1 ? "" : "s",
+         FewerTokens(options.min_expert_tokens), fmt::join(rare, ", "));
   }
   PrintWritten(options, options.out,
                fmt::format("statistics of {} sites over {} images", stats.sites.size(),
