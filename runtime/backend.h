@@ -1,6 +1,7 @@
 // A device: packs weights for its steps and hands out memory to run them on.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "quant/quantized_linear.h"
@@ -9,13 +10,16 @@
 
 namespace w8a8 {
 
+// What both operands of a float product hold.
+enum class FloatOperands : uint8_t { kHalf, kAny };  // FP16 values; any of binary32
+
 // One object per run. Packed weights and the object itself are shared by all workers; each worker
 // has arenas of its own. Only one thread packs.
 class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual PackedPtr PackFloat(MatView<const float> weight) = 0;  // [N, K]
+  virtual PackedPtr PackFloat(MatView<const float> weight, FloatOperands operands) = 0;  // [N, K]
   // `group`: inputs whose product has an accumulator of its own (ProductGroup), K where there are
   // no groups.
   virtual PackedPtr PackInt8(const QuantizedLinear& linear, int64_t group) = 0;

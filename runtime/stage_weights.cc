@@ -11,6 +11,11 @@ FloatsPtr SharedFloats(std::vector<float> values) {
   return std::make_shared<const std::vector<float>>(std::move(values));
 }
 
+// llm-awq stores both operands as FP16; the other flavours keep binary32 or round to BF16.
+FloatOperands OperandsOf(FakeFlavour flavour) {
+  return flavour == FakeFlavour::kLlmAwq ? FloatOperands::kHalf : FloatOperands::kAny;
+}
+
 }  // namespace
 
 void StageWeights::Clear() {
@@ -76,7 +81,8 @@ FloatLinear StageWeights::Fake(const std::string& stem, const SitePlan& plan, Fa
   const PreparedLinear& prepared = PreparedOf(stem, variant);
   const WeightCodes& weight = prepared.layer.weight;
   const std::vector<float> values = prepared.FloatOperand();
-  variant.fake.weight = packer_.PackFloat({values.data(), weight.n, weight.k, weight.k});
+  variant.fake.weight =
+      packer_.PackFloat({values.data(), weight.n, weight.k, weight.k}, OperandsOf(flavour));
   variant.fake.bias = SharedFloats(prepared.layer.bias);
   variant.fake.transform = prepared.transform;
   // Four bytes a weight that only the packing needed.
@@ -89,7 +95,8 @@ FloatLinear StageWeights::Fp16(const std::string& stem) {
   if (layer.fp16.weight) return layer.fp16;
   const LinearParameters& parameters = layer.parameters;
   const std::vector<float> values = Fp16Weights(stem, parameters);
-  layer.fp16.weight = packer_.PackFloat({values.data(), parameters.n, parameters.k, parameters.k});
+  layer.fp16.weight = packer_.PackFloat({values.data(), parameters.n, parameters.k, parameters.k},
+                                        FloatOperands::kHalf);
   layer.fp16.bias = SharedFloats(parameters.bias);
   return layer.fp16;
 }

@@ -11,6 +11,7 @@
 #include "quant/spec.h"
 #include "quant/transform.h"
 #include "runtime/base/error.h"
+#include "runtime/base/precision.h"
 #include "runtime/encoder/graph.h"
 
 namespace w8a8 {
@@ -52,7 +53,7 @@ struct CodesOutput {
 
 struct EmbedStep {
   SlotId pixels, out;
-  PackedPtr patch_weight;  // PackFloat of FP16-rounded [width, channels * patch * patch]
+  PackedPtr patch_weight;  // PackFloat of FP16 values [width, channels * patch * patch]
   FloatsPtr patch_bias;    // empty: none
   FloatsPtr prefix;        // [prefix tokens, width] or empty
   FloatsPtr position;      // [tokens, width]
@@ -89,6 +90,7 @@ struct GateStep {  // out = fp16(activation(gate) * value), in = [gate, value] b
 struct AttentionStep {
   SlotId q, kv, out;
   int64_t q_col, k_col, v_col, heads, head_dim;
+  AttentionPrecision precision = AttentionPrecision::kFp32;
 };
 struct AddStep {  // stream = fma(layer_scale, y, stream), rounded to the stream's storage
   SlotId stream, y;
@@ -151,7 +153,7 @@ struct MixSharedStep {
 // FP16 operands widened exactly, binary32 accumulation and bias, one rounding to FP16.
 struct GemmF16Step {
   SlotId in, out;
-  PackedPtr weight;  // PackFloat of FP16-rounded values
+  PackedPtr weight;  // PackFloat of FP16 values
   FloatsPtr bias;    // empty: none
   std::optional<Quantizer> output = {};
 };

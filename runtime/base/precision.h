@@ -14,4 +14,13 @@ template <>
 inline constexpr auto kNamesOf<Precision> = std::to_array<std::string_view>({"fp16", "fake",
                                                                              "emulated", "int8"});
 
+// The arithmetic of attention in the quantized arms (numerics.md section 2); the reference's is
+// FP32.
+enum class AttentionPrecision : uint8_t { kFp32, kBf16, kInt8 };
+
+template <>
+inline constexpr auto kNamesOf<AttentionPrecision> =
+    std::to_array<std::string_view>({"fp32", "bf16", "int8"});
+inline constexpr int kAttentionPrecisions = kNamesOf<AttentionPrecision>.size();
+
 }  // namespace w8a8

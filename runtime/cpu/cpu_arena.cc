@@ -94,10 +94,10 @@ MatView<float> CpuArena::floats(SlotId id, int64_t image) const {
 }
 
 int64_t CpuArena::bytes() const {
-  int64_t bytes = attention_.scratch_bytes() +
-                  Bytes(x_, product_, patch_, ones_, zeros_, emulated_.acc, emulated_.chunk_codes,
-                        emulated_.chunk_product, emulated_.sum, product_scratch_.values,
-                        product_scratch_.factors, product_scratch_.rounded);
+  int64_t bytes =
+      Bytes(operand_, attention_, x_, product_, patches_, ones_, zeros_, emulated_.acc,
+            emulated_.chunk_codes, emulated_.chunk_product, emulated_.sum, product_scratch_.values,
+            product_scratch_.factors, product_scratch_.rounded);
   for (const SlotMemory& memory : memory_) {
     const CodeRows& codes = memory.codes;
     bytes += Bytes(memory.half, memory.floats, codes.codes, codes.scale, codes.zero_point,

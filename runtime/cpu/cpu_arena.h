@@ -1,4 +1,4 @@
-// Every step on the CPU: the steps with fixed bits through a kernel set, float products by oneDNN.
+// Every step on the CPU through a kernel set; the emulated arm's products by oneDNN.
 #pragma once
 
 #include <algorithm>
@@ -15,16 +15,17 @@
 #include "runtime/cpu/code_rows.h"
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
+#include "runtime/cpu/packed_floats.h"
 #include "runtime/cpu/int8_linear.h"
 #include "runtime/cpu/kernels.h"
 
 namespace w8a8 {
 
-// Runs on the calling thread only. Integer and element-wise steps take all rows at once, float
-// products and attention one image at a time: no result depends on the batch.
+// Runs on the calling thread only. Steps take all rows at once, attention and the emulated arm's
+// products one image at a time: no result depends on the batch.
 class CpuArena final : public Arena {
  public:
-  explicit CpuArena(const Kernels& kernels) : kernels_(kernels), attention_(*kernels.rows) {}
+  explicit CpuArena(const Kernels& kernels) : kernels_(kernels) {}
 
   StepResult Run(const Step& step, const Wanted& wanted) override;
   double Seconds() const override { return seconds_; }
@@ -99,8 +100,6 @@ class CpuArena final : public Arena {
   // of rows at a time and quantizes each.
   template <class Produce>
   void Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce);
-  void FloatLinear(MatView<const float> x, const PackedWeights& weight, const FloatsPtr& bias,
-                   MatView<Half> y);
   // The FP16 rows of an image as a layer takes them that does not quantize them: transformed, then
   // rounded to FP16. `trace` (nullptr: nobody asks) keeps what they were before the rounding.
   MatView<float> UnquantizedRows(MatView<const Half> x, const InputTransform* transform,
@@ -115,9 +114,10 @@ class CpuArena final : public Arena {
   const Kernels& kernels_;
   std::vector<SlotMemory> memory_;  // by slot
   FloatGemm gemm_;
-  Attention attention_;
+  OperandScratch operand_;
+  AttentionScratch attention_;
   AlignedBuffer<float> x_, product_;   // of one image
-  AlignedBuffer<Half> patch_;          // one patch row
+  AlignedBuffer<Half> patches_;        // of one image
   AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
   AlignedBuffer<float> weight_;        // one weight for every column
   EmulatedScratch emulated_;

@@ -8,13 +8,10 @@
 
 #include "runtime/base/error.h"
 #include "runtime/cpu/cpu_arena.h"
+#include "runtime/cpu/float_scratch.h"
 
 namespace w8a8 {
 namespace {
-
-const float* DataOrNull(const FloatsPtr& values) {
-  return values == nullptr || values->empty() ? nullptr : values->data();
-}
 
 // `values`, or `count` times `otherwise` where the model has none.
 const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,

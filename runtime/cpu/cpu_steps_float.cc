@@ -16,8 +16,6 @@ void Store(const HalfConversions&, std::span<const float> from, std::span<float>
   std::copy(from.begin(), from.end(), to.begin());
 }
 
-bool Present(const FloatsPtr& values) { return values != nullptr && !values->empty(); }
-
 void AddTo(std::span<float> row, const float* addend) {
   for (size_t i = 0; i < row.size(); ++i) row[i] += addend[i];
 }
@@ -37,17 +35,6 @@ void GatherPatch(const EmbedStep& step, MatView<const float> image, int64_t patc
 
 }  // namespace
 
-// y = fp16(x * weight^T + bias).
-void CpuArena::FloatLinear(MatView<const float> x, const PackedWeights& weight,
-                           const FloatsPtr& bias, MatView<Half> y) {
-  const MatView<float> product = Room(y.rows, y.cols, &product_);
-  gemm_.MultiplyTransposed(x, PackedAs<FloatWeights>(weight).view(), product);
-  for (int64_t row = 0; row < y.rows; ++row) {
-    if (Present(bias)) AddTo(product.row_span(row), bias->data());
-    Narrow(kernels_.rows->half, product.row_span(row), y.row_span(row));
-  }
-}
-
 void CpuArena::Do(const EmbedStep& any_step) {
   const EmbedStep step = AtGrid(any_step, inputs().grid);
   for (int64_t image = 0; image < inputs().images; ++image) {
@@ -65,17 +52,18 @@ void CpuArena::Do(const EmbedStep& any_step) {
 template <class T>
 void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out) {
   const int64_t patches = (step.image_height / step.patch) * (step.image_width / step.patch);
-  const MatView<float> x = Room(patches, step.channels * step.patch * step.patch, &x_);
-  patch_.Reserve(x.cols);
+  const int64_t k = step.channels * step.patch * step.patch;
+  const MatView<Half> x{patches_.Reserve(patches * k), patches, k, k};
+  const MatView<float> values = Room(1, k, &x_);
   for (int64_t p = 0; p < patches; ++p) {
-    GatherPatch(step, pixels, p, x.row(p));
-    kernels_.rows->half.to_half(x.row(p), patch_.data(), x.cols);
-    kernels_.rows->half.to_float(patch_.data(), x.row(p), x.cols);
+    GatherPatch(step, pixels, p, values.data);
+    Narrow(kernels_.rows->half, values.row_span(0), x.row_span(p));
   }
   const float* position = step.position->data();
   const MatView<float> product = Room(patches, out.cols, &product_);
-  gemm_.MultiplyTransposed(x, PackedAs<FloatWeights>(*step.patch_weight).view(), product);
-  if (Present(step.prefix)) {
+  PackedAs<PackedFloats>(*step.patch_weight)
+      .Multiply(x, DataOrNull(step.patch_bias), product, &operand_);
+  if (DataOrNull(step.prefix) != nullptr) {
     const int64_t count = static_cast<int64_t>(step.prefix->size()) / out.cols;
     const MatView<float> tokens = Room(count, out.cols, &x_);
     std::copy(step.prefix->begin(), step.prefix->end(), tokens.data);
@@ -87,7 +75,6 @@ void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, Ma
   }
   W8A8_CHECK(out.rows == patches);
   for (int64_t p = 0; p < patches; ++p) {
-    if (Present(step.patch_bias)) AddTo(product.row_span(p), step.patch_bias->data());
     AddTo(product.row_span(p), position + p * out.cols);
     Store(kernels_.rows->half, product.row_span(p), out.row_span(p));
   }
@@ -106,17 +93,17 @@ StepResult CpuArena::Do(const AttentionStep& step, const Wanted& wanted) {
     if (!key_mask.empty()) {
       key_mask = key_mask.subspan(static_cast<size_t>(image * keys), static_cast<size_t>(keys));
     }
-    attention_.Run(
-        {.q = half(step.q, image).ColRange(step.q_col, width),
-         .k = kv.ColRange(step.k_col, width),
-         .v = kv.ColRange(step.v_col, width),
-         .out = half(step.out, image),
-         .heads = step.heads,
-         .head_dim = step.head_dim,
-         .key_mask = key_mask,
-         .probabilities =
-             wanted.attention ? probabilities.RowRange(image * scores, scores) : probabilities},
-        &gemm_);
+    RunAttention(*kernels_.floats->attention[static_cast<size_t>(step.precision)],
+                 {.q = half(step.q, image).ColRange(step.q_col, width),
+                  .k = kv.ColRange(step.k_col, width),
+                  .v = kv.ColRange(step.v_col, width),
+                  .out = half(step.out, image),
+                  .heads = step.heads,
+                  .head_dim = step.head_dim,
+                  .key_mask = key_mask,
+                  .probabilities = wanted.attention ? probabilities.RowRange(image * scores, scores)
+                                                    : probabilities},
+                 &attention_);
   }
   return result;
 }

@@ -1,5 +1,5 @@
-// The linear layers that are not the int8 arm's: FP16 sites, fake and emulated. Float products take
-// one image at a time, so that no result depends on the batch.
+// The linear layers that are not the int8 arm's: FP16 sites, fake and emulated. What fake and
+// emulated do to rows takes one image at a time.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -90,10 +90,8 @@ MultiplyFloatFn CpuArena::Multiplier() {
 }
 
 StepResult CpuArena::Do(const GemmF16Step& step, const Wanted& wanted) {
-  for (int64_t image = 0; image < inputs().images; ++image) {
-    FloatLinear(Widen(kernels_.rows->half, half(step.in, image), &x_), *step.weight, step.bias,
-                half(step.out, image));
-  }
+  PackedAs<PackedFloats>(*step.weight)
+      .Multiply(half(step.in), DataOrNull(step.bias), half(step.out), &operand_);
   if (!step.output) return {};
   const std::shared_ptr<LinearTrace> trace = NewTrace(wanted);
   QuantizeOutputsOf(step.output, half(step.out), trace.get());
@@ -105,15 +103,16 @@ StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
   const FakeOutput output{.flavour = step.flavour,
                           .bias = step.bias == nullptr ? std::span<const float>() : *step.bias,
                           .output = step.output};
+  const PackedFloats& linear = PackedAs<PackedFloats>(*step.weight);
   if (trace != nullptr) BeginTrace(step, HasOutputCodes(output), *trace);
   for (int64_t image = 0; image < inputs().images; ++image) {
     const MatView<const float> values = FakeOperand(step, image, trace.get());
     if (!step.output && !IsVllmStatic(step.flavour)) {
-      FloatLinear(values, *step.weight, step.bias, half(step.out, image));
+      linear.Multiply(values, DataOrNull(step.bias), half(step.out, image), &operand_);
       continue;
     }
     const MatView<float> product = Room(values.rows, slot(step.out).cols, &product_);
-    gemm_.MultiplyTransposed(values, PackedAs<FloatWeights>(*step.weight).view(), product);
+    linear.Multiply(values, nullptr, product, &operand_);
     MatView<int8_t> codes = trace == nullptr ? MatView<int8_t>() : trace->output_codes.view();
     if (codes.data != nullptr) codes = codes.RowRange(FirstRow(step.out, image), values.rows);
     const uint64_t saturated = FinishFakeRows(output, product, codes);

@@ -8,8 +8,13 @@
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
+#include "runtime/steps.h"
 
 namespace w8a8 {
+
+inline const float* DataOrNull(const FloatsPtr& values) {
+  return values == nullptr || values->empty() ? nullptr : values->data();
+}
 
 // [rows, cols] without gaps in `buffer`, to be written; replaces what the buffer held.
 inline MatView<float> Room(int64_t rows, int64_t cols, AlignedBuffer<float>* buffer) {

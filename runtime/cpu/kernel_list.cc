@@ -29,10 +29,12 @@ const char* UsableAnywhere() { return nullptr; }
 
 constexpr std::array kAll = {
 #if defined(__x86_64__)
-    Kernels{"avx512vnni", Avx512VnniReason, &kAvx512VnniInt8Kernels, &kAvx512RowKernels},
-    Kernels{"avx2", Avx2Reason, &kAvx2Int8Kernels, &kAvx2RowKernels},
+    Kernels{"avx512vnni", Avx512VnniReason, &kAvx512VnniInt8Kernels, &kAvx512RowKernels,
+            &kAvx512FloatKernels},
+    Kernels{"avx2", Avx2Reason, &kAvx2Int8Kernels, &kAvx2RowKernels, &kAvx2FloatKernels},
 #endif
-    Kernels{"scalar", UsableAnywhere, &kScalarInt8Kernels, &kScalarRowKernels},
+    Kernels{"scalar", UsableAnywhere, &kScalarInt8Kernels, &kScalarRowKernels,
+            &kScalarFloatKernels},
 };
 
 }  // namespace

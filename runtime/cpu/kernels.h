@@ -1,12 +1,14 @@
 // Kernel sets and the one place that chooses among them. A set is two tables of functions whose
-// bits numerics.md fixes, made for one instruction set: `scalar` is portable, readable and
-// normative, the others equal it in every bit. Everything of the program that depends on the CPU's
-// instructions goes through the chosen set; float products are oneDNN's, which chooses for itself.
+// bits numerics.md fixes and one of float products, made for one instruction set: `scalar` is
+// portable, readable and normative, the others equal it in every bit of the first two. Everything
+// of the program that depends on the CPU's instructions goes through the chosen set, but for the
+// emulated arm's products, which are oneDNN's.
 #pragma once
 
 #include <span>
 #include <string_view>
 
+#include "runtime/cpu/float_kernels.h"
 #include "runtime/cpu/int8_kernels.h"
 #include "runtime/cpu/row_kernels.h"
 
@@ -18,6 +20,7 @@ struct Kernels {
   const char* (*unusable_reason)();
   const Int8Kernels* int8;
   const RowKernels* rows;
+  const FloatKernels* floats;
 
   bool supported() const { return unusable_reason() == nullptr; }
 };

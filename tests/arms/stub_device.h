@@ -29,7 +29,9 @@ class StubBackend final : public Backend {
   // `traffic` outlives the device.
   StubBackend(const Kernels& kernels, Traffic* traffic) : cpu_(kernels), traffic_(traffic) {}
 
-  PackedPtr PackFloat(MatView<const float> weight) override { return cpu_.PackFloat(weight); }
+  PackedPtr PackFloat(MatView<const float> weight, FloatOperands operands) override {
+    return cpu_.PackFloat(weight, operands);
+  }
   PackedPtr PackInt8(const QuantizedLinear& linear, int64_t group) override {
     return cpu_.PackInt8(linear, group);
   }

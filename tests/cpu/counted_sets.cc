@@ -74,7 +74,7 @@ struct Counted {
             .add_error_sums = CallRows<&RowKernels::add_error_sums>,
             .half = {.to_float = CallHalf<&HalfConversions::to_float>,
                      .to_half = CallHalf<&HalfConversions::to_half>}};
-    return {kAll[kSet].name, kAll[kSet].unusable_reason, &int8, &rows};
+    return {kAll[kSet].name, kAll[kSet].unusable_reason, &int8, &rows, kAll[kSet].floats};
   }
   static std::pair<int64_t, int64_t> Calls() { return {int8_calls, row_calls}; }
 };

@@ -44,9 +44,9 @@ std::vector<Kernels> WithPortableCopies(std::vector<Kernels> sets) {
   if (OneIsForced()) return sets;
   const auto usable = [] { return static_cast<const char*>(nullptr); };
   sets.push_back({"avx512vnni on portable intrinsics", usable, &kAvx512VnniInt8KernelsOnSimde,
-                  &kAvx512RowKernelsOnSimde});
-  sets.push_back(
-      {"avx2 on portable intrinsics", usable, &kAvx2Int8KernelsOnSimde, &kAvx2RowKernelsOnSimde});
+                  &kAvx512RowKernelsOnSimde, &kAvx512FloatKernelsOnSimde});
+  sets.push_back({"avx2 on portable intrinsics", usable, &kAvx2Int8KernelsOnSimde,
+                  &kAvx2RowKernelsOnSimde, &kAvx2FloatKernelsOnSimde});
   return sets;
 }
 

@@ -3,11 +3,14 @@
 // and rows of a set are tested on every machine.
 #pragma once
 
+#include "runtime/cpu/float_kernels.h"
 #include "runtime/cpu/int8_kernels.h"
 #include "runtime/cpu/row_kernels.h"
 
 namespace w8a8 {
 
+extern const FloatKernels kAvx2FloatKernelsOnSimde;
+extern const FloatKernels kAvx512FloatKernelsOnSimde;
 extern const Int8Kernels kAvx2Int8KernelsOnSimde;
 extern const RowKernels kAvx2RowKernelsOnSimde;
 extern const Int8Kernels kAvx512VnniInt8KernelsOnSimde;

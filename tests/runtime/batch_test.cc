@@ -29,7 +29,7 @@ std::vector<Slot> LittleSlots() {
 
 PackedPtr RandomWeights(Backend& backend, int64_t n, int64_t k, uint64_t seed) {
   const std::vector<float> values = RandomHalfFloats(n * k, seed, 0.2f);
-  return backend.PackFloat({values.data(), n, k, k});
+  return backend.PackFloat({values.data(), n, k, k}, FloatOperands::kAny);
 }
 
 QuantizedLinear RandomQuantized(int64_t n, int64_t k, uint64_t seed) {

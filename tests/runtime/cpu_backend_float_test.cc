@@ -56,7 +56,7 @@ TEST(GemmF16Step, IsAtMostTwiceAsWrongAsThePlainLoop) {
     GemmF16Step step;
     step.in = 0;
     step.out = 1;
-    step.weight = TestBackend().PackFloat({weight.data(), 67, 192, 192});
+    step.weight = TestBackend().PackFloat({weight.data(), 67, 192, 192}, FloatOperands::kHalf);
     step.bias = Shared(bias);
     arena.Run(step, {});
     const Expected e = PlainLinear(CopyFloats(arena.HostHalf(0)), weight, bias, 192);
@@ -70,7 +70,7 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
   FillSlot(arena, 0, 1, 0, 4.0f);
   const std::vector<float> weight = RandomFloats(33 * 96, 2);
   const std::vector<float> bias = RandomFloats(33, 3);
-  const PackedPtr packed = TestBackend().PackFloat({weight.data(), 33, 96, 96});
+  const PackedPtr packed = TestBackend().PackFloat({weight.data(), 33, 96, 96}, FloatOperands::kHalf);
   for (const FakeFlavour flavour : {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq}) {
     const Quantizer spec{.clip_range = 3.0f};
     GemmFakeStep step;
@@ -105,7 +105,7 @@ EmbedStep TinyEmbed(int64_t prefix_tokens) {
                  .image_width = 12,
                  .patch = 4};
   const std::vector<float> weight = RandomHalfFloats(8 * 48, 1);
-  step.patch_weight = TestBackend().PackFloat({weight.data(), 8, 48, 48});
+  step.patch_weight = TestBackend().PackFloat({weight.data(), 8, 48, 48}, FloatOperands::kHalf);
   return step;
 }
 
@@ -180,15 +180,15 @@ TEST(AttentionStep, ReadsQueriesKeysAndValuesFromColumnsOfTheirSlots) {
       const MatView<const Half> all = HalfOf(arena, 0, image);
       const MatView<const Half> q = HalfOf(arena, q_slot, image).ColRange(0, 16);
       std::vector<Half> expected(static_cast<size_t>(q.rows * 16));
-      FloatGemm gemm;
-      Attention attention(*Select("").rows);
-      attention.Run({.q = q,
-                     .k = all.ColRange(16, 16),
-                     .v = all.ColRange(32, 16),
-                     .out = {expected.data(), q.rows, 16, 16},
-                     .heads = 2,
-                     .head_dim = 8},
-                    &gemm);
+      AttentionScratch scratch;
+      RunAttention(*Select("").floats->attention[0],
+                   {.q = q,
+                    .k = all.ColRange(16, 16),
+                    .v = all.ColRange(32, 16),
+                    .out = {expected.data(), q.rows, 16, 16},
+                    .heads = 2,
+                    .head_dim = 8},
+                   &scratch);
       EXPECT_EQ(Equal(expected, Copy(HalfOf(arena, out_slot, image))), "") << "image " << image;
     }
   };

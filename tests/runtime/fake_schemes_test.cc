@@ -67,7 +67,7 @@ std::shared_ptr<const LinearTrace> RunFake(const FakeScheme& scheme, const FakeL
   step.input.first_row_twice = scheme.first_row_twice;
   if (scheme.rotated) step.input.transform = std::make_shared<InputTransform>(layer.transform);
   step.flavour = scheme.flavour;
-  step.weight = backend.PackFloat({layer.weight.data(), kN, kK, kK});
+  step.weight = backend.PackFloat({layer.weight.data(), kN, kK, kK}, FloatOperands::kAny);
   step.bias = Shared(layer.bias);
   step.output = scheme.output;
   return arena.Run(step, wanted).trace;
@@ -191,7 +191,7 @@ TEST(Fp16Sites, QuantizeTheirOutputsWhereThePlanSaysSo) {
   GemmF16Step step;
   step.in = kIn;
   step.out = kOut;
-  step.weight = backend.PackFloat({layer.weight.data(), kN, kK, kK});
+  step.weight = backend.PackFloat({layer.weight.data(), kN, kK, kK}, FloatOperands::kAny);
   step.bias = Shared(layer.bias);
   EXPECT_EQ(arena.Run(step, {.trace = true}).trace, nullptr);
   std::vector<float> expected = CopyFloats(arena.HostHalf(kOut));
