@@ -15,9 +15,9 @@
 #include "runtime/cpu/code_rows.h"
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
-#include "runtime/cpu/packed_floats.h"
 #include "runtime/cpu/int8_linear.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/cpu/packed_floats.h"
 
 namespace w8a8 {
 

@@ -3,15 +3,15 @@
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
-#include "runtime/cpu/packed_floats.h"
 #include "runtime/cpu/int8_linear.h"
+#include "runtime/cpu/packed_floats.h"
 
 namespace w8a8 {
 
 PackedPtr CpuBackend::PackFloat(MatView<const float> weight, FloatOperands operands) {
   const bool half = operands == FloatOperands::kHalf;
   return std::make_shared<PackedFloats>(weight,
-                                       half ? kernels_.floats->half : kernels_.floats->wide);
+                                        half ? kernels_.floats->half : kernels_.floats->wide);
 }
 
 PackedPtr CpuBackend::PackInt8(const QuantizedLinear& linear, int64_t group) {

@@ -13,7 +13,8 @@ class CpuBackend : public Backend {
  public:
   explicit CpuBackend(const Kernels& kernels) : kernels_(kernels) {}
 
-  PackedPtr PackFloat(MatView<const float> weight, FloatOperands operands) override;  // PackedFloats
+  PackedPtr PackFloat(MatView<const float> weight,
+                      FloatOperands operands) override;                           // PackedFloats
   PackedPtr PackInt8(const QuantizedLinear& linear, int64_t group) override;      // Int8Linear
   PackedPtr PackEmulated(const QuantizedLinear& linear, int64_t group) override;  // EmulatedLinear
   std::unique_ptr<Arena> MakeArena() override;                                    // CpuArena

@@ -24,6 +24,7 @@ struct MultiplyFloatsArgs {
   OutputType type;    // kHalf or kFloat
   void* y;
   int64_t y_stride;
+  void* scratch;  // scratch_bytes(n, k) of the product, 64-byte aligned
 };
 
 // One way of multiplying.
@@ -31,8 +32,8 @@ struct FloatProduct {
   const char* name;                     // for the facts of a run: "FP32 FMA"
   int64_t (*operand_bytes)(int64_t k);  // of a row, a multiple of 64
   int64_t (*packed_bytes)(int64_t n, int64_t k);
-  // Rows that together stay in the second-level cache: what is worth loading at once.
-  int64_t (*rows_at_once)(int64_t k);
+  int64_t rows_at_once;  // the most rows of a call: what stays in the second-level cache
+  int64_t (*scratch_bytes)(int64_t n, int64_t k);
   void (*load_halves)(const Half* x, int64_t k, void* operand);
   void (*load_floats)(const float* x, int64_t k, void* operand);
   // weight [n, k] row-major; `packed` is 64-byte aligned.
@@ -68,9 +69,13 @@ struct FloatKernels {
   const AttentionKernel* attention[kAttentionPrecisions];
 };
 
+// Parts of the tables that are compiled for more than the rest.
+extern const AttentionKernel kAvx2Int8Attention;  // kernels_avx2_attention.cc, and so on
+extern const AttentionKernel kAvx512VnniInt8Attention;
+
 extern const FloatKernels kScalarFloatKernels;      // kernels_scalar_floats.cc, and so on
 extern const FloatKernels kAvx2FloatKernels;        // x86-64 only
 extern const FloatKernels kAvx512FloatKernels;      // x86-64 only
-extern const FloatKernels kAvx512Bf16FloatKernels;  // x86-64 only: the same with vdpbf16ps
+extern const FloatKernels kAvx512Bf16FloatKernels;  // x86-64 only: attention with vdpbf16ps
 
 }  // namespace w8a8

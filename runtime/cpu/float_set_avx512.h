@@ -14,22 +14,14 @@
 namespace w8a8 {
 namespace {
 
-template <class Element>
-struct PanelOf;
-template <>
-struct PanelOf<Half> : HalfPanel {};
-template <>
-struct PanelOf<float> : FloatPanel {};
-
 struct Set : Avx512 {
   static constexpr int64_t kTileRows = w8a8::kTileRows;
   static constexpr int64_t kPanel = w8a8::kPanel;
-  // CPUs with AVX-512 have 1 MiB and more; a panel of FP16 values of K = 4,304 takes 275 KB of it.
-  static constexpr int64_t kLevelTwoBytes = 512 * 1024;
-  template <class Element>
-  using Panel = PanelOf<Element>;
-  template <class P, int kRegisters>
-  using Tiles = TileTable<P, kRegisters>;
+  static constexpr int64_t kRowsAtOnce = 96;
+  static constexpr auto kFromZero = StartAt::kZero, kFromSums = StartAt::kSums;
+  using Panel = FloatPanel;
+  template <class P, int kRegisters, StartAt kStart = StartAt::kZero>
+  using Tiles = TileTable<P, kRegisters, kStart>;
 };
 
 }  // namespace

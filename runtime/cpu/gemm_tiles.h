@@ -14,9 +14,14 @@ struct GemmTuning {
   int64_t block_bytes;  // of codes, which stay in the second-level cache beside a panel
 };
 
+// Of `left` rows: between one and two tiles are split evenly, 13 as 7 and 6.
+template <class Int>
+constexpr Int RowsOfTile(Int left, Int tile) {
+  return left <= tile ? left : left < 2 * tile ? (left + 1) / 2 : tile;
+}
+
 // Calls run_tile(row, rows, panel) for all of y [m, n]: blocks of rows, then panels, then tiles, so
 // that a block of codes stays in the second-level cache while every panel passes through the first.
-// Between one and two tiles of rows are split evenly: 13 as 7 and 6.
 template <class RunTile>
 void ForEachTile(int64_t m, int64_t panels, int64_t row_bytes, const GemmTuning& tuning,
                  const RunTile& run_tile) {
@@ -27,8 +32,7 @@ void ForEachTile(int64_t m, int64_t panels, int64_t row_bytes, const GemmTuning&
     const int64_t end = begin + block < m ? begin + block : m;
     for (int64_t panel = 0; panel < panels; ++panel) {
       for (int64_t row = begin; row < end;) {
-        const int64_t left = end - row;
-        const int64_t rows = left <= tile ? left : left < 2 * tile ? (left + 1) / 2 : tile;
+        const int64_t rows = RowsOfTile(end - row, tile);
         run_tile(row, rows, panel);
         row += rows;
       }

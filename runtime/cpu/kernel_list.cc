@@ -27,10 +27,19 @@ const char* Avx2Reason() {
 
 const char* UsableAnywhere() { return nullptr; }
 
-constexpr std::array kAll = {
+#if defined(__x86_64__)
+// vdpbf16ps runs at twice the rate of FP32 FMAs on AMD's Zen 4 and 5, at half of it on Intel's CPUs
+// (measured: Zen 5 238 against 119 GMAC/s, Granite Rapids 60 against 120).
+const FloatKernels* Avx512Floats() {
+  const bool fast = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
+  return fast ? &kAvx512Bf16FloatKernels : &kAvx512FloatKernels;
+}
+#endif
+
+const std::array kAll = {
 #if defined(__x86_64__)
     Kernels{"avx512vnni", Avx512VnniReason, &kAvx512VnniInt8Kernels, &kAvx512RowKernels,
-            &kAvx512FloatKernels},
+            Avx512Floats()},
     Kernels{"avx2", Avx2Reason, &kAvx2Int8Kernels, &kAvx2RowKernels, &kAvx2FloatKernels},
 #endif
     Kernels{"scalar", UsableAnywhere, &kScalarInt8Kernels, &kScalarRowKernels,

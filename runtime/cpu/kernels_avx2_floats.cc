@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "runtime/cpu/float_kernels.h"
-#include "runtime/cpu/scalar_attention.h"
 #include "runtime/cpu/tiles_avx2_floats.h"
 #include "runtime/cpu/vector_attention.h"
 #include "runtime/cpu/vector_floats.h"
@@ -13,34 +12,27 @@
 namespace w8a8 {
 namespace {
 
-template <class Element>
-struct PanelOf;
-template <>
-struct PanelOf<Half> : HalfPanel {};
-template <>
-struct PanelOf<float> : FloatPanel {};
-
 struct Set : Avx2 {
   static constexpr int64_t kTileRows = w8a8::kTileRows;
   static constexpr int64_t kPanel = w8a8::kPanel;
-  // Of 512 KiB on Zen 3; a panel of FP16 values of K = 4,304 takes 138 KB of it.
-  static constexpr int64_t kLevelTwoBytes = 256 * 1024;
-  template <class Element>
-  using Panel = PanelOf<Element>;
-  template <class P, int kRegisters>
-  using Tiles = TileTable<P, kRegisters>;
+  static constexpr int64_t kRowsAtOnce = 48;
+  static constexpr auto kFromZero = StartAt::kZero, kFromSums = StartAt::kSums;
+  using Panel = FloatPanel;
+  template <class P, int kRegisters, StartAt kStart = StartAt::kZero>
+  using Tiles = TileTable<P, kRegisters, kStart>;
 };
 
-constexpr AttentionKernel kFp32 = VectorAttention<Set, HalfOperands<Set>>::Kernel("FP32 FMA, AVX2");
+constexpr AttentionKernel kFp32 =
+    VectorAttention<Set, FloatOperands<Set, false>>::Kernel("FP32 FMA, AVX2");
 constexpr AttentionKernel kBf16 =
-    VectorAttention<Set, Bf16InFloats<Set>>::Kernel("BF16 operands, FP32 FMA, AVX2");
+    VectorAttention<Set, FloatOperands<Set, true>>::Kernel("BF16 operands, FP32 FMA, AVX2");
 
 }  // namespace
 
 const FloatKernels kAvx2FloatKernels = {
     .half = VectorFloats<Set, Half>::Product("FP32 FMA, AVX2"),
     .wide = VectorFloats<Set, float>::Product("FP32 FMA, AVX2"),
-    .attention = {&kFp32, &kBf16, &kScalarInt8Attention},
+    .attention = {&kFp32, &kBf16, &kAvx2Int8Attention},
 };
 
 }  // namespace w8a8

@@ -8,16 +8,16 @@ namespace w8a8 {
 namespace {
 
 constexpr AttentionKernel kFp32 =
-    VectorAttention<Set, HalfOperands<Set>>::Kernel("FP32 FMA, AVX-512");
+    VectorAttention<Set, FloatOperands<Set, false>>::Kernel("FP32 FMA, AVX-512");
 constexpr AttentionKernel kBf16 =
-    VectorAttention<Set, Bf16InFloats<Set>>::Kernel("BF16 operands, FP32 FMA, AVX-512");
+    VectorAttention<Set, FloatOperands<Set, true>>::Kernel("BF16 operands, FP32 FMA, AVX-512");
 
 }  // namespace
 
 const FloatKernels kAvx512FloatKernels = {
     .half = VectorFloats<Set, Half>::Product("FP32 FMA, AVX-512"),
     .wide = VectorFloats<Set, float>::Product("FP32 FMA, AVX-512"),
-    .attention = {&kFp32, &kBf16, &kScalarInt8Attention},
+    .attention = {&kFp32, &kBf16, &kAvx512VnniInt8Attention},
 };
 
 }  // namespace w8a8

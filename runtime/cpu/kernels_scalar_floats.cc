@@ -10,7 +10,7 @@ namespace {
 // Operands are binary32 rows, weights [k, n].
 int64_t OperandBytes(int64_t k) { return RoundUp(k * int64_t{sizeof(float)}, 64); }
 int64_t PackedBytes(int64_t n, int64_t k) { return n * k * int64_t{sizeof(float)}; }
-int64_t RowsAtOnce(int64_t /*k*/) { return 64; }
+int64_t ScratchBytes(int64_t /*n*/, int64_t /*k*/) { return 0; }
 
 void LoadHalves(const Half* x, int64_t k, void* operand) {
   for (int64_t i = 0; i < k; ++i) static_cast<float*>(operand)[i] = ToFloat(x[i]);
@@ -59,7 +59,8 @@ void Multiply(const MultiplyFloatsArgs& args) {
 constexpr FloatProduct kProduct = {.name = "FP32, plain loops",
                                    .operand_bytes = OperandBytes,
                                    .packed_bytes = PackedBytes,
-                                   .rows_at_once = RowsAtOnce,
+                                   .rows_at_once = 64,
+                                   .scratch_bytes = ScratchBytes,
                                    .load_halves = LoadHalves,
                                    .load_floats = LoadFloats,
                                    .pack = Pack,

@@ -17,13 +17,13 @@ PackedFloats::PackedFloats(MatView<const float> weight, const FloatProduct& prod
 
 template <class T>
 void PackedFloats::MultiplyBlocks(MatView<const T> x, const float* bias, const OutputView& y,
-                                 OperandScratch* scratch) const {
+                                  OperandScratch* scratch) const {
   W8A8_CHECK(x.cols == k_ && y.cols == n_ && y.rows == x.rows);
   W8A8_CHECK(y.type == OutputType::kHalf || y.type == OutputType::kFloat);
   const int64_t element = y.type == OutputType::kHalf ? sizeof(Half) : sizeof(float);
   const int64_t row_bytes = product_->operand_bytes(k_);
-  const int64_t block = std::min(product_->rows_at_once(k_), x.rows);
-  std::byte* operand = scratch->Reserve(block * row_bytes);
+  const int64_t block = std::min(product_->rows_at_once, x.rows);
+  std::byte* operand = scratch->Reserve(block * row_bytes + product_->scratch_bytes(n_, k_));
   for (int64_t first = 0; first < x.rows; first += block) {
     const int64_t count = std::min(block, x.rows - first);
     for (int64_t r = 0; r < count; ++r) {
@@ -42,17 +42,18 @@ void PackedFloats::MultiplyBlocks(MatView<const T> x, const float* bias, const O
                         .bias = bias,
                         .type = y.type,
                         .y = static_cast<std::byte*>(y.data) + first * y.stride * element,
-                        .y_stride = y.stride});
+                        .y_stride = y.stride,
+                        .scratch = operand + block * row_bytes});
   }
 }
 
 void PackedFloats::Multiply(MatView<const Half> x, const float* bias, OutputView y,
-                           OperandScratch* scratch) const {
+                            OperandScratch* scratch) const {
   MultiplyBlocks(x, bias, y, scratch);
 }
 
 void PackedFloats::Multiply(MatView<const float> x, const float* bias, OutputView y,
-                           OperandScratch* scratch) const {
+                            OperandScratch* scratch) const {
   MultiplyBlocks(x, bias, y, scratch);
 }
 

@@ -1,5 +1,5 @@
-// The register tiles of float products with AVX-512: binary32 rows times panels of FP16 or binary32
-// values, and BF16 pairs where the CPU has vdpbf16ps. Included by the files of one set each.
+// The register tiles of float products with AVX-512: binary32 rows times binary32 panels, and BF16
+// pairs where the CPU has vdpbf16ps. Included by the files of one set each.
 #pragma once
 
 #include <immintrin.h>
@@ -12,9 +12,20 @@ namespace w8a8 {
 namespace {
 
 // 12 x 32 as the INT8 tiles have it (tiles_avx512vnni.h): 24 accumulators, two registers of a panel
-// and a broadcast. A panel of FP16 values is converted once for 12 rows, beside 24 FMAs.
+// and a broadcast.
 constexpr int64_t kTileRows = 12;
 constexpr int64_t kPanel = 32;
+
+using Register = __m512;
+constexpr int64_t kRegister = 16;
+
+// What an accumulator begins at; kUsed is false of rows that the tile does not have.
+enum class StartAt { kZero, kSums };
+template <StartAt kStart, bool kUsed>
+Register Start(const float* sums) {
+  if constexpr (kUsed && kStart == StartAt::kSums) return _mm512_load_ps(sums);
+  return _mm512_setzero_ps();
+}
 
 // Named accumulators, cut by MR and NV at compile time: g++ 12 spills those that are an array. A
 // row's address is one of four pointers plus 0, 1 or 2 strides.
@@ -25,8 +36,10 @@ constexpr int64_t kPanel = 32;
   X(6, x6) X(7, x6) X(8, x6)      \
   X(9, x9) X(10, x9) X(11, x9)
 // clang-format on
-#define W8A8_DECLARE(r, base) \
-  [[maybe_unused]] __m512 left##r = _mm512_setzero_ps(), right##r = _mm512_setzero_ps();
+#define W8A8_DECLARE(r, base)                                                                     \
+  [[maybe_unused]] Register left##r = Start<kStart, (r < MR)>(sums + r * sums_stride),            \
+                            right##r = Start<kStart, (r < MR && NV > 1)>(sums + r * sums_stride + \
+                                                                         kRegister);
 #define W8A8_STEP(r, base)                                                     \
   if constexpr (r < MR) {                                                      \
     const auto a = Panel::Broadcast(base + i + (r % 3) * x_stride);            \
@@ -40,20 +53,13 @@ constexpr int64_t kPanel = 32;
   }
 
 // Sixteen columns of one step of a panel, and a row's operand for all columns.
-struct HalfPanel {
+struct FloatPanel {
   using Row = float;
-  using Element = Half;
+  using Element = float;
   static constexpr int64_t kElements = 16;  // of a register
-  static __m512 Load(const Half* from) {
-    return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(from)));
-  }
+  static __m512 Load(const float* from) { return _mm512_load_ps(from); }
   static __m512 Broadcast(const float* x) { return _mm512_set1_ps(*x); }
   static __m512 MultiplyAdd(__m512 a, __m512 b, __m512 sum) { return _mm512_fmadd_ps(a, b, sum); }
-};
-
-struct FloatPanel : HalfPanel {
-  using Element = float;
-  static __m512 Load(const float* from) { return _mm512_load_ps(from); }
 };
 
 #if defined(__AVX512BF16__)
@@ -74,9 +80,10 @@ struct Bf16Panel {
 };
 #endif
 
-// sums[r][0 .. 16 NV) = sum over `steps` steps of x[r] * panel, ascending, r < MR. A step of a
-// panel has NV registers; panel and sums are aligned, sums_stride too.
-template <class Panel, int NV, int MR>
+// sums[r][0 .. 16 NV) = zero or what stands there + the sum over `steps` steps of x[r] * panel,
+// ascending, r < MR. A step of a panel has NV registers; panel and sums are aligned, sums_stride
+// too.
+template <class Panel, int NV, StartAt kStart, int MR>
 void MultiplyTile(const typename Panel::Row* x0, int64_t x_stride,
                   const typename Panel::Element* panel, int64_t steps, float* sums,
                   int64_t sums_stride) {
@@ -98,15 +105,17 @@ void MultiplyTile(const typename Panel::Row* x0, int64_t x_stride,
 #undef W8A8_STEP
 #undef W8A8_KEEP
 
-template <class Panel, int NV>
+template <class Panel, int NV, StartAt kStart = StartAt::kZero>
 struct TileTable {
   using Function = void (*)(const typename Panel::Row*, int64_t, const typename Panel::Element*,
                             int64_t, float*, int64_t);
   static constexpr Function kByRows[kTileRows] = {
-      MultiplyTile<Panel, NV, 1>,  MultiplyTile<Panel, NV, 2>,  MultiplyTile<Panel, NV, 3>,
-      MultiplyTile<Panel, NV, 4>,  MultiplyTile<Panel, NV, 5>,  MultiplyTile<Panel, NV, 6>,
-      MultiplyTile<Panel, NV, 7>,  MultiplyTile<Panel, NV, 8>,  MultiplyTile<Panel, NV, 9>,
-      MultiplyTile<Panel, NV, 10>, MultiplyTile<Panel, NV, 11>, MultiplyTile<Panel, NV, 12>};
+      MultiplyTile<Panel, NV, kStart, 1>,  MultiplyTile<Panel, NV, kStart, 2>,
+      MultiplyTile<Panel, NV, kStart, 3>,  MultiplyTile<Panel, NV, kStart, 4>,
+      MultiplyTile<Panel, NV, kStart, 5>,  MultiplyTile<Panel, NV, kStart, 6>,
+      MultiplyTile<Panel, NV, kStart, 7>,  MultiplyTile<Panel, NV, kStart, 8>,
+      MultiplyTile<Panel, NV, kStart, 9>,  MultiplyTile<Panel, NV, kStart, 10>,
+      MultiplyTile<Panel, NV, kStart, 11>, MultiplyTile<Panel, NV, kStart, 12>};
 };
 
 }  // namespace

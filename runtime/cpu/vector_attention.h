@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "runtime/cpu/float_kernels.h"
+#include "runtime/cpu/gemm_tiles.h"
 #include "runtime/cpu/vector_rows.h"
 
 namespace w8a8 {
@@ -181,8 +182,7 @@ struct VectorAttention {
     PackKeys(args, head);
     PackValues(args, head);
     for (int64_t query = 0; query < args.queries;) {
-      const int64_t left = args.queries - query;
-      const int64_t rows = left <= kTile ? left : left < 2 * kTile ? (left + 1) / 2 : kTile;
+      const int64_t rows = RowsOfTile(args.queries - query, kTile);
       for (int64_t r = 0; r < rows; ++r) {
         A::LoadQuery(args.q + (query + r) * args.q_stride, args.head_dim,
                      head.queries + r * head.shape.row_units());
@@ -200,28 +200,6 @@ struct VectorAttention {
   }
 };
 
-// FP16 operands: panels hold their bits, rows are binary32.
-template <class V>
-struct HalfOperands {
-  using Panel = typename V::template Panel<Half>;
-  using Unit = uint16_t;
-  using Row = float;
-  static constexpr int64_t kInputs = 1;
-
-  static void LoadKey(const Half* k, int64_t count, Unit* to) {
-    __builtin_memcpy(to, k, static_cast<size_t>(count) * sizeof(Half));
-  }
-  static void LoadQuery(const Half* q, int64_t count, Row* to) {
-    for (int64_t i = 0; i < count; i += V::kLanes) {
-      V::Store(to + i, V::Load(q + i, V::FirstLanes(count - i)));
-    }
-  }
-  static void LoadValues(const Half* const* rows, typename V::Lanes lanes, Unit* to) {
-    V::Store(reinterpret_cast<Half*>(to), V::FirstLanes(V::kLanes), V::Load(rows[0], lanes));
-  }
-  static void ToWeights(float* /*scores*/, int64_t /*count*/) {}
-};
-
 // Binary32 values, ties to even, that BF16 can hold; a NaN is quieted.
 template <class V>
 typename V::Floats RoundedToBFloat16(typename V::Floats values) {
@@ -232,24 +210,29 @@ typename V::Floats RoundedToBFloat16(typename V::Floats values) {
   return (typename V::Floats)(kept & static_cast<int32_t>(0xffff0000));
 }
 
-// BF16 operands in binary32, for CPUs without a BF16 product or with a slower one.
-template <class V>
-struct Bf16InFloats {
-  using Panel = typename V::template Panel<float>;
+// FP16 or BF16 values in binary32: a conversion beside every 12 FMAs would cost 5 to 10 % of them.
+template <class V, bool kBf16>
+struct FloatOperands {
+  using Panel = typename V::Panel;
   using Unit = float;
   using Row = float;
   static constexpr int64_t kInputs = 1;
 
+  static typename V::Floats Operand(typename V::Floats values) {
+    if constexpr (kBf16) return RoundedToBFloat16<V>(values);
+    return values;
+  }
   static void LoadQuery(const Half* q, int64_t count, Row* to) {
     for (int64_t i = 0; i < count; i += V::kLanes) {
-      V::Store(to + i, RoundedToBFloat16<V>(V::Load(q + i, V::FirstLanes(count - i))));
+      V::Store(to + i, Operand(V::Load(q + i, V::FirstLanes(count - i))));
     }
   }
   static void LoadKey(const Half* k, int64_t count, Unit* to) { LoadQuery(k, count, to); }
   static void LoadValues(const Half* const* rows, typename V::Lanes lanes, Unit* to) {
-    V::Store(to, RoundedToBFloat16<V>(V::Load(rows[0], lanes)));
+    V::Store(to, Operand(V::Load(rows[0], lanes)));
   }
   static void ToWeights(float* scores, int64_t count) {
+    if constexpr (!kBf16) return;
     for (int64_t i = 0; i < count; i += V::kLanes) {
       V::Store(scores + i, RoundedToBFloat16<V>(V::Load(scores + i)));
     }
