@@ -45,16 +45,14 @@ W8A8_HOST_DEVICE constexpr Exp2Fit Exp2OfFraction() {
 // whose truncation is at most 2^-23 relative. ln2_high has 10 bits, so that n * ln2_high is exact.
 struct ExpFit {
   float underflow;  // below it the result is 0
-  float inv_ln2, ln2_high, ln2_low;
-  float p[7];  // ascending powers
+  float inv_ln2;
+  float p[6];  // of 2^f, |f| <= 1/2, ascending powers; p[0] = 1
 };
 
 W8A8_HOST_DEVICE constexpr ExpFit ExpOfNonPositive() {
   return {-87.0f,
           0x1.715476p0f,
-          0x1.62ep-1f,
-          0x1.0bfbe8p-15f,
-          {1.0f, 1.0f, 0.5f, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720}};
+          {1.0f, 0x1.62e42ap-1f, 0x1.ebf9bcp-3f, 0x1.c6b754p-5f, 0x1.3ceab6p-7f, 0x1.5bb9e6p-10f}};
 }
 
 constexpr float kSiluRate = -0x1.715476p+0f;       // -log2(e)

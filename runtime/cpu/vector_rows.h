@@ -200,16 +200,12 @@ struct VectorRows {
 
   static Floats ExpNonPositive(Floats x) {
     constexpr ExpFit fit = ExpOfNonPositive();
-    const Ints underflow = x < V::Splat(fit.underflow);
-    const Floats clamped = underflow ? V::Splat(fit.underflow) : x;
     const Floats magic = V::Splat(0x1.8p23f);
-    const Floats shifted = clamped * V::Splat(fit.inv_ln2) + magic;
-    const Floats n = shifted - magic;
-    const Floats r = (clamped - n * V::Splat(fit.ln2_high)) - n * V::Splat(fit.ln2_low);
-    Floats sum = V::Splat(fit.p[6]);
-    for (int i = 5; i >= 0; --i) sum = sum * r + V::Splat(fit.p[i]);
-    const Ints power = ((Ints)shifted + 127) << 23;
-    return underflow ? V::Splat(0.0f) : sum * (Floats)power;
+    const Floats shifted = V::Fma(x, V::Splat(fit.inv_ln2), magic);
+    const Floats f = V::Fma(x, V::Splat(fit.inv_ln2), magic - shifted);
+    Floats sum = V::Splat(fit.p[5]);
+    for (int i = 4; i >= 0; --i) sum = V::Fma(sum, f, V::Splat(fit.p[i]));
+    return V::KeepFrom(fit.underflow, x, (Floats)((Ints)sum + ((Ints)shifted << 23)));
   }
 
   // The sixteen partial results of a row, in as many registers as they take.

@@ -53,6 +53,10 @@ struct Avx2 {
   static Floats Keep(Lanes lanes, Floats values) {
     return lanes >= 8 ? values : _mm256_and_ps(values, _mm256_castsi256_ps(Mask(lanes)));
   }
+  // `values` where x is not below `least`, else 0.
+  static Floats KeepFrom(float least, Floats x, Floats values) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(least), _CMP_NLT_UQ), values);
+  }
   static Floats Fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
   static Floats Max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
   static Floats Min(Floats a, Floats b) { return _mm256_min_ps(a, b); }

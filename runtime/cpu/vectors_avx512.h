@@ -36,6 +36,10 @@ struct Avx512 {
 
   static Floats Splat(float value) { return _mm512_set1_ps(value); }
   static Floats Keep(Lanes lanes, Floats values) { return _mm512_maskz_mov_ps(lanes, values); }
+  // `values` where x is not below `least`, else 0.
+  static Floats KeepFrom(float least, Floats x, Floats values) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(least), _CMP_NLT_UQ), values);
+  }
   static Floats Fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   static Floats Max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
   static Floats Min(Floats a, Floats b) { return _mm512_min_ps(a, b); }

@@ -67,15 +67,16 @@ def row_products(x, weight):
 
 
 def exp_nonpositive(x):
-    """exp for x <= 0 as the scalar kernel defines it: 2^n times a polynomial of degree 6."""
-    shifted = x * F32(float.fromhex("0x1.715476p0")) + F32(1.5 * 2**23)
-    n = shifted - F32(1.5 * 2**23)
-    r = (x - n * F32(float.fromhex("0x1.62ep-1"))) - n * F32(float.fromhex("0x1.0bfbe8p-15"))
-    total = np.full_like(x, F32(1) / F32(720))
-    for divisor in (120, 24, 6, 2, 1, 1):
-        total = total * r + F32(1) / F32(divisor)
-    power = ((shifted.view(np.uint32) + np.uint32(127)) << np.uint32(23)).view(F32)
-    return np.where(x < F32(-87), F32(0), total * power)
+    """exp for x <= 0 as the scalar kernel defines it: 2^n times a polynomial of degree 5 of 2^f."""
+    inv_ln2, magic = F32(float.fromhex("0x1.715476p0")), F32(1.5 * 2**23)
+    with np.errstate(invalid="ignore", over="ignore"):
+        shifted = fma(x, inv_ln2, magic)
+        f = fma(x, inv_ln2, magic - shifted)
+        total = np.full_like(x, F32(float.fromhex("0x1.5bb9e6p-10")))
+        for p in ("0x1.3ceab6p-7", "0x1.c6b754p-5", "0x1.ebf9bcp-3", "0x1.62e42ap-1", "0x1p0"):
+            total = fma(total, f, F32(float.fromhex(p)))
+        power = total.view(np.uint32) + (shifted.view(np.uint32) << np.uint32(23))
+    return np.where(x < F32(-87), F32(0), power.view(F32))
 
 
 def choose(logits, chosen, renormalized):
