@@ -63,12 +63,18 @@ struct EmbedStep {
 };
 // The step for images of `grid`; a step of one image size as it is.
 EmbedStep AtGrid(const EmbedStep& step, PatchGrid grid);
+struct AddStep {  // stream = fma(layer_scale, y, stream), rounded to the stream's storage
+  SlotId stream, y;
+  FloatsPtr layer_scale;  // empty: 1
+};
 struct NormStep {
   SlotId in, out;
   NormKind kind;
   float eps;
   FloatsPtr weight, bias;  // empty: 1 and 0
-  // Set by FuseQuantization(): the rows of `out` are quantized too, while they are still in cache.
+  // Set by FuseRowSteps(): the rows of `in`, which is its stream, get the residual first, and those
+  // of `out` are quantized too, while they are still in cache.
+  std::optional<AddStep> add = {};
   std::optional<CodesOutput> codes = {};
 };
 struct QkNormStep {
@@ -91,10 +97,6 @@ struct AttentionStep {
   SlotId q, kv, out;
   int64_t q_col, k_col, v_col, heads, head_dim;
   AttentionPrecision precision = AttentionPrecision::kFp32;
-};
-struct AddStep {  // stream = fma(layer_scale, y, stream), rounded to the stream's storage
-  SlotId stream, y;
-  FloatsPtr layer_scale;  // empty: 1
 };
 struct BroadcastStep {
   SlotId out;

@@ -11,7 +11,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/parallel.h"
 #include "runtime/encoder/graph_costs.h"
-#include "runtime/fuse_quantization.h"
+#include "runtime/fuse_row_steps.h"
 #include "runtime/lower.h"
 
 namespace w8a8 {
@@ -127,7 +127,7 @@ class Runner {
   StageProgram LowerArm(const Arm& arm, int stage) {
     StageProgram program;
     program.whole = lowering_->Lower(arm.precision, arm.plan, arm.flavour);
-    FuseQuantization(&program.whole);
+    FuseRowSteps(&program.whole);
     const Stage& nodes = graph_.stages[static_cast<size_t>(stage)];
     for (int32_t node = nodes.first_node; node < nodes.last_node; ++node) {
       if (graph_.nodes[static_cast<size_t>(node)].site.empty()) continue;

@@ -85,6 +85,7 @@ class CpuArena final : public Arena {
   template <class T>
   void Norm(const NormStep& step, MatView<T> x, MatView<Half> y);
   void NormRowRange(const NormStep& step, int64_t first, int64_t count);
+  void AddRowRange(const AddStep& step, int64_t first, int64_t count);
   void GateRowRange(const GateStep& step, int64_t first, int64_t count);
   void RouteRow(const RouteStep& step, std::span<const Half> x, std::span<float> weights);
   // The row of a slot of all tokens that belongs to a row of the routed slots.
@@ -96,8 +97,8 @@ class CpuArena final : public Arena {
   SlotMemory& BeginCodes(const CodesOutput& to, SlotId from);
   // 32 KiB of FP16: rows stay in the first-level cache.
   static constexpr int64_t kBlockElements = 16'384;
-  // Calls produce(first_row, count) until all rows of slot `out` are made: all at once, or a block
-  // of rows at a time and quantizes each.
+  // Calls produce(first_row, count) until all rows of slot `out` are made, a block of rows at a
+  // time, and quantizes each where `codes` are wanted.
   template <class Produce>
   void Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce);
   // The FP16 rows of an image as a layer takes them that does not quantize them: transformed, then
@@ -128,13 +129,12 @@ class CpuArena final : public Arena {
 template <class Produce>
 void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce) {
   const MatView<Half> made = half(out);
-  if (!codes) return produce(0, made.rows);
-  SlotMemory& to = BeginCodes(*codes, out);
+  CodeRows* to = codes ? &BeginCodes(*codes, out).codes : nullptr;
   const int64_t block = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, made.cols));
   for (int64_t first = 0; first < made.rows; first += block) {
     const int64_t count = std::min(block, made.rows - first);
     produce(first, count);
-    QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), first, &to.codes);
+    if (to != nullptr) QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), first, to);
   }
 }
 

@@ -52,8 +52,10 @@ void CpuArena::NormRowRange(const NormStep& step, int64_t first, int64_t count) 
 }
 
 void CpuArena::Do(const NormStep& step) {
-  Make(step.out, step.codes,
-       [&](int64_t first, int64_t count) { NormRowRange(step, first, count); });
+  Make(step.out, step.codes, [&](int64_t first, int64_t count) {
+    if (step.add) AddRowRange(*step.add, first, count);
+    NormRowRange(step, first, count);
+  });
 }
 
 void CpuArena::Do(const QkNormStep& step) {
@@ -92,12 +94,12 @@ void CpuArena::GateRowRange(const GateStep& step, int64_t first, int64_t count) 
   const MatView<Half> y = half(step.out).RowRange(first, count);
   Activate(step.kind, x.ColRange(0, y.cols), y);
   const MatView<Half> value = x.ColRange(y.cols, y.cols);
-  for (int64_t row = 0; row < y.rows; ++row) {
-    for (int64_t col = 0; col < y.cols; ++col) {
-      Half& out = y.row(row)[col];
-      out = ToHalf(ToFloat(out) * ToFloat(value.row(row)[col]));
-    }
-  }
+  kernels_.rows->multiply({.x = y.data,
+                           .x_stride = y.stride,
+                           .by = value.data,
+                           .by_stride = value.stride,
+                           .rows = y.rows,
+                           .cols = y.cols});
 }
 
 void CpuArena::Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const {
@@ -119,9 +121,10 @@ void CpuArena::Activate(ActivationKind kind, MatView<const Half> x, MatView<Half
   }
 }
 
-void CpuArena::Do(const AddStep& step) {
-  const MatView<Half> y = half(step.y);
-  const auto args = [&]<class T>(MatView<T> stream) {
+void CpuArena::AddRowRange(const AddStep& step, int64_t first, int64_t count) {
+  const MatView<Half> y = half(step.y).RowRange(first, count);
+  const auto args = [&]<class T>(MatView<T> all) {
+    const MatView<T> stream = all.RowRange(first, count);
     return AddResidualArgsOf<T>{.stream = stream.data,
                                 .stream_stride = stream.stride,
                                 .y = y.data,
@@ -135,6 +138,8 @@ void CpuArena::Do(const AddStep& step) {
   }
   kernels_.rows->add_residual(args(half(step.stream)));
 }
+
+void CpuArena::Do(const AddStep& step) { AddRowRange(step, 0, rows(step.stream)); }
 
 void CpuArena::Do(const ConvertStep& step) {
   if (slot(step.in).storage == SlotStorage::kFloat) {

@@ -96,6 +96,14 @@ void Activate(const ActivationRowsArgs& args) {
   }
 }
 
+void MultiplyRows(const MultiplyRowsArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    Half* x = args.x + r * args.x_stride;
+    const Half* by = args.by + r * args.by_stride;
+    for (int64_t c = 0; c < args.cols; ++c) x[c] = ToHalf(ToFloat(x[c]) * ToFloat(by[c]));
+  }
+}
+
 template <class T>
 void AddResidual(const AddResidualArgsOf<T>& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
@@ -158,6 +166,7 @@ const RowKernels kScalarRowKernels = {
     .gelu_tanh = Activate<GeluTanh>,
     .quick_gelu = Activate<QuickGelu>,
     .silu = Activate<Silu>,
+    .multiply = MultiplyRows,
     .add_residual = AddResidual<Half>,
     .add_float_residual = AddResidual<float>,
     .row_products = RowProducts,

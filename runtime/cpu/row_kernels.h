@@ -37,6 +37,15 @@ struct ActivationRowsArgs {
   int64_t y_stride;
 };
 
+// x = x * by of FP16 values, rounded once: what a gate lets through.
+struct MultiplyRowsArgs {
+  Half* x;
+  int64_t x_stride;
+  const Half* by;
+  int64_t by_stride;
+  int64_t rows, cols;
+};
+
 // stream = fma(layer_scale[c], float(y), float(stream)), rounded to FP16 or kept in FP32.
 template <class T>
 struct AddResidualArgsOf {
@@ -98,6 +107,7 @@ struct RowKernels {
   void (*gelu_tanh)(const ActivationRowsArgs&);
   void (*quick_gelu)(const ActivationRowsArgs&);
   void (*silu)(const ActivationRowsArgs&);
+  void (*multiply)(const MultiplyRowsArgs&);
   void (*add_residual)(const AddResidualArgs&);
   void (*add_float_residual)(const AddFloatResidualArgs&);
   void (*row_products)(const RowProductsArgs&);

@@ -181,6 +181,17 @@ struct VectorRows {
     }
   }
 
+  static void MultiplyRows(const MultiplyRowsArgs& args) {
+    for (int64_t r = 0; r < args.rows; ++r) {
+      Half* x = args.x + r * args.x_stride;
+      const Half* by = args.by + r * args.by_stride;
+      for (int64_t c = 0; c < args.cols; c += kLanes) {
+        const auto lanes = V::FirstLanes(args.cols - c);
+        V::Store(x + c, lanes, V::Load(x + c, lanes) * V::Load(by + c, lanes));
+      }
+    }
+  }
+
   template <class T>
   static void AddResidual(const AddResidualArgsOf<T>& args) {
     for (int64_t r = 0; r < args.rows; ++r) {
@@ -302,6 +313,7 @@ struct VectorRows {
       .gelu_tanh = Activate<GeluTanh>,
       .quick_gelu = Activate<QuickGelu>,
       .silu = Activate<Silu>,
+      .multiply = MultiplyRows,
       .add_residual = AddResidual<Half>,
       .add_float_residual = AddResidual<float>,
       .row_products = RowProducts,

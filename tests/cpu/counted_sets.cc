@@ -67,6 +67,7 @@ struct Counted {
             .gelu_tanh = CallRows<&RowKernels::gelu_tanh>,
             .quick_gelu = CallRows<&RowKernels::quick_gelu>,
             .silu = CallRows<&RowKernels::silu>,
+            .multiply = CallRows<&RowKernels::multiply>,
             .add_residual = CallRows<&RowKernels::add_residual>,
             .add_float_residual = CallRows<&RowKernels::add_float_residual>,
             .row_products = CallRows<&RowKernels::row_products>,

@@ -109,7 +109,7 @@ TEST(PackedFloats, RoundsOnceToFp16AndTakesFp16RowsAsTheyAre) {
   for (const float value : operands.x) x.push_back(ToHalf(value));
   for (const Kernels& kernels : SetsUnderTest()) {
     const PackedFloats linear({operands.weight.data(), shape.n, shape.k, shape.k},
-                             kernels.floats->half);
+                              kernels.floats->half);
     std::vector<Half> y(static_cast<size_t>(shape.m * shape.n)), expected;
     OperandScratch scratch;
     linear.Multiply(MatView<const Half>{x.data(), shape.m, shape.k, shape.k}, operands.bias.data(),

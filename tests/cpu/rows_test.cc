@@ -164,6 +164,26 @@ TEST(ActivationRows, EqualNumericsOnEveryPattern) {
   }
 }
 
+TEST(MultiplyRows, EqualsTheContractOnEverySetAndWidth) {
+  for (const Kernels& set : SetsUnderTest()) {
+    for (const int64_t cols : kColumnCounts) {
+      const std::vector<Half> by = RandomHalves(2 * cols, 35, Values::kAny);
+      const std::vector<Half> before = RandomHalves(2 * cols, 36, Values::kAny);
+      std::vector<Half> expected, x = before;
+      for (size_t i = 0; i < by.size(); ++i) {
+        expected.push_back(ToHalf(ToFloat(before[i]) * ToFloat(by[i])));
+      }
+      set.rows->multiply({.x = x.data(),
+                          .x_stride = cols,
+                          .by = by.data(),
+                          .by_stride = cols,
+                          .rows = 2,
+                          .cols = cols});
+      EXPECT_EQ(Equal(expected, x), "") << set.name << " " << cols;
+    }
+  }
+}
+
 TEST(AddResidual, EqualsTheContractOnEverySetAndWidth) {
   for (const Kernels& set : SetsUnderTest()) {
     for (const int64_t cols : kColumnCounts) {

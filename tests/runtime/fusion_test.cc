@@ -1,12 +1,13 @@
 // A norm, an activation or a gate that quantizes its rows as it makes them: the bits of two steps,
 // on every kernel set.
+#include <cstring>
 #include <utility>
 
 #include <gtest/gtest.h>
 
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
-#include "runtime/fuse_quantization.h"
+#include "runtime/fuse_row_steps.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
@@ -16,15 +17,19 @@ namespace {
 
 constexpr int64_t kTokens = 37, kWidth = 1152, kOut = 24;  // 14 rows are a block: 37 leave a rest
 
-constexpr SlotId kIn = 0, kBetween = 1, kOutput = 2, kCodes = 3, kGateIn = 4;
+constexpr SlotId kIn = 0, kBetween = 1, kOutput = 2, kCodes = 3, kGateIn = 4, kResidual = 5;
 
 std::vector<Slot> Slots(SlotStorage in) {
   return {in == SlotStorage::kFloat ? FloatSlot(kTokens, kWidth) : HalfSlot(kTokens, kWidth),
-          HalfSlot(kTokens, kWidth), HalfSlot(kTokens, kOut), CodesSlot(kTokens, kWidth),
-          HalfSlot(kTokens, 2 * kWidth)};
+          HalfSlot(kTokens, kWidth),
+          HalfSlot(kTokens, kOut),
+          CodesSlot(kTokens, kWidth),
+          HalfSlot(kTokens, 2 * kWidth),
+          HalfSlot(kTokens, kWidth)};
 }
 
 struct Outcome {
+  std::vector<float> in;
   std::vector<Half> between, output;
   std::shared_ptr<const LinearTrace> trace;
 };
@@ -34,8 +39,12 @@ Outcome Run(const Kernels& kernels, const Program& program) {
   arena.Prepare(program.slots, {.images = 2});
   FillSlot(arena, kIn, 3, 0, 6.0f);
   FillSlot(arena, kGateIn, 4, 0, 6.0f);
+  FillSlot(arena, kResidual, 6, 0, 6.0f);
   Outcome outcome;
   for (const Step& step : program.steps) outcome.trace = arena.Run(step, {.trace = true}).trace;
+  const std::span<const std::byte> in = arena.HostView(kIn);
+  outcome.in.resize(in.size() / sizeof(float));
+  std::memcpy(outcome.in.data(), in.data(), in.size());
   outcome.between = Copy(arena.HostHalf(kBetween));
   outcome.output = Copy(arena.HostHalf(kOutput));
   return outcome;
@@ -43,6 +52,7 @@ Outcome Run(const Kernels& kernels, const Program& program) {
 
 void ExpectEqual(const Outcome& apart, const Outcome& fused) {
   const RowScales &expected = apart.trace->input_scale, &actual = fused.trace->input_scale;
+  EXPECT_EQ(Equal(apart.in, fused.in), "");
   EXPECT_EQ(Equal(apart.between, fused.between), "");
   EXPECT_EQ(Equal(apart.output, fused.output), "");
   EXPECT_EQ(Equal(Copy(apart.trace->codes.view()), Copy(fused.trace->codes.view())), "");
@@ -51,8 +61,10 @@ void ExpectEqual(const Outcome& apart, const Outcome& fused) {
   EXPECT_EQ(Equal(expected.zero_points, actual.zero_points), "");
 }
 
+// `before` and `first` make the rows that are quantized: one step after fusion.
 void ExpectFusionKeepsEveryBit(const Step& first, const InputSteps& input,
-                               SlotStorage in = SlotStorage::kHalf) {
+                               SlotStorage in = SlotStorage::kHalf,
+                               const std::vector<Step>& before = {}) {
   const std::vector<float> weight = RandomFloats(kOut * kWidth, 5);
   const auto linear =
       QuantizedLinear::FromLinear("layer", {weight.data(), kOut, kWidth, kWidth}, {});
@@ -65,8 +77,10 @@ void ExpectFusionKeepsEveryBit(const Step& first, const InputSteps& input,
         first, QuantizeStep{.in = kBetween, .codes = {kCodes, input, group}},
         GemmS8Step{.codes = kCodes, .out = kOutput, .weight = packer.PackInt8(linear, group)}};
     program.nodes = {0, 1, 1};
+    program.steps.insert(program.steps.begin(), before.begin(), before.end());
+    program.nodes.insert(program.nodes.begin(), before.size(), -1);
     const Outcome apart = Run(kernels, program);
-    FuseQuantization(&program);
+    FuseRowSteps(&program);
     ASSERT_EQ(program.steps.size(), 2u);
     ASSERT_EQ(program.nodes, (std::vector<int32_t>{0, 1}));
     ExpectEqual(apart, Run(kernels, program));
@@ -92,6 +106,45 @@ TEST(Fusion, OfNormAndQuantizeKeepsEveryBit) {
       }
     }
   }
+}
+
+TEST(Fusion, OfResidualNormAndQuantizeKeepsEveryBit) {
+  for (const NormKind kind : {NormKind::kLayerNorm, NormKind::kRmsNorm}) {
+    for (const SlotStorage storage : {SlotStorage::kHalf, SlotStorage::kFloat}) {
+      for (const bool scaled : {false, true}) {
+        const AddStep add{.stream = kIn,
+                          .y = kResidual,
+                          .layer_scale = scaled ? Shared(RandomFloats(kWidth, 10)) : FloatsPtr()};
+        const NormStep norm{.in = kIn,
+                            .out = kBetween,
+                            .kind = kind,
+                            .eps = 1e-6f,
+                            .weight = Shared(RandomFloats(kWidth, 7)),
+                            .bias = {}};
+        ExpectFusionKeepsEveryBit(norm, {.quantizer = kPerToken}, storage, {add});
+      }
+    }
+  }
+}
+
+TEST(Fusion, AddsAResidualToTheNormOfItsOwnStreamOnly) {
+  const AddStep add{.stream = 0, .y = 5, .layer_scale = {}};
+  const NormStep of_another{
+      .in = 1, .out = 2, .kind = NormKind::kRmsNorm, .eps = 1e-6f, .weight = {}, .bias = {}};
+  Program program;
+  program.steps = {add, of_another};
+  program.nodes = {0, 1};
+  FuseRowSteps(&program);
+  EXPECT_EQ(program.steps.size(), 2u);
+  // The stream that the norm writes beside its output is not what it could quantize.
+  NormStep fused = of_another;
+  fused.in = 0;
+  program.steps = {add, fused, QuantizeStep{.in = 0, .codes = {3, {}, kWidth}}};
+  program.nodes = {0, 1, 2};
+  FuseRowSteps(&program);
+  ASSERT_EQ(program.steps.size(), 2u);
+  EXPECT_TRUE(std::get<NormStep>(program.steps[0]).add.has_value());
+  EXPECT_FALSE(std::get<NormStep>(program.steps[0]).codes.has_value());
 }
 
 TEST(Fusion, OfActivationOrGateAndQuantizeKeepsEveryBit) {
@@ -136,7 +189,7 @@ TEST(Fusion, ReachesOverStepsThatDoNotConcernIt) {
                    ConvertStep{.in = 5, .out = 6},
                    QuantizeStep{.in = 1, .codes = {3, {.quantizer = kPerTensor}, kWidth}}};
   program.nodes = {0, 1, 2};
-  FuseQuantization(&program);
+  FuseRowSteps(&program);
   ASSERT_EQ(program.steps.size(), 2u);
   const auto& fused = std::get<ActivationStep>(program.steps[0]);
   ASSERT_TRUE(fused.codes.has_value());
@@ -149,7 +202,7 @@ void ExpectNothingIsFused(std::vector<Step> steps) {
   program.steps = std::move(steps);
   program.nodes.resize(program.steps.size());
   const size_t count = program.steps.size();
-  FuseQuantization(&program);
+  FuseRowSteps(&program);
   EXPECT_EQ(program.steps.size(), count);
 }
 
@@ -179,7 +232,7 @@ TEST(Fusion, QuantizesARowForOneReaderOnly) {
                    QuantizeStep{.in = 2, .codes = {3, {.quantizer = kPerToken}, kWidth}},
                    QuantizeStep{.in = 2, .codes = {4, {.quantizer = kPerTensor}, kWidth}}};
   program.nodes = {0, 1, 2};
-  FuseQuantization(&program);
+  FuseRowSteps(&program);
   ASSERT_EQ(program.steps.size(), 2u);
   EXPECT_EQ(std::get<ActivationStep>(program.steps[0]).codes->slot, 3);
   EXPECT_EQ(std::get<QuantizeStep>(program.steps[1]).codes.slot, 4);

@@ -10,7 +10,7 @@
 #include "runtime/base/counter_hash.h"
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
-#include "runtime/fuse_quantization.h"
+#include "runtime/fuse_row_steps.h"
 #include "runtime/lower.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/runtime/step_bench.h"
@@ -115,7 +115,7 @@ std::vector<Half> RunBlock(const Block& block, const Kernels& kernels, Precision
   Lowering lowering(block.graph, block.weights, backend);
   lowering.BeginStage(1);
   Program program = lowering.Lower(precision, PlanOf(block.graph, site), FakeFlavour::kIdeal);
-  if (precision == Precision::kInt8) FuseQuantization(&program);
+  if (precision == Precision::kInt8) FuseRowSteps(&program);
   CpuArena arena(kernels);
   arena.Prepare(program.slots, {.images = images, .key_mask = std::move(key_mask)});
   FillSlot(arena, block.graph.stream, 5, first);
