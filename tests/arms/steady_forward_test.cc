@@ -1,0 +1,109 @@
+// A forward on shapes that the worker has seen: no allocation, no page fault.
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include "runtime/cpu/cpu_arena.h"
+#include "runtime/cpu/cpu_backend.h"
+#include "runtime/encoder/hash_checkpoint.h"
+#include "runtime/fuse_row_steps.h"
+#include "runtime/lower.h"
+#include "tests/arms/made_session.h"
+#include "tests/encoder/small_models.h"
+#include "tests/support/environment.h"
+
+namespace {
+
+std::atomic<int64_t> allocations{0};
+
+}  // namespace
+
+// Not inlined, or GCC takes the pair below for mismatched functions. Buffers of the arena come from
+// elsewhere: CpuArena::bytes() counts them.
+[[gnu::noinline]] void* operator new(size_t size) {
+  void* memory = std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  ++allocations;
+  return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace w8a8::test {
+namespace {
+
+struct Cost {
+  int64_t allocations = 0, page_faults = 0;
+};
+
+int64_t PageFaults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
+}
+
+// Of the steps alone: what the runner does between stages is the arms' streams.
+Cost RunForward(const std::vector<Program>& stages, CpuArena* arena) {
+  Cost cost;
+  for (const Program& stage : stages) {
+    arena->Prepare(stage.slots, {.images = 2});
+    const Cost before = {allocations, PageFaults()};
+    for (const Step& step : stage.steps) arena->Run(step, {});
+    cost.allocations += allocations - before.allocations;
+    cost.page_faults += PageFaults() - before.page_faults;
+  }
+  return cost;
+}
+
+EncoderConfig SomeTokens() {
+  EncoderConfig config = TinySiglip();
+  config.image_height = config.image_width = 128;
+  return config;
+}
+
+TEST(SteadyForward, IsMeasuredByCountsThatSeeWhatThereIs) {
+  const Cost before = {allocations, PageFaults()};
+  const auto pages = std::make_unique<std::vector<char>>(size_t{1} << 24, 'x');
+  EXPECT_GT(allocations, before.allocations);
+  EXPECT_GT(PageFaults(), before.page_faults);
+}
+
+TEST(SteadyForward, AllocatesNothingAndFaultsNoPageIn) {
+  const std::filesystem::path folder = ScratchFolder("steady");
+  WriteHashCheckpoint(folder, SomeTokens(), Dtype::kF32, /*seed=*/1);
+  const Session session = SessionOf(folder);
+  for (const Kernels& kernels : All()) {
+    if (!kernels.supported()) continue;
+    for (const Precision precision : {Precision::kFp16, Precision::kInt8}) {
+      CpuBackend backend(kernels);
+      Lowering lowering(session.graph, *session.weights, backend);
+      Plan plan;
+      for (const std::string& site : session.graph.Sites()) {
+        plan.sites[site].input = Quantizer();
+        plan.sites[site].weight = WeightSpec();
+      }
+      std::vector<Program> stages;
+      for (size_t stage = 0; stage < session.graph.stages.size(); ++stage) {
+        lowering.BeginStage(static_cast<int>(stage));
+        stages.push_back(lowering.Lower(precision, plan, FakeFlavour::kIdeal));
+        FuseRowSteps(&stages.back());
+      }
+      CpuArena arena(kernels);
+      RunForward(stages, &arena);
+      RunForward(stages, &arena);
+      const int64_t bytes = arena.bytes();
+      const Cost steady = RunForward(stages, &arena);
+      EXPECT_EQ(steady.allocations, 0) << kernels.name << " " << NameOf(precision);
+      EXPECT_EQ(steady.page_faults, 0) << kernels.name << " " << NameOf(precision);
+      EXPECT_EQ(arena.bytes(), bytes) << kernels.name << " " << NameOf(precision);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace w8a8::test
