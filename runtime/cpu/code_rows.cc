@@ -204,6 +204,24 @@ void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_
   }
 }
 
+void RealRows(const Int8Kernels& kernels, const CodeRows& rows, AlignedBuffer<int8_t>* unpacked,
+              MatView<float> values) {
+  W8A8_CHECK(rows.second == 0 && values.rows == rows.rows && values.cols == rows.cols);
+  int8_t* codes = unpacked->Reserve(rows.rows * rows.cols);
+  UnpackCodes(kernels, rows, {codes, rows.rows, rows.cols, rows.cols});
+  const int64_t scale_cols = rows.scale_groups > 1 ? rows.layout.group : rows.cols;
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    const int32_t zero_point = rows.asymmetric() ? rows.zero_point[r] : 0;
+    for (int64_t g = 0; g < rows.scale_groups; ++g) {
+      const float scale = rows.scale[r * rows.scale_groups + g];
+      const int64_t end = std::min(rows.cols, (g + 1) * scale_cols);
+      for (int64_t c = g * scale_cols; c < end; ++c) {
+        values.row(r)[c] = static_cast<float>(codes[r * rows.cols + c] - zero_point) * scale;
+      }
+    }
+  }
+}
+
 RowScales ScalesOf(const CodeRows& rows) {
   const Quantizer& quantizer = rows.scheme.quantizer;
   RowScales scales{.values = {},

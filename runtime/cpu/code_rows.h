@@ -74,6 +74,9 @@ void QuantizeRows(const Int8Kernels& kernels, MatView<const Half> x, const Codes
 
 // The codes as int8 [rows + second, cols].
 void UnpackCodes(const Int8Kernels& kernels, const CodeRows& rows, MatView<int8_t> unpacked);
+// float(code - zero point) * scale of every code: what `fake` multiplies. No second codes.
+void RealRows(const Int8Kernels& kernels, const CodeRows& rows, AlignedBuffer<int8_t>* unpacked,
+              MatView<float> values);
 // Scales and zero points as they belong to rows and groups of the quantizer.
 RowScales ScalesOf(const CodeRows& rows);
 

@@ -95,9 +95,10 @@ MatView<float> CpuArena::floats(SlotId id, int64_t image) const {
 
 int64_t CpuArena::bytes() const {
   int64_t bytes =
-      Bytes(operand_, attention_, x_, product_, patches_, ones_, zeros_, emulated_.acc,
-            emulated_.chunk_codes, emulated_.chunk_product, emulated_.sum, product_scratch_.values,
-            product_scratch_.factors, product_scratch_.rounded);
+      Bytes(operand_, attention_, unpacked_, ideal_.codes, ideal_.scale, ideal_.zero_point,
+            ideal_.code_sum, ideal_.values, ideal_.factors, x_, product_, patches_, ones_, zeros_,
+            emulated_.acc, emulated_.chunk_codes, emulated_.chunk_product, emulated_.sum,
+            product_scratch_.values, product_scratch_.factors, product_scratch_.rounded);
   for (const SlotMemory& memory : memory_) {
     const CodeRows& codes = memory.codes;
     bytes += Bytes(memory.half, memory.floats, codes.codes, codes.scale, codes.zero_point,

@@ -105,6 +105,8 @@ class CpuArena final : public Arena {
   // rounded to FP16. `trace` (nullptr: nobody asks) keeps what they were before the rounding.
   MatView<float> UnquantizedRows(MatView<const Half> x, const InputTransform* transform,
                                  int64_t first_row, LinearTrace* trace);
+  // The ideal flavour's rows by the set's own quantizer, which equals the scalar one in every bit.
+  MatView<const float> IdealOperand(const InputSteps& input, MatView<const Half> x);
   MatView<const float> FakeOperand(const GemmFakeStep& step, int64_t image, LinearTrace* trace);
   void StoreProduct(MatView<const float> product, SlotId out, int64_t image);
   void BeginTrace(const GemmFakeStep& step, bool output_codes, LinearTrace& trace) const;
@@ -122,6 +124,8 @@ class CpuArena final : public Arena {
   AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
   AlignedBuffer<float> weight_;        // one weight for every column
   EmulatedScratch emulated_;
+  CodeRows ideal_;                  // of one image
+  AlignedBuffer<int8_t> unpacked_;  // the same as int8
   ProductScratch product_scratch_;
   double seconds_ = 0;
 };

@@ -145,6 +145,16 @@ void CpuArena::BeginTrace(const GemmFakeStep& step, bool output_codes, LinearTra
   if (output_codes) trace.output_codes = Matrix<int8_t>(this->rows(step.out), slot(step.out).cols);
 }
 
+MatView<const float> CpuArena::IdealOperand(const InputSteps& input, MatView<const Half> x) {
+  const CodesScheme scheme{.quantizer = *input.quantizer,
+                           .transform = input.transform.get(),
+                           .group = input.quantizer->GroupOf(x.cols)};
+  QuantizeRows(*kernels_.int8, x, scheme, &ideal_);
+  const MatView<float> values = Room(x.rows, x.cols, &x_);
+  RealRows(*kernels_.int8, ideal_, &unpacked_, values);
+  return values;
+}
+
 // The image's rows as operand of the float product.
 MatView<const float> CpuArena::FakeOperand(const GemmFakeStep& step, int64_t image,
                                            LinearTrace* trace) {
@@ -155,6 +165,9 @@ MatView<const float> CpuArena::FakeOperand(const GemmFakeStep& step, int64_t ima
     const MatView<float> values = UnquantizedRows(x, transform, first, trace);
     if (step.flavour == FakeFlavour::kVllmStaticBf16) RoundInput(step.flavour, values);
     return values;
+  }
+  if (trace == nullptr && step.flavour == FakeFlavour::kIdeal && !step.input.first_row_twice) {
+    return IdealOperand(step.input, x);
   }
   const MatView<float> values = Room(x.rows, x.cols, &x_);
   ReferenceRows& rows = emulated_.rows;
