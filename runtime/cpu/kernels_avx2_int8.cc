@@ -183,6 +183,7 @@ struct Set : Avx2 {
   static constexpr int32_t kCodeShift = 0;
   static constexpr GemmTuning kTuning = w8a8::kTuning;
   static constexpr int64_t kStep = w8a8::kStep;
+  static constexpr int64_t kPanelInputs = kStep;
 
   static void StoreCodes(Code* to, Ints codes) {
     const __m128i low = _mm256_castsi256_si128((__m256i)codes);

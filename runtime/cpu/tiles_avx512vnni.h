@@ -1,4 +1,4 @@
-// The register tiles of the AVX-512-VNNI set. Included by its one source.
+// The register tiles of the AVX-512-VNNI products. Included by files that are compiled for it.
 #pragma once
 
 #include <immintrin.h>
@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "runtime/cpu/gemm_tiles.h"
+#include "runtime/cpu/panels_avx512.h"
 
 namespace w8a8 {
 namespace {
@@ -13,9 +14,7 @@ namespace {
 // 12 x 32 fills 24 of the 32 registers and divides the rows of ViTs well (729 = 60 x 12 + 9). fc1
 // of so400m runs at 91 % of the vpdpbusd peak with blocks of 220 KiB, at 85 % with all rows in one.
 constexpr GemmTuning kTuning = {
-    .tile_rows = 12, .panel_cols = 32, .k_multiple = 64, .block_bytes = 220 * 1024};
-constexpr int64_t kPanel = kTuning.panel_cols;
-constexpr int64_t kStep = 4;  // inputs of a column side by side
+    .tile_rows = 12, .panel_cols = kPanel, .k_multiple = kCodesMultiple, .block_bytes = 220 * 1024};
 
 using AliasedInt32 = int32_t __attribute__((may_alias));
 

@@ -1,7 +1,8 @@
 // The products by groups and the weight-only product once for every width of vector, over the tiles
 // of a set. Included by the files of the vector sets under the rules of vector_rows.h. V is that of
 // vector_codes.h with
-//   kTuning: the set's GemmTuning; kStep: the inputs of a column that lie side by side.
+//   kTuning: the set's GemmTuning; kStep: the inputs of a column that lie side by side;
+//   kPanelInputs: a panel's inputs are padded to a multiple of it.
 //   Multiply(rows, x, x_stride, panel, steps, start, sums): sums [rows, panel_cols] = `start`
 //     [panel_cols] + the products of kStep * steps stored codes.
 //   MultiplyFloats(rows, x, x_stride, panel, steps, zero_point, sums): the same of binary32 rows
@@ -42,7 +43,7 @@ struct VectorProducts {
     return ((left < weight.group_stride ? left : weight.group_stride) + V::kStep - 1) / V::kStep;
   }
   static const int8_t* Panel(const GroupedWeights& weight, const Tile& tile, int64_t group) {
-    const int64_t padded = (weight.k + V::kStep - 1) / V::kStep * V::kStep;
+    const int64_t padded = (weight.k + V::kPanelInputs - 1) / V::kPanelInputs * V::kPanelInputs;
     return static_cast<const int8_t*>(weight.packed) + tile.col * padded +
            group * weight.group_stride * kPanel;
   }
