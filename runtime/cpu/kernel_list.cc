@@ -1,5 +1,13 @@
 // The list of the sets; a file of its own, so that a test can link another list in its place.
 #include <array>
+#include <cerrno>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <unistd.h>
+
+#include <sys/syscall.h>
+#endif
 
 #include "runtime/cpu/kernels.h"
 
@@ -15,6 +23,31 @@ const char* Avx512VnniReason() {
   if (!__builtin_cpu_supports("avx512vl")) return "the CPU lacks AVX-512VL";
   if (!__builtin_cpu_supports("avx512vnni")) return "the CPU lacks AVX-512-VNNI";
   return nullptr;
+}
+
+// Linux gives a process the tile registers on demand only, because they enlarge what it saves of a
+// thread for a signal; for all its threads and for good.
+const char* AskForTiles() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE
+  if (::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0) return nullptr;
+  if (errno == ENOSPC) return "a thread's alternate signal stack is too small for AMX";
+  return "the kernel refuses AMX (arch_prctl; Linux 5.16 and later knows it)";
+}
+
+const char* AmxReason() {
+  if (const char* reason = Avx512VnniReason()) return reason;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;  // of leaf 7
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kTile) == 0) {
+    return "the CPU lacks AMX-TILE";
+  }
+  if ((edx & kInt8) == 0) return "the CPU lacks AMX-INT8";
+  unsigned kept = 0, kept_high = 0;  // AVX-512 is usable, so there is an XCR0
+  asm("xgetbv" : "=a"(kept), "=d"(kept_high) : "c"(0));
+  constexpr unsigned kTileStates = 3u << 17;  // configuration and data
+  if ((kept & kTileStates) != kTileStates) return "the kernel does not keep AMX's registers";
+  static const char* const refused = AskForTiles();  // once per process
+  return refused;
 }
 
 const char* Avx2Reason() {
@@ -38,6 +71,7 @@ const FloatKernels* Avx512Floats() {
 
 const std::array kAll = {
 #if defined(__x86_64__)
+    Kernels{"amx", AmxReason, &kAmxInt8Kernels, &kAvx512RowKernels, &kAvx512FloatKernels},
     Kernels{"avx512vnni", Avx512VnniReason, &kAvx512VnniInt8Kernels, &kAvx512RowKernels,
             Avx512Floats()},
     Kernels{"avx2", Avx2Reason, &kAvx2Int8Kernels, &kAvx2RowKernels, &kAvx2FloatKernels},

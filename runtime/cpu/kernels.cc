@@ -1,7 +1,6 @@
 #include "runtime/cpu/kernels.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <string>
@@ -10,9 +9,6 @@
 
 namespace w8a8 {
 namespace {
-
-// Named by the command line, built by a later version.
-constexpr std::array<std::string_view, 1> kPlanned = {"amx"};
 
 std::atomic<const Kernels*> g_in_use = nullptr;
 
@@ -33,10 +29,6 @@ const Kernels& Forced(std::string_view name, const char* source) {
     if (reason == nullptr) return kernels;
     Fail("{}{}: this machine cannot run that kernel set: {}. Usable here: {}.", source, name,
          reason, UsableNames());
-  }
-  if (std::ranges::find(kPlanned, name) != kPlanned.end()) {
-    throw BadSetting(fmt::format("{}{}: that kernel set comes later. Usable here: {}.", source,
-                                 name, UsableNames()));
   }
   throw BadSetting(fmt::format("{}{}: no kernel set has that name. Usable here: {}.", source, name,
                                UsableNames()));

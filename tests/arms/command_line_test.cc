@@ -260,7 +260,6 @@ TEST(CommandLine, SaysWhatComesLater) {
       {"bench"},
       {"encode", "--attention", "int8"},
       {"encode", "--attention", "bf16"},
-      {"linear", "--kernels", "amx"},
       {"--target", "vllm"},
       {"--deploy-as", "vllm"},
   };

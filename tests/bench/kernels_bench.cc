@@ -1,7 +1,8 @@
 // The products, quantize_rows and the row steps of every usable kernel set, on one core. `MACs`
-// counts multiply-accumulates per second, `of_peak` their share of the vpdpbusd peak measured just
-// before; gemm_groups, gemm_experts and gemm_w8 give `of_dense`: their rate over that of gemm_s8
-// just before. Every product is compared with the scalar set's before it is timed.
+// counts multiply-accumulates per second, `of_peak` their share of the vpdpbusd peak (the amx set:
+// of the tdpbssd peak) measured just after; gemm_groups, gemm_experts and gemm_w8 give `of_dense`:
+// their rate over that of gemm_s8 just before. Every product is compared with the scalar set's
+// before it is timed.
 #include <cmath>
 #include <ctime>
 #include <string>
@@ -70,14 +71,14 @@ void GemmS8(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
   const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
   const QuantizedLinear layer = RandomLayer(shape);
-  const MatView<const Half> few = view.RowRange(0, 13);
+  const MatView<const Half> few = view.RowRange(0, 49);
   W8A8_CHECK(Product(layer, *kernels.int8, few) == Product(layer, *All().back().int8, few));
   const Int8Linear packed(layer, *kernels.int8);
   CodeRows rows;
   QuantizeRows(*kernels.int8, view, {}, &rows);
   std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
-  const double peak = VnniPeakMacsPerSecond();
   for (auto _ : state) packed.Multiply(rows, MatView<Half>{y.data(), shape.m, shape.n, shape.n});
+  const double peak = kernels.name == "amx" ? AmxPeakMacsPerSecond() : VnniPeakMacsPerSecond();
   const double macs = static_cast<double>(shape.m * shape.n * shape.k * state.iterations());
   state.counters["MACs"] = benchmark::Counter(macs, benchmark::Counter::kIsRate);
   if (peak > 0) {

@@ -1,10 +1,16 @@
 // The INT8 product of every kernel set: accumulators against int64, outputs against scalar.
+#include <unistd.h>
+
+#include <cstddef>
 #include <limits>
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include "quant/numerics.h"
 #include "quant/reference_quantizer.h"
+#include "runtime/base/aligned_buffer.h"
+#include "runtime/base/error.h"
 #include "runtime/cpu/int8_linear.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/support/tolerance.h"
@@ -126,14 +132,100 @@ TEST(GemmS8, HoldsTheLargestK) {
   }
 }
 
-// M = 300 passes the block of rows of the avx512vnni set (220 KiB of codes).
+// M = 300 passes the block of rows of the avx512vnni set (220 KiB of codes) and, with K = 4304,
+// that of the amx set (1,000 KiB), which then cuts K into four chunks.
 TEST(GemmS8, EqualsScalarOnManyRows) {
-  const LayerShape shape{300, 40, 1024};
-  const QuantizedLinear linear = RandomLinear(shape, /*seed=*/11);
-  const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/12, Values::kFinite);
-  const Product expected = Multiply(*test::ScalarSet().int8, linear, x, shape.m);
+  for (const LayerShape shape : {LayerShape{300, 40, 1024}, {300, 33, 4304}}) {
+    const QuantizedLinear linear = RandomLinear(shape, /*seed=*/11);
+    const std::vector<Half> x = RandomHalves(shape.m * shape.k, /*seed=*/12, Values::kFinite);
+    const Product expected = Multiply(*test::ScalarSet().int8, linear, x, shape.m);
+    for (const Kernels& set : SetsUnderTest()) {
+      ExpectEqual(expected, Multiply(*set.int8, linear, x, shape.m),
+                  std::string(set.name) + " " + Text(shape));
+    }
+  }
+}
+
+// Around tiles of 16 and 32 rows, chunks of 1,152 inputs and panels of 32 columns.
+TEST(GemmS8, EqualsScalarOnEveryTailOfTiles) {
+  for (const int64_t m : {14, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80}) {
+    for (const int64_t k : {1, 63, 64, 65, 129, 1152, 1153, 2305}) {
+      const LayerShape shape{m, 1 + (m * 7 + k) % 66, k};
+      const QuantizedLinear linear = RandomLinear(shape, /*seed=*/21);
+      const std::vector<Half> x = RandomHalves(m * k, /*seed=*/22, Values::kFinite);
+      const Product expected = Multiply(*test::ScalarSet().int8, linear, x, m);
+      for (const Kernels& set : SetsUnderTest()) {
+        ExpectEqual(expected, Multiply(*set.int8, linear, x, m),
+                    std::string(set.name) + " " + Text(shape));
+      }
+    }
+  }
+}
+
+// Codes whose last row ends where nothing can be read, but for the 64 bytes of AlignedBuffer.
+class GuardedCodes {
+ public:
+  explicit GuardedCodes(int64_t bytes)
+      : page_(sysconf(_SC_PAGESIZE)), size_((bytes + 64 + page_ - 1) / page_ * page_ + page_) {
+    memory_ =
+        static_cast<std::byte*>(mmap(nullptr, static_cast<size_t>(size_), PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    W8A8_CHECK(memory_ != MAP_FAILED);
+    W8A8_CHECK(mprotect(memory_ + size_ - page_, static_cast<size_t>(page_), PROT_NONE) == 0);
+    codes_ = memory_ + size_ - page_ - 64 - bytes;
+  }
+  ~GuardedCodes() { munmap(memory_, static_cast<size_t>(size_)); }
+  GuardedCodes(const GuardedCodes&) = delete;
+  GuardedCodes& operator=(const GuardedCodes&) = delete;
+
+  std::byte* codes() const { return codes_; }
+
+ private:
+  int64_t page_, size_;
+  std::byte* memory_;
+  std::byte* codes_;
+};
+
+TEST(GemmS8, ReadsNoRowPastTheLast) {
+  const int64_t n = 32, k = 100;
   for (const Kernels& set : SetsUnderTest()) {
-    ExpectEqual(expected, Multiply(*set.int8, linear, x, shape.m), set.name);
+    const Int8Kernels& kernels = *set.int8;
+    AlignedBuffer<std::byte> packed(kernels.packed_bytes(n, k));
+    const std::vector<int8_t> weights(static_cast<size_t>(n * k), 3);
+    kernels.pack_weights({.codes = weights.data(), .n = n, .k = k, .packed = packed.data()});
+    const std::vector<float> ones(256, 1.0f), zeros(256, 0.0f);
+    const std::vector<int32_t> code_sum(256, 3 * static_cast<int32_t>(k));
+    const int64_t stride = RoundUp(RoundUp(k, kernels.k_step), kernels.k_multiple);
+    for (const int64_t m : {1, 12, 13, 16, 17, 25, 32, 33, 47, 48, 49, 64}) {
+      const std::vector<Half> x(static_cast<size_t>(m * k), ToHalf(1.0f));
+      const GuardedCodes guarded(m * stride * kernels.code_bytes);
+      std::vector<float> scale(static_cast<size_t>(m)), y(static_cast<size_t>(m * n));
+      kernels.quantize_rows({.x = x.data(),
+                             .x_stride = k,
+                             .rows = m,
+                             .cols = k,
+                             .clip_range = kInfinity,
+                             .static_scale = ones.data(),
+                             .codes = guarded.codes(),
+                             .codes_stride = stride,
+                             .scale = scale.data(),
+                             .code_sum = nullptr,
+                             .counts = nullptr});
+      if (kernels.begin_worker != nullptr) kernels.begin_worker();
+      kernels.gemm_s8({.m = m,
+                       .n = n,
+                       .k = k,
+                       .x_codes = guarded.codes(),
+                       .x_stride = stride,
+                       .packed_weight = packed.data(),
+                       .scale_x = scale.data(),
+                       .scale_w = ones.data(),
+                       .bias = zeros.data(),
+                       .code_sum_w = code_sum.data(),
+                       .to = {.type = OutputType::kFloat, .y = y.data(), .y_stride = n}});
+      if (kernels.end_worker != nullptr) kernels.end_worker();
+      EXPECT_EQ(Equal(std::vector<float>(y.size(), 300.0f), y), "") << set.name << " M " << m;
+    }
   }
 }
 

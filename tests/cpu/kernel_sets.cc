@@ -43,6 +43,8 @@ std::vector<Kernels> FindSets() {
 std::vector<Kernels> WithPortableCopies(std::vector<Kernels> sets) {
   if (OneIsForced()) return sets;
   const auto usable = [] { return static_cast<const char*>(nullptr); };
+  sets.push_back({"amx on portable intrinsics", usable, &kAmxInt8KernelsOnSimde,
+                  &kAvx512RowKernelsOnSimde, &kAvx512FloatKernelsOnSimde});
   sets.push_back({"avx512vnni on portable intrinsics", usable, &kAvx512VnniInt8KernelsOnSimde,
                   &kAvx512RowKernelsOnSimde, &kAvx512FloatKernelsOnSimde});
   sets.push_back({"avx2 on portable intrinsics", usable, &kAvx2Int8KernelsOnSimde,

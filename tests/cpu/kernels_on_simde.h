@@ -9,6 +9,7 @@
 
 namespace w8a8 {
 
+extern const Int8Kernels kAmxInt8KernelsOnSimde;  // and on a model of the tile instructions
 extern const FloatKernels kAvx2FloatKernelsOnSimde;
 extern const FloatKernels kAvx512FloatKernelsOnSimde;
 extern const Int8Kernels kAvx2Int8KernelsOnSimde;

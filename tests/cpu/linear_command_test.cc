@@ -130,7 +130,6 @@ TEST_F(LinearCommand, RefusesFlagsThatContradict) {
       {"--precision", "fake", "--fake", "vllm-static"},
       {"--precision", "fake", "--fake", "round-half-up"},
       {"--precision", "int8", "--kernels", "sse9"},
-      {"--precision", "int8", "--kernels", "amx"},
       {"--precision", "w4"}};
   for (const std::vector<std::string>& flags : refused) {
     EXPECT_THAT(ErrorOf({}, flags), HasSubstr("usage: ")) << ::testing::PrintToString(flags);

@@ -12,6 +12,8 @@
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
+#include "tests/cpu/simde/tile_model.h"
+
 #ifndef _MM_FROUND_TO_NEAREST_INT
 #define _MM_FROUND_TO_NEAREST_INT 0
 #endif
