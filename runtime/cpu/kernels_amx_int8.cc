@@ -140,7 +140,7 @@ void GemmS8(const GemmS8Args& args) {
   }
 }
 
-void ConfigureTiles() { _tile_loadconfig(&kFullTiles); }
+void ConfigureFullTiles() { ConfigureTiles(kTileRows); }
 void ReleaseTiles() { _tile_release(); }
 
 }  // namespace
@@ -151,7 +151,7 @@ const Int8Kernels kAmxInt8Kernels = {
     .k_multiple = kCodesMultiple,
     .n_multiple = kPanel,
     .uses_column_sums = true,
-    .begin_worker = ConfigureTiles,
+    .begin_worker = ConfigureFullTiles,
     .end_worker = ReleaseTiles,
     .quantize_rows = QuantizeRows,
     .transform_row = VectorCodes<Set>::TransformRow,

@@ -26,11 +26,29 @@ struct alignas(64) TileConfig {
   uint16_t row_bytes[16];
   uint8_t rows[16];
 };
-constexpr TileConfig kFullTiles = {.palette = 1,
-                                   .start_row = 0,
-                                   .reserved = {},
-                                   .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                                   .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+struct TileConfigs {
+  TileConfig by_rows[kTileRows];
+};
+
+// For sums and x of 1 to 16 rows.
+constexpr TileConfigs MakeTileConfigs() {
+  TileConfigs configs = {};
+  for (int64_t i = 0; i < kTileRows; ++i) {
+    TileConfig& config = configs.by_rows[i];
+    config.palette = 1;
+    for (int tile = 0; tile < 8; ++tile) {
+      config.row_bytes[tile] = 64;
+      config.rows[tile] = static_cast<uint8_t>(tile < 6 ? i + 1 : kTileRows);
+    }
+  }
+  return configs;
+}
+constexpr TileConfigs kTileConfigs = MakeTileConfigs();
+
+// The tiles of the calling thread for products of `m` rows; from 16 on they are the same.
+inline void ConfigureTiles(int64_t m) {
+  _tile_loadconfig(&kTileConfigs.by_rows[(m < kTileRows ? m : kTileRows) - 1]);
+}
 
 // Every CPU with AMX has a first-level data cache of 48 KiB and a second level of 2 MiB.
 constexpr int64_t kChunkSteps = 18;                    // 36 KiB of weights
@@ -46,15 +64,17 @@ struct Blocking {
 // from the first level and only x is streamed from the second: the loop eats 64 bytes a cycle of
 // which the second level gives 47 to 54. Blocks of 0.8 to 1.15 MB of x leave room for the panels
 // and results that pass through; beyond, x comes from the third level (29 GB/s). Blocks are even.
-// Where all rows are one block's there is nothing to come back for: K stays whole.
+// Where all rows are one block's there is nothing to come back for: K stays whole, unless several
+// products make a sum: their order must not depend on the rows.
 inline Blocking BlockingOf(int64_t m, int64_t steps, int64_t passes, int64_t row_bytes) {
-  if (m <= kBlockRows) return {m, steps};
+  const int64_t chunk = DivideUp(steps, DivideUp(steps, kChunkSteps));
+  if (m <= kBlockRows) return {m, passes > 1 ? chunk : steps};
   int64_t most = kOperandBytes / row_bytes / kBlockRows * kBlockRows;
   if (most < kBlockRows) most = kBlockRows;
   const bool in_parts = steps > kChunkSteps || passes > 1;
   if (in_parts && most > kMostChunkedRows) most = kMostChunkedRows;
   const int64_t rows = DivideUp(DivideUp(m, DivideUp(m, most)), kBlockRows) * kBlockRows;
-  return {rows, DivideUp(steps, DivideUp(steps, kChunkSteps))};
+  return {rows, chunk};
 }
 
 }  // namespace

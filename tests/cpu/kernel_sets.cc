@@ -43,8 +43,13 @@ std::vector<Kernels> FindSets() {
 std::vector<Kernels> WithPortableCopies(std::vector<Kernels> sets) {
   if (OneIsForced()) return sets;
   const auto usable = [] { return static_cast<const char*>(nullptr); };
+  static FloatKernels fp16 = kAvx512FloatKernelsOnSimde, bf16 = kAvx512FloatKernelsOnSimde;
+  fp16.half = kAmxFp16ProductOnSimde;
+  bf16.half = kAmxBf16ProductOnSimde;
   sets.push_back({"amx on portable intrinsics", usable, &kAmxInt8KernelsOnSimde,
-                  &kAvx512RowKernelsOnSimde, &kAvx512FloatKernelsOnSimde});
+                  &kAvx512RowKernelsOnSimde, &fp16});
+  sets.push_back({"amx without FP16 on portable intrinsics", usable, &kAmxInt8KernelsOnSimde,
+                  &kAvx512RowKernelsOnSimde, &bf16});
   sets.push_back({"avx512vnni on portable intrinsics", usable, &kAvx512VnniInt8KernelsOnSimde,
                   &kAvx512RowKernelsOnSimde, &kAvx512FloatKernelsOnSimde});
   sets.push_back({"avx2 on portable intrinsics", usable, &kAvx2Int8KernelsOnSimde,

@@ -9,6 +9,7 @@
 
 #include "runtime/base/counter_hash.h"
 #include "runtime/cpu/int8_linear.h"
+#include "runtime/cpu/packed_floats.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/cpu/kernels_on_simde.h"
 #include "tests/support/tolerance.h"
@@ -110,6 +111,31 @@ TEST(TileModel, SumsProductsOfBytesModulo32Bits) {
   ExpectProducts<int8_t, int8_t>(/*seed=*/3);
 }
 
+// Subnormal FP16 values count; BF16's least normal value is 2^-126, and what is below counts as 0.
+TEST(TileModel, SumsProductsOfPairsInBinary32) {
+  TileModel tiles;
+  tiles.Configure(Config().Set(0, 1, 4).Set(1, 1, 8).Set(2, 2, 4).bytes);
+  const auto multiply = [&tiles](float begin, const uint16_t(&left)[4], const uint16_t(&right)[4],
+                                 float (*to_float)(uint16_t)) {
+    float sum = begin;
+    tiles.Load(0, &sum, 4);
+    tiles.Load(1, left, 8);
+    tiles.Load(2, right, 4);
+    tiles.MultiplyPairs(0, 1, 2, to_float);
+    tiles.Store(0, &sum, 4);
+    return sum;
+  };
+  const uint16_t halves[] = {0x3c00, 0x4000, 0x3800, 0xc200};
+  const uint16_t others[] = {0x3c00, 0x3c00, 0x3e00, 0x3800};
+  EXPECT_EQ(multiply(0.5f, halves, others, TileModel::OfHalf), 0.5f + 1 + 2 + 0.75f - 1.5f);
+  const uint16_t least[] = {0x0001, 0x0000, 0x0000, 0x8002};
+  EXPECT_EQ(multiply(0.0f, least, others, TileModel::OfHalf), 0x1p-24f - 0x1p-24f);
+  EXPECT_EQ(multiply(0.0f, least, halves, TileModel::OfHalf), 0x1p-24f + 0x1.8p-22f);
+  const uint16_t bf16[] = {0x3f80, 0xc000, 0x007f, 0x0080},
+                 same[] = {0x3f80, 0x3f80, 0x7f00, 0x3f00};
+  EXPECT_EQ(multiply(4.0f, bf16, same, TileModel::OfBf16), 3.0f);
+}
+
 std::vector<Half> RunOn(const Int8Kernels& kernels, int64_t m) {
   const test::LayerShape shape{m, 40, 130};
   const std::vector<Half> x = test::RandomHalves(m * shape.k, /*seed=*/5, test::Values::kFinite);
@@ -127,6 +153,23 @@ TEST(AmxSet, MultipliesOnTilesFromSixteenRowsOn) {
     RunOn(kAmxInt8KernelsOnSimde, m);
     EXPECT_EQ(Tiles().products > before, m >= 16) << m;
     EXPECT_FALSE(Tiles().configured) << "tiles are released";
+  }
+}
+
+TEST(AmxSet, MultipliesFp16ValuesOnTilesWhateverTheRows) {
+  for (const FloatProduct* product : {&kAmxFp16ProductOnSimde, &kAmxBf16ProductOnSimde}) {
+    for (const int64_t m : {1, 15, 16, 17}) {
+      const int64_t before = Tiles().products;
+      const std::vector<float> ones(static_cast<size_t>(m * 40), 1.0f);
+      std::vector<float> y(static_cast<size_t>(m * m));
+      OperandScratch scratch;
+      PackedFloats({ones.data(), m, 40, 40}, *product)
+          .Multiply(MatView<const float>{ones.data(), m, 40, 40}, nullptr,
+                    MatView<float>{y.data(), m, m, m}, &scratch);
+      EXPECT_EQ(Equal(std::vector<float>(y.size(), 40.0f), y), "") << product->name << " M " << m;
+      EXPECT_GT(Tiles().products, before) << product->name << " M " << m;
+      EXPECT_FALSE(Tiles().configured) << product->name << ": tiles are released";
+    }
   }
 }
 

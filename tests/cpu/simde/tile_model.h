@@ -108,6 +108,46 @@ struct TileModel {
       }
     }
   }
+
+  // Sums of two products of 2-byte values: binary32 FMAs from 0 in two chains, added to one another
+  // and then to the sum. Subnormal results become 0.
+  template <class ToFloat>
+  void MultiplyPairs(int c, int a, int b, const ToFloat& to_float) {
+    RequireProduct(c, a, b);
+    ++products;
+    for (int m = 0; m < rows[c]; ++m) {
+      for (int n = 0; n < row_bytes[c] / 4; ++n) {
+        float chains[2] = {0.0f, 0.0f}, sum;
+        for (int k = 0; k < row_bytes[a] / 2; ++k) {
+          uint16_t left, right;
+          std::memcpy(&left, &bytes[a][m][2 * k], sizeof left);
+          std::memcpy(&right, &bytes[b][k / 2][4 * n + k % 2 * 2], sizeof right);
+          float& chain = chains[k % 2];
+          chain = Flushed(__builtin_fmaf(to_float(left), to_float(right), chain));
+        }
+        std::memcpy(&sum, &bytes[c][m][4 * n], sizeof sum);
+        sum = Flushed(sum + Flushed(chains[0] + chains[1]));
+        std::memcpy(&bytes[c][m][4 * n], &sum, sizeof sum);
+      }
+    }
+  }
+  static float Flushed(float value) {
+    return value < 0x1p-126f && value > -0x1p-126f ? 0.0f : value;
+  }
+  static float OfBf16(uint16_t bits) {  // subnormal operands are 0, too
+    const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+    float value;
+    std::memcpy(&value, &wide, sizeof value);
+    return Flushed(value);
+  }
+  static float OfHalf(uint16_t bits) {
+    const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    float value = exponent == 0 ? static_cast<float>(mantissa) * 0x1p-24f
+                                : static_cast<float>(1024 + mantissa) * 0x1p-25f *
+                                      static_cast<float>(uint32_t{1} << exponent);
+    if (exponent == 31) value = mantissa == 0 ? __builtin_inff() : __builtin_nanf("");
+    return bits >> 15 != 0 ? -value : value;
+  }
 };
 
 inline TileModel& Tiles() {
@@ -135,3 +175,9 @@ inline void _tile_dpbusd(int sums, int left, int right) {
 inline void _tile_dpbssd(int sums, int left, int right) {
   w8a8::simde::Tiles().MultiplyBytes<int8_t, int8_t>(sums, left, right);
 }
+inline void _tile_dpbf16ps(int sums, int left, int right) {
+  w8a8::simde::Tiles().MultiplyPairs(sums, left, right, w8a8::simde::TileModel::OfBf16);
+}
+// Instead of the bytes of the instruction (kernels_amx_floats.cc).
+#define W8A8_TILE_DPFP16PS(sums, left, right) \
+  w8a8::simde::Tiles().MultiplyPairs(sums, left, right, w8a8::simde::TileModel::OfHalf)

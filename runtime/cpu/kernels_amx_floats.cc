@@ -1,0 +1,217 @@
+// FP16 products on AMX tiles: as they are where the CPU multiplies FP16, else as two BF16 values
+// each. Operands are rows of 2-byte values, padded with zeros to 64 bytes; panels
+// [k / 2][32 columns][2 inputs]. A call takes rows of any number: tiles are configured for them.
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "runtime/cpu/blocks_amx.h"
+#include "runtime/cpu/float_kernels.h"
+#include "runtime/cpu/panels_avx512.h"
+#include "runtime/cpu/tiles_amx.h"
+#include "runtime/cpu/vectors_avx512.h"
+
+// tdpfp16ps, which neither g++ 12 nor clang 14 has an intrinsic for. A test's model stands in.
+#if !defined(W8A8_TILE_DPFP16PS)
+#define W8A8_TILE_DPFP16PS(sums, left, right)                                        \
+  asm volatile(".byte 0xc4, 0xe2, 0x03 + (15 - " #right ") * 8, 0x5c, 0xc0 + " #sums \
+               " * 8 + " #left ::)
+#endif
+
+namespace w8a8 {
+namespace {
+
+using Bits = __m512i;
+
+struct MultiplyHalves {
+  static void UpperLeft() { W8A8_TILE_DPFP16PS(0, 4, 6); }
+  static void UpperRight() { W8A8_TILE_DPFP16PS(1, 4, 7); }
+  static void LowerLeft() { W8A8_TILE_DPFP16PS(2, 5, 6); }
+  static void LowerRight() { W8A8_TILE_DPFP16PS(3, 5, 7); }
+};
+
+struct MultiplyBf16 {
+  static void UpperLeft() { _tile_dpbf16ps(0, 4, 6); }
+  static void UpperRight() { _tile_dpbf16ps(1, 4, 7); }
+  static void LowerLeft() { _tile_dpbf16ps(2, 5, 6); }
+  static void LowerRight() { _tile_dpbf16ps(3, 5, 7); }
+};
+
+// ---- epilogue ----
+
+struct BiasColumns {
+  __m512 bias;
+  __mmask16 lanes;
+
+  void Load(const MultiplyFloatsArgs& args, int64_t col) {
+    lanes = Avx512::FirstLanes(args.n - col);
+    bias = args.bias != nullptr ? Avx512::Load(args.bias + col, lanes) : _mm512_setzero_ps();
+  }
+};
+
+// As PendingRows of the INT8 product.
+template <class Element>
+struct PendingFloats {
+  BiasColumns left, right;
+  const float* sums;
+  Element* y;
+  int64_t y_stride;
+  int64_t rows = 0;  // that are left
+
+  PendingFloats() = default;
+  PendingFloats(const MultiplyFloatsArgs& args, const Block& block)
+      : sums(static_cast<const float*>(block.sums) + block.first * kPanel),
+        y(static_cast<Element*>(args.y) + block.row * args.y_stride + block.col),
+        y_stride(args.y_stride),
+        rows(block.rows) {
+    left.Load(args, block.col);
+    right.Load(args, block.col + 16);
+  }
+
+  [[gnu::always_inline]] void StoreRows(int64_t count) {
+    for (; count > 0 && rows > 0; --count, --rows) {
+      Avx512::Store(y, left.lanes, _mm512_add_ps(_mm512_load_ps(sums), left.bias));
+      Avx512::Store(y + 16, right.lanes, _mm512_add_ps(_mm512_load_ps(sums + 16), right.bias));
+      sums += kPanel;
+      y += y_stride;
+    }
+  }
+};
+
+template <class Element>
+struct FloatResults {
+  using Pending = PendingFloats<Element>;
+  const MultiplyFloatsArgs& args;
+
+  Pending Begin(const Block& block) const { return Pending(args, block); }
+  void End(const Block& /*block*/) const {}
+};
+
+// ---- operands ----
+
+// Values as they are.
+struct Halves {
+  using Op = MultiplyHalves;
+  static constexpr int64_t kParts = 1;
+  static void Store(uint16_t* to, int64_t /*part_stride*/, __m512 values) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
+  }
+};
+
+// The upper halves of binary32 values.
+inline __m256i UpperHalves(Bits bits) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)); }
+
+// A finite FP16 value is the sum of two BF16 values: its 11 bits to the nearest 8, and what is
+// left. The products of the parts are exact in binary32, and all four of them make the whole (three
+// are off by 2.9e-6). Of what is not finite nothing is left; its sums are NaN.
+struct SplitHalves {
+  using Op = MultiplyBf16;
+  static constexpr int64_t kParts = 2;  // the rest first
+  static void Store(uint16_t* to, int64_t part_stride, __m512 values) {
+    const Bits bits = _mm512_castps_si512(values);
+    const Bits odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const Bits rounded =
+        _mm512_and_si512(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))),
+                         _mm512_set1_epi32(static_cast<int>(0xffff0000)));
+    const __mmask16 finite =
+        _mm512_cmp_ps_mask(_mm512_abs_ps(values), _mm512_set1_ps(0x1p+127f), _CMP_LT_OQ);
+    const __m512 rest =
+        _mm512_maskz_mov_ps(finite, _mm512_sub_ps(values, _mm512_castsi512_ps(rounded)));
+    const Bits nearest = _mm512_mask_mov_epi32(bits, finite, rounded);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), UpperHalves(_mm512_castps_si512(rest)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + part_stride), UpperHalves(nearest));
+  }
+};
+
+// Small products first.
+constexpr int64_t kPasses[4][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}};
+
+template <class Operand>
+struct TileFloats {
+  static constexpr int64_t kParts = Operand::kParts;
+
+  static int64_t PartBytes(int64_t k) { return DivideUp(2 * k, kTileBytes) * kTileBytes; }
+  // An odd number of cache lines: rows a power of two apart would meet in the same cache sets.
+  static int64_t OperandBytes(int64_t k) {
+    return (kParts * PartBytes(k) / kTileBytes | 1) * kTileBytes;
+  }
+  static int64_t PanelBytes(int64_t k) { return kParts * kPanel * PartBytes(k); }
+  static int64_t PackedBytes(int64_t n, int64_t k) { return DivideUp(n, kPanel) * PanelBytes(k); }
+  static int64_t ScratchBytes(int64_t /*n*/, int64_t /*k*/) { return 0; }
+
+  template <class Element>
+  static void LoadRow(const Element* x, int64_t k, void* operand) {
+    const int64_t part = PartBytes(k) / 2;
+    auto* to = static_cast<uint16_t*>(operand);
+    for (int64_t i = 0; i < part; i += 16) {
+      Operand::Store(to + i, part, Avx512::Load(x + i, Avx512::FirstLanes(k - i)));
+    }
+  }
+  static void LoadHalves(const Half* x, int64_t k, void* operand) { LoadRow(x, k, operand); }
+  static void LoadFloats(const float* x, int64_t k, void* operand) { LoadRow(x, k, operand); }
+
+  // Columns past n and inputs past k are zeros.
+  static void Pack(const float* weight, int64_t n, int64_t k, void* packed) {
+    const int64_t part = PartBytes(k) / 2;
+    for (int64_t first = 0; first < n; first += kPanel) {
+      auto* to = static_cast<uint16_t*>(packed) + first * kParts * part;
+      for (int64_t i = 0; i < part; i += 2, to += 2 * kPanel) {
+        alignas(64) float step[2 * kPanel] = {};
+        for (int64_t at = 0; at < 2 * kPanel; ++at) {
+          const int64_t row = first + at / 2, input = i + at % 2;
+          if (row < n && input < k) step[at] = weight[row * k + input];
+        }
+        for (int64_t at = 0; at < 2 * kPanel; at += 16) {
+          Operand::Store(to + at, kPanel * part, _mm512_load_ps(step + at));
+        }
+      }
+    }
+  }
+
+  static void Multiply(const MultiplyFloatsArgs& args) {
+    const int64_t part = PartBytes(args.k);
+    Pass passes[4];
+    for (int64_t i = 0; i < 4; ++i) {
+      passes[i] = {kPasses[i][0] * part, kPasses[i][1] * part * kPanel};
+    }
+    const TileOperands operands = {.m = args.m,
+                                   .panels = DivideUp(args.n, kPanel),
+                                   .steps = part / kTileBytes,
+                                   .x = args.x,
+                                   .x_stride = args.x_stride_bytes,
+                                   .weights = args.packed_weight,
+                                   .panel_bytes = PanelBytes(args.k),
+                                   .passes = passes,
+                                   .pass_count = kParts * kParts};
+    ConfigureTiles(args.m);
+    if (args.type == OutputType::kHalf) {
+      MultiplyOnTiles<typename Operand::Op>(operands, FloatResults<Half>{args});
+    } else {
+      MultiplyOnTiles<typename Operand::Op>(operands, FloatResults<float>{args});
+    }
+    _tile_release();
+  }
+
+  // 23 blocks of 32: the 729 tokens of so400m pass at once. What stays in the second-level cache is
+  // BlockingOf()'s to say.
+  static constexpr FloatProduct Product(const char* name) {
+    return {.name = name,
+            .operand_bytes = OperandBytes,
+            .packed_bytes = PackedBytes,
+            .rows_at_once = 736,
+            .scratch_bytes = ScratchBytes,
+            .load_halves = LoadHalves,
+            .load_floats = LoadFloats,
+            .pack = Pack,
+            .multiply = Multiply};
+  }
+};
+
+}  // namespace
+
+const FloatProduct kAmxFp16Product = TileFloats<Halves>::Product("AMX-FP16");
+const FloatProduct kAmxBf16Product =
+    TileFloats<SplitHalves>::Product("AMX-BF16, FP16 in two parts");
+
+}  // namespace w8a8
