@@ -75,11 +75,22 @@ class Runner {
     for (const auto& worker : workers_) {
       for (size_t a = 0; a < arms_.size(); ++a) result_.arm_seconds[a] += worker->arm_seconds()[a];
       result_.seconds += worker->seconds();
+      AddSiteSeconds(worker->site_seconds());
     }
     return std::move(result_);
   }
 
  private:
+  void AddSiteSeconds(const std::vector<std::vector<double>>& by_node) {
+    result_.site_seconds.resize(arms_.size());
+    for (size_t a = 0; a < arms_.size(); ++a) {
+      for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+        const std::string& site = graph_.nodes[n].site;
+        if (!site.empty()) result_.site_seconds[a][site] += by_node[a][n];
+      }
+    }
+  }
+
   int64_t ImagesPerChunk() const {
     const Slot& stream = graph_.slot(graph_.stream);
     const Slot& pixels = graph_.slot(graph_.pixels);

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "eval/run/arm.h"
@@ -32,7 +34,9 @@ struct RunnerResult {
   int64_t samples = 0;              // all that the encoder saw
   std::vector<double> arm_seconds;  // thread time in each arm's steps, shared or not, without taps
   double seconds = 0;               // of all steps that were run
-  double lowering_seconds = 0;      // mapping, quantizing and packing weights
+  // By arm: of arm_seconds, in the layer of a site, quantizing of its inputs included.
+  std::vector<std::map<std::string, double>> site_seconds;
+  double lowering_seconds = 0;  // mapping, quantizing and packing weights
   int64_t chunks = 0;
   int64_t stages_run =
       0;  // over all arms and samples; an encoder forward is as many as the graph has

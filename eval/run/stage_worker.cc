@@ -52,7 +52,8 @@ StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::spa
       worker_(worker),
       arena_(backend.MakeArena()),
       replay_(backend.MakeArena()),
-      arm_seconds_(arms.size(), 0.0) {}
+      arm_seconds_(arms.size(), 0.0),
+      site_seconds_(arms.size(), std::vector<double>(graph.nodes.size(), 0.0)) {}
 
 void StageWorker::RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count) {
   const auto begin = static_cast<size_t>(first), samples = static_cast<size_t>(count);
@@ -116,7 +117,9 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
   const Wanted wanted = WantedOf(batch, arm);
   const double before = arena_->Seconds();
   for (size_t i = 0; i < program.steps.size(); ++i) {
+    const double step_before = arena_->Seconds();
     const StepResult result = arena_->Run(program.steps[i], wanted);
+    CountSeconds(batch, arm, program, i, arena_->Seconds() - step_before + result.codes_seconds);
     if (EndsNode(program, i)) ShowNode(batch, arm, program.nodes[i], result);
     const MatView<const float> probabilities = result.attention.view();
     if (probabilities.rows > 0) ShowAttention(batch, arm, probabilities);
@@ -127,6 +130,14 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
   if (IsLast(batch)) return ShowOutputs(batch, arm);
   StoreStream(batch, arm);
   ShowStream(batch, arm);
+}
+
+void StageWorker::CountSeconds(const Batch& batch, int arm, const Program& program, size_t step,
+                               double seconds) {
+  const auto node = static_cast<size_t>(program.nodes[step]);
+  if (graph_.nodes[node].site.empty() || !EndsNode(program, step)) return;
+  ForEachFollower(batch, arm,
+                  [&](int a) { site_seconds_[static_cast<size_t>(a)][node] += seconds; });
 }
 
 void StageWorker::LoadInput(const Batch& batch, int arm) {

@@ -55,6 +55,8 @@ class StageWorker {
   // In the steps of each arm; those of a shared stage count for every arm that shares it.
   const std::vector<double>& arm_seconds() const { return arm_seconds_; }
   double seconds() const { return seconds_; }  // in all steps, each counted once
+  // By arm and node: in the layers of sites, quantizing of their inputs included.
+  const std::vector<std::vector<double>>& site_seconds() const { return site_seconds_; }
 
  private:
   class Event;
@@ -76,6 +78,8 @@ class StageWorker {
   void Prepare(const Program& program, const Batch& batch, Arena& arena) const;
   void LoadInput(const Batch& batch, int arm);
   void StoreStream(const Batch& batch, int arm);
+  void CountSeconds(const Batch& batch, int arm, const Program& program, size_t step,
+                    double seconds);
   void ShowStream(const Batch& batch, int arm);
   void ShowAttention(const Batch& batch, int arm, MatView<const float> probabilities);
   void ShowNode(const Batch& batch, int arm, int32_t node, const StepResult& result);
@@ -91,6 +95,7 @@ class StageWorker {
   const std::unique_ptr<Arena> arena_;
   const std::unique_ptr<Arena> replay_;  // of the layer that RunLinearAs() runs
   std::vector<double> arm_seconds_;
+  std::vector<std::vector<double>> site_seconds_;
   double seconds_ = 0;
 };
 

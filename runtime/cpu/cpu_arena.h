@@ -42,6 +42,7 @@ class CpuArena final : public Arena {
     CodeRows codes;
     InputSteps input;       // what made the codes,
     SlotId from = kNoSlot;  // and of which rows
+    double codes_seconds = 0;
   };
 
   void Reserve() override;
@@ -93,8 +94,9 @@ class CpuArena final : public Arena {
   void AddWeighted(float weight, std::span<const Half> y, std::span<float> sum);
   void Activate(ActivationKind kind, MatView<const Half> x, MatView<Half> y) const;
   std::shared_ptr<LinearTrace> TraceOfCodes(const SlotMemory& memory) const;
-  // The memory for the codes of slot `from`, to be filled by rows.
+  // The memory for the codes of slot `from`, to be filled by rows: by QuantizeRange().
   SlotMemory& BeginCodes(const CodesOutput& to, SlotId from);
+  void QuantizeRange(MatView<const Half> rows, int64_t first, SlotMemory* to) const;
   // 32 KiB of FP16: rows stay in the first-level cache.
   static constexpr int64_t kBlockElements = 16'384;
   // Calls produce(first_row, count) until all rows of slot `out` are made, a block of rows at a
@@ -133,12 +135,12 @@ class CpuArena final : public Arena {
 template <class Produce>
 void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce) {
   const MatView<Half> made = half(out);
-  CodeRows* to = codes ? &BeginCodes(*codes, out).codes : nullptr;
+  SlotMemory* to = codes ? &BeginCodes(*codes, out) : nullptr;
   const int64_t block = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, made.cols));
   for (int64_t first = 0; first < made.rows; first += block) {
     const int64_t count = std::min(block, made.rows - first);
     produce(first, count);
-    if (to != nullptr) QuantizeRowsAt(*kernels_.int8, made.RowRange(first, count), first, to);
+    if (to != nullptr) QuantizeRange(made.RowRange(first, count), first, to);
   }
 }
 

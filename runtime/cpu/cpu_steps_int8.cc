@@ -1,4 +1,5 @@
 // The steps of CpuArena that quantize rows and multiply codes.
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -31,6 +32,7 @@ CpuArena::SlotMemory& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
   SlotMemory& memory = memory_[static_cast<size_t>(to.slot)];
   memory.input = to.input;
   memory.from = from;
+  memory.codes_seconds = 0;
   const CodesScheme scheme{.quantizer = *to.input.quantizer,
                            .transform = to.input.transform.get(),
                            .group = to.group,
@@ -41,7 +43,15 @@ CpuArena::SlotMemory& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
 
 void CpuArena::Do(const QuantizeStep& step) {
   SlotMemory& to = BeginCodes(step.codes, step.in);
-  QuantizeRowsAt(*kernels_.int8, half(step.in), 0, &to.codes);
+  QuantizeRange(half(step.in), 0, &to);
+}
+
+// Two readings of the clock for a block of rows that takes microseconds.
+void CpuArena::QuantizeRange(MatView<const Half> rows, int64_t first, SlotMemory* to) const {
+  const auto start = std::chrono::steady_clock::now();
+  QuantizeRowsAt(*kernels_.int8, rows, first, &to->codes);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  to->codes_seconds += taken.count();
 }
 
 // The rows that the codes are of still stand in their slot: what a trace wants beside the codes is
@@ -70,7 +80,7 @@ StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
   ProductOutput out{.y = y, .quantizer = step.output ? &*step.output : nullptr};
   if (!wanted.trace) {
     linear.Multiply(x, out, &product_scratch_);
-    return {};
+    return {.codes_seconds = memory.codes_seconds};
   }
   const std::shared_ptr<LinearTrace> trace = TraceOfCodes(memory);
   const std::span<const int32_t> sums = linear.weight_code_sum();
@@ -79,7 +89,7 @@ StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
   out.acc = trace->acc.view();
   WantOutput(step.output, y, trace.get(), &out);
   linear.Multiply(x, out, &product_scratch_);
-  return {.trace = trace, .attention = {}};
+  return {.trace = trace, .codes_seconds = memory.codes_seconds};
 }
 
 StepResult CpuArena::Do(const GemmW8Step& step, const Wanted& wanted) {
@@ -96,7 +106,7 @@ StepResult CpuArena::Do(const GemmW8Step& step, const Wanted& wanted) {
     WantOutput(step.output, y, trace.get(), &out);
   }
   linear.MultiplyHalf(x, step.transform.get(), out, &product_scratch_);
-  return {.trace = trace, .attention = {}};
+  return {.trace = trace};
 }
 
 }  // namespace w8a8

@@ -95,7 +95,7 @@ StepResult CpuArena::Do(const GemmF16Step& step, const Wanted& wanted) {
   if (!step.output) return {};
   const std::shared_ptr<LinearTrace> trace = NewTrace(wanted);
   QuantizeOutputsOf(step.output, half(step.out), trace.get());
-  return {.trace = trace, .attention = {}};
+  return {.trace = trace};
 }
 
 StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
@@ -119,7 +119,7 @@ StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
     if (trace != nullptr) trace->output_saturated += saturated;
     StoreProduct(product, step.out, image);
   }
-  return {.trace = trace, .attention = {}};
+  return {.trace = trace};
 }
 
 // An FP32 slot takes the values of a 16-bit dtype that is not FP16 as they are.
@@ -211,7 +211,7 @@ StepResult CpuArena::Do(const GemmCodesStep& step, const Wanted& wanted) {
     trace->weight_code_sum.assign(sums.begin(), sums.end());
   }
   QuantizeOutputsOf(step.output, y, trace.get());
-  return {.trace = trace, .attention = {}};
+  return {.trace = trace};
 }
 
 // The exact products; `trace` (nullptr: nobody asks) keeps what they were made of.

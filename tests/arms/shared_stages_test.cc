@@ -133,6 +133,24 @@ TEST(SharedStages, TimeOfASharedStageCountsForEveryArmThatSharesIt) {
   EXPECT_LT(run.seconds, run.arm_seconds[0] + run.arm_seconds[1] + run.arm_seconds[3]);
 }
 
+TEST(SiteSeconds, ArePartsOfTheArmsTime) {
+  const Session session = MadeSession("site_seconds");
+  const std::vector<std::string> sites = session.graph.Sites();
+  const std::vector<Arm> arms = {ArmOf(Precision::kFp16, {}),
+                                 ArmOf(Precision::kInt8, PerTokenPlan(sites)),
+                                 ArmOf(Precision::kFake, PerTokenPlan(sites))};
+  const RunnerResult run = Record(session, arms).run;
+  ASSERT_EQ(run.site_seconds.size(), arms.size());
+  for (size_t a = 0; a < arms.size(); ++a) {
+    double sum = 0;
+    for (const std::string& site : sites) {
+      EXPECT_GT(run.site_seconds[a].at(site), 0.0) << arms[a].name << " " << site;
+      sum += run.site_seconds[a].at(site);
+    }
+    EXPECT_LT(sum, run.arm_seconds[a]) << arms[a].name;
+  }
+}
+
 // The leaders of the four stages (embedding, two blocks, outputs) of TinySiglip.
 std::vector<Leaders> LeadersOf(std::span<const Arm> arms, std::vector<bool> traced = {}) {
   traced.resize(arms.size());
