@@ -34,17 +34,45 @@ float FiniteAmax(const Half* x, int64_t cols) {
   return _mm512_reduce_max_ps(_mm512_cvtph_ps(amax));
 }
 
+// The largest pattern without its sign: a NaN or an infinity where the row has one.
+uint16_t LargestMagnitude(const Half* x, int64_t cols) {
+  const __m512i magnitude_bits = _mm512_set1_epi16(0x7fff);
+  __m512i largest = _mm512_setzero_si512();
+  int64_t c = 0;
+  for (; c + 32 <= cols; c += 32) {
+    const __m512i magnitude = _mm512_and_si512(_mm512_loadu_si512(x + c), magnitude_bits);
+    largest = _mm512_max_epu16(largest, magnitude);
+  }
+  alignas(64) uint16_t lanes[32];
+  _mm512_store_si512(lanes, largest);
+  uint16_t all = 0;
+  for (const uint16_t lane : lanes) all = lane > all ? lane : all;
+  for (; c < cols; ++c) {
+    const auto magnitude = static_cast<uint16_t>(x[c].bits & 0x7fff);
+    all = magnitude > all ? magnitude : all;
+  }
+  return all;
+}
+
+inline float ToFloatOf(uint16_t pattern) {
+  const __m256i lanes = _mm256_set1_epi16(static_cast<int16_t>(pattern));
+  return _mm512_reduce_max_ps(_mm512_cvtph_ps(lanes));
+}
+
 struct RowScale {
   float scale, inv_scale;
+  bool needs_clamp;  // false: no p is a NaN or beyond +-127.5
 };
 
 RowScale ScaleOfRow(const QuantizeRowsArgs& args, const Half* x) {
-  if (args.static_scale != nullptr) return {*args.static_scale, 1.0f / *args.static_scale};
-  const float amax = FiniteAmax(x, args.cols);
+  if (args.static_scale != nullptr) return {*args.static_scale, 1.0f / *args.static_scale, true};
+  const uint16_t largest = LargestMagnitude(x, args.cols);
+  const bool finite = largest < 0x7c00;
+  const float amax = finite ? ToFloatOf(largest) : FiniteAmax(x, args.cols);
   const float a = amax < args.clip_range ? amax : args.clip_range;
   const float inv_scale = 127.0f / a;  // infinite where a is 0 or a tiny R
-  if (inv_scale > kMaxFloat) return {0.0f, 0.0f};
-  return {a / 127.0f, inv_scale};
+  if (inv_scale > kMaxFloat) return {0.0f, 0.0f, true};
+  return {a / 127.0f, inv_scale, !finite || a < amax};
 }
 
 // p = x * inv_scale of 16 elements; lanes past the row hold 0.
@@ -59,10 +87,12 @@ inline __m512i CodesOf(__m512 p) {
   return _mm512_maskz_cvtps_epi32(ordered, clamped);
 }
 
+template <bool kNeedsClamp>
 int32_t QuantizeRow(const Half* x, int64_t cols, float inv_scale, uint8_t* codes, int64_t stride) {
   __m512i sum = _mm512_setzero_si512();
   for (int64_t c = 0; c < stride; c += 16) {  // past the row p is 0 (or NaN): code 0
-    const __m512i code = CodesOf(Products(x + c, Avx512::FirstLanes(cols - c), inv_scale));
+    const __m512 p = Products(x + c, Avx512::FirstLanes(cols - c), inv_scale);
+    const __m512i code = kNeedsClamp ? CodesOf(p) : _mm512_maskz_cvtps_epi32(0xffff, p);
     sum = _mm512_add_epi32(sum, code);
     const __m128i shifted = _mm_xor_si128(_mm512_cvtepi32_epi8(code), _mm_set1_epi8(-128));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + c), shifted);
@@ -93,9 +123,11 @@ void QuantizeRows(const QuantizeRowsArgs& args) {
     const Half* x = args.x + r * args.x_stride;
     const RowScale scale = ScaleOfRow(args, x);
     args.scale[r] = scale.scale;
+    auto* codes = static_cast<uint8_t*>(args.codes) + r * args.codes_stride;
     const int32_t sum =
-        QuantizeRow(x, args.cols, scale.inv_scale,
-                    static_cast<uint8_t*>(args.codes) + r * args.codes_stride, args.codes_stride);
+        scale.needs_clamp
+            ? QuantizeRow<true>(x, args.cols, scale.inv_scale, codes, args.codes_stride)
+            : QuantizeRow<false>(x, args.cols, scale.inv_scale, codes, args.codes_stride);
     if (args.code_sum != nullptr) args.code_sum[r] = sum;
     if (args.counts != nullptr) CountRow(x, args.cols, scale.inv_scale, args.counts);
   }
