@@ -70,7 +70,8 @@ TEST(GemmFakeStep, MultipliesTheDequantizedInput) {
   FillSlot(arena, 0, 1, 0, 4.0f);
   const std::vector<float> weight = RandomFloats(33 * 96, 2);
   const std::vector<float> bias = RandomFloats(33, 3);
-  const PackedPtr packed = TestBackend().PackFloat({weight.data(), 33, 96, 96}, FloatOperands::kHalf);
+  const PackedPtr packed =
+      TestBackend().PackFloat({weight.data(), 33, 96, 96}, FloatOperands::kHalf);
   for (const FakeFlavour flavour : {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq}) {
     const Quantizer spec{.clip_range = 3.0f};
     GemmFakeStep step;
