@@ -236,6 +236,9 @@ void DescribeMembers(Field& field, const RunInfo*) {
   field("host", &R::host);
   field("device", &R::device);
   field("kernels", &R::kernels);
+  field("float_products", &R::float_products, {.presence = Presence::kLater});
+  field("reference_attention", &R::reference_attention, {.presence = Presence::kLater});
+  field("attention", &R::attention, {.presence = Presence::kLater});
   field("threads", &R::threads);
   field("started", &R::started);
   field("stages", &R::stages);

@@ -167,6 +167,7 @@ Data VerdictData(const Report& report) {
 Data RunData(const RunInfo& run) {
   const Report none;
   Data data = RowOf(none, run);
+  data.set("has_floats", !run.float_products.empty());
   data.set("peak_memory", FormatBytes(run.peak_memory_bytes));
   data.set("stages", RowsOf(none, run.stages));
   List latency;

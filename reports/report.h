@@ -196,6 +196,9 @@ struct LatencyFigures {
 // page, and nowhere else.
 struct RunInfo {
   std::string command, host, device, kernels;
+  // What of the kernel set multiplies FP16 values, runs the reference's attention and that of the
+  // quantized arms: "FP32 FMA".
+  std::string float_products, reference_attention, attention;
   int threads = 0;
   std::string started;  // ISO 8601 with the zone
   std::vector<StageTime> stages;

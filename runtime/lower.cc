@@ -34,13 +34,16 @@ void Lowering::BeginStage(int stage) {
   weights_.Clear();
 }
 
-Program Lowering::Lower(Precision precision, const Plan& plan, FakeFlavour flavour) {
+Program Lowering::Lower(Precision precision, const Plan& plan, FakeFlavour flavour,
+                        AttentionPrecision attention) {
   Program program;
   program.slots = graph_.slots;
   for (int32_t i = stage_.first_node; i < stage_.last_node; ++i) {
     const Node& node = graph_.nodes[static_cast<size_t>(i)];
     if (node.kind == NodeKind::kLinear) {
       LowerLinear(node, precision, plan, flavour, program);
+    } else if (node.kind == NodeKind::kAttention) {
+      program.steps.push_back(Attend(node, precision, attention));
     } else {
       program.steps.push_back(PlainStep(node));
     }
@@ -50,14 +53,21 @@ Program Lowering::Lower(Precision precision, const Plan& plan, FakeFlavour flavo
 }
 
 Program Lowering::LowerLayer(int32_t node, Precision precision, const Plan& plan,
-                             FakeFlavour flavour) {
+                             FakeFlavour flavour, AttentionPrecision attention) {
   Node layer = graph_.nodes[static_cast<size_t>(node)];
-  W8A8_CHECK(layer.kind == NodeKind::kLinear);
+  const bool attends = layer.kind == NodeKind::kAttention;
+  W8A8_CHECK(attends || layer.kind == NodeKind::kLinear);
   Program program;
   program.slots = {graph_.slot(layer.in), graph_.slot(layer.out)};
+  if (attends && layer.in2 != layer.in) program.slots.push_back(graph_.slot(layer.in2));
+  layer.in2 = layer.in2 == layer.in ? kLayerIn : kLayerIn2;
   layer.in = kLayerIn;
   layer.out = kLayerOut;
-  LowerLinear(layer, precision, plan, flavour, program);
+  if (attends) {
+    program.steps.push_back(Attend(layer, precision, attention));
+  } else {
+    LowerLinear(layer, precision, plan, flavour, program);
+  }
   program.nodes.resize(program.steps.size(), node);
   return program;
 }
@@ -100,7 +110,8 @@ Step Lowering::QkNorm(const Node& node) {
                     .k_weight = weights_.Vector(node.weight + ".k_norm", "weight")};
 }
 
-Step Lowering::Attend(const Node& node) const {
+Step Lowering::Attend(const Node& node, Precision precision, AttentionPrecision attention) const {
+  const bool reference = precision == Precision::kFp16;
   return AttentionStep{.q = node.in,
                        .kv = node.in2,
                        .out = node.out,
@@ -108,7 +119,9 @@ Step Lowering::Attend(const Node& node) const {
                        .k_col = node.k_col,
                        .v_col = node.v_col,
                        .heads = graph_.config.heads,
-                       .head_dim = graph_.config.head_dim()};
+                       .head_dim = graph_.config.head_dim(),
+                       .precision = reference ? AttentionPrecision::kFp32 : attention,
+                       .emulated = precision == Precision::kEmulated};
 }
 
 Step Lowering::Add(const Node& node) {
@@ -144,7 +157,7 @@ Step Lowering::MixtureStep(const Node& node) {
                            .out = node.out,
                            .gate = weights_.Fp16Vector(node.weight, "")};
     default:
-      break;  // LowerLinear()
+      break;  // LowerLinear(), Attend()
   }
   W8A8_CHECK(!"a node without a step of its own");
   return ConvertStep();
@@ -163,8 +176,6 @@ Step Lowering::PlainStep(const Node& node) {
       return GateStep{.in = node.in, .out = node.out, .kind = activation};
     case NodeKind::kQkNorm:
       return QkNorm(node);
-    case NodeKind::kAttention:
-      return Attend(node);
     case NodeKind::kAdd:
       return Add(node);
     case NodeKind::kBroadcast:

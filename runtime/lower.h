@@ -24,16 +24,20 @@ class Lowering {
  public:
   static constexpr SlotId kLayerIn = 0;
   static constexpr SlotId kLayerOut = 1;
+  static constexpr SlotId kLayerIn2 = 2;
 
   // The graph, the weights and the packer outlive this object.
   Lowering(const Graph& graph, const Weights& weights, Backend& packer);
 
   void BeginStage(int stage);
-  // Throws Error naming the site when the plan cannot be run at this precision.
-  Program Lower(Precision precision, const Plan& plan, FakeFlavour flavour);
-  // The linear layer of one node of the stage by itself, over slots of its own: from kLayerIn to
-  // kLayerOut.
-  Program LowerLayer(int32_t node, Precision precision, const Plan& plan, FakeFlavour flavour);
+  // Throws Error naming the site when the plan cannot be run at this precision. `attention` is of
+  // quantized arms; the reference's is FP32.
+  Program Lower(Precision precision, const Plan& plan, FakeFlavour flavour,
+                AttentionPrecision attention = AttentionPrecision::kFp32);
+  // One node of the stage that is a linear layer or attention by itself, over slots of its own:
+  // from kLayerIn, and kLayerIn2 where it reads two, to kLayerOut.
+  Program LowerLayer(int32_t node, Precision precision, const Plan& plan, FakeFlavour flavour,
+                     AttentionPrecision attention = AttentionPrecision::kFp32);
 
   // What the arms of this plan and convention run for a layer of this stage.
   std::shared_ptr<const PreparedLinear> Prepared(const std::string& stem, const SitePlan& plan,
@@ -42,12 +46,12 @@ class Lowering {
   }
 
  private:
-  // The step of a node that is no linear layer; it is the same for every arm.
+  // The step of a node that is the same for every arm: neither a linear layer nor attention.
   Step PlainStep(const Node& node);
   Step Embed(const Node& node);
   Step Norm(const Node& node);
   Step QkNorm(const Node& node);
-  Step Attend(const Node& node) const;
+  Step Attend(const Node& node, Precision precision, AttentionPrecision attention) const;
   Step Add(const Node& node);
   Step Route(const Node& node);
   Step MixtureStep(const Node& node);  // of the nodes around experts

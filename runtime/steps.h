@@ -97,6 +97,7 @@ struct AttentionStep {
   SlotId q, kv, out;
   int64_t q_col, k_col, v_col, heads, head_dim;
   AttentionPrecision precision = AttentionPrecision::kFp32;
+  bool emulated = false;  // INT8 products by the kernel that defines their bits, in every set
 };
 struct BroadcastStep {
   SlotId out;

@@ -156,14 +156,12 @@ void AddWeights(CLI::App& app, Options& o) {
   AddConvention(app, o);
 }
 
-void AddAttention(CLI::App& app, Options& /*o*/) {
-  AddValue(app, "--attention", "Arithmetic of attention in the quantized arms", "fp32",
-           [](const std::string& text) {
-             if (text == "bf16" || text == "int8") {
-               FailUsage("--attention {}: not in this version; only fp32 is.", text);
-             }
-             RequireOneOf("--attention", text, {"fp32"});
-           });
+void AddAttention(CLI::App& app, Options& o) {
+  AddValue(app, "--attention",
+           "Arithmetic of attention's products in the fake, emulated and int8 arms (default fp32, "
+           "always the reference's)",
+           "fp32|bf16|int8",
+           [&o](const std::string& text) { o.attention = ParseAttention("--attention", text); });
 }
 
 void AddArm(CLI::App& app, Options& o) {

@@ -111,7 +111,7 @@ void AddComparisons(CLI::App& app, Options& o) {
   CLI::App* c = AddCommand(
       app, o, "sweep", "Every clip range and granularity, and schemes, fake and int8, on --images");
   AddGroups(*c, o, {AddModel, AddImages, AddSeed, AddRun, AddDevice, AddResidual, AddSweep});
-  AddGroups(*c, o, {AddWeights, AddEvaluation, AddStats});
+  AddGroups(*c, o, {AddWeights, AddAttention, AddEvaluation, AddStats});
   AddOut(*c, o, "DIR", kOut);
 
   c = AddCommand(app, o, "compare", "fp16, fake, emulated and int8 under one plan, on --images");

@@ -147,6 +147,12 @@ Precision ParsePrecision(std::string_view flag, const std::string& text) {
                    {Precision::kFp16, Precision::kFake, Precision::kEmulated, Precision::kInt8});
 }
 
+AttentionPrecision ParseAttention(std::string_view flag, const std::string& text) {
+  return ParseName(
+      flag, text,
+      {AttentionPrecision::kFp32, AttentionPrecision::kBf16, AttentionPrecision::kInt8});
+}
+
 std::vector<std::string> ParseList(std::string_view flag, const std::string& text) {
   std::vector<std::string> parts;
   size_t begin = 0;

@@ -32,6 +32,7 @@ Scheme ParseSchemeOf(std::string_view flag, const std::string& text);
 // Names of schemes, each once however it is spelt.
 std::vector<Scheme> ParseSchemes(std::string_view flag, const std::string& text);
 Precision ParsePrecision(std::string_view flag, const std::string& text);
+AttentionPrecision ParseAttention(std::string_view flag, const std::string& text);
 // Comma-separated, no empty parts, no duplicates.
 std::vector<std::string> ParseList(std::string_view flag, const std::string& text);
 // Throws UsageError unless `text` is one of `allowed`.

@@ -41,6 +41,7 @@ struct Options {
   bool weight_bits_given = false;
   std::optional<WeightConvention> weight_convention;  // of arms
   std::optional<Scheme> scheme;                       // of the plan
+  AttentionPrecision attention = AttentionPrecision::kFp32;
   SlotStorage residual = SlotStorage::kHalf;
   std::vector<Granularity> granularities = {Granularity::kToken, Granularity::kTensor};
   std::vector<float> clip_ranges = {2, 3, 4, 5, 6, 8, 10, 15, 20, kNoClip};

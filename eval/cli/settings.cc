@@ -124,6 +124,14 @@ PlanSettings PlanOf(const Options& options, Statistics statistics) {
           .weights = WeightsOf(options)};
 }
 
+void RefuseAttention(const Options& options) {
+  if (options.attention == AttentionPrecision::kFp32) return;
+  FailUsage(
+      "{} --attention {}: plans and weights do not depend on how attention is computed; it is a "
+      "choice of what runs arms (encode, sweep, compare, the whole job).",
+      options.command, NameOf(options.attention));
+}
+
 void RequireFlag(const std::string& value, const char* flag, const std::string& command) {
   if (!value.empty()) return;
   const std::string name = command.empty() ? "w8a8-calib" : "w8a8-calib " + command;

@@ -29,6 +29,10 @@ enum class Statistics { kNone, kGiven };
 // Throws UsageError for flags that contradict each other, and for scales that nothing tells.
 PlanSettings PlanOf(const Options& options, Statistics statistics);
 
+// Throws UsageError for attention of another arithmetic than the default in a command that runs no
+// arm: a plan says nothing of it.
+void RefuseAttention(const Options& options);
+
 // Throws UsageError naming the flag and the command unless `value` was given.
 void RequireFlag(const std::string& value, const char* flag, const std::string& command);
 

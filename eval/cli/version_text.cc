@@ -9,12 +9,35 @@
 
 namespace w8a8 {
 
+namespace {
+
+// What of a set runs products of floats and attention, by the words of --attention.
+std::string FloatsText(const FloatKernels& floats) {
+  std::string text = fmt::format("float products ({}), attention", floats.half.name);
+  for (int i = 0; i < kAttentionPrecisions; ++i) {
+    text += fmt::format("{} {} ({})", i == 0 ? "" : ",", NameOf(static_cast<AttentionPrecision>(i)),
+                        floats.attention[i]->name);
+  }
+  return text;
+}
+
+nlohmann::ordered_json AttentionJson(const FloatKernels& floats) {
+  nlohmann::ordered_json names;
+  for (int i = 0; i < kAttentionPrecisions; ++i) {
+    names[std::string(NameOf(static_cast<AttentionPrecision>(i)))] = floats.attention[i]->name;
+  }
+  return names;
+}
+
+}  // namespace
+
 std::string VersionText() {
   std::string lines;
   for (const Kernels& kernels : All()) {
     const char* reason = kernels.unusable_reason();
     lines += fmt::format("kernels    {:<12} {}\n", kernels.name,
-                         reason == nullptr ? "usable" : std::string("not usable: ") + reason);
+                         reason == nullptr ? "usable: " + FloatsText(*kernels.floats)
+                                           : std::string("not usable: ") + reason);
   }
   const std::string cuda = CudaUnavailableReason();
   return fmt::format("w8a8-calib {} ({}, {})\n{}cuda       {}\n", ToolVersion(), W8A8_BUILD_TYPE,
@@ -27,6 +50,8 @@ std::string VersionJson() {
     const char* reason = kernels.unusable_reason();
     nlohmann::ordered_json set{{"name", kernels.name}, {"usable", reason == nullptr}};
     if (reason != nullptr) set["reason"] = reason;
+    set["float_products"] = kernels.floats->half.name;
+    set["attention"] = AttentionJson(*kernels.floats);
     sets.push_back(std::move(set));
   }
   const std::string cuda = CudaUnavailableReason();

@@ -27,14 +27,15 @@ Experiment BuildExperiment(const Session& session, const ComparisonInput& input)
   const SiteStatisticsMap& statistics = input.stats == nullptr ? empty : input.stats->sites;
   SweepPoints points = input.points;
   points.stored = StoredPlan(*session.weights, session.graph);
-  Experiment experiment = SweepExperiment(sites, statistics, points, input.fake, input.weights);
+  Experiment experiment =
+      SweepExperiment(sites, statistics, points, input.fake, input.weights, input.attention);
   std::optional<Plan> per_tensor;
   if (input.stats != nullptr) {
     per_tensor = WithStoredWeights(SweepPlan(sites, statistics, Granularity::kTensor, kNoClip),
                                    points.stored);
     per_tensor = WithWeights(*std::move(per_tensor), input.weights);
   }
-  AddChosenPlan(experiment, input.chosen.plan, per_tensor, input.fake);
+  AddChosenPlan(experiment, input.chosen.plan, per_tensor, input.fake, input.attention);
   AddTwinsOfSchemes(experiment);
   return experiment;
 }
@@ -100,6 +101,7 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
   context.image_set_sha256 = ImageSetSha256(std::move(all));
   context.plan_sha256 =
       PlanSha256(ToPlanFile(session, input.chosen.plan), KnownSites(session.graph));
+  context.attention = input.attention;
   context.thresholds = input.thresholds;
   context.seed = seed;
   context.skipped = SkippedFiles(input.skipped, images.skipped());
@@ -119,7 +121,8 @@ size_t Int8RunForLatency(const Experiment& experiment, size_t chosen) {
   for (size_t run = 0; run < experiment.runs.size(); ++run) {
     const Arm& arm = experiment.runs[run];
     if (arm.precision != Precision::kInt8 || is_watched(run)) continue;
-    if (SameSteps(arm.plan, experiment.runs[chosen].plan)) return run;
+    const Arm& wanted = experiment.runs[chosen];
+    if (SameSteps(arm.plan, wanted.plan) && SameAttention(arm, wanted)) return run;
   }
   return chosen;
 }
@@ -226,7 +229,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   AddFacts(input, preprocessing, images, comparison.report);
   AddDetails(session, evaluation, input, images, comparison.report);
   comparison.unsound = WhyUnsound(evaluation, images);
-  comparison.run = clock.Info(session, run.threads, evaluation.run.arm_seconds[0] / run.threads);
+  comparison.run = clock.Info(session, input.attention, run.threads, evaluation.run.arm_seconds[0]);
   AddLatency(evaluation, comparison.run);
   return comparison;
 }

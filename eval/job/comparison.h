@@ -28,9 +28,10 @@ struct ComparisonInput {
   std::vector<SkippedImage> skipped;        // found before the evaluation
   const CalibrationStats* stats = nullptr;  // needed for per-tensor points; nullptr: none
   ChosenPlan chosen;
-  SweepPoints points;                      // empty: no sweep
-  WeightSettings weights;                  // of the points, schemes aside
-  FakeFlavour fake = FakeFlavour::kIdeal;  // of the fake arms
+  SweepPoints points;                                        // empty: no sweep
+  WeightSettings weights;                                    // of the points, schemes aside
+  FakeFlavour fake = FakeFlavour::kIdeal;                    // of the fake arms
+  AttentionPrecision attention = AttentionPrecision::kFp32;  // of the quantized arms
   VerdictThresholds thresholds;
   uint64_t min_expert_tokens = 1;  // experts that got fewer are named
   std::string demo;                // what of the input is the embedded demo's; empty: nothing

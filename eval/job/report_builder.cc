@@ -79,7 +79,7 @@ nlohmann::ordered_json BuildFacts(const Session& session, const ReportContext& c
           {"preprocessing", context.preprocessing},
           {"preprocessing_sha256", context.preprocessing_sha256},
           {"plan_sha256", context.plan_sha256},
-          {"attention", "fp32"},
+          {"attention", NameOf(context.attention)},
           {"residual", ResidualName(session.graph)},
           {"seed", context.seed}};
 }
@@ -191,7 +191,8 @@ void AddVerdict(const Evaluation& evaluation, const Plan& plan, const ReportCont
     report.verdict = JudgeArm(report[*chosen], context.thresholds, judged);
     report.verdict.arm = chosen;
   }
-  if (plan.sites.empty() && judged.nonfinite == 0) {
+  const bool as_reference = plan.sites.empty() && context.attention == AttentionPrecision::kFp32;
+  if (as_reference && judged.nonfinite == 0) {
     report.verdict.ship = Ship::kUndecided;
     report.verdict.text = "nothing to judge: the plan leaves every site in FP16.";
   }

@@ -26,6 +26,7 @@ struct ReportContext {
   std::string image_set_sha256;    // of calibration and evaluation images together
   std::string evaluated_on;        // "judged on 220 images that took no part in calibration"
   std::string plan_sha256;
+  AttentionPrecision attention = AttentionPrecision::kFp32;  // of the quantized arms
   VerdictThresholds thresholds;
   uint64_t seed = 0;
   std::vector<SkippedFile> skipped;

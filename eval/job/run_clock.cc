@@ -48,18 +48,23 @@ void RunClock::Stage(const std::string& name) {
   stage_start_ = Clock::now();
 }
 
-RunInfo RunClock::Info(const Session& session, int threads, double reference_seconds) {
+RunInfo RunClock::Info(const Session& session, AttentionPrecision attention, int threads,
+                       double reference_seconds) {
   EndStage();
   RunInfo info;
   info.command = command_;
   info.host = HostName();
   info.device = session.device;
   info.kernels = session.kernels;
+  info.float_products = session.float_products;
+  info.reference_attention = session.attention.front();
+  info.attention = session.attention[static_cast<size_t>(attention)];
   info.threads = threads;
   info.started = started_;
   info.stages = stages_;
   for (StageTime& stage : info.stages) {
-    if (reference_seconds > 0) stage.reference_forwards = stage.seconds / reference_seconds;
+    if (reference_seconds > 0)
+      stage.reference_forwards = stage.seconds * threads / reference_seconds;
   }
   info.peak_memory_bytes = PeakMemoryBytes();
   return info;

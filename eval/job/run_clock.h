@@ -16,9 +16,10 @@ class RunClock {
 
   // Ends the stage that runs, if any, and starts `name`.
   void Stage(const std::string& name);
-  // The record so far. `reference_seconds` is one FP16 pass over the evaluation images on the
-  // threads in use; 0 leaves the multiples out.
-  RunInfo Info(const Session& session, int threads, double reference_seconds);
+  // The record so far. `reference_seconds` is the thread time of one FP16 pass over the evaluation
+  // images; 0 leaves the multiples out. `attention` is that of the quantized arms.
+  RunInfo Info(const Session& session, AttentionPrecision attention, int threads,
+               double reference_seconds);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -21,7 +21,12 @@ void ChooseDevice(const DeviceSettings& device, Session& session) {
     return;
   }
   session.device = "cpu";
-  session.kernels = std::string(Select(device.kernels).name);
+  const Kernels& kernels = Select(device.kernels);
+  session.kernels = std::string(kernels.name);
+  session.float_products = kernels.floats->half.name;
+  for (size_t i = 0; i < session.attention.size(); ++i) {
+    session.attention[i] = kernels.floats->attention[i]->name;
+  }
   session.make_backend = [name = session.kernels] { return MakeCpuBackend(name); };
   if (device.make_backend) session.make_backend = device.make_backend;
 }

@@ -1,6 +1,7 @@
 // An opened model on a chosen device: what every command that runs an encoder starts from.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -63,6 +64,10 @@ struct Session {
   std::function<std::unique_ptr<Backend>()> make_backend;
   std::string device;   // "cpu", "cuda:0"
   std::string kernels;  // the kernel set in use
+  // What multiplies FP16 values, and attention by AttentionPrecision, in that set's words; empty
+  // where the set has none.
+  std::string float_products;
+  std::array<std::string, kAttentionPrecisions> attention;
 
   RunnerOptions Runner(const RunSettings& run) const;
 };

@@ -21,13 +21,14 @@ bool CanRun(FakeFlavour flavour, const Plan& plan) {
 
 // A point of the sweep as fake and as int8; `row` without its name.
 void AddPoint(Experiment& experiment, const std::string& point, const Plan& plan,
-              FakeFlavour flavour, const ArmRow& row) {
+              FakeFlavour flavour, AttentionPrecision attention, const ArmRow& row) {
   for (const Precision precision : {Precision::kFake, Precision::kInt8}) {
     if (precision == Precision::kFake && !CanRun(flavour, plan)) continue;
     experiment.AddRow(Arm{.name = fmt::format("{}/{}", NameOf(precision), point),
                           .precision = precision,
                           .plan = plan,
-                          .flavour = flavour},
+                          .flavour = flavour,
+                          .attention = attention},
                       row);
   }
 }
@@ -150,7 +151,8 @@ Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& s
 
 Experiment SweepExperiment(const std::vector<std::string>& sites,
                            const SiteStatisticsMap& statistics, const SweepPoints& points,
-                           FakeFlavour flavour, const WeightSettings& weights) {
+                           FakeFlavour flavour, const WeightSettings& weights,
+                           AttentionPrecision attention) {
   Experiment experiment;
   experiment.AddRow(Arm{.name = "fp16", .precision = Precision::kFp16, .plan = {}}, ArmRow{});
   for (const Granularity granularity : points.granularities) {
@@ -164,7 +166,7 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
                                                             : InputScaling::kPerTensor,
           .clip_range = std::isinf(clip_range) ? std::nullopt : std::optional<float>(clip_range)};
       AddPoint(experiment, PointName(granularity, clip_range), WithWeights(plan, weights), flavour,
-               row);
+               attention, row);
     }
   }
   for (const SchemePoint& scheme : points.schemes) {
@@ -173,16 +175,16 @@ Experiment SweepExperiment(const std::vector<std::string>& sites,
                      .granularity = InputScaling::kPlan,
                      .clip_range = {},
                      .scheme = scheme.name};
-    AddPoint(experiment, scheme.name, scheme.plan, flavour, row);
+    AddPoint(experiment, scheme.name, scheme.plan, flavour, attention, row);
   }
   return experiment;
 }
 
 void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional<Plan>& per_tensor,
-                   FakeFlavour flavour) {
+                   FakeFlavour flavour, AttentionPrecision attention) {
   ArmRow row{
       .name = "", .run = 0, .granularity = InputScaling::kPlan, .clip_range = {}, .chosen = true};
-  AddPoint(experiment, "plan", plan, flavour, row);
+  AddPoint(experiment, "plan", plan, flavour, attention, row);
   row.chosen = false;
   const Arm weights{
       .name = kWeightOnlyArm, .precision = Precision::kInt8, .plan = WeightOnly(plan)};
@@ -196,7 +198,8 @@ void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional
   const size_t per_tensor_run =
       experiment.AddRow(Arm{.name = ArmName(Precision::kInt8, Granularity::kTensor, kNoClip),
                             .precision = Precision::kInt8,
-                            .plan = *per_tensor},
+                            .plan = *per_tensor,
+                            .attention = attention},
                         row);
   row.name = ArmName(Precision::kEmulated, Granularity::kTensor, kNoClip);
   experiment.AddTwin(per_tensor_run, row);

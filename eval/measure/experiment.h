@@ -13,7 +13,7 @@
 
 namespace w8a8 {
 
-// The arm of the chosen plan's weights alone, inputs and outputs in FP16.
+// The arm of the chosen plan's weights alone: inputs and outputs in FP16, attention in FP32.
 constexpr const char* kWeightOnlyArm = "int8/weight-only";
 
 // One row of the report. Rows that compute the same numbers share a run.
@@ -83,15 +83,18 @@ Plan SweepPlan(const std::vector<std::string>& sites, const SiteStatisticsMap& s
 // The reference and every point as fake (of `flavour`) and as int8. `weights` are those of all but
 // the schemes, which say themselves how theirs are made. A point that the flavour cannot run
 // (vllm-static per-token; llm-awq of groups) has its int8 arm only.
+// `attention` is every quantized arm's.
 Experiment SweepExperiment(const std::vector<std::string>& sites,
                            const SiteStatisticsMap& statistics, const SweepPoints& points,
-                           FakeFlavour flavour, const WeightSettings& weights = {});
+                           FakeFlavour flavour, const WeightSettings& weights = {},
+                           AttentionPrecision attention = AttentionPrecision::kFp32);
 
 // Adds "fake/plan" and "int8/plan", marked as chosen, the emulated twin of the latter, the arm of
 // the plan's weights alone, and the twin of int8 under plain per-tensor scales (where there are
-// statistics), so that both granularities are proven. The plans are run as they are.
+// statistics), so that both granularities are proven. The plans are run as they are. `attention` is
+// every arm's but that of the weights alone, whose attention stays FP32.
 void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional<Plan>& per_tensor,
-                   FakeFlavour flavour);
+                   FakeFlavour flavour, AttentionPrecision attention = AttentionPrecision::kFp32);
 
 // Adds the emulated twin of every scheme, so that each is proven.
 void AddTwinsOfSchemes(Experiment& experiment);

@@ -23,13 +23,24 @@ SitePlan WithWeights(SitePlan plan, const WeightSettings& weights) {
   return plan;
 }
 
+AttentionPrecision AttentionOf(const Arm& arm) {
+  return arm.precision == Precision::kFp16 ? AttentionPrecision::kFp32 : arm.attention;
+}
+
+bool SameAttention(const Arm& first, const Arm& second) {
+  const auto emulated = [](const Arm& arm) {
+    return arm.attention == AttentionPrecision::kInt8 && arm.precision == Precision::kEmulated;
+  };
+  return AttentionOf(first) == AttentionOf(second) && emulated(first) == emulated(second);
+}
+
 bool SameArithmetic(const Arm& first, const Arm& second) {
   return first.precision == second.precision &&
          (first.precision != Precision::kFake || first.flavour == second.flavour);
 }
 
 bool SameComputation(const Arm& first, const Arm& second) {
-  return SameArithmetic(first, second) &&
+  return SameArithmetic(first, second) && SameAttention(first, second) &&
          (first.precision == Precision::kFp16 || first.plan == second.plan);
 }
 

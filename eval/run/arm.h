@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "quant/spec.h"
+#include "runtime/base/precision.h"
 
 namespace w8a8 {
 
@@ -13,7 +14,8 @@ struct Arm {
   std::string name;  // begins with the precision: "int8/per-token/inf", "fake/plan"
   Precision precision = Precision::kFp16;
   Plan plan;
-  FakeFlavour flavour = FakeFlavour::kIdeal;  // fake only
+  FakeFlavour flavour = FakeFlavour::kIdeal;                 // fake only
+  AttentionPrecision attention = AttentionPrecision::kFp32;  // but of fp16, see AttentionOf()
 };
 
 // How the weights of arms are made where nothing else says so; nullopt leaves a plan as it is.
@@ -26,10 +28,17 @@ struct WeightSettings {
 Plan WithWeights(Plan plan, const WeightSettings& weights);
 SitePlan WithWeights(SitePlan plan, const WeightSettings& weights);
 
+// The arithmetic of the arm's attention: the reference's is always FP32.
+AttentionPrecision AttentionOf(const Arm& arm);
+
+// True if the attention of the two is one kernel's: an emulated arm's INT8 products are not those
+// of the others.
+bool SameAttention(const Arm& first, const Arm& second);
+
 // True if the two quantize a planned site by the same arithmetic.
 bool SameArithmetic(const Arm& first, const Arm& second);
 
-// True if the two compute the same numbers at every site.
+// True if the two compute the same numbers at every site and in attention.
 bool SameComputation(const Arm& first, const Arm& second);
 
 }  // namespace w8a8

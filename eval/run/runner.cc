@@ -137,7 +137,7 @@ class Runner {
 
   StageProgram LowerArm(const Arm& arm, int stage) {
     StageProgram program;
-    program.whole = lowering_->Lower(arm.precision, arm.plan, arm.flavour);
+    program.whole = lowering_->Lower(arm.precision, arm.plan, arm.flavour, arm.attention);
     FuseRowSteps(&program.whole);
     const Stage& nodes = graph_.stages[static_cast<size_t>(stage)];
     for (int32_t node = nodes.first_node; node < nodes.last_node; ++node) {

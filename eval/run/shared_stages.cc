@@ -35,7 +35,10 @@ class Sharing {
   // Whether the two arms lower to the same steps in `stage`.
   bool SameSteps(const Stage& stage, size_t first, size_t second) const {
     for (int32_t n = stage.first_node; n < stage.last_node; ++n) {
-      const std::string& site = graph_.nodes[static_cast<size_t>(n)].site;
+      const Node& node = graph_.nodes[static_cast<size_t>(n)];
+      const bool attends = node.kind == NodeKind::kAttention;
+      if (attends && !SameAttention(arms_[first], arms_[second])) return false;
+      const std::string& site = node.site;
       if (site.empty()) continue;
       const SitePlan* const a = PlanOf(arms_[first], site);
       const SitePlan* const b = PlanOf(arms_[second], site);

@@ -5,6 +5,7 @@
 #include "runtime/base/error.h"
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/float_scratch.h"
+#include "runtime/cpu/scalar_attention.h"
 
 namespace w8a8 {
 namespace {
@@ -18,6 +19,14 @@ void Store(const HalfConversions&, std::span<const float> from, std::span<float>
 
 void AddTo(std::span<float> row, const float* addend) {
   for (size_t i = 0; i < row.size(); ++i) row[i] += addend[i];
+}
+
+// Of the emulated arm the kernel that defines the bits, so that equality with the set's proves
+// something. Products of floats are bounded only: there every arm runs the set's.
+const AttentionKernel& KernelOf(const AttentionStep& step, const FloatKernels& floats) {
+  const bool defined = step.precision == AttentionPrecision::kInt8;
+  if (defined && step.emulated) return kScalarInt8Attention;
+  return *floats.attention[static_cast<size_t>(step.precision)];
 }
 
 // One patch of a [channels, height * width] image in the order (channel, y, x).
@@ -93,7 +102,7 @@ StepResult CpuArena::Do(const AttentionStep& step, const Wanted& wanted) {
     if (!key_mask.empty()) {
       key_mask = key_mask.subspan(static_cast<size_t>(image * keys), static_cast<size_t>(keys));
     }
-    RunAttention(*kernels_.floats->attention[static_cast<size_t>(step.precision)],
+    RunAttention(KernelOf(step, *kernels_.floats),
                  {.q = half(step.q, image).ColRange(step.q_col, width),
                   .k = kv.ColRange(step.k_col, width),
                   .v = kv.ColRange(step.v_col, width),

@@ -41,7 +41,7 @@ struct Slot {
 enum class NodeKind : uint8_t {
   kEmbed,       // in: pixels; out: stream. Patch product, prefix tokens, positions
   kNorm,        // in -> out
-  kLinear,      // in -> out; the only kind that a precision changes, and only where `site` is set
+  kLinear,      // in -> out; with kAttention all that a precision changes, here where `site` is set
   kActivation,  // in -> out
   kGate,        // out: activation(first half of in's columns) * second half
   kQkNorm,      // in place on the q and k columns of `in`

@@ -69,6 +69,15 @@ TEST(CommandLine, ReadsSchemesWhereverArmsAreCompared) {
   }
 }
 
+TEST(CommandLine, ReadsTheArithmeticOfAttentionWhereverArmsAreRun) {
+  EXPECT_EQ(Parse({"--model", "m"}).attention, AttentionPrecision::kFp32);
+  EXPECT_EQ(Parse({"--attention", "bf16"}).attention, AttentionPrecision::kBf16);
+  for (const char* command : {"encode", "sweep", "compare"}) {
+    EXPECT_EQ(Parse({command, "--attention", "int8"}).attention, AttentionPrecision::kInt8)
+        << command;
+  }
+}
+
 TEST(CommandLine, SuggestsTheNearestNameForOneThatItDoesNotKnow) {
   const auto says = [](const std::vector<const char*>& arguments, const char* text) {
     const std::string refusal = Refusal(arguments);
@@ -198,6 +207,13 @@ TEST(CommandLine, RefusesFlagsThatAnotherFlagMakesIdle) {
   EXPECT_TRUE(Contains(says(RunLinear, {"linear", "--in", "i", "--out", "o", "--precision", "int8",
                                         "--fake", "ideal"}),
                        "--fake"));
+  EXPECT_TRUE(Contains(says(RunEncode, {"encode", "--model", "m", "--out", "o", "--images", "i",
+                                        "--precision", "fp16", "--attention", "int8"}),
+                       "the reference's attention is always fp32"));
+  EXPECT_TRUE(Contains(says(RunPlan, {"plan", "--out", "o", "--attention", "bf16"}),
+                       "do not depend on how attention is computed"));
+  EXPECT_TRUE(Contains(says(RunQuantize, {"quantize", "--out", "o", "--attention", "int8"}),
+                       "do not depend on how attention is computed"));
   EXPECT_TRUE(
       Contains(says(RunDemo, {"demo", "--out", ScratchFolder("seeded").c_str(), "--seed", "3"}),
                "--random"));
@@ -230,7 +246,8 @@ TEST(CommandLine, NamesWhatItRefuses) {
       {{"--seed", "99999999999999999999"}, "from 0 to 9223372036854775807"},
       {{"--max-images", "99999999999999999999"}, "from 1 to 9223372036854775807"},
       {{"--weight-bits", "1"}, "2 to 8"},
-      {{"encode", "--attention", "fp16"}, "takes fp32."},
+      {{"encode", "--attention", "fp16"}, "fp32|bf16|int8"},
+      {{"sweep", "--attention", "int4"}, "fp32|bf16|int8"},
       {{"demo", "--layers", "1"}, "--layers 1."},
       {{"one", "two", "three"}, "one two three."},
       {{"inspect", "--zero", "--one", "1"}, "--zero --one"},
@@ -258,8 +275,6 @@ TEST(CommandLine, NamesWhatItRefuses) {
 TEST(CommandLine, SaysWhatComesLater) {
   const std::vector<std::vector<const char*>> later = {
       {"bench"},
-      {"encode", "--attention", "int8"},
-      {"encode", "--attention", "bf16"},
       {"--target", "vllm"},
       {"--deploy-as", "vllm"},
   };

@@ -172,6 +172,24 @@ TEST(Experiment, ProvesEachSchemeOnce) {
             (std::vector<std::string>{"emulated/plan", "emulated/narrow", "emulated/w8a16"}));
 }
 
+TEST(Experiment, AttentionIsThatOfEveryQuantizedArmButOfTheWeightsAlone) {
+  const SweepPoints points{.granularities = {Granularity::kToken},
+                           .clip_ranges = {kNoClip},
+                           .schemes = {{"w8a16", WeightOnly(PerTokenPlan(kSites))}}};
+  constexpr auto kInt8 = AttentionPrecision::kInt8;
+  Experiment experiment = SweepExperiment(kSites, {}, points, FakeFlavour::kIdeal, {}, kInt8);
+  AddChosenPlan(experiment, PerTokenPlan(kSites), PerTokenPlan(kSites, 5.0f), FakeFlavour::kIdeal,
+                kInt8);
+  AddTwinsOfSchemes(experiment);
+  for (const ArmRow& row : experiment.rows) {
+    const bool as_reference = row.name == "fp16" || row.part;
+    EXPECT_EQ(AttentionOf(experiment.runs[row.run]),
+              as_reference ? AttentionPrecision::kFp32 : kInt8)
+        << row.name;
+  }
+  EXPECT_NE(experiment.RunOf(kWeightOnlyArm), experiment.RunOf("int8/w8a16"));
+}
+
 TEST(SameSteps, IsBlindToClipRangesAndStaticScalesOnly) {
   const Plan plan = PerTokenPlan(kSites);
   Plan narrow = plan;

@@ -204,6 +204,36 @@ TEST(Leaders, AnyDifferenceOfASitesPlanPartsTheArms) {
   EXPECT_EQ(LeadersOf(arms).back(), (Leaders{0, 1, 2, 3}));
 }
 
+Arm Attending(AttentionPrecision attention, Precision precision, Plan plan = {}) {
+  Arm arm = ArmOf(precision, std::move(plan));
+  arm.attention = attention;
+  return arm;
+}
+
+TEST(Leaders, ArmsOfDifferentAttentionPartAtTheFirstBlock) {
+  const Plan last{{{"blocks.1.mlp.fc2", SitePlan{}}}};
+  const std::vector<Arm> arms = {ArmOf(Precision::kFp16, {}),
+                                 Attending(AttentionPrecision::kBf16, Precision::kInt8, last),
+                                 Attending(AttentionPrecision::kInt8, Precision::kInt8, last),
+                                 Attending(AttentionPrecision::kInt8, Precision::kFake, last),
+                                 Attending(AttentionPrecision::kInt8, Precision::kFp16)};
+  const std::vector<Leaders> leaders = LeadersOf(arms);
+  EXPECT_EQ(leaders[0], (Leaders{0, 0, 0, 0, 0})) << "the embedding has no attention";
+  EXPECT_EQ(leaders[1], (Leaders{0, 1, 2, 2, 0})) << "the reference's is always fp32";
+  EXPECT_EQ(leaders[2], (Leaders{0, 1, 2, 3, 0}));
+}
+
+TEST(Leaders, AnEmulatedArmHasInt8AttentionOfItsOwn) {
+  for (const AttentionPrecision attention :
+       {AttentionPrecision::kFp32, AttentionPrecision::kBf16, AttentionPrecision::kInt8}) {
+    const std::vector<Arm> arms = {Attending(attention, Precision::kInt8),
+                                   Attending(attention, Precision::kEmulated)};
+    const bool defined = attention == AttentionPrecision::kInt8;
+    EXPECT_EQ(LeadersOf(arms).back(), (Leaders{0, defined ? size_t{1} : size_t{0}}))
+        << NameOf(attention);
+  }
+}
+
 TEST(Leaders, AnArmThatIsReadBackIsNotSharedWithOneThatIsNot) {
   const Plan all = PerTokenPlan(TinySites());
   const std::vector<Arm> arms = {ArmOf(Precision::kFp16, {}), ArmOf(Precision::kInt8, all),

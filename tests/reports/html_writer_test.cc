@@ -49,6 +49,7 @@ TEST(ReportHtml, EscapesEveryNameFromOutside) {
   report.arms[5].outputs[hostile] = {};
   RunInfo run = test::SampleRun();
   run.command = run.host = run.device = run.kernels = run.started = hostile;
+  run.float_products = run.reference_attention = run.attention = hostile;
   run.stages[0].name = hostile;
   run.latency[hostile] = {};
   const std::string page = ReportHtml(report, run);

@@ -190,8 +190,8 @@ TEST(ReportJson, AnEmptyReportIsStillOne) {
 
 TEST(RunJson, HasTheDocumentedMembers) {
   const Json run = Json::parse(RunJsonText(test::SampleRun()));
-  ExpectKeys(run, {"command", "host", "device", "kernels", "threads", "started", "stages",
-                   "peak_memory_bytes", "latency"});
+  ExpectKeys(run, {"command", "host", "device", "kernels", "float_products", "reference_attention",
+                   "attention", "threads", "started", "stages", "peak_memory_bytes", "latency"});
   ExpectKeys(run["stages"][0], {"name", "seconds", "reference_forwards"});
   EXPECT_EQ(run["latency"]["fp16"]["ms_per_image"], 52.5);
   EXPECT_EQ(run["threads"], 2);

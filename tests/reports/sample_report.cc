@@ -219,6 +219,8 @@ RunInfo SampleRun() {
   run.host = "host";
   run.device = "cpu";
   run.kernels = "avx512vnni";
+  run.float_products = run.reference_attention = "FP32 FMA";
+  run.attention = "INT8, plain loops";
   run.threads = 2;
   run.started = "2024-05-06T07:08:09Z";
   run.stages = {{"calibrate", 12.5, 1.25}, {"compare", 100, 10}};

@@ -49,6 +49,12 @@ void CheckFlags(const Options& o) {
         "encode --precision fp16: nothing is quantized; leave --scheme, --weight-bits and "
         "--weight-convention out.");
   }
+  if (*o.precision == Precision::kFp16 && o.attention != AttentionPrecision::kFp32) {
+    FailUsage(
+        "encode --precision fp16 --attention {}: the reference's attention is always fp32; it is a "
+        "choice of fake, emulated and int8.",
+        NameOf(o.attention));
+  }
   if (o.plan.empty() && o.granularity == Granularity::kTensor) {
     FailUsage(
         "encode --granularity per-tensor: static scales come from calibration; give --plan FILE "
@@ -60,7 +66,8 @@ Arm ArmOf(const Session& session, const Options& options) {
   Arm arm{.name = std::string(NameOf(*options.precision)),
           .precision = *options.precision,
           .plan = {},
-          .flavour = options.fake};
+          .flavour = options.fake,
+          .attention = options.attention};
   if (arm.precision == Precision::kFp16) return arm;
   arm.plan = ChoosePlan(session, PlanOf(options, Statistics::kNone), RunOf(options), nullptr).plan;
   return arm;
@@ -172,6 +179,7 @@ void WriteFeatures(const Options& options, const Session& session, const Arm& ar
   if (arm.precision == Precision::kFake) {
     writer.SetMetadata("fake", std::string(NameOf(arm.flavour)));
   }
+  writer.SetMetadata("attention", std::string(NameOf(AttentionOf(arm))));
   writer.SetMetadata("model_sha256", session.weights->sha256());
   if (arm.precision != Precision::kFp16) {
     writer.SetMetadata("plan_sha256",

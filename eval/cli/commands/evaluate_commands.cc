@@ -73,6 +73,7 @@ ComparisonInput StartInput(const Options& options) {
   ComparisonInput input;
   input.fake = options.fake;
   input.weights = WeightsOf(options);
+  input.attention = options.attention;
   input.thresholds = VerdictOf(options);
   input.min_expert_tokens = options.min_expert_tokens;
   if (options.demo_images) input.demo = "the embedded demo model and its images";

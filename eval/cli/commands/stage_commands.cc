@@ -87,6 +87,7 @@ int RunCalibrate(const Options& options) {
 
 int RunPlan(const Options& options) {
   RequireFlag(options.out, "--out", "plan");
+  RefuseAttention(options);
   const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const Session session = OpenSession(options);
   std::optional<CalibrationStats> stats;
@@ -111,6 +112,7 @@ int RunPlan(const Options& options) {
 
 int RunQuantize(const Options& options) {
   RequireFlag(options.out, "--out", "quantize");
+  RefuseAttention(options);
   const LockedFolder held = From("--out ", [&] { return LockedFolder(options.out); });
   const Session session = OpenSession(options);
   const ChosenPlan chosen =
