@@ -230,6 +230,13 @@ void DescribeMembers(Field& field, const LatencyFigures*) {
 }
 
 template <class Field>
+void DescribeMembers(Field& field, const SiteLatency*) {
+  field("site", &SiteLatency::site);
+  field("fp16_ms", &SiteLatency::fp16_ms, {.shown = FormatDb});
+  field("int8_ms", &SiteLatency::int8_ms, {.shown = FormatDb});
+}
+
+template <class Field>
 void DescribeMembers(Field& field, const RunInfo*) {
   using R = RunInfo;
   field("command", &R::command);
@@ -244,6 +251,7 @@ void DescribeMembers(Field& field, const RunInfo*) {
   field("stages", &R::stages);
   field("peak_memory_bytes", &R::peak_memory_bytes);
   field("latency", &R::latency);
+  field("site_latency", &R::site_latency, {.presence = Presence::kLater});
 }
 
 // Both but for the site, which names the group, and the pixels.

@@ -1,6 +1,8 @@
 #include "reports/html_tables.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -176,6 +178,12 @@ Data RunData(const RunInfo& run) {
     row.set("precision", Shown(precision));
     latency.push_back(row);
   }
+  data.set("has_site_latency", !run.site_latency.empty());
+  data.set("site_latency", RowsOf(none, run.site_latency, [](const SiteLatency& site, Data& row) {
+             row.set("not_worth", !IsWorthQuantizing(site));
+           }));
+  const int64_t not_worth = std::ranges::count_if(run.site_latency, std::not_fn(IsWorthQuantizing));
+  data.set("not_worth", fmt::format("{} of {}", not_worth, run.site_latency.size()));
   data.set("has_latency", !latency.empty());
   data.set("latency", Data(latency));
   return data;

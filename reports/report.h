@@ -192,6 +192,18 @@ struct LatencyFigures {
   double ms_per_image = 0;
 };
 
+// What a site's layer takes in the reference and in the chosen INT8 arm, quantizing of its inputs
+// included.
+struct SiteLatency {
+  std::string site;
+  double fp16_ms = 0, int8_ms = 0;  // per image, on one thread
+};
+
+// A layer whose INT8 product saves less than a tenth of its time buys an error for nothing.
+inline bool IsWorthQuantizing(const SiteLatency& latency) {
+  return latency.int8_ms < 0.9 * latency.fp16_ms;
+}
+
 // What depends on the run. It stands in run.json, report.h5:/run and one marked section of the
 // page, and nowhere else.
 struct RunInfo {
@@ -205,6 +217,7 @@ struct RunInfo {
   uint64_t peak_memory_bytes = 0;
   // By precision ("fp16", "int8"), schemes and parts of the plan by their arm: "int8/w8a16".
   std::map<std::string, LatencyFigures> latency;
+  std::vector<SiteLatency> site_latency;  // of the sites that the chosen arm quantizes
 };
 
 // Arms of one precision and granularity that differ in the clip range: one curve of the sweep.

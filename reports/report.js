@@ -57,6 +57,18 @@ for (const cell of document.querySelectorAll('td[data-latency]')) {
   if (latency.has(cell.dataset.latency)) cell.textContent = latency.get(cell.dataset.latency);
 }
 
+// And the sites show theirs beside their errors.
+const siteLatency = new Map();
+for (const row of document.querySelectorAll('#site-latency tbody tr')) {
+  siteLatency.set(row.cells[0].textContent, row.cells);
+}
+for (const cell of document.querySelectorAll('td[data-site]')) {
+  const cells = siteLatency.get(cell.dataset.site);
+  if (!cells) continue;
+  cell.textContent = cells[+cell.dataset.column].textContent;
+  cell.dataset.v = cells[+cell.dataset.column].dataset.v;
+}
+
 // Values of dense lines under the pointer. The points stand in the path, the values beside it.
 function pointsOf(path) {
   const places = [...path.getAttribute('d').matchAll(/[ML]([-\d.]+) ([-\d.]+)/g)].map(m => +m[1]);

@@ -127,9 +127,23 @@ size_t Int8RunForLatency(const Experiment& experiment, size_t chosen) {
   return chosen;
 }
 
+// Of the sites that the chosen arm quantizes.
+void AddSiteLatency(const Evaluation& evaluation, size_t int8_run, const Graph& graph,
+                    RunInfo& run) {
+  const RunnerResult& times = evaluation.run;
+  const Plan& plan = evaluation.experiment.runs[int8_run].plan;
+  const double to_ms = 1000 / static_cast<double>(times.images);
+  for (const std::string& site : graph.Sites()) {
+    if (plan.sites.find(site) == plan.sites.end()) continue;
+    run.site_latency.push_back({.site = site,
+                                .fp16_ms = to_ms * times.site_seconds[0].at(site),
+                                .int8_ms = to_ms * times.site_seconds[int8_run].at(site)});
+  }
+}
+
 // Of one image on one thread: the reference, the chosen fake and INT8 arms, the INT8 arms of
 // schemes and of the plan's weights, and all arms together.
-void AddLatency(const Evaluation& evaluation, RunInfo& run) {
+void AddLatency(const Evaluation& evaluation, const Graph& graph, RunInfo& run) {
   const std::vector<double>& seconds = evaluation.run.arm_seconds;
   const Experiment& experiment = evaluation.experiment;
   const auto add = [&](std::string_view name, double arm_seconds) {
@@ -141,7 +155,9 @@ void AddLatency(const Evaluation& evaluation, RunInfo& run) {
     add(NameOf(Precision::kFake), seconds[*fake]);
   }
   if (const std::optional<size_t> int8 = experiment.ChosenRun(Precision::kInt8)) {
-    add(NameOf(Precision::kInt8), seconds[Int8RunForLatency(experiment, *int8)]);
+    const size_t timed = Int8RunForLatency(experiment, *int8);
+    add(NameOf(Precision::kInt8), seconds[timed]);
+    AddSiteLatency(evaluation, timed, graph, run);
   }
   for (const ArmRow& row : experiment.rows) {
     const bool int8 = experiment.runs[row.run].precision == Precision::kInt8;
@@ -230,7 +246,7 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
   AddDetails(session, evaluation, input, images, comparison.report);
   comparison.unsound = WhyUnsound(evaluation, images);
   comparison.run = clock.Info(session, input.attention, run.threads, evaluation.run.arm_seconds[0]);
-  AddLatency(evaluation, comparison.run);
+  AddLatency(evaluation, session.graph, comparison.run);
   return comparison;
 }
 

@@ -189,6 +189,19 @@ std::string WorstSiteLines(const Report& report) {
   return text;
 }
 
+// Where INT8 is an error for nothing on this machine.
+std::string SlowSiteLines(const RunInfo& run) {
+  std::vector<std::string> slow;
+  for (const SiteLatency& site : run.site_latency) {
+    if (!IsWorthQuantizing(site)) slow.push_back(site.site);
+  }
+  if (slow.empty()) return "";
+  return Wrapped(fmt::format("not faster {} of {} sites save less than a tenth of their time in "
+                             "INT8 here: {}",
+                             slow.size(), run.site_latency.size(), FirstOf(slow)),
+                 11);
+}
+
 // Experts that got too little to say anything about, and what the chosen arm routes otherwise.
 std::string ExpertLines(const Report& report) {
   std::string text;
@@ -225,6 +238,7 @@ std::string SummaryText(const Report& report, const RunInfo& run,
   for (const std::string& note : report.verdict.notes) text += Wrapped(note);
   text += "\n";
   text += ArmLines(report, run) + SchemeLines(report, run) + WorstSiteLines(report);
+  text += SlowSiteLines(run);
   text += PlanLine(report) + UnseenLine(report) + ExpertLines(report);
   const CheckCounts& checks = report.checks.total;
   text += fmt::format(

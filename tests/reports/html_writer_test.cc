@@ -136,6 +136,14 @@ TEST(ReportHtml, ListsSchemesWithTheNamesOfOthersAndTheirTime) {
   EXPECT_EQ(Occurrences(ReportHtml({}, {}), "id=\"scheme-table\""), 0u);
 }
 
+TEST(ReportHtml, NamesTheLayersThatAreNotWorthQuantizingHere) {
+  const std::string page = ReportHtml(test::SampleReport(2), test::SampleRun());
+  EXPECT_EQ(Occurrences(page, "INT8 saves less than a tenth): 1 of 2."), 1u);
+  EXPECT_EQ(Occurrences(page, "not worth it"), 1u);
+  EXPECT_EQ(Occurrences(page, "data-column=\"2\""), Occurrences(page, "<tr id=\"site-"));
+  EXPECT_EQ(Occurrences(ReportHtml({}, {}), "id=\"site-latency\""), 0u);
+}
+
 TEST(ReportHtml, FetchesNothing) {
   const std::string page = ReportHtml(test::SampleReport(2), test::SampleRun());
   for (const char* part : {"http:", "https:", "@import", "url(", "<link", "fetch("}) {

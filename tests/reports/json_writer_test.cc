@@ -191,10 +191,13 @@ TEST(ReportJson, AnEmptyReportIsStillOne) {
 TEST(RunJson, HasTheDocumentedMembers) {
   const Json run = Json::parse(RunJsonText(test::SampleRun()));
   ExpectKeys(run, {"command", "host", "device", "kernels", "float_products", "reference_attention",
-                   "attention", "threads", "started", "stages", "peak_memory_bytes", "latency"});
+                   "attention", "threads", "started", "stages", "peak_memory_bytes", "latency",
+                   "site_latency"});
   ExpectKeys(run["stages"][0], {"name", "seconds", "reference_forwards"});
   EXPECT_EQ(run["latency"]["fp16"]["ms_per_image"], 52.5);
   EXPECT_EQ(run["threads"], 2);
+  ExpectKeys(run["site_latency"][0], {"site", "fp16_ms", "int8_ms"});
+  EXPECT_EQ(run["site_latency"][0]["int8_ms"], 1.5);
 }
 
 }  // namespace

@@ -227,6 +227,8 @@ RunInfo SampleRun() {
   run.peak_memory_bytes = uint64_t{3} << 29;
   run.latency["fp16"] = {.ms_per_image = 52.5};
   run.latency["int8"] = {.ms_per_image = 12.25};
+  run.site_latency = {{.site = "blocks.0.attn.qkv", .fp16_ms = 4.0, .int8_ms = 1.5},
+                      {.site = "blocks.0.mlp.fc2", .fp16_ms = 2.0, .int8_ms = 1.9}};
   return run;
 }
 
