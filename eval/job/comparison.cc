@@ -110,24 +110,26 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
   return context;
 }
 
+// By the checks.
+bool IsWatched(const Experiment& experiment, size_t run) {
+  return std::any_of(experiment.twins.begin(), experiment.twins.end(),
+                     [run](const TwinRuns& twin) { return twin.int8 == run; });
+}
+
 // The int8 run to take the latency from: one that the checks do not watch, because reading codes
 // and accumulators back costs time of its own, and that runs the same steps as the chosen one.
 // Where there is none it is the chosen run, checks and all.
 size_t Int8RunForLatency(const Experiment& experiment, size_t chosen) {
-  const auto is_watched = [&](size_t run) {
-    return std::any_of(experiment.twins.begin(), experiment.twins.end(),
-                       [run](const TwinRuns& twin) { return twin.int8 == run; });
-  };
   for (size_t run = 0; run < experiment.runs.size(); ++run) {
     const Arm& arm = experiment.runs[run];
-    if (arm.precision != Precision::kInt8 || is_watched(run)) continue;
+    if (arm.precision != Precision::kInt8 || IsWatched(experiment, run)) continue;
     const Arm& wanted = experiment.runs[chosen];
     if (SameSteps(arm.plan, wanted.plan) && SameAttention(arm, wanted)) return run;
   }
   return chosen;
 }
 
-// Of the sites that the chosen arm quantizes.
+// Of the sites that the chosen arm quantizes; `int8_run` is not watched.
 void AddSiteLatency(const Evaluation& evaluation, size_t int8_run, const Graph& graph,
                     RunInfo& run) {
   const RunnerResult& times = evaluation.run;
@@ -157,7 +159,7 @@ void AddLatency(const Evaluation& evaluation, const Graph& graph, RunInfo& run) 
   if (const std::optional<size_t> int8 = experiment.ChosenRun(Precision::kInt8)) {
     const size_t timed = Int8RunForLatency(experiment, *int8);
     add(NameOf(Precision::kInt8), seconds[timed]);
-    AddSiteLatency(evaluation, timed, graph, run);
+    if (!IsWatched(experiment, timed)) AddSiteLatency(evaluation, timed, graph, run);
   }
   for (const ArmRow& row : experiment.rows) {
     const bool int8 = experiment.runs[row.run].precision == Precision::kInt8;
