@@ -17,8 +17,17 @@ bool Attended(const AttentionHeadArgs& args, int64_t key) {
 
 float ScaleOfScores(int64_t head_dim) { return 1.0f / std::sqrt(static_cast<float>(head_dim)); }
 
+// Operands of one head in binary32, so that the inner loops are over floats side by side.
+struct FloatHead {
+  float* k;       // [head_dim, keys]: turned
+  float* v;       // [keys, head_dim]: 0 where nobody attends
+  float* scores;  // [keys]
+  float* q;       // [head_dim]
+  float* out;     // [head_dim]
+};
+
 int64_t FloatScratchBytes(int64_t keys, int64_t head_dim) {
-  return (keys + 2 * head_dim) * int64_t{sizeof(float)};
+  return (2 * keys * head_dim + keys + 2 * head_dim) * int64_t{sizeof(float)};
 }
 
 float Operand(Half value, bool bfloat16) {
@@ -26,49 +35,63 @@ float Operand(Half value, bool bfloat16) {
   return bfloat16 ? ToFloat(ToBFloat16(wide)) : wide;
 }
 
+FloatHead LoadHead(const AttentionHeadArgs& args, bool bfloat16) {
+  auto* k = static_cast<float*>(args.scratch);
+  float* v = k + args.keys * args.head_dim;
+  float* scores = v + args.keys * args.head_dim;
+  const FloatHead head{k, v, scores, scores + args.keys, scores + args.keys + args.head_dim};
+  for (int64_t key = 0; key < args.keys; ++key) {
+    for (int64_t d = 0; d < args.head_dim; ++d) {
+      const int64_t at = key * args.kv_stride + d;
+      k[d * args.keys + key] = Operand(args.k[at], bfloat16);
+      v[key * args.head_dim + d] = Attended(args, key) ? Operand(args.v[at], bfloat16) : 0.0f;
+    }
+  }
+  return head;
+}
+
 // The exponentials of one query's scores, in `scores`; their sum. The row's maximum is subtracted.
-float ExponentialsOf(const AttentionHeadArgs& args, const float* q, bool bfloat16, float* scores) {
+float ExponentialsOf(const AttentionHeadArgs& args, const FloatHead& head) {
   const float scale = ScaleOfScores(args.head_dim);
+  std::fill_n(head.scores, args.keys, 0.0f);
+  for (int64_t d = 0; d < args.head_dim; ++d) {
+    const float* k = head.k + d * args.keys;
+    for (int64_t key = 0; key < args.keys; ++key) head.scores[key] += head.q[d] * k[key];
+  }
   float maximum = -kInfinity;
   for (int64_t key = 0; key < args.keys; ++key) {
-    float score = 0.0f;
-    for (int64_t d = 0; d < args.head_dim; ++d) {
-      score += q[d] * Operand(args.k[key * args.kv_stride + d], bfloat16);
-    }
-    scores[key] = Attended(args, key) ? score : -kInfinity;
-    maximum = std::max(maximum, scores[key]);
+    if (!Attended(args, key)) head.scores[key] = -kInfinity;
+    maximum = std::max(maximum, head.scores[key]);
   }
   float sum = 0.0f;
   for (int64_t key = 0; key < args.keys; ++key) {
-    scores[key] = ExpNonPositive((scores[key] - maximum) * scale);
-    sum += scores[key];
+    head.scores[key] = ExpNonPositive((head.scores[key] - maximum) * scale);
+    sum += head.scores[key];
   }
   return sum;
 }
 
 template <bool kBFloat16>
 void RunFloatHead(const AttentionHeadArgs& args) {
-  auto* scores = static_cast<float*>(args.scratch);
-  float* q = scores + args.keys;
-  float* out = q + args.head_dim;
+  const FloatHead head = LoadHead(args, kBFloat16);
   for (int64_t query = 0; query < args.queries; ++query) {
     for (int64_t d = 0; d < args.head_dim; ++d) {
-      q[d] = Operand(args.q[query * args.q_stride + d], kBFloat16);
+      head.q[d] = Operand(args.q[query * args.q_stride + d], kBFloat16);
     }
-    const float inv_sum = 1.0f / ExponentialsOf(args, q, kBFloat16, scores);
-    std::fill_n(out, args.head_dim, 0.0f);
+    const float inv_sum = 1.0f / ExponentialsOf(args, head);
+    std::fill_n(head.out, args.head_dim, 0.0f);
     for (int64_t key = 0; key < args.keys; ++key) {
-      if (!Attended(args, key)) continue;
-      const float p = kBFloat16 ? ToFloat(ToBFloat16(scores[key])) : scores[key];
-      const Half* v = args.v + key * args.kv_stride;
-      for (int64_t d = 0; d < args.head_dim; ++d) out[d] += p * Operand(v[d], kBFloat16);
+      const float weight = head.scores[key];
+      const float p = kBFloat16 ? ToFloat(ToBFloat16(weight)) : weight;
+      const float* v = head.v + key * args.head_dim;
+      for (int64_t d = 0; d < args.head_dim; ++d) head.out[d] += p * v[d];
     }
     for (int64_t d = 0; d < args.head_dim; ++d) {
-      args.out[query * args.out_stride + d] = ToHalf(out[d] * inv_sum);
+      args.out[query * args.out_stride + d] = ToHalf(head.out[d] * inv_sum);
     }
     if (args.probabilities == nullptr) continue;
     float* probabilities = args.probabilities + query * args.probabilities_stride;
-    for (int64_t key = 0; key < args.keys; ++key) probabilities[key] = scores[key] * inv_sum;
+    for (int64_t key = 0; key < args.keys; ++key) probabilities[key] = head.scores[key] * inv_sum;
   }
 }
 
