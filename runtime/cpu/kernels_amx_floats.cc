@@ -8,34 +8,14 @@
 #include "runtime/cpu/blocks_amx.h"
 #include "runtime/cpu/float_kernels.h"
 #include "runtime/cpu/panels_avx512.h"
+#include "runtime/cpu/products_amx.h"
 #include "runtime/cpu/tiles_amx.h"
 #include "runtime/cpu/vectors_avx512.h"
-
-// tdpfp16ps, which neither g++ 12 nor clang 14 has an intrinsic for. A test's model stands in.
-#if !defined(W8A8_TILE_DPFP16PS)
-#define W8A8_TILE_DPFP16PS(sums, left, right)                                        \
-  asm volatile(".byte 0xc4, 0xe2, 0x03 + (15 - " #right ") * 8, 0x5c, 0xc0 + " #sums \
-               " * 8 + " #left ::)
-#endif
 
 namespace w8a8 {
 namespace {
 
 using Bits = __m512i;
-
-struct MultiplyHalves {
-  static void UpperLeft() { W8A8_TILE_DPFP16PS(0, 4, 6); }
-  static void UpperRight() { W8A8_TILE_DPFP16PS(1, 4, 7); }
-  static void LowerLeft() { W8A8_TILE_DPFP16PS(2, 5, 6); }
-  static void LowerRight() { W8A8_TILE_DPFP16PS(3, 5, 7); }
-};
-
-struct MultiplyBf16 {
-  static void UpperLeft() { _tile_dpbf16ps(0, 4, 6); }
-  static void UpperRight() { _tile_dpbf16ps(1, 4, 7); }
-  static void LowerLeft() { _tile_dpbf16ps(2, 5, 6); }
-  static void LowerRight() { _tile_dpbf16ps(3, 5, 7); }
-};
 
 // ---- epilogue ----
 
@@ -102,25 +82,26 @@ struct Halves {
 // The upper halves of binary32 values.
 inline __m256i UpperHalves(Bits bits) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)); }
 
-// A finite FP16 value is the sum of two BF16 values: its 11 bits to the nearest 8, and what is
-// left. The products of the parts are exact in binary32, and all four of them make the whole (three
-// are off by 2.9e-6). Of what is not finite nothing is left; its sums are NaN.
+// A finite FP16 value is the sum of two BF16 values of its sign: the first 8 of its 11 bits, and
+// the rest. The products of the parts are exact in binary32, and all four of them make the whole
+// (three are off by 2.9e-6). Beside an infinity a rest of 0 or of the other sign would make NaN of
+// the other operand's products; so where nothing is left, and of an infinity, the rest is the least
+// normal value, whose products no sum of FP16 products shows.
 struct SplitHalves {
   using Op = MultiplyBf16;
   static constexpr int64_t kParts = 2;  // the rest first
   static void Store(uint16_t* to, int64_t part_stride, __m512 values) {
     const Bits bits = _mm512_castps_si512(values);
-    const Bits odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const Bits rounded =
-        _mm512_and_si512(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))),
-                         _mm512_set1_epi32(static_cast<int>(0xffff0000)));
-    const __mmask16 finite =
-        _mm512_cmp_ps_mask(_mm512_abs_ps(values), _mm512_set1_ps(0x1p+127f), _CMP_LT_OQ);
-    const __m512 rest =
-        _mm512_maskz_mov_ps(finite, _mm512_sub_ps(values, _mm512_castsi512_ps(rounded)));
-    const Bits nearest = _mm512_mask_mov_epi32(bits, finite, rounded);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), UpperHalves(_mm512_castps_si512(rest)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + part_stride), UpperHalves(nearest));
+    const Bits first = _mm512_and_si512(bits, _mm512_set1_epi32(static_cast<int>(0xffff0000)));
+    const __m512 difference = _mm512_sub_ps(values, _mm512_castsi512_ps(first));
+    const __mmask16 nothing = _mm512_cmp_ps_mask(difference, _mm512_setzero_ps(), _CMP_EQ_UQ);
+    const __mmask16 something = _mm512_cmp_ps_mask(values, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    const Bits sign = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MIN));
+    const Bits least =
+        _mm512_maskz_or_epi32(something, sign, _mm512_set1_epi32(0x00800000));  // 2^-126
+    const Bits rest = _mm512_mask_mov_epi32(_mm512_castps_si512(difference), nothing, least);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), UpperHalves(rest));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + part_stride), UpperHalves(first));
   }
 };
 

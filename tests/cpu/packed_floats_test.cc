@@ -1,6 +1,8 @@
 // Float products of every kernel set.
 #include "runtime/cpu/packed_floats.h"
 
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -97,6 +99,40 @@ TEST(PackedFloats, GivesARowTheSameBitsInAnyCompany) {
                                                     static_cast<size_t>(shape.n))),
                   "")
             << kernels.name << ", " << product->name << ", row " << row;
+      }
+    }
+  }
+}
+
+// Weights and inputs with bits for one BF16 value and for two, positive, negative and 0.
+TEST(PackedFloats, KeepsInfinitiesAndNansOfARowAsFp32Does) {
+  const LayerShape shape{9, 40, 70};
+  Operands operands = RandomOperands(shape, true);
+  for (size_t i = 0; i < operands.weight.size(); ++i) {
+    const float few_bits[] = {1.0f, -2.0f, 0.0f};
+    if (i % 4 != 3) operands.weight[i] = few_bits[i % 4];
+  }
+  const auto set = [&](int64_t row, int64_t k, float value) {
+    operands.x[static_cast<size_t>(row * shape.k + k)] = value;
+  };
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  set(1, 3, kInfinity);
+  set(2, 69, -kInfinity);
+  set(4, 0, kInfinity);
+  set(4, 1, kInfinity);
+  set(5, 7, kInfinity);
+  set(5, 40, -kInfinity);
+  set(7, 2, std::numeric_limits<float>::quiet_NaN());
+  const std::vector<float> naive = PlainProduct<float>(shape, operands);
+  const auto class_of = [](float value) {
+    return std::isnan(value) ? 'n' : std::isfinite(value) ? 'f' : value > 0 ? '+' : '-';
+  };
+  for (const Kernels& kernels : SetsUnderTest()) {
+    for (const FloatProduct* product : {&kernels.floats->half, &kernels.floats->wide}) {
+      const std::vector<float> y = Product(*product, shape, operands, operands.bias.data());
+      for (size_t i = 0; i < y.size(); ++i) {
+        EXPECT_EQ(class_of(y[i]), class_of(naive[i]))
+            << kernels.name << ", " << product->name << ", " << i;
       }
     }
   }

@@ -178,6 +178,6 @@ inline void _tile_dpbssd(int sums, int left, int right) {
 inline void _tile_dpbf16ps(int sums, int left, int right) {
   w8a8::simde::Tiles().MultiplyPairs(sums, left, right, w8a8::simde::TileModel::OfBf16);
 }
-// Instead of the bytes of the instruction (kernels_amx_floats.cc).
+// Instead of the bytes of the instruction (products_amx.h).
 #define W8A8_TILE_DPFP16PS(sums, left, right) \
   w8a8::simde::Tiles().MultiplyPairs(sums, left, right, w8a8::simde::TileModel::OfHalf)
