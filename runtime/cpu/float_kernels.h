@@ -72,6 +72,8 @@ struct FloatKernels {
 // Parts of the tables that are compiled for more than the rest.
 extern const AttentionKernel kAvx2Int8Attention;  // kernels_avx2_attention.cc, and so on
 extern const AttentionKernel kAvx512VnniInt8Attention;
+extern const AttentionKernel kAmxFp16Attention;  // kernels_amx_attention.cc
+extern const AttentionKernel kAmxBf16Attention;
 extern const FloatProduct kAmxFp16Product;  // kernels_amx_floats.cc: of FP16 values
 extern const FloatProduct kAmxBf16Product;
 

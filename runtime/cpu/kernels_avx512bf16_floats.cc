@@ -14,7 +14,7 @@ struct Bf16Pairs {
   using Panel = Bf16Panel;
   using Unit = uint32_t;
   using Row = uint32_t;
-  static constexpr int64_t kInputs = 2;
+  static constexpr int64_t kInputs = 2, kStepsMultiple = 1;
 
   static void StorePairs(uint32_t* to, __m512 first, __m512 second) {
     _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));

@@ -5,9 +5,10 @@
 //   Panel, Unit: a panel of the set's tiles, and the operand of one of its columns in one step.
 //   Row: the same of a row.
 //   kInputs: of a step.
+//   kStepsMultiple: an operand has steps to a multiple of it, the last ones of zeros.
 //   LoadKey(const Half*, count, Unit*), LoadQuery(const Half*, count, Row*): a row; 0 behind its
 //   end
-//     up to a whole step.
+//     up to the last step.
 //   LoadValues(const Half* const* rows, lanes, Unit*): one step of V::kLanes columns of kInputs
 //   rows. ToWeights(scores, count): exponentials to the row of an operand, in place.
 #pragma once
@@ -39,8 +40,11 @@ struct VectorAttention {
   struct Shape {
     int64_t keys, head_dim;
 
-    int64_t key_steps() const { return Up(head_dim, A::kInputs) / A::kInputs; }
-    int64_t value_steps() const { return Up(keys, A::kInputs) / A::kInputs; }
+    static int64_t Steps(int64_t inputs) {
+      return Up(inputs, A::kInputs * A::kStepsMultiple) / A::kInputs;
+    }
+    int64_t key_steps() const { return Steps(head_dim); }
+    int64_t value_steps() const { return Steps(keys); }
     int64_t value_cols() const { return Up(head_dim, kLanes); }
     int64_t row_units() const { return Up(key_steps(), 32); }
     // A stride of an even number of cache lines sends every row of a column to few cache sets.
@@ -98,7 +102,7 @@ struct VectorAttention {
     Unit* to = head.values;
     for (int64_t first = 0; first < args.head_dim; first += kPanel) {
       const int64_t registers = RegistersFrom(first, args.head_dim);
-      for (int64_t key = 0; key < args.keys; key += A::kInputs) {
+      for (int64_t key = 0; key < head.shape.value_steps() * A::kInputs; key += A::kInputs) {
         for (int64_t c = first; c < first + registers * kLanes; c += kLanes, to += kLanes) {
           const Half* rows[A::kInputs];
           for (int64_t i = 0; i < A::kInputs; ++i) {
@@ -216,7 +220,7 @@ struct FloatOperands {
   using Panel = typename V::Panel;
   using Unit = float;
   using Row = float;
-  static constexpr int64_t kInputs = 1;
+  static constexpr int64_t kInputs = 1, kStepsMultiple = 1;
 
   static typename V::Floats Operand(typename V::Floats values) {
     if constexpr (kBf16) return RoundedToBFloat16<V>(values);

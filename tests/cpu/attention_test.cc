@@ -114,11 +114,12 @@ std::vector<FloatKernelOfSet> FloatKernelsUnderTest() {
   return kernels;
 }
 
-// Head dimensions of the families, odd numbers of keys, one query, one key.
+// Head dimensions of the families, odd numbers of keys, one query, one key; queries and keys enough
+// for several tiles.
 const std::vector<Case> kCases = {
-    {50, 50, 2, 64, 1.0f}, {1, 196, 3, 64, 2.0f}, {30, 30, 2, 72, 8.0f}, {25, 33, 1, 80, 1.0f},
-    {13, 47, 2, 88, 1.0f}, {7, 64, 1, 96, 1.0f},  {9, 31, 1, 128, 1.0f}, {16, 33, 1, 8, 1.0f},
-    {3, 17, 2, 7, 1.0f},   {1, 1, 1, 4, 1.0f}};
+    {50, 50, 2, 64, 1.0f}, {1, 196, 3, 64, 2.0f}, {30, 30, 2, 72, 8.0f},  {25, 33, 1, 80, 1.0f},
+    {13, 47, 2, 88, 1.0f}, {7, 64, 1, 96, 1.0f},  {9, 31, 1, 128, 1.0f},  {16, 33, 1, 8, 1.0f},
+    {3, 17, 2, 7, 1.0f},   {1, 1, 1, 4, 1.0f},    {70, 100, 1, 65, 1.0f}, {2, 729, 1, 72, 1.0f}};
 
 std::string Text(const Case& c) {
   return fmt::format("{} queries, {} keys, {} x {}", c.queries, c.keys, c.heads, c.head_dim);
@@ -233,6 +234,29 @@ TEST(Attention, PassesANanOnToItsQueryOnly) {
   for (const FloatKernelOfSet& set : FloatKernelsUnderTest()) {
     const std::vector<Half> out = RunAttention(*set.kernel, c, operands);
     for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(IsNan(out[i]), i / 8 == 1) << set.name << i;
+  }
+}
+
+// No query's bits depend on the queries beside it.
+TEST(Attention, GivesAQueryTheSameBitsInAnyCompany) {
+  const Case c{71, 45, 2, 40, 1.0f};
+  const size_t width = 2 * 40;
+  const Operands operands = RandomOperands(c);
+  for (const Kernels& set : SetsUnderTest()) {
+    for (const AttentionKernel* kernel : set.floats->attention) {
+      const std::vector<Half> all = RunAttention(*kernel, c, operands);
+      for (const size_t query : {0, 1, 11, 15, 16, 31, 32, 40, 70}) {
+        Case one = c;
+        one.queries = 1;
+        Operands alone = operands;
+        alone.q.assign(operands.q.begin() + static_cast<ptrdiff_t>(query * width),
+                       operands.q.begin() + static_cast<ptrdiff_t>((query + 1) * width));
+        EXPECT_EQ(
+            Equal(RunAttention(*kernel, one, alone), std::span(all).subspan(query * width, width)),
+            "")
+            << set.name << ", " << kernel->name << ", query " << query;
+      }
+    }
   }
 }
 

@@ -45,7 +45,9 @@ std::vector<Kernels> WithPortableCopies(std::vector<Kernels> sets) {
   const auto usable = [] { return static_cast<const char*>(nullptr); };
   static FloatKernels fp16 = kAvx512FloatKernelsOnSimde, bf16 = kAvx512FloatKernelsOnSimde;
   fp16.half = kAmxFp16ProductOnSimde;
+  fp16.attention[0] = &kAmxFp16AttentionOnSimde;
   bf16.half = kAmxBf16ProductOnSimde;
+  fp16.attention[1] = bf16.attention[1] = &kAmxBf16AttentionOnSimde;
   sets.push_back({"amx on portable intrinsics", usable, &kAmxInt8KernelsOnSimde,
                   &kAvx512RowKernelsOnSimde, &fp16});
   sets.push_back({"amx without FP16 on portable intrinsics", usable, &kAmxInt8KernelsOnSimde,

@@ -9,6 +9,8 @@
 
 namespace w8a8 {
 
+extern const AttentionKernel kAmxBf16AttentionOnSimde;
+extern const AttentionKernel kAmxFp16AttentionOnSimde;
 extern const FloatProduct kAmxBf16ProductOnSimde;
 extern const FloatProduct kAmxFp16ProductOnSimde;
 extern const Int8Kernels kAmxInt8KernelsOnSimde;  // and on a model of the tile instructions

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/base/counter_hash.h"
+#include "runtime/cpu/attention.h"
 #include "runtime/cpu/int8_linear.h"
 #include "runtime/cpu/packed_floats.h"
 #include "tests/cpu/kernel_sets.h"
@@ -169,6 +170,30 @@ TEST(AmxSet, MultipliesFp16ValuesOnTilesWhateverTheRows) {
       EXPECT_EQ(Equal(std::vector<float>(y.size(), 40.0f), y), "") << product->name << " M " << m;
       EXPECT_GT(Tiles().products, before) << product->name << " M " << m;
       EXPECT_FALSE(Tiles().configured) << product->name << ": tiles are released";
+    }
+  }
+}
+
+// One query, and more than the tiles of a call hold.
+TEST(AmxSet, AttendsOnTilesWhateverTheQueries) {
+  for (const AttentionKernel* kernel : {&kAmxFp16AttentionOnSimde, &kAmxBf16AttentionOnSimde}) {
+    for (const int64_t queries : {1, 16, 17, 70}) {
+      const int64_t before = Tiles().products;
+      const std::vector<Half> ones(static_cast<size_t>(queries * 24), ToHalf(1.0f));
+      std::vector<Half> out(ones.size());
+      AttentionScratch scratch;
+      const MatView<const Half> all{ones.data(), queries, 24, 24};
+      RunAttention(*kernel,
+                   {.q = all,
+                    .k = all,
+                    .v = all,
+                    .out = {out.data(), queries, 24, 24},
+                    .heads = 1,
+                    .head_dim = 24},
+                   &scratch);
+      EXPECT_EQ(Equal(ones, out), "") << kernel->name << ", " << queries << " queries";
+      EXPECT_GT(Tiles().products, before) << kernel->name << ", " << queries << " queries";
+      EXPECT_FALSE(Tiles().configured) << kernel->name << ": tiles are released";
     }
   }
 }

@@ -95,6 +95,9 @@ inline simde__m128i _mm512_cvtepi32_epi8(simde__m512i v) {
 inline simde__m256i _mm512_cvtepi32_epi16(simde__m512i v) {
   return w8a8::simde::ConvertLanes<int16_t, simde__m256i, int32_t>(v);
 }
+inline simde__m512i _mm512_cvtepu16_epi32(simde__m256i v) {
+  return w8a8::simde::ConvertLanes<int32_t, simde__m512i, uint16_t>(v);
+}
 inline simde__m512 _mm512_cvtepi32_ps(simde__m512i v) {
   return w8a8::simde::ConvertLanes<float, simde__m512, int32_t>(v);
 }
