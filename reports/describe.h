@@ -101,6 +101,21 @@ void DescribeMembers(Field& field, const SiteReport*) {
 }
 
 template <class Field>
+void DescribeMembers(Field& field, const AttentionReport*) {
+  using R = AttentionReport;
+  field("block", &R::block);
+  field("arm", &R::arm);
+  field("view", &R::view);
+  field("sqnr_db", &R::sqnr_db, {.shown = FormatDb});
+  field("exact", &R::exact, {.presence = Presence::kUnlessDefault});
+  field("relative_l2", &R::relative_l2);
+  field("cosine", &R::cosine, {.shown = FormatFraction});
+  field("max_abs", &R::max_abs);
+  field("mean_error", &R::mean_error);
+  field("nonfinite", &R::nonfinite);
+}
+
+template <class Field>
 void DescribeMembers(Field& field, const CodeDifferences*) {
   field("0", &CodeDifferences::none);
   field("1", &CodeDifferences::one);
@@ -208,6 +223,7 @@ void DescribeMembers(Field& field, const Report*) {
   field("facts", &R::facts);
   field("arms", &R::arms);
   field("sites", &R::sites);
+  field("attention", &R::attention, {.presence = Presence::kUnlessDefault});
   field("checks", &R::checks);
   field("experts", &R::experts, {.presence = Presence::kLater});
   field("routing", &R::routing, {.presence = Presence::kLater});

@@ -133,6 +133,14 @@ Data ExpertRows(const Report& report) {
   });
 }
 
+Data AttentionRows(const Report& report) {
+  return RowsOf(report, report.attention, [](const AttentionReport& attention, Data& row) {
+    row.set("of_block", attention.block.has_value());
+    row.set("place", attention.block ? fmt::format("{}", *attention.block) : "1e999");
+    row.set("sqnr_db", SqnrCell(attention));
+  });
+}
+
 Data RoutingRows(const Report& report) { return RowsOf(report, report.routing); }
 
 Data PlanRows(const Report& report) {

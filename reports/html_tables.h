@@ -12,17 +12,18 @@ using Data = kainjow::mustache::data;
 
 Data VerdictData(const Report& report);
 Data RunData(const RunInfo& run);
-Data ArmRows(const Report& report);      // fp16, the chosen arms and named arms
-Data SchemeRows(const Report& report);   // what other systems call the schemes
-Data SweepRows(const Report& report);    // the points of the sweep
-Data OutputRows(const Report& report);   // every arm and output
-Data GuiltyRows(const Report& report);   // the worst sites of the chosen INT8 arm
-Data SiteRows(const Report& report);     // one row a site, both chosen arms, both views
-Data CountsRow(const Report& report);    // the totals of the checks
-Data CheckRows(const Report& report);    // one row a site
-Data PassRows(const Report& report);     // one row a check pass
-Data ExpertRows(const Report& report);   // what each expert gets
-Data RoutingRows(const Report& report);  // one row an arm and block
+Data ArmRows(const Report& report);        // fp16, the chosen arms and named arms
+Data SchemeRows(const Report& report);     // what other systems call the schemes
+Data SweepRows(const Report& report);      // the points of the sweep
+Data OutputRows(const Report& report);     // every arm and output
+Data GuiltyRows(const Report& report);     // the worst sites of the chosen INT8 arm
+Data SiteRows(const Report& report);       // one row a site, both chosen arms, both views
+Data CountsRow(const Report& report);      // the totals of the checks
+Data CheckRows(const Report& report);      // one row a site
+Data PassRows(const Report& report);       // one row a check pass
+Data ExpertRows(const Report& report);     // what each expert gets
+Data AttentionRows(const Report& report);  // one row an arm, view and block
+Data RoutingRows(const Report& report);    // one row an arm and block
 Data PlanRows(const Report& report);
 Data HealthRows(const Report& report);
 Data SkippedRows(const Report& report);

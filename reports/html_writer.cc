@@ -39,6 +39,7 @@ void AddSections(Data& page, const Report& report) {
   add("sweep", html::SweepRows(report));
   add("outputs", html::OutputRows(report));
   add("sites", html::SiteRows(report));
+  add("attention", html::AttentionRows(report));
   add("cards", html::CardRows(report));
   add("maps", html::MapRows(report));
   add("worst_images", html::WorstImageRows(report));

@@ -64,6 +64,20 @@ struct SiteReport {
   uint64_t nonfinite = 0;  // elements left out because they are NaN or infinite
 };
 
+// The error of attention's output in one arm: of a block, or of the pooling head.
+struct AttentionReport {
+  std::optional<int64_t> block;  // none: the pooling head
+  ArmRef arm;
+  View view = View::kTeacherForced;
+  double sqnr_db = kUndefined;
+  bool exact = false;
+  double relative_l2 = kUndefined;
+  double cosine = kUndefined;
+  double max_abs = kUndefined;
+  double mean_error = kUndefined;
+  uint64_t nonfinite = 0;  // elements left out because they are NaN or infinite
+};
+
 // How many codes are 0, 1, and 2 or more apart.
 struct CodeDifferences {
   uint64_t none = 0, one = 0, more = 0;
@@ -168,6 +182,8 @@ struct Report {
   SiteNames site_names;  // those of `sites` first, so that a SiteRef is a row of the page's table
   std::vector<ArmReport> arms;
   std::vector<SiteReport> sites;
+  // Of the chosen arms, where their attention is not the reference's FP32; by arm, view and block.
+  std::vector<AttentionReport> attention;
   ChecksReport checks;
   std::vector<ExpertReport> experts;   // by block and expert; empty: none has experts
   std::vector<RoutingReport> routing;  // of all arms but the reference, by arm and block

@@ -94,6 +94,12 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
     }
   }
   context.notes.insert(context.notes.end(), input.notes.begin(), input.notes.end());
+  if (input.attention != AttentionPrecision::kFp32) {
+    context.notes.push_back(fmt::format(
+        "the quantized arms multiply in {} in attention, and no checkpoint says so: a runtime with "
+        "attention of its own gives other outputs.",
+        NameOf(input.attention)));
+  }
   CountDifferent(images, context);
   context.model_name = session.config.name;
   context.preprocessing = preprocessing.description;

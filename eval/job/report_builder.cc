@@ -238,6 +238,7 @@ Report BuildReport(const Session& session, const Evaluation& evaluation, const P
   }
   AddVerdict(evaluation, plan, context, report);
   AddSites(session.graph, evaluation, report);
+  AddAttention(session.graph, evaluation, report);
   AddChecks(session.graph, evaluation, report);
   report.skipped_images = context.skipped;
   AddChoices(session.graph, plan, context.choices, context.calibrated, report);

@@ -113,6 +113,28 @@ void AddSites(const Graph& graph, const Evaluation& evaluation, Report& report) 
   AddWeightShares(report);
 }
 
+void AddAttention(const Graph& graph, const Evaluation& evaluation, Report& report) {
+  const std::vector<ArmRow>& rows = evaluation.experiment.rows;
+  for (size_t arm = 0; arm < rows.size(); ++arm) {
+    if (!rows[arm].chosen) continue;
+    for (const auto& [key, meter] : evaluation.attention) {
+      if (key.run != rows[arm].run) continue;
+      const ErrorSummary summary = meter.Summarize();
+      AttentionReport& attention = report.attention.emplace_back();
+      if (key.block < graph.config.blocks) attention.block = key.block;
+      attention.arm = {arm};
+      attention.view = key.view;
+      attention.sqnr_db = summary.sqnr_db;
+      attention.exact = summary.exact;
+      attention.relative_l2 = summary.relative_l2;
+      attention.cosine = summary.cosine_mean;
+      attention.max_abs = summary.max_abs;
+      attention.mean_error = summary.mean_error;
+      attention.nonfinite = summary.nonfinite;
+    }
+  }
+}
+
 void AddChecks(const Graph& graph, const Evaluation& evaluation, Report& report) {
   const Experiment& experiment = evaluation.experiment;
   for (const TwinRuns& twin : experiment.twins) {

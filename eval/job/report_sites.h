@@ -14,6 +14,8 @@ namespace w8a8 {
 // report.sites: the errors of the chosen arms and of the plan's parts. The report's arms are there,
 // and they are the rows of the experiment.
 void AddSites(const Graph& graph, const Evaluation& evaluation, Report& report);
+// report.attention: the errors of the chosen arms' attention, where they were measured.
+void AddAttention(const Graph& graph, const Evaluation& evaluation, Report& report);
 // report.checks.
 void AddChecks(const Graph& graph, const Evaluation& evaluation, Report& report);
 // report.plan_choices: how the plan quantizes each site, and what else was tried (`choices`).

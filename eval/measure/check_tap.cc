@@ -210,6 +210,18 @@ void CheckTap::OnLinear(LinearEvent& event) {
   CompareOutputs(int8.output, Flat(event.output), checks);
 }
 
+bool CheckTap::WantsAttention(int arm) const {
+  const bool int8 =
+      experiment_.runs[static_cast<size_t>(arm)].attention == AttentionPrecision::kInt8;
+  return int8 && Int8TwinOf(arm) >= 0;
+}
+
+void CheckTap::OnAttention(AttentionEvent& event) {
+  Worker& worker = workers_[static_cast<size_t>(event.worker)];
+  SiteChecks& checks = worker.checks[{static_cast<size_t>(event.arm), "attention"}];
+  CompareOutputs(Flat(event.RunAs(Int8TwinOf(event.arm))), Flat(event.output), checks);
+}
+
 void CheckTap::OnOutputs(const OutputEvent& event) {
   if (!IsChecked(event.arm) || HasFloatProducts(event.arm)) return;
   Worker& worker = workers_[static_cast<size_t>(event.worker)];

@@ -64,14 +64,15 @@ struct SiteChecks {
 // cancelled has of it. Both not finite: the same infinity, or NaN.
 bool FloatsAgree(float first, float second, float row_mean);
 
-// By emulated run and site; "outputs" stands for the encoder's own outputs, which are no one's to
-// compare where a site's product is one of floats.
+// By emulated run and site; "attention" stands for that of all blocks, "outputs" for the encoder's
+// own outputs, which are no one's to compare where a site's product is one of floats.
 using Checks = std::map<RunPlace, SiteChecks>;
 
 // Sites are compared on equal inputs: where the emulated arm's input differs from what int8 had, or
 // an expert got other tokens (a fault further up), int8's layer is run again on the emulated arm's
 // input. So a fault is counted at the site that has it and nowhere else; its effect shows in the
-// encoder's outputs.
+// encoder's outputs. Attention with INT8 products is checked so too, on the emulated arm's queries,
+// keys and values; with others the arms run one kernel, and there is nothing to prove.
 class CheckTap final : public Tap {
  public:
   // The arms are the runs of the experiment.
@@ -79,7 +80,9 @@ class CheckTap final : public Tap {
 
   bool WantsLinear(int arm, const std::string& site) const override;
   bool WantsTrace(int arm) const override;
+  bool WantsAttention(int arm) const override;
   void OnLinear(LinearEvent& event) override;
+  void OnAttention(AttentionEvent& event) override;
   void OnOutputs(const OutputEvent& event) override;
 
   Checks Take() const;  // over all images

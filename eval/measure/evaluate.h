@@ -6,6 +6,7 @@
 #include <string>
 
 #include "eval/measure/answer_tap.h"
+#include "eval/measure/attention_error_tap.h"
 #include "eval/measure/check_tap.h"
 #include "eval/measure/experiment.h"
 #include "eval/measure/output_tap.h"
@@ -20,7 +21,8 @@ namespace w8a8 {
 struct Evaluation {
   Experiment experiment;
   OutputTap::Result outputs;
-  SiteErrors sites;  // of Experiment::RunsOfPlan()
+  SiteErrors sites;           // of Experiment::RunsOfPlan()
+  AttentionErrors attention;  // of the chosen runs whose attention is not the reference's
   Checks checks;
   SiteDetails details;
   Answers answers;

@@ -151,7 +151,7 @@ void FeatureTap::PutStream(const StreamEvent& event, MatView<const T> stream, Dt
 }
 
 // Of images on grids of their own the rest is zeros: nobody attends there.
-void FeatureTap::OnAttention(const AttentionEvent& event) {
+void FeatureTap::OnAttention(AttentionEvent& event) {
   const int64_t heads = graph_.config.heads, keys = event.probabilities.cols;
   const int64_t most = graph_.slot(graph_.stream).rows;
   const int64_t rows = event.probabilities.rows / static_cast<int64_t>(event.samples.size());

@@ -85,10 +85,10 @@ class FeatureTap final : public Tap {
     return selection_.sites.contains(site);
   }
   bool WantsTrace(int /*arm*/) const override { return !selection_.sites.empty(); }
-  bool WantsAttention(int /*arm*/) const override { return selection_.attentions; }
+  bool WantsProbabilities(int /*arm*/) const override { return selection_.attentions; }
   void OnLinear(LinearEvent& event) override;
   void OnStream(const StreamEvent& event) override;
-  void OnAttention(const AttentionEvent& event) override;
+  void OnAttention(AttentionEvent& event) override;
   void OnRouting(const RoutingEvent& event) override;
   void OnOutputs(const OutputEvent& event) override;
 

@@ -141,8 +141,10 @@ class Runner {
     FuseRowSteps(&program.whole);
     const Stage& nodes = graph_.stages[static_cast<size_t>(stage)];
     for (int32_t node = nodes.first_node; node < nodes.last_node; ++node) {
-      if (graph_.nodes[static_cast<size_t>(node)].site.empty()) continue;
-      program.layers[node] = lowering_->LowerLayer(node, arm.precision, arm.plan, arm.flavour);
+      const Node& layer = graph_.nodes[static_cast<size_t>(node)];
+      if (layer.site.empty() && layer.kind != NodeKind::kAttention) continue;
+      program.layers[node] =
+          lowering_->LowerLayer(node, arm.precision, arm.plan, arm.flavour, arm.attention);
     }
     return program;
   }

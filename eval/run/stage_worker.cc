@@ -30,18 +30,37 @@ std::vector<uint8_t> Joined(std::span<const std::vector<uint8_t>> masks) {
 
 }  // namespace
 
-class StageWorker::Event final : public LinearEvent {
+// A LinearEvent or an AttentionEvent of a node.
+template <class Base>
+class StageWorker::NodeEvent : public Base {
  public:
-  Event(StageWorker& owner, const Batch& batch, int32_t node)
-      : owner_(owner), batch_(batch), node_(node) {}
-  LinearResult RunAs(int other, const Wanted& wanted) override {
-    return owner_.RunLinearAs(batch_, other, node_, wanted);
+  NodeEvent(StageWorker& owner, const Batch& batch, int32_t node)
+      : owner_(owner), batch_(batch), node_(node) {
+    this->worker = owner.worker_;
+    this->samples = batch.samples;
+  }
+
+ protected:
+  LinearResult Replay(int other, const Wanted& wanted) {
+    return owner_.RunAs(batch_, other, node_, wanted);
   }
 
  private:
   StageWorker& owner_;
   const Batch& batch_;
   const int32_t node_;
+};
+
+class StageWorker::LayerEvent final : public NodeEvent<LinearEvent> {
+ public:
+  using NodeEvent::NodeEvent;
+  LinearResult RunAs(int other, const Wanted& wanted) override { return Replay(other, wanted); }
+};
+
+class StageWorker::AttendedEvent final : public NodeEvent<AttentionEvent> {
+ public:
+  using NodeEvent::NodeEvent;
+  MatView<const Half> RunAs(int other) override { return Replay(other, {}).output; }
 };
 
 StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps,
@@ -100,7 +119,7 @@ Wanted StageWorker::WantedOf(const Batch& batch, int arm) const {
   ForEachFollower(batch, arm, [&](int follower) {
     for (const Tap* tap : taps_) {
       wanted.trace = wanted.trace || tap->WantsTrace(follower);
-      wanted.attention = wanted.attention || (!IsLast(batch) && tap->WantsAttention(follower));
+      wanted.attention = wanted.attention || (!IsLast(batch) && tap->WantsProbabilities(follower));
     }
   });
   return wanted;
@@ -121,8 +140,6 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
     const StepResult result = arena_->Run(program.steps[i], wanted);
     CountSeconds(batch, arm, program, i, arena_->Seconds() - step_before + result.codes_seconds);
     if (EndsNode(program, i)) ShowNode(batch, arm, program.nodes[i], result);
-    const MatView<const float> probabilities = result.attention.view();
-    if (probabilities.rows > 0) ShowAttention(batch, arm, probabilities);
   }
   const double seconds = arena_->Seconds() - before;
   seconds_ += seconds;
@@ -178,15 +195,22 @@ void StageWorker::ShowStream(const Batch& batch, int arm) {
   });
 }
 
-void StageWorker::ShowAttention(const Batch& batch, int arm, MatView<const float> probabilities) {
-  AttentionEvent event{.arm = arm,
-                       .block = batch.stage.stage - 1,
-                       .samples = batch.samples,
-                       .probabilities = probabilities};
+void StageWorker::ShowAttention(const Batch& batch, int arm, int32_t node_index,
+                                const StepResult& result) {
+  const MatView<const float> probabilities = result.attention.view();
+  std::optional<AttendedEvent> event;
   ForEachFollower(batch, arm, [&](int follower) {
-    event.arm = follower;
     for (Tap* tap : taps_) {
-      if (tap->WantsAttention(follower)) tap->OnAttention(event);
+      const bool shown = probabilities.rows > 0 && tap->WantsProbabilities(follower);
+      if (!shown && !tap->WantsAttention(follower)) continue;
+      if (!event) {
+        event.emplace(*this, batch, node_index);
+        event->block = batch.stage.stage - 1;
+        event->output = arena_->HostHalf(graph_.nodes[static_cast<size_t>(node_index)].out);
+        event->probabilities = probabilities;
+      }
+      event->arm = follower;
+      tap->OnAttention(*event);
     }
   });
 }
@@ -195,6 +219,7 @@ void StageWorker::ShowNode(const Batch& batch, int arm, int32_t node_index,
                            const StepResult& result) {
   const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
   if (node.kind == NodeKind::kRoute) return ShowRouting(batch, arm, node.out);
+  if (node.kind == NodeKind::kAttention) return ShowAttention(batch, arm, node_index, result);
   if (node.site.empty() || arena_->rows(node.in) == 0) return;
   ShowLinear(batch, arm, node_index, result);
 }
@@ -215,16 +240,14 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index,
                              const StepResult& result) {
   const Node& node = graph_.nodes[static_cast<size_t>(node_index)];
   const bool routed = arena_->slot(node.in).tokens == SlotRows::kRouted;
-  std::optional<Event> event;
+  std::optional<LayerEvent> event;
   ForEachFollower(batch, arm, [&](int follower) {
     for (Tap* tap : taps_) {
       if (!tap->WantsLinear(follower, node.site)) continue;
       if (!event) {
         event.emplace(*this, batch, node_index);
-        event->worker = worker_;
         event->stage = batch.stage.stage;
         event->site = &node.site;
-        event->samples = batch.samples;
         if (routed) event->owners = arena_->routed();
         event->input = arena_->HostHalf(node.in);
         event->output = arena_->HostHalf(node.out);
@@ -236,15 +259,17 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index,
   });
 }
 
-LinearResult StageWorker::RunLinearAs(const Batch& batch, int arm, int32_t node,
-                                      const Wanted& wanted) {
+LinearResult StageWorker::RunAs(const Batch& batch, int arm, int32_t node, const Wanted& wanted) {
   const size_t leader = batch.stage.leaders[static_cast<size_t>(arm)];
   const Program& layer = batch.stage.programs[leader].layers.at(node);
   Prepare(layer, batch, *replay_);
   const std::span<const RowOwner> routed = arena_->routed();
   replay_->SetRouted({routed.begin(), routed.end()});
-  const SlotId input = graph_.nodes[static_cast<size_t>(node)].in;
-  replay_->Upload(Lowering::kLayerIn, 0, arena_->HostView(input));
+  const Node& run = graph_.nodes[static_cast<size_t>(node)];
+  replay_->Upload(Lowering::kLayerIn, 0, arena_->HostView(run.in));
+  if (run.in2 != kNoSlot && run.in2 != run.in) {
+    replay_->Upload(Lowering::kLayerIn2, 0, arena_->HostView(run.in2));
+  }
   LinearResult result;
   for (const Step& step : layer.steps) result.trace = replay_->Run(step, wanted).trace;
   result.output = replay_->HostHalf(Lowering::kLayerOut);

@@ -30,7 +30,8 @@ struct Chunk {
 // What an arm runs in a stage.
 struct StageProgram {
   Program whole;
-  std::map<int32_t, Program> layers;  // by node: each site's linear layer by itself
+  // By node: each site's linear layer, and each attention, by itself.
+  std::map<int32_t, Program> layers;
 };
 
 // One stage of all arms.
@@ -59,7 +60,10 @@ class StageWorker {
   const std::vector<std::vector<double>>& site_seconds() const { return site_seconds_; }
 
  private:
-  class Event;
+  template <class Base>
+  class NodeEvent;
+  class LayerEvent;
+  class AttendedEvent;
   struct Batch {
     const StagePrograms& stage;
     Chunk& chunk;
@@ -81,19 +85,20 @@ class StageWorker {
   void CountSeconds(const Batch& batch, int arm, const Program& program, size_t step,
                     double seconds);
   void ShowStream(const Batch& batch, int arm);
-  void ShowAttention(const Batch& batch, int arm, MatView<const float> probabilities);
+  void ShowAttention(const Batch& batch, int arm, int32_t node, const StepResult& result);
   void ShowNode(const Batch& batch, int arm, int32_t node, const StepResult& result);
   void ShowRouting(const Batch& batch, int arm, SlotId routing);
   void ShowLinear(const Batch& batch, int arm, int32_t node, const StepResult& result);
   void ShowOutputs(const Batch& batch, int arm);
-  LinearResult RunLinearAs(const Batch& batch, int arm, int32_t node, const Wanted& wanted);
+  // Runs a layer as `arm` does on what the node has just read.
+  LinearResult RunAs(const Batch& batch, int arm, int32_t node, const Wanted& wanted);
 
   const Graph& graph_;
   const std::span<const Arm> arms_;
   const std::span<Tap* const> taps_;
   const int worker_;
   const std::unique_ptr<Arena> arena_;
-  const std::unique_ptr<Arena> replay_;  // of the layer that RunLinearAs() runs
+  const std::unique_ptr<Arena> replay_;  // of the layer that RunAs() runs
   std::vector<double> arm_seconds_;
   std::vector<std::vector<double>> site_seconds_;
   double seconds_ = 0;

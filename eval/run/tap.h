@@ -71,11 +71,21 @@ struct RoutingEvent {
   MatView<const float> weights;
 };
 
-// Attention probabilities of a block: [samples * heads * queries, keys].
-struct AttentionEvent {
+// Attention that an arm has just run, on all samples of a batch at once. Views live until
+// OnAttention() returns.
+class AttentionEvent {
+ public:
+  virtual ~AttentionEvent() = default;
+  // The output of attention as `arm` computes it, of this event's queries, keys and values. As
+  // LinearEvent::RunAs().
+  virtual MatView<const Half> RunAs(int arm) = 0;
+
+  int worker = 0;
   int arm = 0;
-  int block = 0;
+  int64_t block = 0;  // of the pooling head: as many as there are blocks
   std::span<const Sample> samples = {};
+  MatView<const Half> output;  // [samples * queries, width]
+  // [samples * heads * queries, keys], of a block, where WantsProbabilities(arm).
   MatView<const float> probabilities;
 };
 
@@ -104,11 +114,13 @@ class Tap {
   virtual bool WantsLinear(int arm, const std::string& site) const = 0;
   // Codes and accumulators cost a pass to read back: only when asked for.
   virtual bool WantsTrace(int /*arm*/) const { return false; }
-  // Attention probabilities cost memory quadratic in the tokens: only when asked for.
+  // No event is made that nobody wants.
   virtual bool WantsAttention(int /*arm*/) const { return false; }
+  // Attention probabilities of the blocks cost memory quadratic in the tokens: only when asked for.
+  virtual bool WantsProbabilities(int /*arm*/) const { return false; }
   virtual void OnLinear(LinearEvent&) {}
   virtual void OnStream(const StreamEvent&) {}
-  virtual void OnAttention(const AttentionEvent&) {}
+  virtual void OnAttention(AttentionEvent&) {}
   virtual void OnRouting(const RoutingEvent&) {}
   virtual void OnOutputs(const OutputEvent&) {}
 };

@@ -47,10 +47,11 @@ class FaultyBackend final : public CpuBackend {
   const Fault fault_;
 };
 
-Experiment PlanUnderTest(const Graph& graph) {
+Experiment PlanUnderTest(const Graph& graph,
+                         AttentionPrecision attention = AttentionPrecision::kFp32) {
   const std::vector<std::string> sites = graph.Sites();
   Experiment experiment = SweepExperiment(sites, {}, {}, FakeFlavour::kIdeal);
-  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, attention);
   return experiment;
 }
 
@@ -59,8 +60,9 @@ struct Checked {
   std::map<RunBlock, RoutingChange> changes;  // empty without experts
 };
 
-Checked RunChecks(const Graph& graph, const Weights& weights, const Kernels& kernels, Fault fault) {
-  const Experiment experiment = PlanUnderTest(graph);
+Checked RunChecks(const Graph& graph, const Weights& weights, const Kernels& kernels, Fault fault,
+                  AttentionPrecision attention = AttentionPrecision::kFp32) {
+  const Experiment experiment = PlanUnderTest(graph, attention);
   MadeImages images(graph.config, kImages);
   CheckTap checks(experiment, 2);
   RoutingTap routing(2);
@@ -72,19 +74,27 @@ Checked RunChecks(const Graph& graph, const Weights& weights, const Kernels& ker
   return {checks.Take(), routing.Take().changes};
 }
 
-Checks RunChecks(const Kernels& kernels, Fault fault) {
+Checks RunChecks(const Kernels& kernels, Fault fault,
+                 AttentionPrecision attention = AttentionPrecision::kFp32) {
   const Session session = MadeSession("check_tap");
-  return RunChecks(session.graph, *session.weights, kernels, fault).checks;
+  return RunChecks(session.graph, *session.weights, kernels, fault, attention).checks;
+}
+
+// INT8 attention of the set under test, but for one bit of each head's first value.
+const AttentionKernel* honest_attention = nullptr;
+void RunFaultyHead(const AttentionHeadArgs& args) {
+  honest_attention->run_head(args);
+  args.out->bits ^= 1;
 }
 
 class CheckEveryKernelSet : public testing::TestWithParam<Kernels> {
  protected:
-  // Expects mismatches at the faulty site and at no other; the encoder's outputs may differ.
-  void ExpectFoundAtItsSiteOnly(const Checks& checks) {
+  // Expects mismatches at the faulty place and at no other; the encoder's outputs may differ.
+  void ExpectFoundAtItsSiteOnly(const Checks& checks, const std::string& faulty = kFaultySite) {
     uint64_t found = 0;
     for (const auto& [key, counts] : checks) {
       if (key.place == "outputs") continue;
-      if (key.place == kFaultySite) {
+      if (key.place == faulty) {
         found += counts.mismatches();
       } else {
         EXPECT_EQ(counts.mismatches(), 0u) << "counted at " << key.place;
@@ -93,6 +103,32 @@ class CheckEveryKernelSet : public testing::TestWithParam<Kernels> {
     EXPECT_GT(found, 0u);
   }
 };
+
+TEST_P(CheckEveryKernelSet, Int8AttentionIsCheckedAndOtherIsNot) {
+  const Checks checks = RunChecks(GetParam(), Fault::kNone, AttentionPrecision::kInt8);
+  ASSERT_EQ(checks.size(), 8u + 2u);  // attention beside what there is without it
+  for (const auto& [key, counts] : checks) {
+    EXPECT_EQ(counts.mismatches(), 0u) << key.place;
+    if (key.place != "attention") continue;
+    // Of two blocks with 16 tokens and the pooling head with one, width 64.
+    EXPECT_EQ(counts.outputs_compared, (2u * 16u + 1u) * 64u * kImages);
+  }
+  EXPECT_EQ(RunChecks(GetParam(), Fault::kNone, AttentionPrecision::kBf16).size(), 8u + 1u);
+}
+
+TEST_P(CheckEveryKernelSet, AWrongBitOfInt8AttentionIsFoundThere) {
+  constexpr auto kInt8 = static_cast<size_t>(AttentionPrecision::kInt8);
+  honest_attention = GetParam().floats->attention[kInt8];
+  const AttentionKernel faulty = {.name = "faulty",
+                                  .scratch_bytes = honest_attention->scratch_bytes,
+                                  .run_head = RunFaultyHead};
+  FloatKernels floats = *GetParam().floats;
+  floats.attention[kInt8] = &faulty;
+  Kernels kernels = GetParam();
+  kernels.floats = &floats;
+  ExpectFoundAtItsSiteOnly(RunChecks(kernels, Fault::kNone, AttentionPrecision::kInt8),
+                           "attention");
+}
 
 TEST_P(CheckEveryKernelSet, EmulatedEqualsInt8InEveryNumberOfEverySiteAndOutput) {
   const Checks checks = RunChecks(GetParam(), Fault::kNone);

@@ -1,5 +1,6 @@
-// A linear layer replayed for a tap: as its own arm it gives the arm's bits, as another it leaves
-// everything that the tap was shown as it is. On the CPU, and on a device behind copies.
+// A linear layer, or attention, replayed for a tap: as its own arm it gives the arm's bits, as
+// another it leaves everything that the tap was shown as it is. On the CPU, and on a device behind
+// copies.
 #include <array>
 #include <atomic>
 
@@ -19,16 +20,25 @@ Arm ArmOf(Precision precision, Plan plan) {
   return {.name = "", .precision = precision, .plan = std::move(plan)};
 }
 
-// The reference, and an arm of every other arithmetic; int8 per token and per tensor.
+// The reference, and an arm of every other arithmetic; int8 per token and per tensor, emulated and
+// int8 with every attention.
 std::vector<Arm> EveryArithmetic(const std::vector<std::string>& sites) {
   Plan fixed = PerTokenPlan(sites);
   for (auto& [site, plan] : fixed.sites) {
     plan.input = Quantizer{.granularity = Granularity::kTensor, .scale = 0.05f};
   }
   const Plan dynamic = PerTokenPlan(sites);
-  return {ArmOf(Precision::kFp16, {}), ArmOf(Precision::kFake, dynamic),
-          ArmOf(Precision::kEmulated, dynamic), ArmOf(Precision::kInt8, dynamic),
-          ArmOf(Precision::kInt8, fixed)};
+  std::vector<Arm> arms = {ArmOf(Precision::kFp16, {}), ArmOf(Precision::kFake, dynamic),
+                           ArmOf(Precision::kEmulated, dynamic), ArmOf(Precision::kInt8, dynamic),
+                           ArmOf(Precision::kInt8, fixed)};
+  for (const AttentionPrecision attention :
+       {AttentionPrecision::kBf16, AttentionPrecision::kInt8}) {
+    for (const Precision precision : {Precision::kEmulated, Precision::kInt8}) {
+      arms.push_back(ArmOf(precision, dynamic));
+      arms.back().attention = attention;
+    }
+  }
+  return arms;
 }
 
 class ReplayingTap final : public Tap {
@@ -37,6 +47,18 @@ class ReplayingTap final : public Tap {
 
   bool WantsLinear(int /*arm*/, const std::string& /*site*/) const override { return true; }
   bool WantsTrace(int /*arm*/) const override { return true; }
+  bool WantsAttention(int /*arm*/) const override { return true; }
+  void OnAttention(AttentionEvent& event) override {
+    const std::vector<Half> output = Copy(event.output);
+    for (int arm = 0; arm < arms_; ++arm) {
+      const std::vector<Half> replayed = Copy(event.RunAs(arm));
+      if (arm != event.arm) continue;
+      EXPECT_EQ(Equal(output, replayed), "") << "attention " << event.block << " as arm " << arm;
+      ++own_attention_replays;
+    }
+    EXPECT_EQ(Equal(output, Copy(event.output)), "") << "attention " << event.block;
+    EXPECT_EQ(event.probabilities.rows, 0) << "nobody asked for them";
+  }
   void OnLinear(LinearEvent& event) override {
     const std::vector<Half> input = Copy(event.input);
     const std::vector<Half> output = Copy(event.output);
@@ -55,6 +77,7 @@ class ReplayingTap final : public Tap {
   }
 
   std::atomic<int> own_replays = 0;
+  std::atomic<int> own_attention_replays = 0;
 
  private:
   static std::vector<int8_t> CodesOf(const std::shared_ptr<const LinearTrace>& trace) {
@@ -78,6 +101,8 @@ void ExpectReplaysOfEveryArm(const std::function<std::unique_ptr<Backend>()>& ma
            .make_backend = make_backend,
            .progress = {}});
   EXPECT_EQ(tap.own_replays, static_cast<int>(arms.size() * sites.size() * 2));  // 2 batches
+  EXPECT_EQ(tap.own_attention_replays, static_cast<int>(arms.size() * 3 * 2))
+      << "two blocks and the pooling head";
 }
 
 TEST(RunAs, GivesTheArmsOwnBitsAndLeavesTheEventAsItIs) {

@@ -36,13 +36,28 @@ void ExpectKeys(const Json& object, const std::set<std::string>& names,
 
 TEST(ReportJson, HasTheDocumentedMembers) {
   const Json report = Written();
-  ExpectKeys(report, {"schema", "title", "verdict", "facts", "arms", "sites", "checks", "experts",
-                      "routing", "min_expert_tokens", "skipped_images", "plan_choices", "health"});
+  ExpectKeys(report, {"schema", "title", "verdict", "facts", "arms", "sites", "attention", "checks",
+                      "experts", "routing", "min_expert_tokens", "skipped_images", "plan_choices",
+                      "health"});
   EXPECT_EQ(report["schema"], "w8a8-report/1");
   ExpectKeys(report["verdict"], {"ship", "arm", "text"});
   EXPECT_EQ(report["verdict"]["ship"], "undecided");
   EXPECT_EQ(report["facts"]["images"]["calibration"], 64);
   ExpectKeys(report["skipped_images"][0], {"file", "reason"});
+}
+
+TEST(ReportJson, AttentionHasItsErrorByBlockArmAndViewWhereItIsNotTheReferences) {
+  const Json report = Written();
+  ASSERT_EQ(report["attention"].size(), 8u);
+  ExpectKeys(report["attention"][0], {"block", "arm", "view", "sqnr_db", "exact", "relative_l2",
+                                      "cosine", "max_abs", "mean_error", "nonfinite"});
+  EXPECT_EQ(report["attention"][0]["block"], 0);
+  EXPECT_TRUE(report["attention"][1]["block"].is_null()) << "the pooling head";
+  EXPECT_TRUE(report["attention"][0]["sqnr_db"].is_null()) << "exact";
+  EXPECT_EQ(report["attention"][7]["arm"], "int8/plan");
+  Report reference = test::SampleReport(1);
+  reference.attention.clear();
+  EXPECT_FALSE(Json::parse(ReportJsonText(reference)).contains("attention"));
 }
 
 TEST(ReportJson, ExpertsHaveTheirCoverageAndArmsWhatTheyRouteOtherwise) {
