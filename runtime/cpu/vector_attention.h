@@ -207,11 +207,11 @@ struct VectorAttention {
 // Binary32 values, ties to even, that BF16 can hold; a NaN is quieted.
 template <class V>
 typename V::Floats RoundedToBFloat16(typename V::Floats values) {
-  using Ints = typename V::Ints;
-  const Ints bits = (Ints)values;
-  const Ints rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  const Ints kept = values != values ? bits | 0x00400000 : rounded;
-  return (typename V::Floats)(kept & static_cast<int32_t>(0xffff0000));
+  using Bits = typename VectorRows<V>::Bits;
+  const Bits bits = (Bits)values;
+  const Bits rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  const Bits kept = values != values ? bits | 0x00400000u : rounded;
+  return (typename V::Floats)(kept & 0xffff0000u);
 }
 
 // FP16 or BF16 values in binary32: a conversion beside every 12 FMAs would cost 5 to 10 % of them.

@@ -23,6 +23,7 @@ struct VectorRows {
   using Floats = typename V::Floats;
   using Ints = typename V::Ints;
   static constexpr int64_t kLanes = V::kLanes;
+  using Bits [[gnu::vector_size(4 * V::kLanes)]] = uint32_t;  // whose sums and shifts wrap
 
   static Floats Clamp(Floats value, float low, float high) {
     return V::Min(V::Splat(high), V::Max(V::Splat(low), value));
@@ -149,7 +150,7 @@ struct VectorRows {
     const Floats f = z - (shifted - magic);
     Floats sum = V::Splat(fit.p[5]);
     for (int i = 4; i >= 0; --i) sum = V::Fma(sum, f, V::Splat(fit.p[i]));
-    return (Floats)((Ints)sum + (((Ints)shifted - (Ints)magic) << 23));
+    return (Floats)((Bits)sum + (((Bits)shifted - (Bits)magic) << 23));
   }
 
   static Floats SigmoidGate(Floats x, float rate) {
@@ -216,7 +217,7 @@ struct VectorRows {
     const Floats f = V::Fma(x, V::Splat(fit.inv_ln2), magic - shifted);
     Floats sum = V::Splat(fit.p[5]);
     for (int i = 4; i >= 0; --i) sum = V::Fma(sum, f, V::Splat(fit.p[i]));
-    return V::KeepFrom(fit.underflow, x, (Floats)((Ints)sum + ((Ints)shifted << 23)));
+    return V::KeepFrom(fit.underflow, x, (Floats)((Bits)sum + ((Bits)shifted << 23)));
   }
 
   // The sixteen partial results of a row, in as many registers as they take.
