@@ -100,6 +100,10 @@ void AddDevice(CLI::App& app, Options& o) {
              if (!cuda_index) RequireOneOf("--device", text, {"auto", "cpu", "cuda"});
              o.device = text;
            });
+  AddKernels(app, o);
+}
+
+void AddKernels(CLI::App& app, Options& o) {
   AddValue(app, "--kernels", "Force a CPU kernel set; unusable is an error (also W8A8_CPU_ISA)",
            "SET", [&o](const std::string& text) {
              o.kernels = From("--kernels ", [&] { return Select(text).name; });

@@ -30,6 +30,7 @@ void AddImages(CLI::App& app, Options& o);      // --images, --max-images, --res
 void AddSeed(CLI::App& app, Options& o);        // --seed
 void AddRun(CLI::App& app, Options& o);         // --batch, --threads, --memory: bounds, kept by all
 void AddDevice(CLI::App& app, Options& o);      // --device, --kernels
+void AddKernels(CLI::App& app, Options& o);     // --kernels
 void AddResidual(CLI::App& app, Options& o);    // --residual
 void AddPlan(CLI::App& app, Options& o);        // --plan
 void AddQuantizer(CLI::App& app, Options& o);   // --granularity, --clip-range

@@ -157,10 +157,12 @@ void AddFileCommands(CLI::App& app, Options& o) {
   c->add_flag("--ignore-run", o.ignore_run, "Without what depends on the run: times, host, memory");
 }
 
-void AddLaterCommands(CLI::App& app, Options& /*o*/) {
-  CLI::App* c = app.add_subcommand("bench")->group("");
-  c->allow_extras();
-  c->callback([] { FailUsage("bench: this command is not in this version."); });
+// Not AddCommon(): its results go to a file, and tables to stdout.
+void AddBench(CLI::App& app, Options& o) {
+  CLI::App* c = app.add_subcommand(
+      "bench", "What kernels, forwards and stages of the job take on this machine");
+  AddBenchFlags(*c, o);
+  c->callback([&o] { o.command = "bench"; });
 }
 
 // What the first argument that was not understood may have meant: " Did you mean '--images'?", or
@@ -206,7 +208,7 @@ void AddAllFlags(CLI::App& app, Options& o) {
   AddOut(app, o, "DIR", "Output folder (default ./w8a8-<model name>)");
   AddGroups(app, o, {AddRun, AddDevice, AddArm, AddScope, AddSweep});
   AddGroups(app, o, {AddPreprocess, AddEncode, AddLinear, AddStages, AddComparisons});
-  AddGroups(app, o, {AddFileCommands, AddLaterCommands});
+  AddGroups(app, o, {AddFileCommands, AddBench});
 }
 
 }  // namespace

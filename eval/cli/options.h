@@ -10,6 +10,7 @@
 
 #include "calib/scheme.h"
 #include "datasets/resample.h"
+#include "eval/cli/bench_flags.h"
 #include "eval/cli/linear_flags.h"
 #include "eval/cli/thresholds.h"
 #include "quant/spec.h"
@@ -54,6 +55,7 @@ struct Options {
   std::vector<std::string> taps;       // encode
   std::string in;                      // linear
   LinearFlags linear;
+  BenchFlags bench;
   std::string stats;                // plan, sweep, compare: a stats.h5 of calibrate
   std::vector<std::string> inputs;  // merge, report: positional files
   Thresholds thresholds;            // exit 3 below

@@ -99,4 +99,12 @@ const std::array kAll = {
 
 std::span<const Kernels> All() { return kAll; }
 
+bool HasAvx512Bf16() {
+#if defined(__x86_64__)
+  return Avx512VnniReason() == nullptr && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 }  // namespace w8a8

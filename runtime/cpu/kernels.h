@@ -28,6 +28,9 @@ struct Kernels {
 // Every set the program was built with, best first, `scalar` last.
 std::span<const Kernels> All();
 
+// Whether this machine multiplies pairs of BF16 (vdpbf16ps); no set asks for it.
+bool HasAvx512Bf16();
+
 // The set of the name `forced`, else the one that W8A8_CPU_ISA names, else the best usable one. A
 // forced set is never replaced: BadSetting for a name that no set has, Error for a set that this
 // machine cannot run, with the reason.

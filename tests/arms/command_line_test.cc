@@ -274,7 +274,6 @@ TEST(CommandLine, NamesWhatItRefuses) {
 
 TEST(CommandLine, SaysWhatComesLater) {
   const std::vector<std::vector<const char*>> later = {
-      {"bench"},
       {"--target", "vllm"},
       {"--deploy-as", "vllm"},
   };

@@ -1,8 +1,7 @@
-// The products, quantize_rows and the row steps of every usable kernel set, on one core. `MACs`
-// counts multiply-accumulates per second, `of_peak` their share of the vpdpbusd peak (the amx set:
-// of the tdpbssd peak) measured just after; gemm_groups, gemm_experts and gemm_w8 give `of_dense`:
-// their rate over that of gemm_s8 just before. Every product is compared with the scalar set's
-// before it is timed.
+// The products, attention, the row steps and whole forwards of every usable kernel set, on one
+// core. `MACs` counts multiply-accumulates per second, `of_peak` their share of the set's own peak
+// measured right after; gemm_groups, gemm_experts and gemm_w8 give `of_dense`: their rate over that
+// of gemm_s8 just before. Every product is compared with the scalar set's before it is timed.
 #include <cmath>
 #include <ctime>
 #include <string>
@@ -11,11 +10,16 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include "eval/bench/kernel_bench.h"
+#include "eval/bench/made_encoder.h"
+#include "eval/bench/peak.h"
+#include "eval/bench/steady_forward.h"
+#include "eval/bench/step_case.h"
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/error.h"
 #include "runtime/cpu/int8_linear.h"
 #include "runtime/cpu/kernels.h"
-#include "tests/bench/peak.h"
+#include "runtime/encoder/graph_costs.h"
 
 namespace w8a8 {
 namespace {
@@ -67,6 +71,14 @@ std::vector<Half> Product(const QuantizedLinear& layer, const Int8Kernels& kerne
   return y;
 }
 
+void CountMacs(benchmark::State& state, int64_t macs_of_one, std::string_view peak_name) {
+  const double macs = static_cast<double>(macs_of_one * state.iterations());
+  state.counters["MACs"] = benchmark::Counter(macs, benchmark::Counter::kIsRate);
+  const double peak = PeakMacsPerSecond(peak_name);
+  if (peak <= 0) return;
+  state.counters["of_peak"] = benchmark::Counter(macs / peak, benchmark::Counter::kIsRate);
+}
+
 void GemmS8(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
   const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
@@ -78,12 +90,40 @@ void GemmS8(benchmark::State& state, const Kernels& kernels, Shape shape) {
   QuantizeRows(*kernels.int8, view, {}, &rows);
   std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
   for (auto _ : state) packed.Multiply(rows, MatView<Half>{y.data(), shape.m, shape.n, shape.n});
-  const double peak = kernels.name == "amx" ? AmxPeakMacsPerSecond() : VnniPeakMacsPerSecond();
-  const double macs = static_cast<double>(shape.m * shape.n * shape.k * state.iterations());
-  state.counters["MACs"] = benchmark::Counter(macs, benchmark::Counter::kIsRate);
-  if (peak > 0) {
-    state.counters["of_peak"] = benchmark::Counter(macs / peak, benchmark::Counter::kIsRate);
-  }
+  CountMacs(state, shape.m * shape.n * shape.k, PeakOfInt8(kernels));
+}
+
+void GemmF16(benchmark::State& state, const Kernels& kernels, Shape shape) {
+  const QuantizedLinear layer = RandomLayer(shape);
+  CheckGemmF16(kernels, layer);
+  CpuBackend backend(kernels);
+  StepCase gemm = GemmF16Case(backend, layer, shape.m);
+  for (auto _ : state) gemm.Run();
+  CountMacs(state, shape.m * shape.n * shape.k, PeakOfHalf(kernels));
+}
+
+void AttentionStepOf(benchmark::State& state, const Kernels& kernels, const AttentionShape& shape) {
+  CheckAttention(kernels, shape, AttentionPrecision::kFp32);
+  CpuBackend backend(kernels);
+  StepCase attention = AttentionCase(backend, shape, AttentionPrecision::kFp32);
+  for (auto _ : state) attention.Run();
+  CountMacs(state, 2 * shape.tokens * shape.tokens * shape.heads * shape.head_dim,
+            PeakOfAttention(kernels, AttentionPrecision::kFp32));
+}
+
+void Forward(benchmark::State& state, const Kernels& kernels, const MadeEncoder& made,
+             Precision precision) {
+  const Graph graph = BuildGraph(made.config);
+  const MadeWeights weights(made.config);
+  CpuBackend backend(kernels);
+  const ForwardVariant variant{.precision = precision};
+  const std::vector<LoweredEncoder> lowered = LowerEncoder(graph, weights, backend, {&variant, 1});
+  SteadyForward forward(lowered.front(), backend);
+  for (auto _ : state) forward.Run();
+  int64_t macs = 0;
+  for (const Node& node : graph.nodes) macs += MultiplyAdds(graph, node);
+  const bool int8 = precision == Precision::kInt8;
+  CountMacs(state, macs, int8 ? PeakOfInt8(kernels) : PeakOfHalf(kernels));
 }
 
 enum class Grouped { kWeights, kInputs, kBoth, kZeroPoints };
@@ -214,11 +254,30 @@ void GeluTanh(benchmark::State& state, const Kernels& kernels, Shape shape) {
   state.SetItemsProcessed(shape.m * shape.k * state.iterations());
 }
 
-using Body = void (*)(benchmark::State&, const Kernels&, Shape);
+using ShapeBody = void (*)(benchmark::State&, const Kernels&, Shape);
 
-void Register(const char* step, Body body, const Kernels& kernels, const Shape& shape) {
+void Register(const char* step, ShapeBody body, const Kernels& kernels, const Shape& shape) {
   const std::string name = fmt::format("{}/{}/{}", step, kernels.name, shape.name);
   benchmark::RegisterBenchmark(name.c_str(), body, kernels, shape)->Unit(benchmark::kMillisecond);
+}
+
+void RegisterForwards(const Kernels& kernels) {
+  constexpr int64_t kBlocks = 2;  // of so400m's 27
+  for (const MadeEncoder& made : MadeEncoders(kBlocks)) {
+    for (const Precision precision : {Precision::kFp16, Precision::kInt8}) {
+      const std::string name =
+          fmt::format("forward_{}/{}/{}", NameOf(precision), kernels.name, made.config.name);
+      benchmark::RegisterBenchmark(name.c_str(), [&kernels, made, precision](auto& state) {
+        Forward(state, kernels, made, precision);
+      })->Unit(benchmark::kMillisecond);
+    }
+  }
+  for (const AttentionShape& shape : StandardAttention()) {
+    const std::string name = fmt::format("attention/{}/{}", kernels.name, shape.where);
+    benchmark::RegisterBenchmark(name.c_str(), [&kernels, shape](auto& state) {
+      AttentionStepOf(state, kernels, shape);
+    })->Unit(benchmark::kMillisecond);
+  }
 }
 
 }  // namespace
@@ -232,7 +291,11 @@ int main(int argc, char** argv) {
       fmt::print(stderr, "{} is not measured: {}\n", kernels.name, kernels.unusable_reason());
       continue;
     }
-    for (const Shape& shape : kShapes) Register("gemm_s8", GemmS8, kernels, shape);
+    for (const Shape& shape : kShapes) {
+      Register("gemm_s8", GemmS8, kernels, shape);
+      Register("gemm_f16", GemmF16, kernels, shape);
+    }
+    RegisterForwards(kernels);
     for (const Shape& shape : kGroupShapes) {
       Register("gemm_groups_weights", GemmGroups<Grouped::kWeights>, kernels, shape);
       Register("gemm_groups_inputs", GemmGroups<Grouped::kInputs>, kernels, shape);

@@ -42,13 +42,17 @@ const std::vector<Folder>& Folders() {
       {"eval/export",
        "w8a8_export",
        {"eval/run", "runtime", "runtime/encoder", "quant", "runtime/base"}},
+      {"eval/bench",
+       "w8a8_bench",
+       {"eval/measure", "eval/run", "calib", "runtime/cpu", "runtime", "runtime/encoder", "quant",
+        "runtime/base"}},
       {"eval/job",
        "w8a8_job",
        {"eval/export", "eval/measure", "eval/run", "calib", "reports", "datasets", "runtime/cpu",
         "runtime/cuda", "runtime", "runtime/encoder", "quant", "runtime/base"}},
       {"eval/cli",
        "w8a8_cli",
-       {"eval/job", "eval/export", "eval/measure", "eval/run", "calib", "reports", "datasets",
+       {"eval/job", "eval/bench", "eval/export", "eval/measure", "eval/run", "calib", "reports", "datasets",
         "runtime/cpu", "runtime/cuda", "runtime", "runtime/encoder", "quant", "runtime/base"}},
   };
   return folders;
@@ -66,7 +70,7 @@ const std::vector<Library>& Libraries() {
       {"hdf5", {"runtime/base/"}},
       {"kainjow/", {"reports/"}},
       {"CLI/", {"eval/cli/command_flags.cc", "eval/cli/command_line.cc"}},
-      {"oneapi/", {"runtime/cpu/"}},
+      {"oneapi/", {"runtime/cpu/", "eval/bench/onednn_baseline.cc"}},
       {"openssl/", {"runtime/base/", "reports/"}},
       {"png.h", {"reports/"}},
       {"cu", {"runtime/cuda/"}},  // cuda.h, cublasLt.h, cudnn.h, ...

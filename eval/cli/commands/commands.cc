@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "eval/cli/commands/bench.h"
 #include "eval/cli/commands/diff.h"
 #include "eval/cli/commands/encode.h"
 #include "eval/cli/commands/evaluate_commands.h"
@@ -16,6 +17,7 @@ namespace w8a8 {
 std::span<const Command> Commands() {
   static constexpr std::array kCommands{
       Command{"", Output::kFolder, RunWholeJob},
+      Command{"bench", Output::kNothing, RunBenchmarks},
       Command{"calibrate", Output::kStatistics, RunCalibrate},
       Command{"compare", Output::kFolder, RunCompare},
       Command{"demo", Output::kFolder, RunDemo},

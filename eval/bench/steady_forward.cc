@@ -1,0 +1,128 @@
+#include "eval/bench/steady_forward.h"
+
+#include <array>
+#include <utility>
+#include <variant>
+
+#include "eval/bench/made_encoder.h"
+#include "eval/bench/sampling.h"
+#include "runtime/fuse_row_steps.h"
+
+namespace w8a8 {
+namespace {
+
+// By the alternatives of Step, in their order.
+constexpr std::array<const char*, std::variant_size_v<Step>> kStepNames = {
+    "embed",     "norm",    "qk_norm", "activation", "gate",   "attention", "residual",
+    "broadcast", "row",     "mean",    "average",    "concat", "tanh",      "convert",
+    "clear",     "route",   "gather",  "mix",        "mix",    "gemm_f16",  "gemm_fake",
+    "quantize",  "gemm_s8", "gemm_w8", "gemm_codes"};
+
+bool MakesCodes(const Step& step) {
+  return std::visit(
+      [](const auto& s) {
+        if constexpr (requires { s.codes.has_value(); }) {
+          return s.codes.has_value();
+        } else {
+          return false;
+        }
+      },
+      step);
+}
+
+// "mlp.fc1" of "blocks.7.mlp.fc1", "" of what is no site.
+std::string LayerOf(const Node& node, int stage) {
+  if (node.site.empty()) return "";
+  const std::string block = SiteName(stage - 1, "");
+  return node.site.starts_with(block) ? node.site.substr(block.size()) : node.site;
+}
+
+// One more stage of the encoder.
+void LowerStage(int stage, const Plan& per_token, Lowering& lowering, LoweredEncoder& encoder) {
+  const auto [precision, attention] = encoder.variant;
+  const Plan plan = precision == Precision::kFp16 ? Plan() : per_token;
+  encoder.stages.push_back(lowering.Lower(precision, plan, FakeFlavour::kIdeal, attention));
+  FuseRowSteps(&encoder.stages.back());
+  const Stage& nodes = encoder.graph->stages[static_cast<size_t>(stage)];
+  for (int32_t node = nodes.first_node; node < nodes.last_node; ++node) {
+    const std::string& site = encoder.graph->nodes[static_cast<size_t>(node)].site;
+    if (site.empty()) continue;
+    encoder.sites.emplace_back(site,
+                               lowering.LowerLayer(node, precision, plan, FakeFlavour::kIdeal));
+  }
+}
+
+}  // namespace
+
+Plan PerTokenPlan(const Graph& graph) {
+  Plan plan;
+  for (const std::string& site : graph.Sites()) plan.sites.emplace(site, SitePlan());
+  return plan;
+}
+
+std::vector<LoweredEncoder> LowerEncoder(const Graph& graph, const Weights& weights,
+                                         Backend& backend,
+                                         std::span<const ForwardVariant> variants) {
+  std::vector<LoweredEncoder> encoders;
+  for (const ForwardVariant& variant : variants) encoders.push_back({&graph, variant, {}, {}});
+  const Plan per_token = PerTokenPlan(graph);
+  Lowering lowering(graph, weights, backend);
+  for (int stage = 0; stage < static_cast<int>(graph.stages.size()); ++stage) {
+    lowering.BeginStage(stage);
+    for (LoweredEncoder& encoder : encoders) LowerStage(stage, per_token, lowering, encoder);
+  }
+  return encoders;
+}
+
+SteadyForward::SteadyForward(const LoweredEncoder& encoder, Backend& backend)
+    : encoder_(encoder),
+      arena_(backend.MakeArena()),
+      pixels_(MadePixels(encoder.graph->config, 1)) {
+  Run();
+}
+
+// Between stages only the stream is alive; it goes through the host's memory as in the runner.
+template <class RunStep>
+void SteadyForward::RunStages(const RunStep& run_step) {
+  const Graph& graph = *encoder_.graph;
+  const std::vector<Program>& stages = encoder_.stages;
+  for (size_t stage = 0; stage < stages.size(); ++stage) {
+    arena_->Prepare(stages[stage].slots, {.images = 1});
+    if (stage == 0) {
+      arena_->Upload(graph.pixels, 0, std::as_bytes(std::span(pixels_)));
+    } else {
+      arena_->Upload(graph.stream, 0, stream_);
+    }
+    for (size_t step = 0; step < stages[stage].steps.size(); ++step) run_step(stage, step);
+    if (stage + 1 == stages.size()) break;
+    const std::span<const std::byte> stream = arena_->HostView(graph.stream);
+    stream_.assign(stream.begin(), stream.end());
+  }
+}
+
+void SteadyForward::Run() {
+  RunStages(
+      [this](size_t stage, size_t step) { arena_->Run(encoder_.stages[stage].steps[step], {}); });
+}
+
+std::vector<std::vector<double>> SteadyForward::RunTimed() {
+  std::vector<std::vector<double>> seconds(encoder_.stages.size());
+  RunStages([&](size_t stage, size_t step) {
+    const double start = ThreadCpuSeconds();
+    arena_->Run(encoder_.stages[stage].steps[step], {});
+    seconds[stage].push_back(ThreadCpuSeconds() - start);
+  });
+  return seconds;
+}
+
+std::string StepName(const Graph& graph, int stage, const Program& program, size_t step) {
+  std::string name = kStepNames[program.steps[step].index()];
+  const auto* norm = std::get_if<NormStep>(&program.steps[step]);
+  if (norm != nullptr && norm->add) name = "residual+" + name;
+  if (MakesCodes(program.steps[step])) name += "+quantize";
+  const Node& node = graph.nodes[static_cast<size_t>(program.nodes[step])];
+  if (const std::string layer = LayerOf(node, stage); !layer.empty()) name += " " + layer;
+  return name;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,67 @@
+// A forward as it is once everything is warm: programs lowered once, an arena that has seen every
+// shape, and nothing watching.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/spec.h"
+#include "runtime/arena.h"
+#include "runtime/backend.h"
+#include "runtime/encoder/graph.h"
+#include "runtime/encoder/weights.h"
+#include "runtime/lower.h"
+
+namespace w8a8 {
+
+// Every site per-token, no clip.
+Plan PerTokenPlan(const Graph& graph);
+
+// How a forward computes.
+struct ForwardVariant {
+  Precision precision = Precision::kFp16;
+  AttentionPrecision attention = AttentionPrecision::kFp32;
+};
+
+// The programs of all stages of one variant; shared by the forwards of several threads.
+struct LoweredEncoder {
+  const Graph* graph = nullptr;
+  ForwardVariant variant;
+  std::vector<Program> stages;
+  // Of each site, in node order: its layer by itself, from Lowering::kLayerIn to kLayerOut.
+  std::vector<std::pair<std::string, Program>> sites;
+};
+
+// Of every variant; those of one precision share the packed weights. The graph outlives them.
+std::vector<LoweredEncoder> LowerEncoder(const Graph& graph, const Weights& weights,
+                                         Backend& backend,
+                                         std::span<const ForwardVariant> variants);
+
+// One worker of it, on one image of made pixels.
+class SteadyForward {
+ public:
+  SteadyForward(const LoweredEncoder& encoder, Backend& backend);
+
+  void Run();
+  // The same with the CPU seconds of each step: [stage][step].
+  std::vector<std::vector<double>> RunTimed();
+  // Of the last run, after the final norm.
+  MatView<const Half> Tokens() { return arena_->HostHalf(encoder_.graph->tokens); }
+
+ private:
+  template <class RunStep>
+  void RunStages(const RunStep& run_step);
+
+  const LoweredEncoder& encoder_;
+  std::unique_ptr<Arena> arena_;
+  std::vector<float> pixels_;
+  std::vector<std::byte> stream_;
+};
+
+// What the kind of a step is called: "gemm_s8 fc1", "layer_norm+quantize", "attention".
+std::string StepName(const Graph& graph, int stage, const Program& program, size_t step);
+
+}  // namespace w8a8
