@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include <fmt/core.h>
@@ -138,23 +139,20 @@ void MeasureRowOperations(const KernelSettings& settings, std::vector<KernelResu
 }
 
 // Operation by operation, and in each set by set, as each first came.
-std::vector<KernelResult> ByOperation(std::vector<KernelResult> results) {
-  std::vector<std::pair<std::string, std::string>> order;
+std::vector<KernelResult> ByOperation(const std::vector<KernelResult>& results) {
+  std::vector<std::string> operations, sets;
   for (const KernelResult& result : results) {
-    const std::pair group(result.op, result.isa);
-    if (std::ranges::find(order, group) == order.end()) order.push_back(group);
+    if (std::ranges::find(operations, result.op) == operations.end()) {
+      operations.push_back(result.op);
+    }
+    if (std::ranges::find(sets, result.isa) == sets.end()) sets.push_back(result.isa);
   }
-  std::ranges::stable_sort(order, [&](const auto& first, const auto& second) {
-    const auto place = [&](const auto& group) {
-      return std::ranges::find(order, group.first, [](const auto& g) { return g.first; }) -
-             order.begin();
-    };
-    return place(first) < place(second);
-  });
   std::vector<KernelResult> sorted;
-  for (const auto& group : order) {
-    for (const KernelResult& result : results) {
-      if (std::pair(result.op, result.isa) == group) sorted.push_back(result);
+  for (const std::string& operation : operations) {
+    for (const std::string& set : sets) {
+      std::ranges::copy_if(results, std::back_inserter(sorted), [&](const KernelResult& result) {
+        return result.op == operation && result.isa == set;
+      });
     }
   }
   return sorted;
@@ -176,7 +174,7 @@ std::vector<KernelResult> MeasureKernels(const KernelSettings& settings) {
       }
     }
   }
-  return ByOperation(std::move(results));
+  return ByOperation(results);
 }
 
 }  // namespace w8a8

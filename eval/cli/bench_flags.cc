@@ -1,7 +1,5 @@
 #include "eval/cli/bench_flags.h"
 
-#include <CLI/CLI.hpp>
-
 #include "eval/cli/command_flags.h"
 #include "eval/cli/flag_values.h"
 #include "eval/cli/options.h"
@@ -12,10 +10,11 @@ void AddBenchFlags(CLI::App& app, Options& o) {
   AddSwitch(app, "--kernels-only", o.bench.kernels_only,
             "The kernels: neither forwards nor stages");
   AddSwitch(app, "--forward", o.bench.forward, "Whole forwards: neither kernels nor stages");
-  AddSwitch(app, "--full", o.bench.full,
-            "All 27 blocks of the so400m-sized encoder, not 4 of them: half an hour more on a slow "
-            "CPU, and 4 GB of memory");
-  app.add_flag("--small", o.bench.small, "One shape and one encoder, of milliseconds")->group("");
+  AddSwitch(
+      app, "--full", o.bench.full,
+      "All 27 blocks of the so400m-sized encoder, not 4 of them: 5 GB of memory and minutes more");
+  AddSwitch(app, "--small", o.bench.small,
+            "One shape and one encoder that take milliseconds: to see that all of it runs");
   AddText(app, "--model", o.model, "DIR",
           "The forwards and stages of this model, and its layers among the kernels, in place of "
           "made encoders");

@@ -15,7 +15,7 @@ struct BenchFlags {
   bool kernels_only = false;
   bool forward = false;
   bool full = false;
-  bool small = false;     // --small: for tests, not in the help
+  bool small = false;
   std::string encoder;    // empty: all made ones
   std::string json_file;  // --json; empty: tables only
 };

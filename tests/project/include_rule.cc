@@ -52,9 +52,8 @@ const std::vector<Folder>& Folders() {
         "runtime/cuda", "runtime", "runtime/encoder", "quant", "runtime/base"}},
       {"eval/cli",
        "w8a8_cli",
-       {"eval/job", "eval/bench", "eval/export", "eval/measure", "eval/run", "calib", "reports",
-        "datasets", "runtime/cpu", "runtime/cuda", "runtime", "runtime/encoder", "quant",
-        "runtime/base"}},
+       {"eval/job", "eval/bench", "eval/export", "eval/measure", "eval/run", "calib", "reports", "datasets",
+        "runtime/cpu", "runtime/cuda", "runtime", "runtime/encoder", "quant", "runtime/base"}},
   };
   return folders;
 }
@@ -70,8 +69,7 @@ const std::vector<Library>& Libraries() {
       {"opencv2/", {"datasets/", "reports/"}},
       {"hdf5", {"runtime/base/"}},
       {"kainjow/", {"reports/"}},
-      {"CLI/",
-       {"eval/cli/bench_flags.cc", "eval/cli/command_flags.cc", "eval/cli/command_line.cc"}},
+      {"CLI/", {"eval/cli/command_flags.cc", "eval/cli/command_line.cc"}},
       {"oneapi/", {"runtime/cpu/", "eval/bench/onednn_baseline.cc"}},
       {"openssl/", {"runtime/base/", "reports/"}},
       {"png.h", {"reports/"}},
