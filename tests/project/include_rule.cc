@@ -52,8 +52,9 @@ const std::vector<Folder>& Folders() {
         "runtime/cuda", "runtime", "runtime/encoder", "quant", "runtime/base"}},
       {"eval/cli",
        "w8a8_cli",
-       {"eval/job", "eval/bench", "eval/export", "eval/measure", "eval/run", "calib", "reports", "datasets",
-        "runtime/cpu", "runtime/cuda", "runtime", "runtime/encoder", "quant", "runtime/base"}},
+       {"eval/job", "eval/bench", "eval/export", "eval/measure", "eval/run", "calib", "reports",
+        "datasets", "runtime/cpu", "runtime/cuda", "runtime", "runtime/encoder", "quant",
+        "runtime/base"}},
   };
   return folders;
 }
