@@ -7,8 +7,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kGiga = 1e9;
-
 Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 Json OrNull(int64_t value) { return value != 0 ? Json(value) : Json(nullptr); }
 Json OrNull(const std::string& value) { return !value.empty() ? Json(value) : Json(nullptr); }

@@ -12,6 +12,8 @@
 
 namespace w8a8 {
 
+inline constexpr double kGiga = 1e9;  // multiply-adds per second are shown in GMAC/s
+
 struct MachineFacts {
   std::string cpu;                        // as the system calls it
   int cpus = 0;                           // that this process may use

@@ -10,7 +10,6 @@
 namespace w8a8 {
 namespace {
 
-constexpr double kGiga = 1e9;
 constexpr size_t kKindsShown = 12;
 
 std::string Percent(const std::optional<double>& share) {
