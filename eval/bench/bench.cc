@@ -139,10 +139,10 @@ class Bench {
     }
   }
 
-  // Seconds rather than quarters for whole forwards, which are few.
+  // More for whole forwards, which are few.
   SampleBudget Whole() const {
     SampleBudget budget = budget_;
-    budget.seconds *= 8;
+    budget.seconds *= 15;
     return budget;
   }
 

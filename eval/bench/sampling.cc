@@ -24,6 +24,13 @@ int64_t CallsOfSample(const Body& body) {
   return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(kShortestSample / seconds)));
 }
 
+bool GoesOn(const SampleBudget& budget, int samples, double spent) {
+  constexpr int kFewest = 3;
+  if (samples < std::min(kFewest, budget.least)) return true;
+  if (samples < budget.least) return spent < 10 * budget.seconds;
+  return samples < budget.most && spent < budget.seconds;
+}
+
 }  // namespace
 
 double ThreadCpuSeconds() {
@@ -38,7 +45,7 @@ std::vector<std::vector<double>> SampleInTurn(std::span<const Body> bodies,
   for (const Body& body : bodies) calls.push_back(CallsOfSample(body));
   std::vector<std::vector<double>> samples(bodies.size());
   double spent = 0;
-  for (int i = 0; i < budget.least || (i < budget.most && spent < budget.seconds); ++i) {
+  for (int i = 0; GoesOn(budget, i, spent); ++i) {
     ThrowIfInterrupted();
     for (size_t b = 0; b < bodies.size(); ++b) {
       samples[b].push_back(SecondsOf(bodies[b], calls[b]));

@@ -12,9 +12,10 @@ double ThreadCpuSeconds();
 
 using Body = std::function<void()>;
 
-// When sampling ends: at `seconds` of samples, but not before `least` nor after `most` of each.
+// When sampling ends: at `seconds` of samples, but not before `least` nor after `most` of each; of
+// samples that take ten times as long, three are enough.
 struct SampleBudget {
-  double seconds = 0.25;
+  double seconds = 0.1;
   int least = 5;
   int most = 200;
 };

@@ -15,7 +15,7 @@ namespace w8a8 {
 struct StageSettings {
   const Kernels& set;
   int64_t images = 6;
-  int repeats = 3;  // of each; medians count
+  int repeats = 3;  // rounds; medians count
   std::function<void(const std::string&)> say;
 };
 

@@ -10,9 +10,9 @@ void AddBenchFlags(CLI::App& app, Options& o) {
   AddSwitch(app, "--kernels-only", o.bench.kernels_only,
             "The kernels: neither forwards nor stages");
   AddSwitch(app, "--forward", o.bench.forward, "Whole forwards: neither kernels nor stages");
-  AddSwitch(
-      app, "--full", o.bench.full,
-      "All 27 blocks of the so400m-sized encoder, not 4 of them: 5 GB of memory and minutes more");
+  AddSwitch(app, "--full", o.bench.full,
+            "All 27 blocks of the so400m-sized encoder, not 4 of them: gigabytes of memory and "
+            "minutes more");
   AddSwitch(app, "--small", o.bench.small,
             "One shape and one encoder that take milliseconds: to see that all of it runs");
   AddText(app, "--model", o.model, "DIR",
