@@ -147,7 +147,8 @@ QuantizedLinear MadeLayer(const GemmShape& shape) {
                                     std::vector<float>(n, 1e-4f), std::vector<float>(n, 0.5f));
 }
 
-StepCase::StepCase(Backend& backend, std::vector<Slot> slots, std::vector<Step> steps, SlotId out)
+StepCase::StepCase(Backend& backend, const std::vector<Slot>& slots, std::vector<Step> steps,
+                   SlotId out)
     : arena_(backend.MakeArena()), steps_(std::move(steps)), out_(out) {
   arena_->Prepare(slots, {.images = 1});
   FillSlots(*arena_, slots);

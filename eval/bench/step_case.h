@@ -40,7 +40,7 @@ class StepCase {
  public:
   // Runs all steps once; the last one is what Run() repeats. Every FP16 slot is filled before.
   // `set` and `backend` outlive this object.
-  StepCase(Backend& backend, std::vector<Slot> slots, std::vector<Step> steps, SlotId out);
+  StepCase(Backend& backend, const std::vector<Slot>& slots, std::vector<Step> steps, SlotId out);
 
   void Run() { arena_->Run(steps_.back(), {}); }
   // Of the step's output.

@@ -63,8 +63,9 @@ RunInfo RunClock::Info(const Session& session, AttentionPrecision attention, int
   info.started = started_;
   info.stages = stages_;
   for (StageTime& stage : info.stages) {
-    if (reference_seconds > 0)
+    if (reference_seconds > 0) {
       stage.reference_forwards = stage.seconds * threads / reference_seconds;
+    }
   }
   info.peak_memory_bytes = PeakMemoryBytes();
   return info;
