@@ -68,7 +68,7 @@ StepCase ResidualNormCase(Backend& backend, int64_t rows, int64_t cols) {
   std::vector<Slot> slots = RowSlots(rows, cols);
   slots.push_back(HalfSlot("branch", rows, cols));
   return {backend,
-          std::move(slots),
+          slots,
           {NormStep{.in = 0,
                     .out = 1,
                     .kind = NormKind::kLayerNorm,
