@@ -225,11 +225,14 @@ double PeakScaling(const Kernels& set, int threads) {
   const std::string_view name = PeakOfInt8(set);
   if (PeakMacsPerSecond(name) <= 0) return 0;
   ThreadPool pool(threads);
+  // One probe is over before another thread has woken up, and the first one takes its place.
+  const auto probe = [name] {
+    for (int i = 0; i < 32; ++i) PeakMacsPerSecond(name);
+  };
   std::vector<double> ratios;
   for (int sample = 0; sample < kTimedRuns; ++sample) {
-    const double alone = WallSeconds([&] { PeakMacsPerSecond(name); });
-    const double together =
-        WallSeconds([&] { pool.For(threads, [&](int64_t, int) { PeakMacsPerSecond(name); }); });
+    const double alone = WallSeconds(probe);
+    const double together = WallSeconds([&] { pool.For(threads, [&](int64_t, int) { probe(); }); });
     ratios.push_back(threads * alone / together);
   }
   return Median(std::move(ratios));
