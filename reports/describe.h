@@ -80,6 +80,17 @@ void DescribeMembers(Field& field, const ArmReport*) {
         {.presence = Presence::kUnlessDefault, .shown = FormatShare});
 }
 
+// What a site and a block's attention are judged by.
+template <class R, class Field>
+void DescribeErrors(Field& field) {
+  field("sqnr_db", &R::sqnr_db, {.shown = FormatDb});
+  field("exact", &R::exact, {.presence = Presence::kUnlessDefault});
+  field("relative_l2", &R::relative_l2);
+  field("cosine", &R::cosine, {.shown = FormatFraction});
+  field("max_abs", &R::max_abs);
+  field("mean_error", &R::mean_error);
+}
+
 template <class Field>
 void DescribeMembers(Field& field, const SiteReport*) {
   using R = SiteReport;
@@ -87,12 +98,7 @@ void DescribeMembers(Field& field, const SiteReport*) {
   field("arm", &R::arm);
   field("view", &R::view);
   field("block", &R::block, {.presence = Presence::kUnlessDefault});
-  field("sqnr_db", &R::sqnr_db, {.shown = FormatDb});
-  field("exact", &R::exact, {.presence = Presence::kUnlessDefault});
-  field("relative_l2", &R::relative_l2);
-  field("cosine", &R::cosine, {.shown = FormatFraction});
-  field("max_abs", &R::max_abs);
-  field("mean_error", &R::mean_error);
+  DescribeErrors<R>(field);
   field("saturation", &R::saturation);
   field("input_sqnr_db", &R::input_sqnr_db, {.presence = Presence::kLater, .shown = FormatDb});
   field("nonfinite", &R::nonfinite, {.presence = Presence::kLater});
@@ -106,12 +112,7 @@ void DescribeMembers(Field& field, const AttentionReport*) {
   field("block", &R::block);
   field("arm", &R::arm);
   field("view", &R::view);
-  field("sqnr_db", &R::sqnr_db, {.shown = FormatDb});
-  field("exact", &R::exact, {.presence = Presence::kUnlessDefault});
-  field("relative_l2", &R::relative_l2);
-  field("cosine", &R::cosine, {.shown = FormatFraction});
-  field("max_abs", &R::max_abs);
-  field("mean_error", &R::mean_error);
+  DescribeErrors<R>(field);
   field("nonfinite", &R::nonfinite);
 }
 

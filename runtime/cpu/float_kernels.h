@@ -70,16 +70,16 @@ struct FloatKernels {
 };
 
 // Parts of the tables that are compiled for more than the rest.
-extern const AttentionKernel kAvx2Int8Attention;  // kernels_avx2_attention.cc, and so on
+extern const AttentionKernel kAvx2Int8Attention;    // kernels_avx2_attention.cc, and so on
+extern const AttentionKernel kAvx512Bf16Attention;  // kernels_avx512bf16_floats.cc
 extern const AttentionKernel kAvx512VnniInt8Attention;
 extern const AttentionKernel kAmxFp16Attention;  // kernels_amx_attention.cc
 extern const AttentionKernel kAmxBf16Attention;
 extern const FloatProduct kAmxFp16Product;  // kernels_amx_floats.cc: of FP16 values
 extern const FloatProduct kAmxBf16Product;
 
-extern const FloatKernels kScalarFloatKernels;      // kernels_scalar_floats.cc, and so on
-extern const FloatKernels kAvx2FloatKernels;        // x86-64 only
-extern const FloatKernels kAvx512FloatKernels;      // x86-64 only
-extern const FloatKernels kAvx512Bf16FloatKernels;  // x86-64 only: attention with vdpbf16ps
+extern const FloatKernels kScalarFloatKernels;  // kernels_scalar_floats.cc, and so on
+extern const FloatKernels kAvx2FloatKernels;    // x86-64 only
+extern const FloatKernels kAvx512FloatKernels;  // x86-64 only
 
 }  // namespace w8a8

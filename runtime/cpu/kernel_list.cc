@@ -64,8 +64,10 @@ const char* UsableAnywhere() { return nullptr; }
 // vdpbf16ps runs at twice the rate of FP32 FMAs on AMD's Zen 4 and 5, at half of it on Intel's CPUs
 // (measured: Zen 5 238 against 119 GMAC/s, Granite Rapids 60 against 120).
 const FloatKernels* Avx512Floats() {
+  static FloatKernels floats = kAvx512FloatKernels;
   const bool fast = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
-  return fast ? &kAvx512Bf16FloatKernels : &kAvx512FloatKernels;
+  if (fast) floats.attention[1] = &kAvx512Bf16Attention;
+  return &floats;
 }
 
 // FP16 operands as they are at half the INT8 rate, else in two BF16 parts at an eighth of it, which

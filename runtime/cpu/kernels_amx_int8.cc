@@ -143,27 +143,16 @@ void GemmS8(const GemmS8Args& args) {
 void ConfigureFullTiles() { ConfigureTiles(kTileRows); }
 void ReleaseTiles() { _tile_release(); }
 
+// All but the plain product are AVX-512-VNNI's.
+constexpr Int8Kernels WithTiles(Int8Kernels kernels) {
+  kernels.begin_worker = ConfigureFullTiles;
+  kernels.end_worker = ReleaseTiles;
+  kernels.gemm_s8 = GemmS8;
+  return kernels;
+}
+
 }  // namespace
 
-const Int8Kernels kAmxInt8Kernels = {
-    .code_bytes = 1,
-    .k_step = kStep,
-    .k_multiple = kCodesMultiple,
-    .n_multiple = kPanel,
-    .uses_column_sums = true,
-    .begin_worker = ConfigureFullTiles,
-    .end_worker = ReleaseTiles,
-    .quantize_rows = QuantizeRows,
-    .transform_row = VectorCodes<Set>::TransformRow,
-    .finite_range = VectorCodes<Set>::FiniteRange,
-    .encode = VectorCodes<Set>::Encode,
-    .unpack_codes = UnpackCodes,
-    .packed_bytes = PackedBytes,
-    .pack_weights = PackWeights,
-    .gemm_s8 = GemmS8,
-    .gemm_groups = SetProducts::GemmGroups,
-    .gemm_w8 = SetProducts::GemmW8,
-    .quantize_outputs = VectorCodes<Set>::QuantizeOutputs,
-};
+const Int8Kernels kAmxInt8Kernels = WithTiles(kVnniInt8Kernels);
 
 }  // namespace w8a8

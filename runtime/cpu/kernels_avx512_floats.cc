@@ -14,7 +14,8 @@ constexpr AttentionKernel kBf16 =
 
 }  // namespace
 
-const FloatKernels kAvx512FloatKernels = {
+// Copied by kernel_list.cc before main().
+constinit const FloatKernels kAvx512FloatKernels = {
     .half = VectorFloats<Set, Half>::Product("FP32 FMA, AVX-512"),
     .wide = VectorFloats<Set, float>::Product("FP32 FMA, AVX-512"),
     .attention = {&kFp32, &kBf16, &kAvx512VnniInt8Attention},

@@ -1,4 +1,4 @@
-// The float products of AVX-512 with attention by vdpbf16ps where operands are BF16.
+// Attention with BF16 operands by vdpbf16ps.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -40,16 +40,9 @@ struct Bf16Pairs {
   }
 };
 
-constexpr AttentionKernel kFp32 =
-    VectorAttention<Set, FloatOperands<Set, false>>::Kernel("FP32 FMA, AVX-512");
-constexpr AttentionKernel kBf16 = VectorAttention<Set, Bf16Pairs>::Kernel("BF16, vdpbf16ps");
-
 }  // namespace
 
-const FloatKernels kAvx512Bf16FloatKernels = {
-    .half = VectorFloats<Set, Half>::Product("FP32 FMA, AVX-512"),
-    .wide = VectorFloats<Set, float>::Product("FP32 FMA, AVX-512"),
-    .attention = {&kFp32, &kBf16, &kAvx512VnniInt8Attention},
-};
+const AttentionKernel kAvx512Bf16Attention =
+    VectorAttention<Set, Bf16Pairs>::Kernel("BF16, vdpbf16ps");
 
 }  // namespace w8a8

@@ -101,5 +101,26 @@ void VnniGemmS8(const GemmS8Args& args) {
       [&args](int64_t row, int64_t rows, int64_t panel) { RunTile(args, row, rows, panel); });
 }
 
+constexpr Int8Kernels kVnniInt8Kernels = {
+    .code_bytes = 1,
+    .k_step = kStep,
+    .k_multiple = kCodesMultiple,
+    .n_multiple = kPanel,
+    .uses_column_sums = true,
+    .begin_worker = nullptr,
+    .end_worker = nullptr,
+    .quantize_rows = QuantizeRows,
+    .transform_row = VectorCodes<Set>::TransformRow,
+    .finite_range = VectorCodes<Set>::FiniteRange,
+    .encode = VectorCodes<Set>::Encode,
+    .unpack_codes = UnpackCodes,
+    .packed_bytes = PackedBytes,
+    .pack_weights = PackWeights,
+    .gemm_s8 = VnniGemmS8,
+    .gemm_groups = SetProducts::GemmGroups,
+    .gemm_w8 = SetProducts::GemmW8,
+    .quantize_outputs = VectorCodes<Set>::QuantizeOutputs,
+};
+
 }  // namespace
 }  // namespace w8a8

@@ -37,15 +37,8 @@ struct VectorFloats {
     return (kInputs + rows) * kPanel * static_cast<int64_t>(sizeof(float));
   }
 
-  static void LoadHalves(const Half* x, int64_t k, void* operand) {
-    auto* to = static_cast<float*>(operand);
-    for (int64_t i = 0; i < k; i += kLanes) {
-      const auto lanes = V::FirstLanes(k - i);
-      V::Store(to + i, lanes, V::Load(x + i, lanes));
-    }
-  }
-
-  static void LoadFloats(const float* x, int64_t k, void* operand) {
+  template <class T>
+  static void LoadRow(const T* x, int64_t k, void* operand) {
     auto* to = static_cast<float*>(operand);
     for (int64_t i = 0; i < k; i += kLanes) {
       const auto lanes = V::FirstLanes(k - i);
@@ -146,8 +139,8 @@ struct VectorFloats {
             .packed_bytes = PackedBytes,
             .rows_at_once = V::kRowsAtOnce,
             .scratch_bytes = ScratchBytes,
-            .load_halves = LoadHalves,
-            .load_floats = LoadFloats,
+            .load_halves = LoadRow<Half>,
+            .load_floats = LoadRow<float>,
             .pack = Pack,
             .multiply = Multiply};
   }
