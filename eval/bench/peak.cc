@@ -31,6 +31,7 @@ bool AmxFloatsAre(std::string_view name) {
 bool HasAmxBf16() { return AmxFloatsAre("AMX-"); }
 bool HasAmxFp16() { return AmxFloatsAre("AMX-FP16"); }
 bool HasAvx512() { return SetIsUsable("avx512vnni"); }
+bool HasAvxVnni() { return SetIsUsable("avxvnni"); }
 bool HasAvx2() { return SetIsUsable("avx2"); }
 
 // Independent chains hide the latency of four to five cycles at two instructions a cycle: twenty of
@@ -73,19 +74,30 @@ void RunVdpbf16ps(int64_t iterations, const void* operands) {
   asm volatile(W8A8_PEAK_ZMM("vdpbf16ps") : "+r"(iterations) : "r"(operands) : W8A8_PEAK_CLOBBERS);
 }
 
+#define W8A8_PEAK_YMM(instruction)                                            \
+  ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11\n"                                       \
+  "vxorps %%ymm\\r, %%ymm\\r, %%ymm\\r\n"                                     \
+  ".endr\n"                                                                   \
+  "vmovups (%1), %%ymm12\nvmovups 64(%1), %%ymm13\n"                          \
+  "vmovups 128(%1), %%ymm14\nvmovups 192(%1), %%ymm15\n" W8A8_PEAK_LOOP_BEGIN \
+  ".irp r, 0,1,2,3,4,5\n" instruction                                         \
+  " %%ymm14, %%ymm12, %%ymm\\r\n.endr\n"                                      \
+  ".irp r, 6,7,8,9,10,11\n" instruction " %%ymm15, %%ymm13, %%ymm\\r\n.endr\n" W8A8_PEAK_LOOP_END
 constexpr int64_t kYmmChains = 12;
+
 void RunFmaYmm(int64_t iterations, const void* operands) {
-  asm volatile(
-      ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11\n"
-      "vxorps %%ymm\\r, %%ymm\\r, %%ymm\\r\n"
-      ".endr\n"
-      "vmovups (%1), %%ymm12\nvmovups 64(%1), %%ymm13\n"
-      "vmovups 128(%1), %%ymm14\nvmovups 192(%1), %%ymm15\n" W8A8_PEAK_LOOP_BEGIN
-      ".irp r, 0,1,2,3,4,5\nvfmadd231ps %%ymm14, %%ymm12, %%ymm\\r\n.endr\n"
-      ".irp r, 6,7,8,9,10,11\nvfmadd231ps %%ymm15, %%ymm13, %%ymm\\r\n.endr\n" W8A8_PEAK_LOOP_END
-      : "+r"(iterations)
-      : "r"(operands)
-      : W8A8_PEAK_CLOBBERS);
+  asm volatile(W8A8_PEAK_YMM("vfmadd231ps")
+               : "+r"(iterations)
+               : "r"(operands)
+               : W8A8_PEAK_CLOBBERS);
+}
+
+// In AVX-VNNI's encoding.
+void RunVpdpbusdYmm(int64_t iterations, const void* operands) {
+  asm volatile(W8A8_PEAK_YMM("%{vex%} vpdpbusd")
+               : "+r"(iterations)
+               : "r"(operands)
+               : W8A8_PEAK_CLOBBERS);
 }
 
 // With the addition that a product of widened codes needs: it takes another port.
@@ -159,6 +171,7 @@ void RunTdpfp16ps(int64_t iterations, const void* operands) {
                : "memory", "cc");
 }
 #undef W8A8_PEAK_TILES
+#undef W8A8_PEAK_YMM
 #undef W8A8_PEAK_ZMM
 #undef W8A8_PEAK_CLOBBERS
 #undef W8A8_PEAK_LOOP_END
@@ -169,6 +182,7 @@ constexpr std::array kPeaks = {
     Peak{"tdpfp16ps", kTileProducts * 32, HasAmxFp16, RunTdpfp16ps, Peak::Operands::kHalf},
     Peak{"tdpbf16ps", kTileProducts * 32, HasAmxBf16, RunTdpbf16ps, Peak::Operands::kBFloat16},
     Peak{"vpdpbusd", kZmmChains * 64, HasAvx512, RunVpdpbusd, Peak::Operands::kInt8},
+    Peak{"vpdpbusd_ymm", kYmmChains * 32, HasAvxVnni, RunVpdpbusdYmm, Peak::Operands::kInt8},
     Peak{"vpmaddwd", kMaddChains * 16, HasAvx2, RunVpmaddwd, Peak::Operands::kInt8},
     Peak{"fp32_fma", kZmmChains * 16, HasAvx512, RunFmaZmm, Peak::Operands::kFloat},
     Peak{"fp32_fma", kYmmChains * 8, HasAvx2, RunFmaYmm, Peak::Operands::kFloat},
@@ -185,6 +199,7 @@ struct PeaksOfSet {
 constexpr std::array kOfSets = {
     PeaksOfSet{"amx", "tdpbssd", "fp32_fma"},
     PeaksOfSet{"avx512vnni", "vpdpbusd", "fp32_fma"},
+    PeaksOfSet{"avxvnni", "vpdpbusd_ymm", "fp32_fma_ymm"},
     PeaksOfSet{"avx2", "vpmaddwd", "fp32_fma_ymm"},
 };
 

@@ -70,7 +70,8 @@ struct FloatKernels {
 };
 
 // Parts of the tables that are compiled for more than the rest.
-extern const AttentionKernel kAvx2Int8Attention;    // kernels_avx2_attention.cc, and so on
+extern const AttentionKernel kAvx2Int8Attention;  // kernels_avx2_attention.cc, and so on
+extern const AttentionKernel kAvxVnniInt8Attention;
 extern const AttentionKernel kAvx512Bf16Attention;  // kernels_avx512bf16_floats.cc
 extern const AttentionKernel kAvx512VnniInt8Attention;
 extern const AttentionKernel kAmxFp16Attention;  // kernels_amx_attention.cc

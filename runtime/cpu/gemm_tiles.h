@@ -10,7 +10,6 @@ namespace w8a8 {
 struct GemmTuning {
   int64_t tile_rows;    // rows of x whose accumulators fit in the registers
   int64_t panel_cols;   // columns of a packed panel of weights
-  int64_t k_multiple;   // codes in a cache line: rows of codes begin on one
   int64_t block_bytes;  // of codes, which stay in the second-level cache beside a panel
 };
 

@@ -193,6 +193,7 @@ struct Int8Kernels {
 
 extern const Int8Kernels kScalarInt8Kernels;      // kernels_scalar_int8.cc, and so on
 extern const Int8Kernels kAvx2Int8Kernels;        // x86-64 only
+extern const Int8Kernels kAvxVnniInt8Kernels;     // x86-64 only
 extern const Int8Kernels kAvx512VnniInt8Kernels;  // x86-64 only
 extern const Int8Kernels kAmxInt8Kernels;         // x86-64 only
 

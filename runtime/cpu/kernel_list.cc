@@ -56,6 +56,15 @@ const char* Avx2Reason() {
   if (!__builtin_cpu_supports("f16c")) return "the CPU lacks F16C";
   return nullptr;
 }
+
+// g++ 12 has no name for it that __builtin_cpu_supports() knows. The registers are AVX2's.
+const char* AvxVnniReason() {
+  if (const char* reason = Avx2Reason()) return reason;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kAvxVnni = 1u << 4;  // of leaf 7, 1
+  const bool has = __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kAvxVnni) != 0;
+  return has ? nullptr : "the CPU lacks AVX-VNNI";
+}
 #endif
 
 const char* UsableAnywhere() { return nullptr; }
@@ -67,6 +76,12 @@ const FloatKernels* Avx512Floats() {
   static FloatKernels floats = kAvx512FloatKernels;
   const bool fast = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
   if (fast) floats.attention[1] = &kAvx512Bf16Attention;
+  return &floats;
+}
+
+const FloatKernels* AvxVnniFloats() {
+  static FloatKernels floats = kAvx2FloatKernels;
+  floats.attention[2] = &kAvxVnniInt8Attention;
   return &floats;
 }
 
@@ -91,6 +106,7 @@ const std::array kAll = {
     Kernels{"amx", AmxReason, &kAmxInt8Kernels, &kAvx512RowKernels, AmxFloats()},
     Kernels{"avx512vnni", Avx512VnniReason, &kAvx512VnniInt8Kernels, &kAvx512RowKernels,
             Avx512Floats()},
+    Kernels{"avxvnni", AvxVnniReason, &kAvxVnniInt8Kernels, &kAvx2RowKernels, AvxVnniFloats()},
     Kernels{"avx2", Avx2Reason, &kAvx2Int8Kernels, &kAvx2RowKernels, &kAvx2FloatKernels},
 #endif
     Kernels{"scalar", UsableAnywhere, &kScalarInt8Kernels, &kScalarRowKernels,

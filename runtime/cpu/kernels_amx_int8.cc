@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "runtime/cpu/blocks_amx.h"
-#include "runtime/cpu/codes_avx512.h"
 #include "runtime/cpu/int8_kernels.h"
 #include "runtime/cpu/panels_avx512.h"
 #include "runtime/cpu/products_avx512vnni.h"
@@ -119,7 +118,7 @@ struct CodeResults {
 
 // Below 16 rows there is no full tile of rows to read.
 void GemmS8(const GemmS8Args& args) {
-  if (args.m < kTileRows) return VnniGemmS8(args);
+  if (args.m < kTileRows) return SetProducts::GemmS8(args);
   const Pass pass = {.x_at = 0, .weights_at = 0};
   const TileOperands operands = {.m = args.m,
                                  .panels = DivideUp(args.n, kPanel),
@@ -153,6 +152,6 @@ constexpr Int8Kernels WithTiles(Int8Kernels kernels) {
 
 }  // namespace
 
-const Int8Kernels kAmxInt8Kernels = WithTiles(kVnniInt8Kernels);
+const Int8Kernels kAmxInt8Kernels = WithTiles(SetProducts::Table());
 
 }  // namespace w8a8

@@ -29,7 +29,8 @@ constexpr AttentionKernel kBf16 =
 
 }  // namespace
 
-const FloatKernels kAvx2FloatKernels = {
+// Copied by kernel_list.cc before main().
+constinit const FloatKernels kAvx2FloatKernels = {
     .half = VectorFloats<Set, Half>::Product("FP32 FMA, AVX2"),
     .wide = VectorFloats<Set, float>::Product("FP32 FMA, AVX2"),
     .attention = {&kFp32, &kBf16, &kAvx2Int8Attention},

@@ -4,6 +4,6 @@
 
 namespace w8a8 {
 
-const Int8Kernels kAvx512VnniInt8Kernels = kVnniInt8Kernels;
+const Int8Kernels kAvx512VnniInt8Kernels = SetProducts::Table();
 
 }  // namespace w8a8

@@ -1,14 +1,13 @@
 // The products of the AVX-512-VNNI set, which other AVX-512 sets use where they have none of their
-// own. vpdpbusd sums (code + 128) * weight on accumulators that begin at -128 * (sum of the
-// column's codes); both wrap modulo 2^32, which is harmless. Included by files that are compiled
-// for it.
+// own. Codes are u8 = code + 128. vpdpbusd sums (code + 128) * weight on accumulators that begin at
+// -128 * (sum of the column's codes); both wrap modulo 2^32, which is harmless. Included by files
+// that are compiled for it.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
 
-#include "runtime/cpu/codes_avx512.h"
 #include "runtime/cpu/gemm_tiles.h"
 #include "runtime/cpu/int8_kernels.h"
 #include "runtime/cpu/panels_avx512.h"
@@ -38,6 +37,7 @@ struct Set : Avx512 {
   static constexpr GemmTuning kTuning = w8a8::kTuning;
   static constexpr int64_t kStep = w8a8::kStep;
   static constexpr int64_t kPanelInputs = w8a8::kPanelInputs;
+  static constexpr int64_t kCodesMultiple = w8a8::kCodesMultiple;
 
   static void StoreCodes(Code* to, Ints codes) {
     const __m128i shifted =
@@ -65,62 +65,6 @@ struct Set : Avx512 {
   }
 };
 using SetProducts = VectorProducts<Set>;
-
-// The 16 columns from `col` of row `row`, whose sums stand at `sums`.
-inline void StoreColumns(const GemmS8Args& args, const int32_t* sums, int64_t row, int64_t col) {
-  const __mmask16 lanes = Avx512::FirstLanes(args.n - col);
-  const __m512i acc = _mm512_load_si512(sums);
-  if (args.to.acc != nullptr) {
-    _mm512_mask_storeu_epi32(args.to.acc + row * args.to.acc_stride + col, lanes, acc);
-  }
-  const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(args.scale_w + col));
-  const __m512 y =
-      _mm512_fmadd_ps(scaled, _mm512_set1_ps(args.scale_x[row]), _mm512_loadu_ps(args.bias + col));
-  Set::StoreRow(args.to, row * args.to.y_stride + col, args.n - col, y);
-}
-
-// Rows [row, row + count) of one panel; count <= tile_rows.
-void RunTile(const GemmS8Args& args, int64_t row, int64_t count, int64_t panel) {
-  const int64_t k4 = DivideUp(args.k, 4);
-  const auto* x = static_cast<const uint8_t*>(args.x_codes) + row * args.x_stride;
-  const auto* w = static_cast<const int8_t*>(args.packed_weight) + panel * PanelBytes(args.k);
-  alignas(64) int32_t start[kPanel];
-  SetProducts::Start(args.code_sum_w + panel * kPanel, start);
-  alignas(64) int32_t sums[kTuning.tile_rows * kPanel];
-  kTiles[count - 1](x, args.x_stride, w, k4, start, sums);
-  for (int64_t r = 0; r < count; ++r) {
-    StoreColumns(args, sums + r * kPanel, row + r, panel * kPanel);
-    StoreColumns(args, sums + r * kPanel + 16, row + r, panel * kPanel + 16);
-  }
-  SetProducts::ThroughCodes(args.to, {row, count, panel * kPanel}, args.n);
-}
-
-void VnniGemmS8(const GemmS8Args& args) {
-  ForEachTile(
-      args.m, DivideUp(args.n, kPanel), args.x_stride, kTuning,
-      [&args](int64_t row, int64_t rows, int64_t panel) { RunTile(args, row, rows, panel); });
-}
-
-constexpr Int8Kernels kVnniInt8Kernels = {
-    .code_bytes = 1,
-    .k_step = kStep,
-    .k_multiple = kCodesMultiple,
-    .n_multiple = kPanel,
-    .uses_column_sums = true,
-    .begin_worker = nullptr,
-    .end_worker = nullptr,
-    .quantize_rows = QuantizeRows,
-    .transform_row = VectorCodes<Set>::TransformRow,
-    .finite_range = VectorCodes<Set>::FiniteRange,
-    .encode = VectorCodes<Set>::Encode,
-    .unpack_codes = UnpackCodes,
-    .packed_bytes = PackedBytes,
-    .pack_weights = PackWeights,
-    .gemm_s8 = VnniGemmS8,
-    .gemm_groups = SetProducts::GemmGroups,
-    .gemm_w8 = SetProducts::GemmW8,
-    .quantize_outputs = VectorCodes<Set>::QuantizeOutputs,
-};
 
 }  // namespace
 }  // namespace w8a8

@@ -13,8 +13,7 @@ namespace {
 
 // 12 x 32 fills 24 of the 32 registers and divides the rows of ViTs well (729 = 60 x 12 + 9). fc1
 // of so400m runs at 91 % of the vpdpbusd peak with blocks of 220 KiB, at 85 % with all rows in one.
-constexpr GemmTuning kTuning = {
-    .tile_rows = 12, .panel_cols = kPanel, .k_multiple = kCodesMultiple, .block_bytes = 220 * 1024};
+constexpr GemmTuning kTuning = {.tile_rows = 12, .panel_cols = kPanel, .block_bytes = 220 * 1024};
 
 using AliasedInt32 = int32_t __attribute__((may_alias));
 

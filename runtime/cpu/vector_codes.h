@@ -1,7 +1,7 @@
 // Rows to codes and outputs through their codes, once for every width of vector: the operations of
 // the scalar set in the same order, V::kLanes elements at a time. Included by the files of the
 // vector sets under the rules of vector_rows.h. V is that header's, with `Ints` loaded, stored and
-// converted, and
+// converted, `Words` (the Magnitudes() of FP16 values and the Max() of two), FromHalf(pattern), and
 //   Code, StoreCodes(Code*, Ints): a stored code, and kLanes of them.
 //   kCodeShift: what a stored code is above its value.
 #pragma once
@@ -16,6 +16,7 @@ template <class V>
 struct VectorCodes {
   using Floats = typename V::Floats;
   using Ints = typename V::Ints;
+  using Words = typename V::Words;
   using Code = typename V::Code;
   static constexpr int64_t kLanes = V::kLanes;
 
@@ -23,6 +24,131 @@ struct VectorCodes {
   static void ForLanes(int64_t count, Combine combine) {
     for (int64_t i = 0; i < count; i += kLanes) combine(i, V::FirstLanes(count - i));
   }
+
+  // ---- FP16 rows to codes ----
+
+  // A NaN or an infinity where the row has one.
+  static uint16_t LargestMagnitude(const Half* x, int64_t cols) {
+    constexpr int64_t kWords = 2 * kLanes;
+    Words largest = {};
+    int64_t c = 0;
+    for (; c + kWords <= cols; c += kWords) largest = V::Max(largest, V::Magnitudes(x + c));
+    uint16_t words[kWords], all = 0;
+    __builtin_memcpy(words, &largest, sizeof(words));
+    for (const uint16_t word : words) all = word > all ? word : all;
+    for (; c < cols; ++c) {
+      const auto magnitude = static_cast<uint16_t>(x[c].bits & 0x7fff);
+      all = magnitude > all ? magnitude : all;
+    }
+    return all;
+  }
+
+  static float LargestLane(Floats values) {
+    float lanes[kLanes];
+    V::Store(lanes, values);
+    float largest = lanes[0];
+    for (const float lane : lanes) largest = lane > largest ? lane : largest;
+    return largest;
+  }
+
+  static float FiniteAmax(const Half* x, int64_t cols) {
+    Floats amax = V::Splat(0.0f);
+    ForLanes(cols, [&](int64_t i, auto lanes) {
+      const Floats value = V::Load(x + i, lanes);
+      amax = V::Max(amax, (Floats)((Ints)value & IsFinite(value) & 0x7fffffff));
+    });
+    return LargestLane(amax);
+  }
+
+  struct RowScale {
+    float scale, inv_scale;
+    bool needs_clamp;  // false: no p is a NaN or beyond +-127.5
+  };
+
+  static RowScale ScaleOfRow(const QuantizeRowsArgs& args, const Half* x) {
+    if (args.static_scale != nullptr) return {*args.static_scale, 1.0f / *args.static_scale, true};
+    const uint16_t largest = LargestMagnitude(x, args.cols);
+    const bool finite = largest < 0x7c00;
+    const float amax = finite ? V::FromHalf(largest) : FiniteAmax(x, args.cols);
+    const float a = amax < args.clip_range ? amax : args.clip_range;
+    const float inv_scale = 127.0f / a;  // infinite where a is 0 or a tiny R
+    if (inv_scale > 0x1.fffffep+127f) return {0.0f, 0.0f, true};
+    return {a / 127.0f, inv_scale, !finite || a < amax};
+  }
+
+  // q = rne(clamp(p, -127, 127)), 0 for a NaN.
+  static Ints ClampedCodes(Floats p) {
+    const Ints ordered = p == p;
+    const Floats near = V::Min(V::Max(p, V::Splat(-127.0f)), V::Splat(127.0f));
+    return V::Nearest(near) & ordered;
+  }
+
+  template <bool kNeedsClamp>
+  static int32_t QuantizeRow(const Half* x, int64_t cols, float inv_scale, Code* codes,
+                             int64_t stride) {
+    const Floats inverse = V::Splat(inv_scale);
+    Ints sum = {};
+    for (int64_t c = 0; c < stride; c += kLanes) {  // past the row p is 0 (or NaN): code 0
+      const Floats p = V::Load(x + c, V::FirstLanes(cols - c)) * inverse;
+      const Ints code = kNeedsClamp ? ClampedCodes(p) : V::Nearest(p);
+      sum += code;
+      V::StoreCodes(codes + c, code);
+    }
+    return SumOfLanes(sum);
+  }
+
+  static int32_t SumOfLanes(Ints values) {
+    int32_t lanes[kLanes], sum = 0;
+    V::Store(lanes, values);
+    for (const int32_t lane : lanes) sum += lane;
+    return sum;
+  }
+
+  static uint64_t CountSet(Ints mask) { return static_cast<uint64_t>(-SumOfLanes(mask)); }
+
+  // Zeros past the row count for nothing.
+  static void CountRow(const Half* x, int64_t cols, float inv_scale, QuantizeCounts* counts) {
+    const Floats inverse = V::Splat(inv_scale);
+    Ints nan = {}, inf = {}, saturated = {};
+    ForLanes(cols, [&](int64_t i, auto lanes) {
+      const Floats value = V::Load(x + i, lanes);
+      const Floats product = (Floats)((Ints)(value * inverse) & 0x7fffffff);
+      const Ints finite = IsFinite(value), is_nan = value != value;
+      nan += is_nan;
+      inf += ~finite & ~is_nan;
+      saturated += (product >= V::Splat(127.5f)) & finite;
+    });
+    counts->nan += CountSet(nan);
+    counts->inf += CountSet(inf);
+    counts->saturated += CountSet(saturated);
+  }
+
+  static void QuantizeRows(const QuantizeRowsArgs& args) {
+    for (int64_t r = 0; r < args.rows; ++r) {
+      const Half* x = args.x + r * args.x_stride;
+      const RowScale scale = ScaleOfRow(args, x);
+      args.scale[r] = scale.scale;
+      Code* codes = static_cast<Code*>(args.codes) + r * args.codes_stride;
+      const int32_t sum =
+          scale.needs_clamp
+              ? QuantizeRow<true>(x, args.cols, scale.inv_scale, codes, args.codes_stride)
+              : QuantizeRow<false>(x, args.cols, scale.inv_scale, codes, args.codes_stride);
+      if (args.code_sum != nullptr) args.code_sum[r] = sum;
+      if (args.counts != nullptr) CountRow(x, args.cols, scale.inv_scale, args.counts);
+    }
+  }
+
+  static void UnpackCodes(const UnpackCodesArgs& args) {
+    for (int64_t r = 0; r < args.rows; ++r) {
+      const Code* codes = static_cast<const Code*>(args.codes) + r * args.codes_stride;
+      int8_t* unpacked = args.unpacked + r * args.unpacked_stride;
+      for (int64_t c = 0; c < args.cols; ++c) {
+        unpacked[c] = static_cast<int8_t>(codes[c] - V::kCodeShift);
+      }
+    }
+  }
+
+  // ---- binary32 rows ----
 
   // Pairs kH apart, kH less than a vector: left to the compiler's vectorizer.
   template <int64_t kH>
@@ -117,10 +243,7 @@ struct VectorCodes {
       sum += code;
       V::StoreCodes(codes + i, code);
     }
-    int32_t lanes[kLanes];
-    V::Store(lanes, sum);
-    int32_t total = 0;
-    for (const int32_t lane : lanes) total += lane;
+    int32_t lanes[kLanes], total = SumOfLanes(sum);
     const Floats rest = V::Load(args.values + i, V::FirstLanes(args.count - i));
     V::Store(lanes, CodesOf(rest * inv_scale, args));
     for (int64_t lane = 0; i < args.padded; ++lane, ++i) {
@@ -130,6 +253,8 @@ struct VectorCodes {
     }
     return total;
   }
+
+  // ---- outputs through their codes ----
 
   static void KeepCodes(const QuantizeOutputsArgs& args, Floats p, Ints code, int64_t row,
                         int64_t col) {
@@ -160,9 +285,7 @@ struct VectorCodes {
       for (int64_t col = 0; col < args.cols; col += kLanes) {
         const auto lanes = V::FirstLanes(args.cols - col);
         const Floats p = V::Load(y + col, lanes) * inv_scale;
-        const Ints ordered = p == p;
-        const Floats near = V::Min(V::Max(p, V::Splat(-127.0f)), V::Splat(127.0f));
-        const Ints code = V::Nearest(near) & ordered;
+        const Ints code = ClampedCodes(p);
         const Floats real = V::ToFloats(code) * scale;
         const Ints stays = ((Ints)real & 0x7fffffff) > kRoundsToHalfZero;
         V::Store(y + col, lanes, (Floats)((Ints)real & stays));

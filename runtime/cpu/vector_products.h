@@ -1,8 +1,9 @@
-// The products by groups and the weight-only product once for every width of vector, over the tiles
-// of a set. Included by the files of the vector sets under the rules of vector_rows.h. V is that of
-// vector_codes.h with
+// Packed weights and the products once for every width of vector, over the tiles of a set. Included
+// by the files of the vector sets under the rules of vector_rows.h. V is that of vector_codes.h
+// with
 //   kTuning: the set's GemmTuning; kStep: the inputs of a column that lie side by side;
 //   kPanelInputs: a panel's inputs are padded to a multiple of it.
+//   kCodesMultiple: rows of codes are padded to a multiple of it.
 //   Multiply(rows, x, x_stride, panel, steps, start, sums): sums [rows, panel_cols] = `start`
 //     [panel_cols] + the products of kStep * steps stored codes.
 //   MultiplyFloats(rows, x, x_stride, panel, steps, zero_point, sums): the same of binary32 rows
@@ -33,6 +34,23 @@ struct VectorProducts {
   };
 
   static int64_t Panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
+  static int64_t PanelBytes(int64_t k) {
+    return kPanel * ((k + V::kPanelInputs - 1) / V::kPanelInputs * V::kPanelInputs);
+  }
+  static int64_t PackedBytes(int64_t n, int64_t k) { return Panels(n) * PanelBytes(k); }
+
+  // [panel][k / kStep][kPanel columns][kStep inputs]; columns past n and inputs past k stay zero.
+  static void PackWeights(const PackWeightsArgs& args) {
+    constexpr int64_t kStep = V::kStep;
+    for (int64_t n = 0; n < args.n; ++n) {
+      int8_t* column =
+          static_cast<int8_t*>(args.packed) + n / kPanel * PanelBytes(args.k) + n % kPanel * kStep;
+      for (int64_t k = 0; k < args.k; ++k) {
+        column[k / kStep * kStep * kPanel + k % kStep] = args.codes[n * args.k + k];
+      }
+    }
+  }
+
   // Where the panel's columns stand in a vector by group and column.
   static int64_t At(const GroupedWeights& weight, const Tile& tile, int64_t group) {
     return group * Panels(weight.n) * kPanel + tile.col;
@@ -43,8 +61,7 @@ struct VectorProducts {
     return ((left < weight.group_stride ? left : weight.group_stride) + V::kStep - 1) / V::kStep;
   }
   static const int8_t* Panel(const GroupedWeights& weight, const Tile& tile, int64_t group) {
-    const int64_t padded = (weight.k + V::kPanelInputs - 1) / V::kPanelInputs * V::kPanelInputs;
-    return static_cast<const int8_t*>(weight.packed) + tile.col * padded +
+    return static_cast<const int8_t*>(weight.packed) + tile.col / kPanel * PanelBytes(weight.k) +
            group * weight.group_stride * kPanel;
   }
 
@@ -135,6 +152,46 @@ struct VectorProducts {
     VectorCodes<V>::QuantizeOutputs(args);
   }
 
+  // ---- one group ----
+
+  // kLanes columns of row `row` from `col`, whose sums stand at `sums`.
+  static void StoreColumns(const GemmS8Args& args, const int32_t* sums, int64_t row, int64_t col) {
+    const Ints acc = V::Load(sums);
+    if (args.to.acc != nullptr) {
+      V::Store(args.to.acc + row * args.to.acc_stride + col, V::FirstLanes(args.n - col), acc);
+    }
+    const Floats scaled = V::ToFloats(acc) * V::Load(args.scale_w + col);
+    const Floats y = V::Fma(scaled, V::Splat(args.scale_x[row]), V::Load(args.bias + col));
+    V::StoreRow(args.to, row * args.to.y_stride + col, args.n - col, y);
+  }
+
+  static void RunTile(const GemmS8Args& args, const Tile& tile) {
+    const auto* x = static_cast<const Code*>(args.x_codes) + tile.row * args.x_stride;
+    const auto* panel =
+        static_cast<const int8_t*>(args.packed_weight) + tile.col / kPanel * PanelBytes(args.k);
+    alignas(64) int32_t start[kPanel] = {};
+    alignas(64) int32_t sums[kTile * kPanel];
+    if constexpr (V::kCodeShift != 0) Start(args.code_sum_w + tile.col, start);
+    V::Multiply(tile.rows, x, args.x_stride, panel, (args.k + V::kStep - 1) / V::kStep, start,
+                sums);
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        StoreColumns(args, sums + r * kPanel + c, tile.row + r, tile.col + c);
+      }
+    }
+    ThroughCodes(args.to, tile, args.n);
+  }
+
+  static void GemmS8(const GemmS8Args& args) {
+    const int64_t row_bytes = args.x_stride * static_cast<int64_t>(sizeof(Code));
+    ForEachTile(args.m, Panels(args.n), row_bytes, V::kTuning,
+                [&args](int64_t row, int64_t rows, int64_t panel) {
+                  RunTile(args, {row, rows, panel * kPanel});
+                });
+  }
+
+  // ---- groups ----
+
   template <ScaledBy kBy>
   static void RunTile(const GemmGroupsArgs& args, const Tile& tile) {
     const GroupedWeights& weight = *args.weight;
@@ -203,6 +260,27 @@ struct VectorProducts {
                 [&args](int64_t row, int64_t rows, int64_t panel) {
                   RunFloatTile(args, {row, rows, panel * kPanel});
                 });
+  }
+
+  static constexpr Int8Kernels Table() {
+    return {.code_bytes = sizeof(Code),
+            .k_step = V::kStep,
+            .k_multiple = V::kCodesMultiple,
+            .n_multiple = kPanel,
+            .uses_column_sums = V::kCodeShift != 0,
+            .begin_worker = nullptr,
+            .end_worker = nullptr,
+            .quantize_rows = VectorCodes<V>::QuantizeRows,
+            .transform_row = VectorCodes<V>::TransformRow,
+            .finite_range = VectorCodes<V>::FiniteRange,
+            .encode = VectorCodes<V>::Encode,
+            .unpack_codes = VectorCodes<V>::UnpackCodes,
+            .packed_bytes = PackedBytes,
+            .pack_weights = PackWeights,
+            .gemm_s8 = GemmS8,
+            .gemm_groups = GemmGroups,
+            .gemm_w8 = GemmW8,
+            .quantize_outputs = VectorCodes<V>::QuantizeOutputs};
   }
 };
 

@@ -15,6 +15,7 @@ struct Avx2 {
   using Floats = __m256;
   using Ints [[gnu::vector_size(32)]] = int32_t;
   using Lanes = int64_t;  // as many as there are left, 8 and above: all
+  using Words = __m256i;  // of sixteen bits
   static constexpr int64_t kLanes = 8;
 
   static Lanes FirstLanes(int64_t count) { return count; }
@@ -68,6 +69,16 @@ struct Avx2 {
     return s + _mm256_permute_ps(s, 0xb1);
   }
 
+  // Patterns of FP16 without their signs.
+  static Words Magnitudes(const Half* from) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return _mm256_and_si256(halves, _mm256_set1_epi16(0x7fff));
+  }
+  static float FromHalf(uint16_t pattern) {
+    return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(pattern)))[0];
+  }
+  static Words Max(Words a, Words b) { return _mm256_max_epu16(a, b); }
+
   static Ints Load(const int32_t* from) {
     return (Ints)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }
@@ -77,6 +88,15 @@ struct Avx2 {
   static void Store(int32_t* to, Lanes lanes, Ints values) {
     if (lanes >= 8) return Store(to, values);
     _mm256_maskstore_epi32(to, Mask(lanes), (__m256i)values);
+  }
+  // The lanes in sixteen and in eight bits, saturated.
+  static __m128i Words16(Ints values) {
+    return _mm_packs_epi32(_mm256_castsi256_si128((__m256i)values),
+                           _mm256_extracti128_si256((__m256i)values, 1));
+  }
+  static void StoreBytes(int8_t* to, Ints values) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
+                     _mm_packs_epi16(Words16(values), _mm_setzero_si128()));
   }
   static Floats ToFloats(Ints values) { return _mm256_cvtepi32_ps((__m256i)values); }
   // To the nearest, ties to even; values of int32 only.

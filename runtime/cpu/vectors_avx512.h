@@ -15,6 +15,7 @@ struct Avx512 {
   using Floats = __m512;
   using Ints [[gnu::vector_size(64)]] = int32_t;
   using Lanes = __mmask16;
+  using Words = __m512i;  // of sixteen bits
   static constexpr int64_t kLanes = 16;
 
   static Lanes FirstLanes(int64_t count) {
@@ -50,6 +51,15 @@ struct Avx512 {
     s = s + _mm512_permute_ps(s, 0x4e);
     return s + _mm512_permute_ps(s, 0xb1);
   }
+
+  // Patterns of FP16 without their signs.
+  static Words Magnitudes(const Half* from) {
+    return _mm512_and_si512(_mm512_loadu_si512(from), _mm512_set1_epi16(0x7fff));
+  }
+  static float FromHalf(uint16_t pattern) {
+    return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(pattern)))[0];
+  }
+  static Words Max(Words a, Words b) { return _mm512_max_epu16(a, b); }
 
   static Ints Load(const int32_t* from) { return (Ints)_mm512_loadu_si512(from); }
   static void Store(int32_t* to, Ints values) { _mm512_storeu_si512(to, (__m512i)values); }

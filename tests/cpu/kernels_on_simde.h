@@ -18,6 +18,8 @@ extern const FloatKernels kAvx2FloatKernelsOnSimde;
 extern const FloatKernels kAvx512FloatKernelsOnSimde;
 extern const Int8Kernels kAvx2Int8KernelsOnSimde;
 extern const RowKernels kAvx2RowKernelsOnSimde;
+extern const Int8Kernels kAvxVnniInt8KernelsOnSimde;
+extern const AttentionKernel kAvxVnniInt8AttentionOnSimde;
 extern const Int8Kernels kAvx512VnniInt8KernelsOnSimde;
 extern const RowKernels kAvx512RowKernelsOnSimde;
 

@@ -133,6 +133,17 @@ inline simde__m512i _mm512_srai_epi32(simde__m512i v, unsigned count) {
   return lanes.vector();
 }
 
+// Of AVX-VNNI: four products of an unsigned and a signed byte each, modulo 2^32.
+inline simde__m256i _mm256_dpbusd_avx_epi32(simde__m256i sum, simde__m256i a, simde__m256i b) {
+  const w8a8::simde::Lanes<uint8_t, simde__m256i> x(a);
+  const w8a8::simde::Lanes<int8_t, simde__m256i> y(b);
+  w8a8::simde::Lanes<uint32_t, simde__m256i> to(sum);
+  for (int i = 0; i < x.kCount; ++i) {
+    to.lane[i / 4] += static_cast<uint32_t>(int32_t{x.lane[i]} * int32_t{y.lane[i]});
+  }
+  return to.vector();
+}
+
 // SIMDe's fmadd rounds twice.
 #undef _mm256_fmadd_ps
 inline simde__m256 _mm256_fmadd_ps(simde__m256 a, simde__m256 b, simde__m256 c) {
