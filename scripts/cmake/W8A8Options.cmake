@@ -1,16 +1,12 @@
-# Decides once what is built besides the tool, and says so: sets W8A8_HAS_TESTS, and for tests/
-# W8A8_SIMDE_INCLUDE.
+# Decides once what is built besides the tool, and says so: sets W8A8_HAS_CUDA and W8A8_HAS_TESTS, and
+# for tests/ W8A8_SIMDE_INCLUDE.
 foreach(choice W8A8_CUDA W8A8_TESTS)
   if(NOT ${choice} MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "${choice} is '${${choice}}'; it takes AUTO, ON or OFF.")
   endif()
 endforeach()
 
-# There is no CUDA code to build: AUTO, which the presets ask for, leaves the backend out.
-if(W8A8_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "W8A8_CUDA=ON, but this version has no CUDA backend: it runs on CPUs only. "
-    "Configure with -DW8A8_CUDA=AUTO or OFF, or with the preset 'release'.")
-endif()
+include(W8A8Cuda)
 
 set(W8A8_HAS_TESTS FALSE)
 if(NOT W8A8_TESTS STREQUAL "OFF")

@@ -10,6 +10,7 @@ CMAKE = sys.argv[1]
 SOURCE = pathlib.Path(os.environ["W8A8_SOURCE"])
 # What scripts/setup alone leaves a Debian with.
 WITHOUT_GOOGLETEST = "-DCMAKE_DISABLE_FIND_PACKAGE_GTest=ON"
+WITHOUT_NVCC = ("-DW8A8_NVCC=/none/nvcc",)
 
 
 def configure(*flags):
@@ -32,10 +33,15 @@ class Configure(unittest.TestCase):
         self.assertNotEqual(status, 0, said)
         self.assertIn("scripts/setup --tests", said)
 
-    def test_refuses_a_cuda_backend_as_long_as_there_is_none(self):
-        status, said = configure("-DW8A8_CUDA=ON")
+    def test_says_what_the_cuda_backend_needs_where_it_is_required_and_missing(self):
+        status, said = configure("-DW8A8_CUDA=ON", *WITHOUT_NVCC)
         self.assertNotEqual(status, 0, said)
-        self.assertIn("this version has no CUDA backend", said)
+        self.assertIn("the CUDA backend needs nvcc", said)
+
+    def test_leaves_the_cuda_backend_out_where_there_is_no_nvcc_and_says_so(self):
+        status, said = configure(WITHOUT_GOOGLETEST, *WITHOUT_NVCC)
+        self.assertEqual(status, 0, said)
+        self.assertIn("CUDA backend: not built, it needs nvcc", said)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,330 @@
+#include "runtime/cuda/block.h"
+#include "runtime/cuda/product_kernels.h"
+
+namespace w8a8 {
+namespace {
+
+// ---- tensor cores ----
+
+// A block makes kTile x kTile outputs, kStep inputs at a time; its eight warps stand 2 x 4, each
+// with 64 x 32 outputs: 4 x 4 products of 16 x 8, 64 accumulators a thread.
+constexpr int kTile = 128;
+constexpr int kStep = 64;
+constexpr int kThreads = 256;
+constexpr int kWarpRows = 64, kWarpCols = 32;
+constexpr int kMmaRows = 16, kMmaCols = 8, kMmaInputs = 32;
+constexpr int kRowTiles = kWarpRows / kMmaRows, kColTiles = kWarpCols / kMmaCols;
+// 80 bytes from row to row: the eight rows and four words that a warp loads at once lie in 32
+// different banks (20 words a row: 0, 20, 8, 28, 16, 4, 24, 12, each with three words more).
+constexpr int kSharedStride = kStep + 16;
+constexpr int kOperandBytes = kTile * kSharedStride;
+// One of two buffers holds both operands: the next step is stored while this one is multiplied.
+constexpr int kBufferBytes = 2 * kOperandBytes;
+constexpr int kVectorsOfRow = kStep / 16;
+constexpr int kVectors = kTile * kVectorsOfRow / kThreads;  // of one operand, a thread's
+
+struct Operand {
+  const int8_t* codes;
+  int64_t rows, stride;
+};
+
+// A thread's part of one step of an operand, zeros outside the matrix.
+struct Staged {
+  Vec16 vectors[kVectors];
+};
+
+W8A8_DEVICE Staged Fetch(const Operand& from, int64_t first_row, int64_t first_input) {
+  Staged staged;
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int at = ThreadIndex() + v * kThreads;
+    const int64_t row = first_row + at / kVectorsOfRow;
+    const int64_t input = first_input + at % kVectorsOfRow * 16;
+    staged.vectors[v] = Vec16{};
+    if (row < from.rows && input < from.stride) {
+      staged.vectors[v] =
+          Load(reinterpret_cast<const Vec16*>(from.codes + row * from.stride + input));
+    }
+  }
+  return staged;
+}
+
+W8A8_DEVICE void Put(const Staged& staged, int8_t* shared) {
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int at = ThreadIndex() + v * kThreads;
+    int8_t* to = shared + at / kVectorsOfRow * kSharedStride + at % kVectorsOfRow * 16;
+    Store(reinterpret_cast<Vec16*>(to), staged.vectors[v]);
+  }
+}
+
+W8A8_DEVICE uint32_t Word(const int8_t* shared, int row, int input) {
+  return Load(reinterpret_cast<const uint32_t*>(shared + row * kSharedStride + input));
+}
+
+// One buffer's products, added to the accumulators.
+W8A8_DEVICE void Multiply(const int8_t* x, const int8_t* weight,
+                          int32_t (&acc)[kRowTiles][kColTiles][4]) {
+  const int row = Warp() / 4 * kWarpRows + Lane() / 4;
+  const int col = Warp() % 4 * kWarpCols + Lane() / 4;
+#pragma unroll
+  for (int k = 0; k < kStep; k += kMmaInputs) {
+    const int input = k + 4 * (Lane() % 4);
+    uint32_t b[kColTiles][2];
+#pragma unroll
+    for (int j = 0; j < kColTiles; ++j) {
+      b[j][0] = Word(weight, col + j * kMmaCols, input);
+      b[j][1] = Word(weight, col + j * kMmaCols, input + 16);
+    }
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+      const int r = row + i * kMmaRows;
+      const uint32_t a[4] = {Word(x, r, input), Word(x, r + 8, input), Word(x, r, input + 16),
+                             Word(x, r + 8, input + 16)};
+#pragma unroll
+      for (int j = 0; j < kColTiles; ++j) MmaS8(acc[i][j], a, b[j]);
+    }
+  }
+}
+
+W8A8_DEVICE float BiasOf(const float* bias, int64_t col) {
+  return bias == nullptr ? 0.0f : Load(&bias[col]);
+}
+
+W8A8_DEVICE void StoreOutput(const ProductArgs& args, int64_t row, int64_t col, int32_t acc) {
+  if (row >= args.m || col >= args.n) return;
+  if (args.acc != nullptr) Store(&args.acc[row * args.n + col], acc);
+  const float y =
+      Dequantize(acc, Load(&args.scale_w[col]), Load(&args.scale_x[row]), BiasOf(args.bias, col));
+  Store(&args.y[row * args.y_stride + col], Narrow(y));
+}
+
+W8A8_KERNEL void Product(ProductArgs args) {
+  const int64_t first_row = BlockIndexY() * kTile, first_col = BlockIndex() * kTile;
+  const Operand x{args.x, args.m, args.x_stride};
+  const Operand weight{args.weight, args.n, args.weight_stride};
+  int8_t* const shared = SharedAs<int8_t>(0);
+  int32_t acc[kRowTiles][kColTiles][4] = {};
+  Staged next_x = Fetch(x, first_row, 0), next_weight = Fetch(weight, first_col, 0);
+  int buffer = 0;
+  for (int64_t k = 0; k < args.k; k += kStep) {
+    int8_t* const of_x = shared + buffer * kBufferBytes;
+    Put(next_x, of_x);
+    Put(next_weight, of_x + kOperandBytes);
+    // Whoever stores to a buffer has passed the barrier after which the other was multiplied, so
+    // nobody multiplies this one any more.
+    SyncThreads();
+    if (k + kStep < args.k) {
+      next_x = Fetch(x, first_row, k + kStep);
+      next_weight = Fetch(weight, first_col, k + kStep);
+    }
+    Multiply(of_x, of_x + kOperandBytes, acc);
+    buffer ^= 1;
+  }
+  const int64_t row = first_row + Warp() / 4 * kWarpRows + Lane() / 4;
+  const int64_t col = first_col + Warp() % 4 * kWarpCols + 2 * (Lane() % 4);
+#pragma unroll
+  for (int i = 0; i < kRowTiles; ++i) {
+#pragma unroll
+    for (int j = 0; j < kColTiles; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        StoreOutput(args, row + i * kMmaRows + 8 * (e / 2), col + j * kMmaCols + e % 2,
+                    acc[i][j][e]);
+      }
+    }
+  }
+}
+
+// ---- every other scheme ----
+
+// A block makes kSmall x kSmall outputs, one a thread, from kChunk inputs of its rows and columns
+// in shared memory. 4 bytes more from row to row keep the columns' bytes in different banks.
+constexpr int kSmall = 16;
+constexpr int kSmallThreads = kSmall * kSmall;
+constexpr int kChunk = 64;
+constexpr int kChunkStride = kChunk + 4;
+
+// Inputs from `first_input` on of kSmall rows, T of any kind, zeros outside the matrix.
+template <class T>
+W8A8_DEVICE void PutChunk(const T* from, int64_t rows, int64_t cols, int64_t stride,
+                          int64_t first_row, int64_t first_input, T* shared) {
+  for (int at = ThreadIndex(); at < kSmall * kChunk; at += kSmallThreads) {
+    const int64_t row = first_row + at / kChunk, input = first_input + at % kChunk;
+    T value{};
+    if (row < rows && input < cols) value = Load(&from[row * stride + input]);
+    Store(&shared[at / kChunk * kChunkStride + at % kChunk], value);
+  }
+}
+
+struct Output {
+  int64_t row, col;
+  bool inside;
+};
+
+W8A8_DEVICE Output OutputOfThread(int64_t m, int64_t n) {
+  const int64_t row = BlockIndexY() * kSmall + ThreadIndex() / kSmall;
+  const int64_t col = BlockIndex() * kSmall + ThreadIndex() % kSmall;
+  return {row, col, row < m && col < n};
+}
+
+// t with one more group's accumulator.
+W8A8_DEVICE float AddGroup(const GroupedProductArgs& args, const Output& out, int64_t groups,
+                           int64_t g, int32_t acc, float t) {
+  const ProductArgs& p = args.product;
+  if (p.acc != nullptr) Store(&p.acc[(g * args.acc_rows + out.row) * p.n + out.col], acc);
+  const float value = static_cast<float>(acc);
+  if (args.scales == GroupScales::kInputs) {
+    return Fma(value, Load(&p.scale_x[out.row * groups + g]), t);
+  }
+  const float scale_w = Load(&p.scale_w[(args.scale_groups_w > 1 ? g : 0) * p.n + out.col]);
+  if (args.scales == GroupScales::kWeights) return Fma(value, scale_w, t);
+  return Fma(value * Load(&p.scale_x[out.row * groups + g]), scale_w, t);
+}
+
+W8A8_DEVICE void StoreGrouped(const GroupedProductArgs& args, const Output& out, float t) {
+  const ProductArgs& p = args.product;
+  const float bias = BiasOf(p.bias, out.col);
+  float y = t + bias;
+  if (args.scales == GroupScales::kInputs) y = Fma(t, Load(&p.scale_w[out.col]), bias);
+  if (args.scales == GroupScales::kWeights) y = Fma(t, Load(&p.scale_x[out.row]), bias);
+  Store(&p.y[out.row * p.y_stride + out.col], Narrow(y));
+}
+
+W8A8_KERNEL void GroupedProduct(GroupedProductArgs args) {
+  const ProductArgs& p = args.product;
+  const Output out = OutputOfThread(p.m, p.n);
+  const int64_t groups = (p.k + args.group - 1) / args.group;
+  int8_t* const x = SharedAs<int8_t>(0);
+  int8_t* const weight = x + kSmall * kChunkStride;
+  const int8_t* const own_x = x + ThreadIndex() / kSmall * kChunkStride;
+  const int8_t* const own_weight = weight + ThreadIndex() % kSmall * kChunkStride;
+  const int32_t zero_x =
+      out.inside && args.zero_point_x != nullptr ? Load(&args.zero_point_x[out.row]) : 0;
+  int32_t zero_w = 0, acc = 0;
+  float t = 0.0f;
+  for (int64_t first = 0; first < p.k; first += kChunk) {
+    PutChunk(p.x, p.m, p.k, p.x_stride, BlockIndexY() * kSmall, first, x);
+    PutChunk(p.weight, p.n, p.k, p.weight_stride, BlockIndex() * kSmall, first, weight);
+    SyncThreads();
+    const int64_t end = first + kChunk < p.k ? first + kChunk : p.k;
+    for (int64_t k = first; out.inside && k < end; ++k) {
+      const int64_t g = k / args.group;
+      if (k == g * args.group && args.zero_point_w != nullptr) {
+        zero_w = Load(&args.zero_point_w[g * p.n + out.col]);
+      }
+      acc += (Load(&own_x[k - first]) - zero_x) * (Load(&own_weight[k - first]) - zero_w);
+      if (k + 1 == (g + 1) * args.group || k + 1 == p.k) {
+        t = AddGroup(args, out, groups, g, acc, t);
+        acc = 0;
+      }
+    }
+    SyncThreads();
+  }
+  if (out.inside) StoreGrouped(args, out, t);
+}
+
+W8A8_DEVICE int32_t DotProduct(const int8_t* x, const int8_t* weight, int64_t padded_inputs) {
+  int32_t acc = 0;
+  for (int64_t k = 0; k < padded_inputs; k += 16) {
+    const Vec16 a = Load(reinterpret_cast<const Vec16*>(x + k));
+    const Vec16 b = Load(reinterpret_cast<const Vec16*>(weight + k));
+    for (int i = 0; i < 4; ++i) acc = Dp4a(a.words[i], b.words[i], acc);
+  }
+  return acc;
+}
+
+W8A8_DEVICE int64_t Padded(int64_t k) {
+  return (k + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
+}
+
+// A thread an output of the first rows.
+W8A8_KERNEL void TwiceProduct(TwiceProductArgs args) {
+  const ProductArgs& p = args.product;
+  const int64_t col = BlockIndex() * BlockThreads() + ThreadIndex();
+  if (col >= p.n) return;
+  const int64_t image = BlockIndexY(), row = image * args.rows_per_image, second = p.m + image;
+  const int8_t* const weight = p.weight + col * p.weight_stride;
+  const float scale_w = Load(&p.scale_w[col]);
+  const int32_t first_acc = DotProduct(p.x + row * p.x_stride, weight, Padded(p.k));
+  const int32_t second_acc = DotProduct(p.x + second * p.x_stride, weight, Padded(p.k));
+  const float first = Dequantize(first_acc, scale_w, Load(&p.scale_x[row]), BiasOf(p.bias, col));
+  const float y = Dequantize(second_acc, scale_w, Load(&p.scale_x[second]), first);
+  Store(&p.y[row * p.y_stride + col], Narrow(y));
+  if (p.acc != nullptr) Store(&p.acc[second * p.n + col], second_acc);
+}
+
+W8A8_KERNEL void WeightOnlyProduct(WeightOnlyProductArgs args) {
+  const Output out = OutputOfThread(args.m, args.n);
+  Half* const x = SharedAs<Half>(0);
+  int8_t* const weight = reinterpret_cast<int8_t*>(x + kSmall * kChunkStride);
+  const Half* const own_x = x + ThreadIndex() / kSmall * kChunkStride;
+  const int8_t* const own_weight = weight + ThreadIndex() % kSmall * kChunkStride;
+  int32_t zero_w = 0;
+  float acc = 0.0f, t = 0.0f;
+  for (int64_t first = 0; first < args.k; first += kChunk) {
+    PutChunk(args.x, args.m, args.k, args.x_stride, BlockIndexY() * kSmall, first, x);
+    PutChunk(args.weight, args.n, args.k, args.weight_stride, BlockIndex() * kSmall, first, weight);
+    SyncThreads();
+    const int64_t end = first + kChunk < args.k ? first + kChunk : args.k;
+    for (int64_t k = first; out.inside && k < end; ++k) {
+      const int64_t g = k / args.group;
+      if (k == g * args.group && args.zero_point_w != nullptr) {
+        zero_w = Load(&args.zero_point_w[g * args.n + out.col]);
+      }
+      const int32_t code = Load(&own_weight[k - first]) - zero_w;
+      acc = Fma(Widen(Load(&own_x[k - first])), static_cast<float>(code), acc);
+      if (k + 1 == (g + 1) * args.group || k + 1 == args.k) {
+        const int64_t scale_group = args.scale_groups_w > 1 ? g : 0;
+        t = Fma(acc, Load(&args.scale_w[scale_group * args.n + out.col]), t);
+        acc = 0.0f;
+      }
+    }
+    SyncThreads();
+  }
+  if (!out.inside) return;
+  Store(&args.y[out.row * args.y_stride + out.col], Narrow(t + BiasOf(args.bias, out.col)));
+}
+
+constexpr int64_t TilesOf(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
+
+}  // namespace
+
+void LaunchProduct(Queue queue, const ProductArgs& args) {
+  Launch(queue,
+         {.blocks = TilesOf(args.n, kTile),
+          .blocks_y = TilesOf(args.m, kTile),
+          .threads = kThreads,
+          .shared_bytes = 2 * kBufferBytes},
+         Product, args);
+}
+
+void LaunchGroupedProduct(Queue queue, const GroupedProductArgs& args) {
+  Launch(queue,
+         {.blocks = TilesOf(args.product.n, kSmall),
+          .blocks_y = TilesOf(args.product.m, kSmall),
+          .threads = kSmallThreads,
+          .shared_bytes = 2 * kSmall * kChunkStride},
+         GroupedProduct, args);
+}
+
+void LaunchTwiceProduct(Queue queue, const TwiceProductArgs& args) {
+  constexpr int kColumns = 64;
+  Launch(queue,
+         {.blocks = TilesOf(args.product.n, kColumns),
+          .blocks_y = args.images,
+          .threads = kColumns,
+          .shared_bytes = 0},
+         TwiceProduct, args);
+}
+
+void LaunchWeightOnlyProduct(Queue queue, const WeightOnlyProductArgs& args) {
+  Launch(queue,
+         {.blocks = TilesOf(args.n, kSmall),
+          .blocks_y = TilesOf(args.m, kSmall),
+          .threads = kSmallThreads,
+          .shared_bytes = kSmall * kChunkStride * (sizeof(Half) + 1)},
+         WeightOnlyProduct, args);
+}
+
+}  // namespace w8a8
