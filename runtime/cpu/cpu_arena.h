@@ -13,11 +13,11 @@
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/cpu/attention.h"
 #include "runtime/cpu/code_rows.h"
-#include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
 #include "runtime/cpu/int8_linear.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/packed_floats.h"
+#include "runtime/emulated_linear.h"
 
 namespace w8a8 {
 

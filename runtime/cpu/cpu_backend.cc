@@ -1,10 +1,10 @@
 #include "runtime/cpu/cpu_backend.h"
 
 #include "runtime/cpu/cpu_arena.h"
-#include "runtime/cpu/emulated_linear.h"
 #include "runtime/cpu/float_gemm.h"
 #include "runtime/cpu/int8_linear.h"
 #include "runtime/cpu/packed_floats.h"
+#include "runtime/emulated_linear.h"
 
 namespace w8a8 {
 

@@ -13,6 +13,7 @@
 
 #include "quant/quantize_counts.h"
 #include "runtime/base/half.h"
+#include "runtime/output_view.h"
 
 namespace w8a8 {
 
@@ -88,8 +89,6 @@ struct GroupedWeights {
 };
 
 // ---- products ----
-
-enum class OutputType : uint8_t { kHalf, kBFloat16, kFloat };
 
 // FP16 values, already stored, through their codes: q = rne(clamp(y / scale, -127, 127)), 0 for
 // NaN; y = q * scale, rounded.

@@ -15,23 +15,10 @@
 #include "runtime/base/mat_view.h"
 #include "runtime/cpu/code_rows.h"
 #include "runtime/cpu/int8_kernels.h"
+#include "runtime/output_view.h"
 #include "runtime/steps.h"
 
 namespace w8a8 {
-
-// A caller's FP16, BF16 or FP32 matrix to write to; implicit from the three views.
-struct OutputView {
-  OutputView(MatView<Half> y)  // NOLINT(google-explicit-constructor)
-      : data(y.data), type(OutputType::kHalf), rows(y.rows), cols(y.cols), stride(y.stride) {}
-  OutputView(MatView<BFloat16> y)  // NOLINT(google-explicit-constructor)
-      : data(y.data), type(OutputType::kBFloat16), rows(y.rows), cols(y.cols), stride(y.stride) {}
-  OutputView(MatView<float> y)  // NOLINT(google-explicit-constructor)
-      : data(y.data), type(OutputType::kFloat), rows(y.rows), cols(y.cols), stride(y.stride) {}
-
-  void* data;
-  OutputType type;
-  int64_t rows, cols, stride;
-};
 
 // Where a product goes, and what is wanted beside it; empty views: not wanted.
 struct ProductOutput {

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/cpu/emulated_linear.h"
+#include "runtime/emulated_linear.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/support/tolerance.h"
 

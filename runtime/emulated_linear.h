@@ -19,7 +19,7 @@
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
-#include "runtime/cpu/int8_linear.h"
+#include "runtime/output_view.h"
 #include "runtime/steps.h"
 
 namespace w8a8 {

@@ -1,4 +1,4 @@
-#include "runtime/cpu/emulated_linear.h"
+#include "runtime/emulated_linear.h"
 
 #include <algorithm>
 #include <numeric>
