@@ -210,7 +210,7 @@ inline Block BlockAt(const TileOperands& operands, int64_t row, int64_t rows, in
 // The sums of one block of results, and those of many that wait for the rest of K.
 struct alignas(64) TileSums {
   int32_t whole[kBlockRows * kPanel];
-  int32_t parts[kMostChunkedRows * kPanel];
+  int32_t parts[kBlockSize.most_rows_in_parts * kPanel];
 };
 
 // Rows [begin, end) of a panel, chunk of K by chunk of K and pass by pass.
@@ -240,8 +240,12 @@ void AddPanel(Walk<Op, Results>* walk, const Blocking& blocking, int64_t begin, 
 template <class Op, class Results>
 void MultiplyOnTiles(const TileOperands& operands, const Results& results) {
   TileSums sums;
-  const Blocking blocking =
-      BlockingOf(operands.m, operands.steps, operands.pass_count, operands.x_stride);
+  const Blocking blocking = BlockingOf({.m = operands.m,
+                                        .row_bytes = operands.x_stride,
+                                        .steps = operands.steps,
+                                        .step_bytes = kStepWeights,
+                                        .passes = operands.pass_count},
+                                       kBlockSize, CachesOfAmx());
   Walk<Op, Results> walk{operands, results};
   for (int64_t begin = 0; begin < operands.m; begin += blocking.rows) {
     const int64_t left = operands.m - begin;

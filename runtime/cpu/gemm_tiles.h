@@ -1,17 +1,71 @@
-// The order in which the INT8 products of the vector sets visit their tiles. Included by files that
-// are compiled for one instruction set: one template over a type of theirs, and constants.
+// How the INT8 products of the vector sets cut their work, and the order in which they visit their
+// tiles. Included by files that are compiled for one instruction set: what is not a template over a
+// type of theirs is in an unnamed namespace.
 #pragma once
 
 #include <cstdint>
 
+#include "runtime/cpu/caches.h"
+
 namespace w8a8 {
 
-// What a set found fastest, in one place with its reasons.
-struct GemmTuning {
-  int64_t tile_rows;    // rows of x whose accumulators fit in the registers
-  int64_t panel_cols;   // columns of a packed panel of weights
-  int64_t block_bytes;  // of codes, which stay in the second-level cache beside a panel
+// A set's tile of sums in registers.
+struct TileSize {
+  int64_t rows;  // of x
+  int64_t cols;  // of a packed panel of weights
+  // Of a block whose sums may wait in memory while its inputs come in parts; 0: they never do.
+  int64_t most_rows_in_parts = 0;
 };
+
+struct ProductSize {
+  int64_t m;           // rows of x
+  int64_t row_bytes;   // from one to the next
+  int64_t steps;       // of inputs
+  int64_t step_bytes;  // of a panel
+  int64_t passes = 1;  // products that make a sum
+};
+
+// `rows` of x stay in the second-level cache while every panel passes; `steps` of a panel are
+// multiplied by all of them before the next steps.
+struct Blocking {
+  int64_t rows;
+  int64_t steps;
+};
+
+namespace {
+
+// The one place for the sizes of blocks.
+//
+// Columns: one panel, as wide as the registers of sums are.
+// Inputs: sums in vector registers take all inputs at once. A panel that is larger than the first
+//   level (K = 1,152: 36 KiB) then comes from the second: 128 bytes for 24 products are 5 bytes a
+//   cycle of the 52 that it gives, and parts of K would only store and load sums. AMX eats 64 bytes
+//   a cycle, of which the second level gives 47 to 54: a part of a panel takes three quarters of
+//   the first level and rows are streamed past it (fc2 of so400m: 47 to 55 % of the tdpbssd peak).
+//   Where all rows are one tile's there is nothing to come back for: K stays whole, unless several
+//   products make a sum: their order must not depend on the rows.
+// Rows: half of the second level for them and for two parts of panels, the one in use and the next;
+//   the other half for results and whatever passes through. 12 x 32 tiles on 1 MiB are level (1 %)
+//   with 110 to 600 KiB of rows; AMX on 2 MiB wants 0.8 to 1.15 MB, for beyond, rows come from the
+//   third level (29 GB/s).
+// Blocks are even, in whole tiles: a last one of few rows would read all weights for them.
+inline Blocking BlockingOf(const ProductSize& size, const TileSize& tile, const Caches& caches) {
+  int64_t parts = 1;
+  if (tile.most_rows_in_parts > 0 && (size.m > tile.rows || size.passes > 1)) {
+    const int64_t most = caches.first * 3 / 4 / size.step_bytes;
+    parts = (size.steps + most - 1) / most;
+  }
+  const int64_t steps = (size.steps + parts - 1) / parts;
+  int64_t most = (caches.second / 2 - 2 * steps * size.step_bytes) / size.row_bytes;
+  const bool in_parts = tile.most_rows_in_parts > 0 && (parts > 1 || size.passes > 1);
+  if (in_parts && most > tile.most_rows_in_parts) most = tile.most_rows_in_parts;
+  most = most < tile.rows ? tile.rows : most / tile.rows * tile.rows;
+  const int64_t blocks = (size.m + most - 1) / most;
+  const int64_t even = (size.m + blocks - 1) / blocks;
+  return {(even + tile.rows - 1) / tile.rows * tile.rows, steps};
+}
+
+}  // namespace
 
 // Of `left` rows: between one and two tiles are split evenly, 13 as 7 and 6.
 template <class Int>
@@ -19,14 +73,11 @@ constexpr Int RowsOfTile(Int left, Int tile) {
   return left <= tile ? left : left < 2 * tile ? (left + 1) / 2 : tile;
 }
 
-// Calls run_tile(row, rows, panel) for all of y [m, n]: blocks of rows, then panels, then tiles, so
-// that a block of codes stays in the second-level cache while every panel passes through the first.
+// Calls run_tile(row, rows, panel) for all of y [m, n]: blocks of `block` rows, then panels, then
+// tiles of `tile` rows, so that a block of codes stays in the second-level cache while every panel
+// passes through the first.
 template <class RunTile>
-void ForEachTile(int64_t m, int64_t panels, int64_t row_bytes, const GemmTuning& tuning,
-                 const RunTile& run_tile) {
-  const int64_t tile = tuning.tile_rows;
-  const int64_t fitting = tuning.block_bytes / row_bytes / tile * tile;
-  const int64_t block = fitting < tile ? tile : fitting;
+void ForEachTile(int64_t m, int64_t panels, int64_t block, int64_t tile, const RunTile& run_tile) {
   for (int64_t begin = 0; begin < m; begin += block) {
     const int64_t end = begin + block < m ? begin + block : m;
     for (int64_t panel = 0; panel < panels; ++panel) {

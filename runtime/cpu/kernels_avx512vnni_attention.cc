@@ -15,7 +15,7 @@ struct Set : Avx512 {
   using Code = uint8_t;
   using Unit [[gnu::may_alias]] = uint32_t;
   static constexpr int32_t kCodeShift = 128;
-  static constexpr int64_t kTileRows = kTuning.tile_rows;
+  static constexpr int64_t kTileRows = kTileSize.rows;
   static constexpr int64_t kPanel = w8a8::kPanel;
   static constexpr int64_t kStep = w8a8::kStep;
 

@@ -34,7 +34,7 @@ inline void StoreBFloat16(BFloat16* to, __mmask16 lanes, __m512 values) {
 struct Set : Avx512 {
   using Code = uint8_t;
   static constexpr int32_t kCodeShift = 128;
-  static constexpr GemmTuning kTuning = w8a8::kTuning;
+  static constexpr TileSize kTileSize = w8a8::kTileSize;
   static constexpr int64_t kStep = w8a8::kStep;
   static constexpr int64_t kPanelInputs = w8a8::kPanelInputs;
   static constexpr int64_t kCodesMultiple = w8a8::kCodesMultiple;

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "runtime/cpu/caches.h"
+#include "runtime/cpu/gemm_tiles.h"
 #include "runtime/cpu/panels_avx512.h"
 
 namespace w8a8 {
@@ -50,32 +52,13 @@ inline void ConfigureTiles(int64_t m) {
   _tile_loadconfig(&kTileConfigs.by_rows[(m < kTileRows ? m : kTileRows) - 1]);
 }
 
-// Every CPU with AMX has a first-level data cache of 48 KiB and a second level of 2 MiB.
-constexpr int64_t kChunkSteps = 18;                    // 36 KiB of weights
-constexpr int64_t kOperandBytes = 1000 * 1024;         // of a block of rows
-constexpr int64_t kMostChunkedRows = 16 * kBlockRows;  // 64 KiB of sums, on the stack
+// 64 KiB of sums that wait are on the stack.
+constexpr TileSize kBlockSize = {
+    .rows = kBlockRows, .cols = kPanel, .most_rows_in_parts = 16 * kBlockRows};
 
-struct Blocking {
-  int64_t rows;   // that stay in the second-level cache while every panel passes
-  int64_t steps;  // of 64 bytes of a row whose weights stay in the first level
-};
-
-// A panel's chunk is multiplied by every row of a block before the next one, so its weights come
-// from the first level and only x is streamed from the second: the loop eats 64 bytes a cycle of
-// which the second level gives 47 to 54. Blocks of 0.8 to 1.15 MB of x leave room for the panels
-// and results that pass through; beyond, x comes from the third level (29 GB/s). Blocks are even.
-// Where all rows are one block's there is nothing to come back for: K stays whole, unless several
-// products make a sum: their order must not depend on the rows.
-inline Blocking BlockingOf(int64_t m, int64_t steps, int64_t passes, int64_t row_bytes) {
-  const int64_t chunk = DivideUp(steps, DivideUp(steps, kChunkSteps));
-  if (m <= kBlockRows) return {m, passes > 1 ? chunk : steps};
-  int64_t most = kOperandBytes / row_bytes / kBlockRows * kBlockRows;
-  if (most < kBlockRows) most = kBlockRows;
-  const bool in_parts = steps > kChunkSteps || passes > 1;
-  if (in_parts && most > kMostChunkedRows) most = kMostChunkedRows;
-  const int64_t rows = DivideUp(DivideUp(m, DivideUp(m, most)), kBlockRows) * kBlockRows;
-  return {rows, chunk};
-}
+// Every CPU with AMX has a first-level data cache of 48 KiB; a constant, because the parts of K are
+// the order of float sums.
+inline Caches CachesOfAmx() { return {.first = 48 << 10, .second = CachesOfCore().second}; }
 
 }  // namespace
 }  // namespace w8a8

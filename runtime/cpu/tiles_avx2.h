@@ -19,10 +19,9 @@
 namespace w8a8 {
 namespace {
 
-// 6 x 16 takes 12 accumulators, two registers of weights and one of codes: 15 of 16. A panel of
-// K = 1,152 is 18 KiB and stays in the first-level cache.
-constexpr GemmTuning kTuning = {.tile_rows = 6, .panel_cols = 16, .block_bytes = 220 * 1024};
-constexpr int64_t kPanel = kTuning.panel_cols;
+// 6 x 16 takes 12 accumulators, two registers of weights and one of codes: 15 of 16.
+constexpr TileSize kTileSize = {.rows = 6, .cols = 16};
+constexpr int64_t kPanel = kTileSize.cols;
 
 using AliasedInt32 = int32_t __attribute__((may_alias));
 
@@ -135,9 +134,9 @@ inline __m128i BFloat16Of(__m256 values) {
 template <class P>
 struct Tiles : P {
   using Code = typename P::Code;
-  static constexpr GemmTuning kTuning = w8a8::kTuning;
+  static constexpr TileSize kTileSize = w8a8::kTileSize;
   static constexpr int64_t kPanel = w8a8::kPanel;
-  static constexpr int64_t kTileRows = kTuning.tile_rows;
+  static constexpr int64_t kTileRows = w8a8::kTileSize.rows;
   static constexpr int64_t kPanelInputs = P::kStep;
   static constexpr int64_t kCodesMultiple =
       64 / static_cast<int64_t>(sizeof(Code));  // a cache line

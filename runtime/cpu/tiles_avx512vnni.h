@@ -11,9 +11,8 @@
 namespace w8a8 {
 namespace {
 
-// 12 x 32 fills 24 of the 32 registers and divides the rows of ViTs well (729 = 60 x 12 + 9). fc1
-// of so400m runs at 91 % of the vpdpbusd peak with blocks of 220 KiB, at 85 % with all rows in one.
-constexpr GemmTuning kTuning = {.tile_rows = 12, .panel_cols = kPanel, .block_bytes = 220 * 1024};
+// 12 x 32 fills 24 of the 32 registers and divides the rows of ViTs well (729 = 60 x 12 + 9).
+constexpr TileSize kTileSize = {.rows = 12, .cols = kPanel};
 
 using AliasedInt32 = int32_t __attribute__((may_alias));
 
@@ -107,13 +106,13 @@ void MultiplyFloatTile(const float* x0, int64_t x_stride, const int8_t* panel, i
 
 using TileFunction = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, const int32_t*,
                               int32_t*);
-constexpr TileFunction kTiles[kTuning.tile_rows] = {
+constexpr TileFunction kTiles[kTileSize.rows] = {
     MultiplyTile<1>, MultiplyTile<2>,  MultiplyTile<3>,  MultiplyTile<4>,
     MultiplyTile<5>, MultiplyTile<6>,  MultiplyTile<7>,  MultiplyTile<8>,
     MultiplyTile<9>, MultiplyTile<10>, MultiplyTile<11>, MultiplyTile<12>};
 using FloatTileFunction = void (*)(const float*, int64_t, const int8_t*, int64_t, const int32_t*,
                                    float*);
-constexpr FloatTileFunction kFloatTiles[kTuning.tile_rows] = {
+constexpr FloatTileFunction kFloatTiles[kTileSize.rows] = {
     MultiplyFloatTile<1>, MultiplyFloatTile<2>,  MultiplyFloatTile<3>,  MultiplyFloatTile<4>,
     MultiplyFloatTile<5>, MultiplyFloatTile<6>,  MultiplyFloatTile<7>,  MultiplyFloatTile<8>,
     MultiplyFloatTile<9>, MultiplyFloatTile<10>, MultiplyFloatTile<11>, MultiplyFloatTile<12>};

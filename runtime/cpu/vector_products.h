@@ -1,7 +1,7 @@
 // Packed weights and the products once for every width of vector, over the tiles of a set. Included
 // by the files of the vector sets under the rules of vector_rows.h. V is that of vector_codes.h
 // with
-//   kTuning: the set's GemmTuning; kStep: the inputs of a column that lie side by side;
+//   kTileSize: the set's tile; kStep: the inputs of a column that lie side by side;
 //   kPanelInputs: a panel's inputs are padded to a multiple of it.
 //   kCodesMultiple: rows of codes are padded to a multiple of it.
 //   Multiply(rows, x, x_stride, panel, steps, start, sums): sums [rows, panel_cols] = `start`
@@ -13,6 +13,7 @@
 
 #include <cstdint>
 
+#include "runtime/cpu/caches.h"
 #include "runtime/cpu/gemm_tiles.h"
 #include "runtime/cpu/int8_kernels.h"
 #include "runtime/cpu/vector_codes.h"
@@ -25,8 +26,9 @@ struct VectorProducts {
   using Ints = typename V::Ints;
   using Code = typename V::Code;
   static constexpr int64_t kLanes = V::kLanes;
-  static constexpr int64_t kPanel = V::kTuning.panel_cols;
-  static constexpr int64_t kTile = V::kTuning.tile_rows;
+  static constexpr int64_t kCodeBytes = sizeof(Code);
+  static constexpr int64_t kPanel = V::kTileSize.cols;
+  static constexpr int64_t kTile = V::kTileSize.rows;
 
   // Rows [row, row + rows) of one panel, whose columns begin at `col`.
   struct Tile {
@@ -38,6 +40,14 @@ struct VectorProducts {
     return kPanel * ((k + V::kPanelInputs - 1) / V::kPanelInputs * V::kPanelInputs);
   }
   static int64_t PackedBytes(int64_t n, int64_t k) { return Panels(n) * PanelBytes(k); }
+
+  static int64_t BlockRows(int64_t m, int64_t row_bytes, int64_t k) {
+    const ProductSize size = {.m = m,
+                              .row_bytes = row_bytes,
+                              .steps = (k + V::kStep - 1) / V::kStep,
+                              .step_bytes = kPanel * V::kStep};
+    return BlockingOf(size, V::kTileSize, CachesOfCore()).rows;
+  }
 
   // [panel][k / kStep][kPanel columns][kStep inputs]; columns past n and inputs past k stay zero.
   static void PackWeights(const PackWeightsArgs& args) {
@@ -196,8 +206,8 @@ struct VectorProducts {
   }
 
   static void GemmS8(const GemmS8Args& args) {
-    const int64_t row_bytes = args.x_stride * static_cast<int64_t>(sizeof(Code));
-    ForEachTile(args.m, Panels(args.n), row_bytes, V::kTuning,
+    const int64_t block = BlockRows(args.m, args.x_stride * kCodeBytes, args.k);
+    ForEachTile(args.m, Panels(args.n), block, kTile,
                 [&args](int64_t row, int64_t rows, int64_t panel) {
                   RunTile(args, {row, rows, panel * kPanel});
                 });
@@ -226,8 +236,8 @@ struct VectorProducts {
 
   template <ScaledBy kBy>
   static void GemmGroupsBy(const GemmGroupsArgs& args) {
-    const int64_t row_bytes = args.x_stride * static_cast<int64_t>(sizeof(Code));
-    ForEachTile(args.m, Panels(args.weight->n), row_bytes, V::kTuning,
+    const int64_t block = BlockRows(args.m, args.x_stride * kCodeBytes, args.weight->k);
+    ForEachTile(args.m, Panels(args.weight->n), block, kTile,
                 [&args](int64_t row, int64_t rows, int64_t panel) {
                   RunTile<kBy>(args, {row, rows, panel * kPanel});
                 });
@@ -269,14 +279,15 @@ struct VectorProducts {
 
   static void GemmW8(const GemmW8Args& args) {
     const int64_t row_bytes = args.x_stride * static_cast<int64_t>(sizeof(float));
-    ForEachTile(args.m, Panels(args.weight->n), row_bytes, V::kTuning,
+    const int64_t block = BlockRows(args.m, row_bytes, args.weight->k);
+    ForEachTile(args.m, Panels(args.weight->n), block, kTile,
                 [&args](int64_t row, int64_t rows, int64_t panel) {
                   RunFloatTile(args, {row, rows, panel * kPanel});
                 });
   }
 
   static constexpr Int8Kernels Table() {
-    return {.code_bytes = sizeof(Code),
+    return {.code_bytes = kCodeBytes,
             .k_step = V::kStep,
             .k_multiple = V::kCodesMultiple,
             .n_multiple = kPanel,

@@ -132,8 +132,8 @@ TEST(GemmS8, HoldsTheLargestK) {
   }
 }
 
-// M = 300 passes the block of rows of the avx512vnni set (220 KiB of codes) and, with K = 4304,
-// that of the amx set (1,000 KiB), which then cuts K into four chunks.
+// M = 300 passes, with K = 4304, the block of rows of every set on a second-level cache of up to
+// 2 MiB (749 KiB of bytes, 889 KiB on AMX, which cuts K into four parts).
 TEST(GemmS8, EqualsScalarOnManyRows) {
   for (const LayerShape shape : {LayerShape{300, 40, 1024}, {300, 33, 4304}}) {
     const QuantizedLinear linear = RandomLinear(shape, /*seed=*/11);
