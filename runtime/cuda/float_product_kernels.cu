@@ -1,5 +1,6 @@
 #include "runtime/cuda/block.h"
 #include "runtime/cuda/float_product_kernels.h"
+#include "runtime/cuda/tensor_tiles.h"
 
 namespace w8a8 {
 namespace {
@@ -42,7 +43,7 @@ W8A8_DEVICE void StoreOutput(const FloatProductArgs& args, int64_t row, int64_t 
 }
 
 template <class X, class W>
-W8A8_KERNEL void FloatProduct(FloatProductArgs args) {
+W8A8_KERNEL void FmaProduct(FloatProductArgs args) {
   const auto* const x = static_cast<const X*>(args.x.data);
   const auto* const weight = static_cast<const W*>(args.weight.data);
   const int64_t first_row = BlockIndexY() * kTile, first_col = BlockIndex() * kTile;
@@ -71,25 +72,51 @@ W8A8_KERNEL void FloatProduct(FloatProductArgs args) {
   }
 }
 
+tensor::Operand OperandOf(const Elements& elements, int64_t rows, int64_t k, int64_t stride) {
+  const int64_t padded = (k + kHalvesAlignment - 1) / kHalvesAlignment * kHalvesAlignment;
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(Half));
+  return {static_cast<const std::byte*>(elements.data), rows, padded * kBytes, stride * kBytes};
+}
+
+W8A8_KERNEL void TensorProduct(FloatProductArgs args, tensor::Operand x, tensor::Operand weight) {
+  tensor::MultiplyTile<float>(
+      x, weight, [&](int64_t row, int64_t col, float sum) { StoreOutput(args, row, col, sum); });
+}
+
+bool IsAligned(const Elements& elements, int64_t k, int64_t stride) {
+  return elements.type == Element::kHalf && reinterpret_cast<uintptr_t>(elements.data) % 16 == 0 &&
+         stride % kHalvesAlignment == 0 && stride >= k;
+}
+
 using KernelOfProduct = void (*)(FloatProductArgs);
 
 template <class X>
 KernelOfProduct KernelFor(Element weight) {
-  return weight == Element::kHalf ? FloatProduct<X, Half> : FloatProduct<X, float>;
+  return weight == Element::kHalf ? FmaProduct<X, Half> : FmaProduct<X, float>;
 }
 
 }  // namespace
 
-void LaunchFloatProduct(Queue queue, const FloatProductArgs& args) {
+void LaunchFmaProduct(Queue queue, const FloatProductArgs& args) {
   KernelOfProduct kernel = args.x.type == Element::kHalf ? KernelFor<Half>(args.weight.type)
                                                          : KernelFor<float>(args.weight.type);
-  if (args.x.type == Element::kCode) kernel = FloatProduct<int8_t, int8_t>;
+  if (args.x.type == Element::kCode) kernel = FmaProduct<int8_t, int8_t>;
   Launch(queue,
          {.blocks = (args.n + kTile - 1) / kTile,
           .blocks_y = (args.m + kTile - 1) / kTile,
           .threads = kThreads,
           .shared_bytes = 2 * kStep * kSharedStride * sizeof(float)},
          kernel, args);
+}
+
+void LaunchFloatProduct(Queue queue, const FloatProductArgs& args) {
+  if (!IsAligned(args.x, args.k, args.x_stride) ||
+      !IsAligned(args.weight, args.k, args.weight_stride)) {
+    return LaunchFmaProduct(queue, args);
+  }
+  Launch(queue, tensor::ShapeOf(args.m, args.n), TensorProduct, args,
+         OperandOf(args.x, args.m, args.k, args.x_stride),
+         OperandOf(args.weight, args.n, args.k, args.weight_stride));
 }
 
 }  // namespace w8a8

@@ -1,5 +1,5 @@
-// Float products with FMAs in binary32, k ascending, on any GPU: for operands that are not FP16 (no
-// TF32, which has ten bits), and for those that are where no faster product is.
+// Float products on any GPU from sm_80 on: of FP16 operands on tensor cores, of all others by FMAs
+// in binary32 (no TF32, which has ten bits).
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct Elements {
   Element type;
 };
 
-// y[i, j] = sum over k of x[i, k] * weight[j, k], from 0, then + bias[j], rounded once to FP16 or
-// not at all. An output's bits depend on its row and column alone.
+// y[i, j] = sum over k of x[i, k] * weight[j, k] in binary32, then + bias[j], rounded once to FP16
+// or not at all. An output's bits depend on its row and column alone.
 struct FloatProductArgs {
   int64_t m, n, k;
   Elements x;  // [m, x_stride]
@@ -36,6 +36,11 @@ struct FloatProductArgs {
   float* floats;      // the other one is nullptr
   int64_t y_stride;
 };
+// By tensor cores where they can: both operands FP16, 16-byte aligned, with strides of whole 16
+// bytes, and zeros from k on up to a multiple of kHalvesAlignment where k is none.
 void LaunchFloatProduct(Queue queue, const FloatProductArgs& args);
+// By FMAs, k ascending from 0, whatever the operands are.
+void LaunchFmaProduct(Queue queue, const FloatProductArgs& args);
+constexpr int64_t kHalvesAlignment = 8;
 
 }  // namespace w8a8

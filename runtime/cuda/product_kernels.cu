@@ -1,90 +1,14 @@
 #include "runtime/cuda/block.h"
 #include "runtime/cuda/product_kernels.h"
+#include "runtime/cuda/tensor_tiles.h"
 
 namespace w8a8 {
 namespace {
 
 // ---- tensor cores ----
 
-// A block makes kTile x kTile outputs, kStep inputs at a time; its eight warps stand 2 x 4, each
-// with 64 x 32 outputs: 4 x 4 products of 16 x 8, 64 accumulators a thread.
-constexpr int kTile = 128;
-constexpr int kStep = 64;
-constexpr int kThreads = 256;
-constexpr int kWarpRows = 64, kWarpCols = 32;
-constexpr int kMmaRows = 16, kMmaCols = 8, kMmaInputs = 32;
-constexpr int kRowTiles = kWarpRows / kMmaRows, kColTiles = kWarpCols / kMmaCols;
-// 80 bytes from row to row: the eight rows and four words that a warp loads at once lie in 32
-// different banks (20 words a row: 0, 20, 8, 28, 16, 4, 24, 12, each with three words more).
-constexpr int kSharedStride = kStep + 16;
-constexpr int kOperandBytes = kTile * kSharedStride;
-// One of two buffers holds both operands: the next step is stored while this one is multiplied.
-constexpr int kBufferBytes = 2 * kOperandBytes;
-constexpr int kVectorsOfRow = kStep / 16;
-constexpr int kVectors = kTile * kVectorsOfRow / kThreads;  // of one operand, a thread's
-
-struct Operand {
-  const int8_t* codes;
-  int64_t rows, stride;
-};
-
-// A thread's part of one step of an operand, zeros outside the matrix.
-struct Staged {
-  Vec16 vectors[kVectors];
-};
-
-W8A8_DEVICE Staged Fetch(const Operand& from, int64_t first_row, int64_t first_input) {
-  Staged staged;
-#pragma unroll
-  for (int v = 0; v < kVectors; ++v) {
-    const int at = ThreadIndex() + v * kThreads;
-    const int64_t row = first_row + at / kVectorsOfRow;
-    const int64_t input = first_input + at % kVectorsOfRow * 16;
-    staged.vectors[v] = Vec16{};
-    if (row < from.rows && input < from.stride) {
-      staged.vectors[v] =
-          Load(reinterpret_cast<const Vec16*>(from.codes + row * from.stride + input));
-    }
-  }
-  return staged;
-}
-
-W8A8_DEVICE void Put(const Staged& staged, int8_t* shared) {
-#pragma unroll
-  for (int v = 0; v < kVectors; ++v) {
-    const int at = ThreadIndex() + v * kThreads;
-    int8_t* to = shared + at / kVectorsOfRow * kSharedStride + at % kVectorsOfRow * 16;
-    Store(reinterpret_cast<Vec16*>(to), staged.vectors[v]);
-  }
-}
-
-W8A8_DEVICE uint32_t Word(const int8_t* shared, int row, int input) {
-  return Load(reinterpret_cast<const uint32_t*>(shared + row * kSharedStride + input));
-}
-
-// One buffer's products, added to the accumulators.
-W8A8_DEVICE void Multiply(const int8_t* x, const int8_t* weight,
-                          int32_t (&acc)[kRowTiles][kColTiles][4]) {
-  const int row = Warp() / 4 * kWarpRows + Lane() / 4;
-  const int col = Warp() % 4 * kWarpCols + Lane() / 4;
-#pragma unroll
-  for (int k = 0; k < kStep; k += kMmaInputs) {
-    const int input = k + 4 * (Lane() % 4);
-    uint32_t b[kColTiles][2];
-#pragma unroll
-    for (int j = 0; j < kColTiles; ++j) {
-      b[j][0] = Word(weight, col + j * kMmaCols, input);
-      b[j][1] = Word(weight, col + j * kMmaCols, input + 16);
-    }
-#pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-      const int r = row + i * kMmaRows;
-      const uint32_t a[4] = {Word(x, r, input), Word(x, r + 8, input), Word(x, r, input + 16),
-                             Word(x, r + 8, input + 16)};
-#pragma unroll
-      for (int j = 0; j < kColTiles; ++j) MmaS8(acc[i][j], a, b[j]);
-    }
-  }
+W8A8_DEVICE int64_t Padded(int64_t k) {
+  return (k + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
 }
 
 W8A8_DEVICE float BiasOf(const float* bias, int64_t col) {
@@ -100,40 +24,12 @@ W8A8_DEVICE void StoreOutput(const ProductArgs& args, int64_t row, int64_t col, 
 }
 
 W8A8_KERNEL void Product(ProductArgs args) {
-  const int64_t first_row = BlockIndexY() * kTile, first_col = BlockIndex() * kTile;
-  const Operand x{args.x, args.m, args.x_stride};
-  const Operand weight{args.weight, args.n, args.weight_stride};
-  int8_t* const shared = SharedAs<int8_t>(0);
-  int32_t acc[kRowTiles][kColTiles][4] = {};
-  Staged next_x = Fetch(x, first_row, 0), next_weight = Fetch(weight, first_col, 0);
-  int buffer = 0;
-  for (int64_t k = 0; k < args.k; k += kStep) {
-    int8_t* const of_x = shared + buffer * kBufferBytes;
-    Put(next_x, of_x);
-    Put(next_weight, of_x + kOperandBytes);
-    // Whoever stores to a buffer has passed the barrier after which the other was multiplied, so
-    // nobody multiplies this one any more.
-    SyncThreads();
-    if (k + kStep < args.k) {
-      next_x = Fetch(x, first_row, k + kStep);
-      next_weight = Fetch(weight, first_col, k + kStep);
-    }
-    Multiply(of_x, of_x + kOperandBytes, acc);
-    buffer ^= 1;
-  }
-  const int64_t row = first_row + Warp() / 4 * kWarpRows + Lane() / 4;
-  const int64_t col = first_col + Warp() % 4 * kWarpCols + 2 * (Lane() % 4);
-#pragma unroll
-  for (int i = 0; i < kRowTiles; ++i) {
-#pragma unroll
-    for (int j = 0; j < kColTiles; ++j) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        StoreOutput(args, row + i * kMmaRows + 8 * (e / 2), col + j * kMmaCols + e % 2,
-                    acc[i][j][e]);
-      }
-    }
-  }
+  const int64_t bytes = Padded(args.k);
+  const tensor::Operand x{reinterpret_cast<const std::byte*>(args.x), args.m, bytes, args.x_stride};
+  const tensor::Operand weight{reinterpret_cast<const std::byte*>(args.weight), args.n, bytes,
+                               args.weight_stride};
+  tensor::MultiplyTile<int32_t>(
+      x, weight, [&](int64_t row, int64_t col, int32_t acc) { StoreOutput(args, row, col, acc); });
 }
 
 // ---- every other scheme ----
@@ -234,10 +130,6 @@ W8A8_DEVICE int32_t DotProduct(const int8_t* x, const int8_t* weight, int64_t pa
   return acc;
 }
 
-W8A8_DEVICE int64_t Padded(int64_t k) {
-  return (k + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
-}
-
 // A thread an output of the first rows.
 W8A8_KERNEL void TwiceProduct(TwiceProductArgs args) {
   const ProductArgs& p = args.product;
@@ -291,12 +183,7 @@ constexpr int64_t TilesOf(int64_t size, int64_t tile) { return (size + tile - 1)
 }  // namespace
 
 void LaunchProduct(Queue queue, const ProductArgs& args) {
-  Launch(queue,
-         {.blocks = TilesOf(args.n, kTile),
-          .blocks_y = TilesOf(args.m, kTile),
-          .threads = kThreads,
-          .shared_bytes = 2 * kBufferBytes},
-         Product, args);
+  Launch(queue, tensor::ShapeOf(args.m, args.n), Product, args);
 }
 
 void LaunchGroupedProduct(Queue queue, const GroupedProductArgs& args) {

@@ -252,25 +252,43 @@ void Run(int64_t blocks, int64_t blocks_y, int threads, size_t shared_bytes,
 
 namespace w8a8 {
 
-void MmaS8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  const auto& all = model::ExchangeInWarp("mma.sync", {a[0], a[1], a[2], a[3], b[0], b[1]});
-  const auto byte = [](uint32_t word, int i) {
-    return int32_t{static_cast<int8_t>(word >> (8 * i))};
-  };
-  // A's row r: lanes 4 (r mod 8) + q, registers r / 8 and r / 8 + 2, bytes of columns 4 q + i and
-  // 4 q + i + 16. B's column n: lanes 4 n + q, registers 0 and 1, the same rows.
+namespace {
+
+// c + a b of a warp. A's row r: lanes 4 (r mod 8) + q, registers r / 8 and r / 8 + 2, the bytes
+// from 4 q on of the first and second 16 of a row. B's column n: lanes 4 n + q, registers 0 and 1,
+// the same bytes. `add` adds the products of two words' elements.
+template <class Acc, class Add>
+void Multiply(const char* name, Acc (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+              const Add& add) {
+  const auto& all = model::ExchangeInWarp(name, {a[0], a[1], a[2], a[3], b[0], b[1]});
   const int group = Lane() / 4, pair = Lane() % 4;
   for (int i = 0; i < 4; ++i) {
     const int row = group + 8 * (i / 2), col = 2 * pair + i % 2;
-    for (int k = 0; k < 32; ++k) {
-      const int quad = k % 16 / 4, high = k / 16;
+    for (int word = 0; word < 8; ++word) {
+      const int quad = word % 4, high = word / 4;
       const auto& from_a = all[static_cast<size_t>(4 * (row % 8) + quad)];
       const auto& from_b = all[static_cast<size_t>(4 * col + quad)];
-      const uint32_t word_a = from_a[static_cast<size_t>(row / 8 + 2 * high)];
-      const uint32_t word_b = from_b[static_cast<size_t>(4 + high)];
-      c[i] += byte(word_a, k % 4) * byte(word_b, k % 4);
+      c[i] = add(c[i], from_a[static_cast<size_t>(row / 8 + 2 * high)],
+                 from_b[static_cast<size_t>(4 + high)]);
     }
   }
+}
+
+}  // namespace
+
+void MmaS8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  Multiply("mma.sync of int8", c, a, b,
+           [](int32_t sum, uint32_t x, uint32_t y) { return Dp4a(x, y, sum); });
+}
+
+void MmaHalf(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  const auto half = [](uint32_t word, int i) {
+    return ToFloat(Half{static_cast<uint16_t>(word >> (16 * i))});
+  };
+  Multiply("mma.sync of FP16", c, a, b, [&](float sum, uint32_t x, uint32_t y) {
+    sum = Fma(half(x, 0), half(y, 0), sum);
+    return Fma(half(x, 1), half(y, 1), sum);
+  });
 }
 
 void AtomicAdd(uint64_t* to, uint64_t value) {

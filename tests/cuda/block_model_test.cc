@@ -190,6 +190,40 @@ TEST(BlockModel, MmaMultipliesTheFragmentsThatPtxDraws) {
   }
 }
 
+// The same fragments in bytes; small integers, whose sums are exact.
+TEST(BlockModel, MmaOfHalvesMultipliesTheFragmentsThatPtxDraws) {
+  static constexpr auto kA = [](int row, int k) { return static_cast<float>(row * 3 - k); };
+  static constexpr auto kB = [](int k, int col) { return static_cast<float>(k - col * 5); };
+  const auto kernel = [](float* y) {
+    const int group = Lane() / 4, quad = Lane() % 4;
+    uint32_t a[4] = {}, b[2] = {};
+    for (int i = 0; i < 8; ++i) {  // the i-th element of the A fragment
+      const int row = i < 2 || (i >= 4 && i < 6) ? group : group + 8;
+      const int k = 2 * quad + i % 2 + (i < 4 ? 0 : 8);
+      a[i / 2] |= uint32_t{ToHalf(kA(row, k)).bits} << (16 * (i % 2));
+    }
+    for (int i = 0; i < 4; ++i) {
+      const int k = 2 * quad + i % 2 + (i < 2 ? 0 : 8);
+      b[i / 2] |= uint32_t{ToHalf(kB(k, group)).bits} << (16 * (i % 2));
+    }
+    float c[4] = {1, 2, 3, 4};
+    MmaHalf(c, a, b);
+    for (int i = 0; i < 4; ++i) {
+      Store(&y[(group + 8 * (i / 2)) * 8 + 2 * quad + i % 2], c[i] - static_cast<float>(i + 1));
+    }
+  };
+  const DeviceArray<float> y(16 * 8);
+  Launch(nullptr, Shape(1, 32), static_cast<void (*)(float*)>(kernel), y.data());
+  const std::vector<float> c = y.Download();
+  for (int row = 0; row < 16; ++row) {
+    for (int col = 0; col < 8; ++col) {
+      float sum = 0;
+      for (int k = 0; k < 16; ++k) sum += kA(row, k) * kB(k, col);
+      EXPECT_EQ(c[static_cast<size_t>(row * 8 + col)], sum);
+    }
+  }
+}
+
 TEST(BlockModel, Dp4aAddsFourProducts) {
   const auto kernel = [](int32_t* y) {
     Store(&y[ThreadIndex()], Dp4a(0x80ff7f01u, 0x807f7f02u, 5));

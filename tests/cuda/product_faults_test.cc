@@ -117,7 +117,7 @@ TEST(ProductFaults, EveryBarrierOfTheOtherProductsIsNeeded) {
   ExpectEveryBarrierIsNeeded(
       [] {
         const Operands operands;
-        LaunchFloatProduct(nullptr, operands.Float());
+        LaunchFmaProduct(nullptr, operands.Float());
         return operands.y.Download();
       },
       1);

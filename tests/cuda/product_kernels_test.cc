@@ -10,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include "quant/numerics.h"
-#include "runtime/cuda/float_product_kernels.h"
 #include "tests/cuda/device_memory.h"
 #include "tests/cuda/device_test.h"
 #include "tests/support/tolerance.h"
@@ -299,87 +298,6 @@ TEST_F(ProductKernels, WeightOnlyProductsSumInAscendingOrder) {
       }
     }
     EXPECT_EQ(Equal(y, device.y.Download()), "");
-  }
-}
-
-// ---- float products ----
-
-TEST_F(ProductKernels, FloatProductsSumInAscendingOrderWhateverTheirOperandsAre) {
-  for (const Shape& shape : {Shape{1, 1, 1}, Shape{65, 70, 33}, Shape{7, 130, 588}}) {
-    std::mt19937 random(7);
-    std::normal_distribution<float> value(0.0f, 2.0f);
-    const auto draw = [&] { return value(random); };
-    const auto x = Drawn<float>(shape.m * shape.k, draw);
-    const auto weight = Drawn<float>(shape.n * shape.k, draw);
-    const auto bias = Drawn<float>(shape.n, draw);
-    std::vector<Half> half_x(x.size()), half_weight(weight.size());
-    std::ranges::transform(x, half_x.begin(), [](float v) { return ToHalf(v); });
-    std::ranges::transform(weight, half_weight.begin(), [](float v) { return ToHalf(v); });
-    const DeviceArray<float> device_x(x), device_weight(weight), device_bias(bias);
-    const DeviceArray<Half> device_half_x(half_x), device_half_weight(half_weight);
-    for (const bool half_operands : {false, true}) {
-      const DeviceArray<float> floats(static_cast<size_t>(shape.m * shape.n));
-      const DeviceArray<Half> halves(static_cast<size_t>(shape.m * shape.n));
-      FloatProductArgs args{
-          .m = shape.m,
-          .n = shape.n,
-          .k = shape.k,
-          .x = half_operands ? Elements(device_half_x.data()) : Elements(device_x.data()),
-          .x_stride = shape.k,
-          .weight =
-              half_operands ? Elements(device_half_weight.data()) : Elements(device_weight.data()),
-          .weight_stride = shape.k,
-          .bias = device_bias.data(),
-          .half = nullptr,
-          .floats = floats.data(),
-          .y_stride = shape.n};
-      LaunchFloatProduct(nullptr, args);
-      args.half = halves.data();
-      args.floats = nullptr;
-      LaunchFloatProduct(nullptr, args);
-      std::vector<float> y;
-      std::vector<Half> rounded;
-      for (int64_t r = 0; r < shape.m; ++r) {
-        for (int64_t c = 0; c < shape.n; ++c) {
-          float sum = 0.0f;
-          for (int64_t i = 0; i < shape.k; ++i) {
-            const auto at_x = static_cast<size_t>(r * shape.k + i);
-            const auto at_w = static_cast<size_t>(c * shape.k + i);
-            sum = half_operands ? Fma(ToFloat(half_x[at_x]), ToFloat(half_weight[at_w]), sum)
-                                : Fma(x[at_x], weight[at_w], sum);
-          }
-          y.push_back(sum + bias[static_cast<size_t>(c)]);
-          rounded.push_back(ToHalf(y.back()));
-        }
-      }
-      EXPECT_EQ(Equal(y, floats.Download()), "");
-      EXPECT_EQ(Equal(rounded, halves.Download()), "");
-    }
-  }
-}
-
-TEST_F(ProductKernels, FloatProductsOfCodesAreExactUpTo1024Inputs) {
-  Problem p(5, 6, 1024);
-  std::ranges::fill(p.x, int8_t{-128});
-  std::fill_n(p.weight.begin(), p.stride, int8_t{-128});
-  const OnDevice device(p);
-  const DeviceArray<float> y(30);
-  LaunchFloatProduct(nullptr, {.m = 5,
-                               .n = 6,
-                               .k = 1024,
-                               .x = device.args.x,
-                               .x_stride = p.stride,
-                               .weight = device.args.weight,
-                               .weight_stride = p.stride,
-                               .bias = nullptr,
-                               .half = nullptr,
-                               .floats = y.data(),
-                               .y_stride = 6});
-  const std::vector<float> product = y.Download();
-  for (int64_t r = 0; r < 5; ++r) {
-    for (int64_t c = 0; c < 6; ++c) {
-      EXPECT_EQ(product[static_cast<size_t>(r * 6 + c)], static_cast<float>(p.Acc(r, c)));
-    }
   }
 }
 

@@ -1,0 +1,53 @@
+// What the backend wants of a device beside its kernels: memory, copies, queues and a clock. In
+// tests a model of the device stands in its place (tests/cuda/model_device.cc). Every failure is an
+// Error with the device's words.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "runtime/cuda/queue.h"
+
+namespace w8a8 {
+
+// The device that the calling thread's calls go to from now on.
+void UseDevice(int index);
+
+std::byte* DeviceAllocate(size_t bytes);
+void DeviceRelease(std::byte* memory) noexcept;
+
+// Each in the order of the queue. Copies from and to the host are done when the call returns.
+void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes);
+void CopyToHost(Queue queue, void* to, const std::byte* from, size_t bytes);
+void ClearOnDevice(Queue queue, std::byte* to, size_t bytes);
+
+// A queue of its own: what different ones hold may run at once.
+class OwnQueue {
+ public:
+  OwnQueue();
+  ~OwnQueue();
+  OwnQueue(const OwnQueue&) = delete;
+  OwnQueue& operator=(const OwnQueue&) = delete;
+  Queue get() const { return queue_; }
+
+ private:
+  Queue queue_;
+};
+
+// What the device took between two points of a queue, by its own clock.
+class Stopwatch {
+ public:
+  Stopwatch();
+  ~Stopwatch();
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  void Start(Queue queue);
+  void Stop(Queue queue);
+  double Seconds() const;  // waits until both points were passed
+
+ private:
+  struct Events;
+  std::unique_ptr<Events> events_;
+};
+
+}  // namespace w8a8
