@@ -32,6 +32,8 @@ struct WordCodes : Avx2 {
   // ---- attention ----
 
   static void StoreWeights(Code* to, Ints weights) { StoreCodes(to, weights); }
+  static constexpr int64_t kWeightVectors = 1;
+  static void StoreWeightVectors(Code* to, const Ints* weights) { StoreWeights(to, weights[0]); }
   static void StoreUnits(int8_t* to, Ints units) {
     const __m128i low = _mm256_castsi256_si128((__m256i)units);
     const __m128i high = _mm256_extracti128_si256((__m256i)units, 1);

@@ -35,6 +35,8 @@ struct ByteCodes : Avx2 {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
                      _mm_packus_epi16(Words16(weights), _mm_setzero_si128()));
   }
+  static constexpr int64_t kWeightVectors = 1;
+  static void StoreWeightVectors(Code* to, const Ints* weights) { StoreWeights(to, weights[0]); }
   static void StoreUnits(int8_t* to, Ints units) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)units);
   }

@@ -23,11 +23,24 @@ struct Set : Avx512 {
     _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8((__m512i)values));
   }
   static void StoreWeights(Code* to, Ints weights) { StoreBytes(to, weights); }
+  // Packing within lanes of 128 bits leaves the quarters of the vectors side by side.
+  static constexpr int64_t kWeightVectors = 4;
+  static void StoreWeightVectors(Code* to, const Ints* weights) {
+    const __m512i low = _mm512_packus_epi32((__m512i)weights[0], (__m512i)weights[1]);
+    const __m512i high = _mm512_packus_epi32((__m512i)weights[2], (__m512i)weights[3]);
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const __m512i bytes = _mm512_packus_epi16(low, high);
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, bytes));
+  }
   static void StoreCodes(Code* to, Ints codes) { StoreBytes(to, codes + kCodeShift); }
   static void StoreUnits(int8_t* to, Ints units) { _mm512_storeu_si512(to, (__m512i)units); }
   static void Multiply(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
                        int64_t steps, const int32_t* start, int32_t* sums) {
-    kTiles[rows - 1](x, x_stride, panel, steps, start, sums);
+    kTiles<2>[rows - 1](x, x_stride, panel, steps, start, sums);
+  }
+  static void MultiplyNarrow(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
+                             int64_t steps, const int32_t* start, int32_t* sums) {
+    kTiles<1>[rows - 1](x, x_stride, panel, steps, start, sums);
   }
 };
 

@@ -46,7 +46,7 @@ struct Set : Avx512 {
   }
   static void Multiply(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
                        int64_t steps, const int32_t* start, int32_t* sums) {
-    kTiles[rows - 1](x, x_stride, panel, steps, start, sums);
+    kTiles<2>[rows - 1](x, x_stride, panel, steps, start, sums);
   }
   static void MultiplyFloats(int64_t rows, const float* x, int64_t x_stride, const int8_t* panel,
                              int64_t steps, const int32_t* zero_point, float* sums) {

@@ -36,17 +36,18 @@ using AliasedInt32 = int32_t __attribute__((may_alias));
     const __m256i a = _mm256_set1_epi32(                                                   \
         *reinterpret_cast<const AliasedInt32*>(base + P::kStep * i + (r % 3) * x_stride)); \
     left##r = P::MultiplyAdd(left##r, a, w_left);                                          \
-    right##r = P::MultiplyAdd(right##r, a, w_right);                                       \
+    if constexpr (NV > 1) right##r = P::MultiplyAdd(right##r, a, w_right);                 \
   }
-#define W8A8_KEEP(r, base)                                                          \
-  if constexpr (r < MR) {                                                           \
-    _mm256_store_si256(reinterpret_cast<__m256i*>(acc + r * kPanel), left##r);      \
-    _mm256_store_si256(reinterpret_cast<__m256i*>(acc + r * kPanel + 8), right##r); \
+#define W8A8_KEEP(r, base)                                                            \
+  if constexpr (r < MR) {                                                             \
+    _mm256_store_si256(reinterpret_cast<__m256i*>(acc + r * kPanel), left##r);        \
+    if constexpr (NV > 1)                                                             \
+      _mm256_store_si256(reinterpret_cast<__m256i*>(acc + r * kPanel + 8), right##r); \
   }
 
-// acc[r][0..15] = start[0..15] + sum over kStep * steps inputs of x[r] * panel, r < MR. acc and
+// acc[r][0 .. 8 NV) = start + sum over kStep * steps inputs of x[r] * panel, r < MR. acc and
 // start are 32-byte aligned.
-template <class P, int MR>
+template <class P, int MR, int NV>
 void MultiplyTile(const typename P::Code* x0, int64_t x_stride, const int8_t* panel, int64_t steps,
                   const int32_t* start, int32_t* acc) {
   [[maybe_unused]] const auto* x3 = x0 + 3 * x_stride;
@@ -56,7 +57,7 @@ void MultiplyTile(const typename P::Code* x0, int64_t x_stride, const int8_t* pa
   for (int64_t i = 0; i < steps; ++i) {
     const int8_t* step = panel + 2 * P::kRegisterBytes * i;
     const __m256i w_left = P::LoadWeights(step);
-    const __m256i w_right = P::LoadWeights(step + P::kRegisterBytes);
+    [[maybe_unused]] const __m256i w_right = P::LoadWeights(step + P::kRegisterBytes);
     W8A8_ROWS(W8A8_STEP)
   }
   W8A8_ROWS(W8A8_KEEP)
@@ -142,9 +143,10 @@ struct Tiles : P {
       64 / static_cast<int64_t>(sizeof(Code));  // a cache line
 
   using Function = void (*)(const Code*, int64_t, const int8_t*, int64_t, const int32_t*, int32_t*);
-  static constexpr Function kByRows[kTileRows] = {MultiplyTile<P, 1>, MultiplyTile<P, 2>,
-                                                  MultiplyTile<P, 3>, MultiplyTile<P, 4>,
-                                                  MultiplyTile<P, 5>, MultiplyTile<P, 6>};
+  template <int NV>
+  static constexpr Function kByRows[kTileRows] = {MultiplyTile<P, 1, NV>, MultiplyTile<P, 2, NV>,
+                                                  MultiplyTile<P, 3, NV>, MultiplyTile<P, 4, NV>,
+                                                  MultiplyTile<P, 5, NV>, MultiplyTile<P, 6, NV>};
   using FloatFunction = void (*)(const float*, int64_t, const int8_t*, int64_t, const int32_t*,
                                  float*);
   static constexpr FloatFunction kFloatsByRows[kTileRows] = {
@@ -153,7 +155,11 @@ struct Tiles : P {
 
   static void Multiply(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
                        int64_t steps, const int32_t* start, int32_t* sums) {
-    kByRows[rows - 1](x, x_stride, panel, steps, start, sums);
+    kByRows<2>[rows - 1](x, x_stride, panel, steps, start, sums);
+  }
+  static void MultiplyNarrow(int64_t rows, const Code* x, int64_t x_stride, const int8_t* panel,
+                             int64_t steps, const int32_t* start, int32_t* sums) {
+    kByRows<1>[rows - 1](x, x_stride, panel, steps, start, sums);
   }
   static void MultiplyFloats(int64_t rows, const float* x, int64_t x_stride, const int8_t* panel,
                              int64_t steps, const int32_t* zero_point, float* sums) {

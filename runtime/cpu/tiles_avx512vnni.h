@@ -37,17 +37,17 @@ using AliasedInt32 = int32_t __attribute__((may_alias));
     const __m512i a = _mm512_set1_epi32(                                            \
         *reinterpret_cast<const AliasedInt32*>(base + 4 * i + (r % 3) * x_stride)); \
     left##r = _mm512_dpbusd_epi32(left##r, a, b_left);                              \
-    right##r = _mm512_dpbusd_epi32(right##r, a, b_right);                           \
+    if constexpr (NV > 1) right##r = _mm512_dpbusd_epi32(right##r, a, b_right);     \
   }
-#define W8A8_KEEP(r, base)                               \
-  if constexpr (r < MR) {                                \
-    _mm512_store_si512(acc + r * kPanel, left##r);       \
-    _mm512_store_si512(acc + r * kPanel + 16, right##r); \
+#define W8A8_KEEP(r, base)                                                     \
+  if constexpr (r < MR) {                                                      \
+    _mm512_store_si512(acc + r * kPanel, left##r);                             \
+    if constexpr (NV > 1) _mm512_store_si512(acc + r * kPanel + 16, right##r); \
   }
 
-// acc[r][0..31] = start[0..31] + sum over 4 * k4 inputs of x[r] * panel, r < MR. acc and start are
+// acc[r][0 .. 16 NV) = start + sum over 4 * k4 inputs of x[r] * panel, r < MR. acc and start are
 // 64-byte aligned.
-template <int MR>
+template <int MR, int NV>
 void MultiplyTile(const uint8_t* x0, int64_t x_stride, const int8_t* panel, int64_t k4,
                   const int32_t* start, int32_t* acc) {
   W8A8_POINTERS
@@ -56,7 +56,7 @@ void MultiplyTile(const uint8_t* x0, int64_t x_stride, const int8_t* panel, int6
   W8A8_ROWS(W8A8_DECLARE)
   for (int64_t i = 0; i < k4; ++i) {
     const __m512i b_left = _mm512_load_si512(panel + 4 * kPanel * i);
-    const __m512i b_right = _mm512_load_si512(panel + 4 * kPanel * i + 64);
+    [[maybe_unused]] const __m512i b_right = _mm512_load_si512(panel + 4 * kPanel * i + 64);
     W8A8_ROWS(W8A8_STEP)
   }
   W8A8_ROWS(W8A8_KEEP)
@@ -106,10 +106,11 @@ void MultiplyFloatTile(const float* x0, int64_t x_stride, const int8_t* panel, i
 
 using TileFunction = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, const int32_t*,
                               int32_t*);
+template <int NV>
 constexpr TileFunction kTiles[kTileSize.rows] = {
-    MultiplyTile<1>, MultiplyTile<2>,  MultiplyTile<3>,  MultiplyTile<4>,
-    MultiplyTile<5>, MultiplyTile<6>,  MultiplyTile<7>,  MultiplyTile<8>,
-    MultiplyTile<9>, MultiplyTile<10>, MultiplyTile<11>, MultiplyTile<12>};
+    MultiplyTile<1, NV>, MultiplyTile<2, NV>,  MultiplyTile<3, NV>,  MultiplyTile<4, NV>,
+    MultiplyTile<5, NV>, MultiplyTile<6, NV>,  MultiplyTile<7, NV>,  MultiplyTile<8, NV>,
+    MultiplyTile<9, NV>, MultiplyTile<10, NV>, MultiplyTile<11, NV>, MultiplyTile<12, NV>};
 using FloatTileFunction = void (*)(const float*, int64_t, const int8_t*, int64_t, const int32_t*,
                                    float*);
 constexpr FloatTileFunction kFloatTiles[kTileSize.rows] = {

@@ -1,7 +1,8 @@
 // Rows to codes and outputs through their codes, once for every width of vector: the operations of
 // the scalar set in the same order, V::kLanes elements at a time. Included by the files of the
 // vector sets under the rules of vector_rows.h. V is that header's, with `Ints` loaded, stored and
-// converted, `Words` (the Magnitudes() of FP16 values and the Max() of two), FromHalf(pattern), and
+// converted, `Words` (the Magnitudes() of FP16 values and the Max() of two), FromHalf(pattern),
+// LargestLane(), SumOfLanes(), and
 //   Code, StoreCodes(Code*, Ints): a stored code, and kLanes of them.
 //   kCodeShift: what a stored code is above its value.
 #pragma once
@@ -43,21 +44,13 @@ struct VectorCodes {
     return all;
   }
 
-  static float LargestLane(Floats values) {
-    float lanes[kLanes];
-    V::Store(lanes, values);
-    float largest = lanes[0];
-    for (const float lane : lanes) largest = lane > largest ? lane : largest;
-    return largest;
-  }
-
   static float FiniteAmax(const Half* x, int64_t cols) {
     Floats amax = V::Splat(0.0f);
     ForLanes(cols, [&](int64_t i, auto lanes) {
       const Floats value = V::Load(x + i, lanes);
       amax = V::Max(amax, (Floats)((Ints)value & IsFinite(value) & 0x7fffffff));
     });
-    return LargestLane(amax);
+    return V::LargestLane(amax);
   }
 
   struct RowScale {
@@ -94,17 +87,10 @@ struct VectorCodes {
       sum += code;
       V::StoreCodes(codes + c, code);
     }
-    return SumOfLanes(sum);
+    return V::SumOfLanes(sum);
   }
 
-  static int32_t SumOfLanes(Ints values) {
-    int32_t lanes[kLanes], sum = 0;
-    V::Store(lanes, values);
-    for (const int32_t lane : lanes) sum += lane;
-    return sum;
-  }
-
-  static uint64_t CountSet(Ints mask) { return static_cast<uint64_t>(-SumOfLanes(mask)); }
+  static uint64_t CountSet(Ints mask) { return static_cast<uint64_t>(-V::SumOfLanes(mask)); }
 
   // Zeros past the row count for nothing.
   static void CountRow(const Half* x, int64_t cols, float inv_scale, QuantizeCounts* counts) {
@@ -243,7 +229,7 @@ struct VectorCodes {
       sum += code;
       V::StoreCodes(codes + i, code);
     }
-    int32_t lanes[kLanes], total = SumOfLanes(sum);
+    int32_t lanes[kLanes], total = V::SumOfLanes(sum);
     const Floats rest = V::Load(args.values + i, V::FirstLanes(args.count - i));
     V::Store(lanes, CodesOf(rest * inv_scale, args));
     for (int64_t lane = 0; i < args.padded; ++lane, ++i) {

@@ -79,6 +79,19 @@ struct Avx2 {
   }
   static Words Max(Words a, Words b) { return _mm256_max_epu16(a, b); }
 
+  // Of values without a NaN.
+  static float LargestLane(Floats values) {
+    __m128 v = _mm_max_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
+    v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_max_ps(v, _mm_shuffle_ps(v, v, 1)));
+  }
+  static int32_t SumOfLanes(Ints values) {
+    __m128i v = _mm_add_epi32(_mm256_castsi256_si128((__m256i)values),
+                              _mm256_extracti128_si256((__m256i)values, 1));
+    v = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
+  }
+
   static Ints Load(const int32_t* from) {
     return (Ints)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }

@@ -61,6 +61,10 @@ struct Avx512 {
   }
   static Words Max(Words a, Words b) { return _mm512_max_epu16(a, b); }
 
+  // Of values without a NaN.
+  static float LargestLane(Floats values) { return _mm512_reduce_max_ps(values); }
+  static int32_t SumOfLanes(Ints values) { return _mm512_reduce_add_epi32((__m512i)values); }
+
   static Ints Load(const int32_t* from) { return (Ints)_mm512_loadu_si512(from); }
   static void Store(int32_t* to, Ints values) { _mm512_storeu_si512(to, (__m512i)values); }
   static void Store(int32_t* to, Lanes lanes, Ints values) {
