@@ -42,6 +42,10 @@ bool HasAvx2() { return SetIsUsable("avx2"); }
 #define W8A8_PEAK_CLOBBERS                                                                 \
   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
       "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc", "memory"
+#define W8A8_PEAK_RUN(name, loop)                                               \
+  void name(int64_t iterations, const void* operands) {                         \
+    asm volatile(loop : "+r"(iterations) : "r"(operands) : W8A8_PEAK_CLOBBERS); \
+  }
 #define W8A8_PEAK_ZMM(instruction)                                                \
   ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19\n"                   \
   "vpxord %%zmm\\r, %%zmm\\r, %%zmm\\r\n"                                         \
@@ -59,20 +63,9 @@ bool HasAvx2() { return SetIsUsable("avx2"); }
   ".irp r, 15,16,17,18,19\n" instruction " %%zmm29, %%zmm23, %%zmm\\r\n.endr\n" W8A8_PEAK_LOOP_END
 constexpr int64_t kZmmChains = 20;
 
-void RunVpdpbusd(int64_t iterations, const void* operands) {
-  asm volatile(W8A8_PEAK_ZMM("vpdpbusd") : "+r"(iterations) : "r"(operands) : W8A8_PEAK_CLOBBERS);
-}
-
-void RunFmaZmm(int64_t iterations, const void* operands) {
-  asm volatile(W8A8_PEAK_ZMM("vfmadd231ps")
-               : "+r"(iterations)
-               : "r"(operands)
-               : W8A8_PEAK_CLOBBERS);
-}
-
-void RunVdpbf16ps(int64_t iterations, const void* operands) {
-  asm volatile(W8A8_PEAK_ZMM("vdpbf16ps") : "+r"(iterations) : "r"(operands) : W8A8_PEAK_CLOBBERS);
-}
+W8A8_PEAK_RUN(RunVpdpbusd, W8A8_PEAK_ZMM("vpdpbusd"))
+W8A8_PEAK_RUN(RunFmaZmm, W8A8_PEAK_ZMM("vfmadd231ps"))
+W8A8_PEAK_RUN(RunVdpbf16ps, W8A8_PEAK_ZMM("vdpbf16ps"))
 
 #define W8A8_PEAK_YMM(instruction)                                            \
   ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11\n"                                       \
@@ -85,40 +78,23 @@ void RunVdpbf16ps(int64_t iterations, const void* operands) {
   ".irp r, 6,7,8,9,10,11\n" instruction " %%ymm15, %%ymm13, %%ymm\\r\n.endr\n" W8A8_PEAK_LOOP_END
 constexpr int64_t kYmmChains = 12;
 
-void RunFmaYmm(int64_t iterations, const void* operands) {
-  asm volatile(W8A8_PEAK_YMM("vfmadd231ps")
-               : "+r"(iterations)
-               : "r"(operands)
-               : W8A8_PEAK_CLOBBERS);
-}
-
-// In AVX-VNNI's encoding.
-void RunVpdpbusdYmm(int64_t iterations, const void* operands) {
-  asm volatile(W8A8_PEAK_YMM("%{vex%} vpdpbusd")
-               : "+r"(iterations)
-               : "r"(operands)
-               : W8A8_PEAK_CLOBBERS);
-}
+W8A8_PEAK_RUN(RunFmaYmm, W8A8_PEAK_YMM("vfmadd231ps"))
+W8A8_PEAK_RUN(RunVpdpbusdYmm, W8A8_PEAK_YMM("%{vex%} vpdpbusd"))  // in AVX-VNNI's encoding
 
 // With the addition that a product of widened codes needs: it takes another port.
 constexpr int64_t kMaddChains = 8;
-void RunVpmaddwd(int64_t iterations, const void* operands) {
-  asm volatile(
-      ".irp r, 0,1,2,3,4,5,6,7\n"
-      "vpxor %%ymm\\r, %%ymm\\r, %%ymm\\r\n"
-      ".endr\n"
-      "vmovdqu (%1), %%ymm12\nvmovdqu 64(%1), %%ymm13\n"
-      "vmovdqu 128(%1), %%ymm14\nvmovdqu 192(%1), %%ymm15\n" W8A8_PEAK_LOOP_BEGIN
-      ".irp r, 0,1,2,3\n"
-      "vpmaddwd %%ymm14, %%ymm12, %%ymm8\nvpaddd %%ymm8, %%ymm\\r, %%ymm\\r\n"
-      ".endr\n"
-      ".irp r, 4,5,6,7\n"
-      "vpmaddwd %%ymm15, %%ymm13, %%ymm9\nvpaddd %%ymm9, %%ymm\\r, %%ymm\\r\n"
-      ".endr\n" W8A8_PEAK_LOOP_END
-      : "+r"(iterations)
-      : "r"(operands)
-      : W8A8_PEAK_CLOBBERS);
-}
+W8A8_PEAK_RUN(RunVpmaddwd,
+              ".irp r, 0,1,2,3,4,5,6,7\n"
+              "vpxor %%ymm\\r, %%ymm\\r, %%ymm\\r\n"
+              ".endr\n"
+              "vmovdqu (%1), %%ymm12\nvmovdqu 64(%1), %%ymm13\n"
+              "vmovdqu 128(%1), %%ymm14\nvmovdqu 192(%1), %%ymm15\n" W8A8_PEAK_LOOP_BEGIN
+              ".irp r, 0,1,2,3\n"
+              "vpmaddwd %%ymm14, %%ymm12, %%ymm8\nvpaddd %%ymm8, %%ymm\\r, %%ymm\\r\n"
+              ".endr\n"
+              ".irp r, 4,5,6,7\n"
+              "vpmaddwd %%ymm15, %%ymm13, %%ymm9\nvpaddd %%ymm9, %%ymm\\r, %%ymm\\r\n"
+              ".endr\n" W8A8_PEAK_LOOP_END)
 
 // Four sums of 16 x 16 by 64 bytes of a row, sixteen products an iteration. The set's reason has
 // asked for the permission.
@@ -137,42 +113,32 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-void RunTdpbssd(int64_t iterations, const void* operands) {
-  const TileConfig config;
-  asm volatile(W8A8_PEAK_TILES("tdpbssd %%tmm6, %%tmm4, %%tmm0\n"
-                               "tdpbssd %%tmm7, %%tmm4, %%tmm1\n"
-                               "tdpbssd %%tmm6, %%tmm5, %%tmm2\n"
-                               "tdpbssd %%tmm7, %%tmm5, %%tmm3\n")
-               : [left] "+r"(iterations)
-               : [config] "m"(config), [from] "r"(operands), [stride] "r"(int64_t{64})
-               : "memory", "cc");
-}
+#define W8A8_PEAK_RUN_TILES(name, instructions)                                          \
+  void name(int64_t iterations, const void* operands) {                                  \
+    const TileConfig config;                                                             \
+    asm volatile(W8A8_PEAK_TILES(instructions)                                           \
+                 : [left] "+r"(iterations)                                               \
+                 : [config] "m"(config), [from] "r"(operands), [stride] "r"(int64_t{64}) \
+                 : "memory", "cc");                                                      \
+  }
+#define W8A8_PEAK_TDP(instruction)                                                            \
+  instruction " %%tmm6, %%tmm4, %%tmm0\n" instruction " %%tmm7, %%tmm4, %%tmm1\n" instruction \
+              " %%tmm6, %%tmm5, %%tmm2\n" instruction " %%tmm7, %%tmm5, %%tmm3\n"
 
-void RunTdpbf16ps(int64_t iterations, const void* operands) {
-  const TileConfig config;
-  asm volatile(W8A8_PEAK_TILES("tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n"
-                               "tdpbf16ps %%tmm7, %%tmm4, %%tmm1\n"
-                               "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n"
-                               "tdpbf16ps %%tmm7, %%tmm5, %%tmm3\n")
-               : [left] "+r"(iterations)
-               : [config] "m"(config), [from] "r"(operands), [stride] "r"(int64_t{64})
-               : "memory", "cc");
-}
-
+W8A8_PEAK_RUN_TILES(RunTdpbssd, W8A8_PEAK_TDP("tdpbssd"))
+W8A8_PEAK_RUN_TILES(RunTdpbf16ps, W8A8_PEAK_TDP("tdpbf16ps"))
 // In bytes, which clang 14 has no name for: C4 E2 (~vvvv, F2) 5C, of the same registers.
-void RunTdpfp16ps(int64_t iterations, const void* operands) {
-  const TileConfig config;
-  asm volatile(W8A8_PEAK_TILES(".byte 0xc4, 0xe2, 0x4b, 0x5c, 0xc4\n"
-                               ".byte 0xc4, 0xe2, 0x43, 0x5c, 0xcc\n"
-                               ".byte 0xc4, 0xe2, 0x4b, 0x5c, 0xd5\n"
-                               ".byte 0xc4, 0xe2, 0x43, 0x5c, 0xdd\n")
-               : [left] "+r"(iterations)
-               : [config] "m"(config), [from] "r"(operands), [stride] "r"(int64_t{64})
-               : "memory", "cc");
-}
+W8A8_PEAK_RUN_TILES(RunTdpfp16ps,
+                    ".byte 0xc4, 0xe2, 0x4b, 0x5c, 0xc4\n"
+                    ".byte 0xc4, 0xe2, 0x43, 0x5c, 0xcc\n"
+                    ".byte 0xc4, 0xe2, 0x4b, 0x5c, 0xd5\n"
+                    ".byte 0xc4, 0xe2, 0x43, 0x5c, 0xdd\n")
+#undef W8A8_PEAK_TDP
+#undef W8A8_PEAK_RUN_TILES
 #undef W8A8_PEAK_TILES
 #undef W8A8_PEAK_YMM
 #undef W8A8_PEAK_ZMM
+#undef W8A8_PEAK_RUN
 #undef W8A8_PEAK_CLOBBERS
 #undef W8A8_PEAK_LOOP_END
 #undef W8A8_PEAK_LOOP_BEGIN

@@ -32,9 +32,7 @@ constexpr size_t kMostPrimitives = 128;
 
 struct Shape {
   int64_t m, n, k;
-  int64_t a_stride;
-  int64_t b_k_stride, b_n_stride;
-  int64_t out_stride;
+  int64_t a_stride, b_stride, out_stride;
   auto operator<=>(const Shape&) const = default;
 };
 
@@ -49,7 +47,7 @@ dnnl::memory::desc Strided(int64_t rows, int64_t cols, int64_t row_stride, int64
 
 Primitive MakePrimitive(const Shape& shape, const dnnl::engine& engine) {
   const auto a = Strided(shape.m, shape.k, shape.a_stride, 1);
-  const auto b = Strided(shape.k, shape.n, shape.b_k_stride, shape.b_n_stride);
+  const auto b = Strided(shape.k, shape.n, 1, shape.b_stride);
   const auto out = Strided(shape.m, shape.n, shape.out_stride, 1);
   dnnl::primitive_attr attributes;
   // Set explicitly, so that ONEDNN_DEFAULT_FPMATH_MODE has no say.
@@ -109,12 +107,7 @@ void FloatGemm::MultiplyTransposed(MatView<const float> a, MatView<const float> 
                                    MatView<float> out) {
   W8A8_CHECK(a.cols == b.cols && out.rows == a.rows && out.cols == b.rows);
   if (a.rows == 0) return;  // an expert that got none of an image's rows
-  impl_->Run({a.rows, b.rows, a.cols, a.stride, 1, b.stride, out.stride}, a.data, b.data, out.data);
-}
-
-void FloatGemm::Multiply(MatView<const float> a, MatView<const float> b, MatView<float> out) {
-  W8A8_CHECK(a.cols == b.rows && out.rows == a.rows && out.cols == b.cols);
-  impl_->Run({a.rows, b.cols, a.cols, a.stride, b.stride, 1, out.stride}, a.data, b.data, out.data);
+  impl_->Run({a.rows, b.rows, a.cols, a.stride, b.stride, out.stride}, a.data, b.data, out.data);
 }
 
 int64_t FloatGemm::primitives() const { return static_cast<int64_t>(impl_->primitives.size()); }

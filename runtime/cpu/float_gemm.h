@@ -37,8 +37,6 @@ class FloatGemm {
 
   // out[m, n] = sum_k a[m, k] * b[n, k].
   void MultiplyTransposed(MatView<const float> a, MatView<const float> b, MatView<float> out);
-  // out[m, n] = sum_k a[m, k] * b[k, n].
-  void Multiply(MatView<const float> a, MatView<const float> b, MatView<float> out);
 
   int64_t primitives() const;  // kept; constant once every shape was seen, where those are few
 

@@ -1,5 +1,6 @@
 #include "runtime/cpu/float_gemm.h"
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -67,16 +68,14 @@ TEST(FloatGemm, ReadsAndWritesStridedViews) {
   FloatGemm gemm;
   const Shape shape{5, 6, 9};
   const Product p = RandomProduct(shape);
-  // b as [k, n] inside rows of 11, the result inside rows of 13 whose rest must stay untouched.
-  std::vector<float> b(static_cast<size_t>(shape.k * 11), 100.0f);
-  for (int64_t k = 0; k < shape.k; ++k) {
-    for (int64_t n = 0; n < shape.n; ++n) {
-      b[static_cast<size_t>(k * 11 + n)] = p.b[static_cast<size_t>(n * shape.k + k)];
-    }
+  // b inside rows of 11, the result inside rows of 13 whose rest must stay untouched.
+  std::vector<float> b(static_cast<size_t>(shape.n * 11), 100.0f);
+  for (int64_t n = 0; n < shape.n; ++n) {
+    std::copy_n(p.b.begin() + n * shape.k, shape.k, b.begin() + n * 11);
   }
   std::vector<float> out(static_cast<size_t>(shape.m * 13), -7.0f);
-  gemm.Multiply({p.a.data(), shape.m, shape.k, shape.k}, {b.data(), shape.k, shape.n, 11},
-                {out.data(), shape.m, shape.n, 13});
+  gemm.MultiplyTransposed({p.a.data(), shape.m, shape.k, shape.k}, {b.data(), shape.n, shape.k, 11},
+                          {out.data(), shape.m, shape.n, 13});
   std::vector<float> inside;
   for (int64_t m = 0; m < shape.m; ++m) {
     const float* row = out.data() + m * 13;
