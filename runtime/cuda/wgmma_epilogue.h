@@ -195,16 +195,23 @@ W8A8_KERNEL_CODE Words StageWords(const int32_t (&sums)[kSums], const float (&sc
 
 // ---- pieces: from shared memory to y ----
 
+W8A8_KERNEL_CODE uint16_t* HalvesAt(const WgmmaOutputs& outputs, int32_t row, int32_t column) {
+  uint8_t* begin = static_cast<uint8_t*>(outputs.out) + row * outputs.out_stride;
+  return reinterpret_cast<uint16_t*>(begin) + column;
+}
+
+// All 8 columns are columns of y.
+W8A8_KERNEL_CODE void StoreWholeHalves(const WgmmaOutputs& outputs, int32_t row, int32_t column,
+                                       const Words& values) {
+  if (row < outputs.m) *reinterpret_cast<Words*>(HalvesAt(outputs, row, column)) = values;
+}
+
 W8A8_KERNEL_CODE void StoreHalves(const WgmmaOutputs& outputs, int32_t row, int32_t column,
                                   const Words& values) {
-  if (row >= outputs.m) return;
-  uint8_t* begin = static_cast<uint8_t*>(outputs.out) + row * outputs.out_stride;
-  uint16_t* to = reinterpret_cast<uint16_t*>(begin) + column;
   const int32_t inside = Inside(outputs.n, column, 8);
-  if (inside == 8) {
-    *reinterpret_cast<Words*>(to) = values;
-    return;
-  }
+  if (inside == 8) return StoreWholeHalves(outputs, row, column, values);
+  if (row >= outputs.m) return;
+  uint16_t* to = HalvesAt(outputs, row, column);
   W8A8_UNROLLED for (int i = 0; i < 7; ++i) {
     if (i < inside) to[i] = static_cast<uint16_t>(values.word[i / 2] >> (i % 2 * 16));
   }

@@ -47,29 +47,19 @@ W8A8_PTX void ArriveExpecting(uint32_t barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                : "memory");
 }
-// The barrier at the same place in block `rank` of the cluster.
+// At the barrier at the same place in block `rank` of the cluster. Without a scope: what it orders
+// are reads of wgmma, complete by then, before writes of TMA. With .release.cluster nvcc waits for
+// all of the GPU's memory (MEMBAR.ALL.GPU) at every stage.
 W8A8_PTX void ArriveAt(uint32_t barrier, uint32_t rank) {
   asm volatile(
       "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}\n" ::"r"(barrier),
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}\n" ::"r"(barrier),
       "r"(rank)
       : "memory");
 }
-// Returns once the phase of this parity is complete. Acquires what other blocks released.
-W8A8_PTX void WaitForCluster(uint32_t barrier, uint32_t parity) {
-  uint32_t complete = 0;
-  while (complete == 0) {
-    asm volatile(
-        "{\n.reg .pred p;\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, p;\n}\n"
-        : "=r"(complete)
-        : "r"(barrier), "r"(parity)
-        : "memory");
-  }
-}
-// The same for what TMA wrote into this block.
-W8A8_PTX void WaitForBytes(uint32_t barrier, uint32_t parity) {
+// Returns once the phase of this parity is complete. Without a scope, too: .acquire.cluster empties
+// the L1 cache (CCTL.IVALL) every time.
+W8A8_PTX void WaitFor(uint32_t barrier, uint32_t parity) {
   uint32_t complete = 0;
   while (complete == 0) {
     asm volatile(

@@ -30,7 +30,7 @@ struct WgmmaProducer {
   int32_t rank;
 
   __device__ __forceinline__ void WaitEmpty(uint32_t stage, uint32_t parity) {
-    ptx::WaitForCluster(shared + LayoutOf(kShape).empty + stage * 8, parity);
+    ptx::WaitFor(shared + LayoutOf(kShape).empty + stage * 8, parity);
   }
 
   __device__ __forceinline__ void Load(uint32_t stage, int32_t k, TileOrigin origin) {
@@ -120,7 +120,7 @@ struct WgmmaConsumer {
     ptx::ArriveNamed(kTurnBarrier + of, kWgmmaConsumers * kWarpgroupThreads);
   }
   __device__ __forceinline__ void WaitFull(uint32_t stage, uint32_t parity) {
-    ptx::WaitForBytes(shared + LayoutOf(kShape).full + stage * 8, parity);
+    ptx::WaitFor(shared + LayoutOf(kShape).full + stage * 8, parity);
   }
 
   __device__ __forceinline__ void Multiply(uint32_t stage, int32_t block) {
@@ -184,13 +184,14 @@ struct WgmmaConsumer {
     }
     if (origin.column + chunk * kChunkColumns >= outputs.n) return;
     const SharedColumns columns = {Columns(), Columns() + LayerScaleOffset(kShape, 0)};
+    const uint32_t staging = Staging() + StoreMatrixBegin(thread % 32);
     __syncwarp();  // the pieces of the chunk before have been taken
 #pragma unroll
     for (int pair = 0; pair < kChunkPairs; ++pair) {
       const Words words = StageWords<kEpilogue>(sums[slab], scale_x[slab], of_this, columns,
                                                 thread % 32, chunk, pair);
-      ptx::StoreMatrices(Staging() + StoreMatrixAddress(thread % 32, pair), words.word[0],
-                         words.word[1], words.word[2], words.word[3]);
+      ptx::StoreMatrices(StoreMatrixAddress(staging, pair), words.word[0], words.word[1],
+                         words.word[2], words.word[3]);
     }
     __syncwarp();
     StorePieces(slab, chunk);
@@ -209,9 +210,15 @@ struct WgmmaConsumer {
           return StoreAll<ActivationKind::kSilu>(slab, chunk);
       }
     } else {
+      const bool whole = origin.column + (chunk + 1) * kChunkColumns <= outputs.n;
 #pragma unroll
       for (uint32_t turn = 0; turn < kPieceTurns; ++turn) {
-        StoreHalves(outputs, PieceRow(slab, turn), PieceColumn(chunk, turn), Taken(turn));
+        const int32_t row = PieceRow(slab, turn), column = PieceColumn(chunk, turn);
+        if (whole) {
+          StoreWholeHalves(outputs, row, column, Taken(turn));
+        } else {
+          StoreHalves(outputs, row, column, Taken(turn));
+        }
       }
     }
   }
@@ -235,8 +242,7 @@ struct WgmmaConsumer {
            static_cast<int32_t>(PieceOf(thread % 32, turn).piece) * 8;
   }
   __device__ __forceinline__ Words Taken(uint32_t turn) const {
-    const Piece piece = PieceOf(thread % 32, turn);
-    const uint4 words = ptx::LoadShared16(Staging() + StagedPiece(piece.row, piece.piece));
+    const uint4 words = ptx::LoadShared16(TakenAddress(Staging() + TakenBegin(thread % 32), turn));
     return {{words.x, words.y, words.z, words.w}};
   }
 };
@@ -262,6 +268,7 @@ __global__ void __cluster_dims__(kWgmmaClusterSize, 1, 1) __launch_bounds__(kWgm
   const auto rank = static_cast<int32_t>(ptx::ClusterRank());
   const auto warpgroup = static_cast<int32_t>(threadIdx.x) / kWarpgroupThreads;
   if (threadIdx.x == 0) InitStages<kTiles>(shared);
+  __syncwarp();
   ptx::ClusterSync();  // both blocks' barriers exist before anything arrives at them
   const ClusterWork work = {GridOf(shape, outputs.m, outputs.n, outputs.k), rank,
                             static_cast<int32_t>(blockIdx.x) / kWgmmaClusterSize,

@@ -93,11 +93,15 @@ W8A8_HOST_DEVICE constexpr uint32_t StagedPiece(uint32_t row, uint32_t piece) {
 }
 
 // stmatrix.x4 stores four 8 x 8 matrices; lanes 8 i .. 8 i + 7 name the rows of matrix i. Matrices
-// 0, 1: rows 0-7 and 8-15 of 8 columns, 2, 3: of the next 8. `pair` counts 16 columns. The 8 rows
-// of a matrix lie in 8 different 16-byte columns of the banks: no conflict.
-W8A8_HOST_DEVICE constexpr uint32_t StoreMatrixAddress(uint32_t lane, uint32_t pair) {
+// 0, 1: rows 0-7 and 8-15 of 8 columns, 2, 3: of the next 8. `pair` counts 16 columns, address bits
+// that the swizzle only flips. The 8 rows of a matrix lie in 8 different 16-byte columns of the
+// banks: no conflict.
+W8A8_HOST_DEVICE constexpr uint32_t StoreMatrixBegin(uint32_t lane) {
   const uint32_t matrix = lane / 8;
-  return StagedPiece(lane % 8 + 8 * (matrix % 2), 2 * pair + matrix / 2);
+  return StagedPiece(lane % 8 + 8 * (matrix % 2), matrix / 2);
+}
+W8A8_HOST_DEVICE constexpr uint32_t StoreMatrixAddress(uint32_t begin, uint32_t pair) {
+  return begin ^ (pair * 32);
 }
 
 // What a lane takes out in turn 0..3: 8 lanes a row, so 8 lanes read all banks once and write 128
@@ -108,6 +112,13 @@ struct Piece {
 constexpr uint32_t kPieceTurns = 4;
 W8A8_HOST_DEVICE constexpr Piece PieceOf(uint32_t lane, uint32_t turn) {
   return {turn * 4 + lane / 8, lane % 8};
+}
+// Its address: rows 4 apart differ in one bit of the swizzle.
+W8A8_HOST_DEVICE constexpr uint32_t TakenBegin(uint32_t lane) {
+  return StagedPiece(lane / 8, lane % 8);
+}
+W8A8_HOST_DEVICE constexpr uint32_t TakenAddress(uint32_t begin, uint32_t turn) {
+  return (begin ^ (turn % 2 * 64)) + turn * 512;
 }
 
 }  // namespace w8a8

@@ -230,7 +230,8 @@ class Block {
       for (uint32_t i = 0; i < 32 * kPieceTurns; ++i) {
         const Piece piece = PieceOf(i % 32, i / 32);
         Words words;
-        std::memcpy(&words, staging_.data() + StagedPiece(piece.row, piece.piece), sizeof(words));
+        std::memcpy(&words, staging_.data() + TakenAddress(TakenBegin(i % 32), i / 32),
+                    sizeof(words));
         StorePiece(row + static_cast<int32_t>(piece.row),
                    column + static_cast<int32_t>(piece.piece) * 8, words);
       }
@@ -255,7 +256,8 @@ class Block {
       const Words words = StageWords<kEpilogue>(sums, scale_x, residual, *this, lane, chunk, pair);
       for (int32_t matrix = 0; matrix < 4; ++matrix) {
         const auto of_row = static_cast<uint32_t>(matrix * 8 + lane / 4);
-        const uint32_t address = StoreMatrixAddress(of_row, static_cast<uint32_t>(pair));
+        const uint32_t address =
+            StoreMatrixAddress(StoreMatrixBegin(of_row), static_cast<uint32_t>(pair));
         std::memcpy(staging_.data() + address + lane % 4 * 4, &words.word[matrix], 4);
       }
     }

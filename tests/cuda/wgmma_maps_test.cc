@@ -201,17 +201,20 @@ int WorstConflict(const Address& address) {
 TEST(WgmmaStaging, TakesEveryPairOnceWithoutBankConflicts) {
   std::set<uint32_t> stored, taken;
   for (uint32_t pair = 0; pair < kChunkPairs; ++pair) {
-    const auto address = [&](uint32_t lane) { return StoreMatrixAddress(lane, pair); };
+    const auto address = [&](uint32_t lane) {
+      return StoreMatrixAddress(StoreMatrixBegin(lane), pair);
+    };
     EXPECT_EQ(WorstConflict(address), 1);
     for (uint32_t lane = 0; lane < 32; ++lane) stored.insert(address(lane));
   }
   for (uint32_t turn = 0; turn < kPieceTurns; ++turn) {
-    const auto address = [&](uint32_t lane) {
-      const Piece piece = PieceOf(lane, turn);
-      return StagedPiece(piece.row, piece.piece);
-    };
+    const auto address = [&](uint32_t lane) { return TakenAddress(TakenBegin(lane), turn); };
     EXPECT_EQ(WorstConflict(address), 1);
-    for (uint32_t lane = 0; lane < 32; ++lane) taken.insert(address(lane));
+    for (uint32_t lane = 0; lane < 32; ++lane) {
+      const Piece piece = PieceOf(lane, turn);
+      EXPECT_EQ(address(lane), StagedPiece(piece.row, piece.piece));
+      taken.insert(address(lane));
+    }
   }
   EXPECT_EQ(stored.size(), kStagingBytes / 16);
   EXPECT_EQ(taken, stored);

@@ -16,9 +16,10 @@ NVCC, HOST_COMPILER = sys.argv[1:3]
 SOURCE = pathlib.Path(os.environ["W8A8_SOURCE"])
 KERNEL = SOURCE / "runtime/cuda/wgmma_product.cu"
 TILES, EPILOGUES = 4, 3
-# The lowest 12 bits of an instruction of 16 bytes, as cuobjdump names them.
+#The lowest 12 bits of an instruction of 16 bytes, as cuobjdump names them.
 IGMMA, STSM, LDL, STL = 0x9F1, 0x844, 0x983, 0x387
 UTMALDG, UTMALDG_MULTICAST = 0x5B4, 0x3B4
+MEMBAR, CCTL = 0x992, 0x98F
 
 
 def compiled(source, folder):
@@ -72,7 +73,7 @@ class MachineCode(unittest.TestCase):
             self.assertNotIn(STL, counts, name)
 
     def test_is_launched_with_registers_for_its_warpgroups(self):
-        # 384 threads x 168 = 64,512 of 65,536, which setmaxnreg hands round.
+# 384 threads x 168 = 64, 512 of 65, 536, which setmaxnreg hands round.
         self.assertEqual(set(re.findall(r"Used (\d+) registers", self.said)), {"168"})
 
     def test_is_not_serialised_and_has_no_warning(self):
@@ -80,10 +81,16 @@ class MachineCode(unittest.TestCase):
 
     def test_multiplies_and_loads_with_hopper_instructions(self):
         for name, counts in self.kernels.items():
-            # 4 steps of 32 for each slab, once for a tile's first block of K and once in the loop.
+# 4 steps of 32 for each slab, once for a tile's first block of K and once in the loop.
             self.assertIn(counts.get(IGMMA), (8, 16), name)
             self.assertEqual((counts.get(UTMALDG), counts.get(UTMALDG_MULTICAST)), (1, 1), name)
             self.assertGreaterEqual(counts.get(STSM, 0), 8, name)
+
+    def test_waits_for_all_memory_at_its_two_cluster_barriers_alone(self):
+        # Each is a fence of the block and one of the GPU, then an emptied L1 cache. A barrier of a stage
+        # with a scope of the cluster would bring the same into the loop over K.
+        for name, counts in self.kernels.items():
+            self.assertEqual((counts.get(MEMBAR), counts.get(CCTL)), (4, 2), name)
 
     def test_would_show_a_spill(self):
         with tempfile.TemporaryDirectory(prefix="w8a8-sass-") as folder:
