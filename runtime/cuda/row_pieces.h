@@ -96,11 +96,12 @@ W8A8_DEVICE Piece<float> LoadPieceOr(const float* values, int64_t col, int count
 }
 
 // The largest finite magnitude; absent values are zeros.
-W8A8_DEVICE float FiniteAmax(const Piece<Half>& piece) {
+template <class T>
+W8A8_DEVICE float FiniteAmax(const Piece<T>& piece) {
   float amax = 0.0f;
 #pragma unroll
-  for (const Half value : piece.values) {
-    const float magnitude = Abs(Widen(value));
+  for (const T value : piece.values) {
+    const float magnitude = Abs(Wide(value));
     if (IsFiniteBits(magnitude) && magnitude > amax) amax = magnitude;
   }
   return amax;
@@ -177,11 +178,12 @@ struct BlockTeam {
 // ---- codes ----
 
 // Eight codes, of which the first `count` are wanted and the others 0.
-W8A8_DEVICE uint64_t CodesOf(const Piece<Half>& piece, int count, float inv_scale, int32_t* sum) {
+template <class T>
+W8A8_DEVICE uint64_t CodesOf(const Piece<T>& piece, int count, float inv_scale, int32_t* sum) {
   uint64_t codes = 0;
 #pragma unroll
   for (int i = 0; i < kPiece; ++i) {
-    const int32_t code = i < count ? ActivationCode(Widen(piece.values[i]), inv_scale) : 0;
+    const int32_t code = i < count ? ActivationCode(Wide(piece.values[i]), inv_scale) : 0;
     codes |= uint64_t{static_cast<uint8_t>(code)} << (8 * i);
     *sum += code;
   }

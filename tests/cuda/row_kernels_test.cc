@@ -91,6 +91,13 @@ TEST_F(RowKernelsOnDevice, ActivateEveryPatternAsTheCpu) {
   }
 }
 
+TEST_F(RowKernelsOnDevice, TakeNoRowsForNoWork) {
+  LaunchActivation(nullptr, {});
+  LaunchAdd(nullptr, AddArgs());
+  LaunchConvert(nullptr, MatView<const Half>(), MatView<float>());
+  LaunchThroughCodes(nullptr, {});
+}
+
 TEST_F(RowKernelsOnDevice, ActivateAndQuantizeAsTheCpu) {
   for (const int64_t cols : kColumnCounts) {
     for (const Placing placing : kPlacings) {
