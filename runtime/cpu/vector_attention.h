@@ -15,6 +15,7 @@
 
 #include <cstdint>
 
+#include "runtime/cpu/fetch_rows.h"
 #include "runtime/cpu/float_kernels.h"
 #include "runtime/cpu/gemm_tiles.h"
 #include "runtime/cpu/vector_rows.h"
@@ -87,6 +88,8 @@ struct VectorAttention {
     for (int64_t first = 0; first < args.keys; first += kPanel) {
       const int64_t count = args.keys - first < kPanel ? args.keys - first : kPanel;
       for (int64_t j = 0; j < count; ++j) {
+        const int64_t ahead = first + j + kRowsAhead;
+        if (ahead < args.keys) FetchRow(args.k + ahead * args.kv_stride, args.head_dim);
         A::LoadKey(args.k + (first + j) * args.kv_stride, args.head_dim, head.staged + j * stride);
       }
       for (int64_t s = 0; s < steps; ++s, to += kPanel) {
@@ -103,6 +106,10 @@ struct VectorAttention {
     for (int64_t first = 0; first < args.head_dim; first += kPanel) {
       const int64_t registers = RegistersFrom(first, args.head_dim);
       for (int64_t key = 0; key < head.shape.value_steps() * A::kInputs; key += A::kInputs) {
+        for (int64_t i = 0; first == 0 && i < A::kInputs; ++i) {
+          const int64_t ahead = key + i + kRowsAhead;
+          if (ahead < args.keys) FetchRow(args.v + ahead * args.kv_stride, args.head_dim);
+        }
         for (int64_t c = first; c < first + registers * kLanes; c += kLanes, to += kLanes) {
           const Half* rows[A::kInputs];
           for (int64_t i = 0; i < A::kInputs; ++i) {
@@ -188,6 +195,8 @@ struct VectorAttention {
     for (int64_t query = 0; query < args.queries;) {
       const int64_t rows = RowsOfTile(args.queries - query, kTile);
       for (int64_t r = 0; r < rows; ++r) {
+        const int64_t ahead = query + r + kTile;
+        if (ahead < args.queries) FetchRow(args.q + ahead * args.q_stride, args.head_dim);
         A::LoadQuery(args.q + (query + r) * args.q_stride, args.head_dim,
                      head.queries + r * head.shape.row_units());
       }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "runtime/cpu/fetch_rows.h"
 #include "runtime/cpu/float_kernels.h"
 
 namespace w8a8 {
@@ -118,15 +119,6 @@ struct VectorInt8Head {
     return ScaleOf(V::LargestLane(amax));
   }
 
-  // Rows of one head are pages apart: no prefetcher of the CPU follows them. Inlined, because g++
-  // drops calls of a function that does nothing else.
-  [[gnu::always_inline]] static void Fetch(const Half* x, int64_t head_dim) {
-    const char* bytes = reinterpret_cast<const char*>(x);
-    for (int64_t at = 0; at < 2 * head_dim; at += 64) __builtin_prefetch(bytes + at);
-    __builtin_prefetch(bytes + 2 * head_dim - 1);
-  }
-  static constexpr int64_t kRowsAhead = 8;
-
   // In binary32, 0 behind its end.
   static void LoadRow(const Half* x, int64_t head_dim, const Head& head) {
     for (int64_t d = 0; d < head.lanes; d += kLanes) {
@@ -139,7 +131,7 @@ struct VectorInt8Head {
     for (int64_t d = 0; d < head.lanes; ++d) head.sum[d] = 0.0;
     for (int64_t key = 0; key < args.keys; ++key) {
       if (key + kRowsAhead < args.keys) {
-        Fetch(args.k + (key + kRowsAhead) * args.kv_stride, args.head_dim);
+        FetchRow(args.k + (key + kRowsAhead) * args.kv_stride, args.head_dim);
       }
       if (!Attended(args, key)) continue;
       ++attended;
@@ -201,7 +193,7 @@ struct VectorInt8Head {
     for (int64_t d = 0; d < head.channels; ++d) head.row[d] = 0.0f;
     for (int64_t key = 0; key < args.keys; ++key) {
       if (key + kRowsAhead < args.keys) {
-        Fetch(args.v + (key + kRowsAhead) * args.kv_stride, args.head_dim);
+        FetchRow(args.v + (key + kRowsAhead) * args.kv_stride, args.head_dim);
       }
       if (!Attended(args, key)) continue;
       for (int64_t d = 0; d < head.lanes; d += kLanes) {
@@ -237,7 +229,7 @@ struct VectorInt8Head {
   static void CodeQuery(const AttentionHeadArgs& args, const Head& head, int64_t query, Code* codes,
                         float* scale_q) {
     if (query + kTile < args.queries) {
-      Fetch(args.q + (query + kTile) * args.q_stride, args.head_dim);
+      FetchRow(args.q + (query + kTile) * args.q_stride, args.head_dim);
     }
     LoadRow(args.q + query * args.q_stride, args.head_dim, head);
     const RowScale scale = ScaleOfRow(head.row, head.lanes);
