@@ -1,6 +1,8 @@
 #include "calib/pattern_histogram.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "quant/numerics.h"
@@ -13,38 +15,61 @@ float MagnitudeOf(uint32_t pattern) { return ToFloat(Half{static_cast<uint16_t>(
 
 }  // namespace
 
-PatternHistogram::PatternHistogram(std::vector<uint64_t> counts) : counts_(std::move(counts)) {
-  W8A8_CHECK(counts_.size() == static_cast<size_t>(kPatterns));
+PatternHistogram::PatternHistogram(std::vector<uint64_t> counts)
+    : recent_(kPatterns, 0), older_(std::move(counts)) {
+  W8A8_CHECK(older_.size() == static_cast<size_t>(kPatterns));
 }
 
 void PatternHistogram::Add(std::span<const Half> values) {
-  // One table: 0.57 ns per value on normal and GELU-shaped data (Zen 3), against 0.69 with two
-  // interleaved tables and 0.80 with four, whose larger footprint costs more than the rare
-  // store-to-load stall on repeated values.
-  uint64_t* const counts = counts_.data();
+  constexpr uint64_t kMost = std::numeric_limits<uint32_t>::max();
+  W8A8_CHECK(values.size() <= kMost);
+  if (recent_total_ > kMost - values.size()) MoveToOlder();
+  recent_total_ += values.size();
+  // One table of four bytes a counter: 0.36 ns per value on normal and GELU-shaped data (Zen 4, the
+  // table in the caches), against 0.46 with eight bytes and 0.6 with two and a carry. On Zen 3 two
+  // and four interleaved tables were slower: their footprint costs more than the rare store-to-load
+  // stall on repeated values.
+  uint32_t* const counts = recent_.data();
   for (const Half value : values) ++counts[value.bits];
 }
 
-void PatternHistogram::Merge(const PatternHistogram& other) { AddCounts(other.counts_, counts_); }
+void PatternHistogram::Merge(const PatternHistogram& other) {
+  MoveToOlder();
+  AddCounts(other.counts(), older_);
+}
+
+std::vector<uint64_t> PatternHistogram::counts() const {
+  std::vector<uint64_t> counts(recent_.size());
+  for (uint32_t p = 0; p < kPatterns; ++p) counts[p] = CountOf(p);
+  return counts;
+}
+
+void PatternHistogram::MoveToOlder() {
+  const std::vector<uint64_t> recent(recent_.begin(), recent_.end());
+  older_.resize(recent.size(), 0);
+  AddCounts(recent, older_);
+  std::fill(recent_.begin(), recent_.end(), 0);
+  recent_total_ = 0;
+}
 
 uint64_t PatternHistogram::Total() const {
   uint64_t total = 0;
-  for (const uint64_t count : counts_) total += count;
+  for (uint32_t p = 0; p < kPatterns; ++p) total += CountOf(p);
   return total;
 }
 
 NonFiniteCounts PatternHistogram::NonFinite() const {
   NonFiniteCounts result;
-  result.inf = counts_[kHalfInfinityBits] + counts_[kHalfInfinityBits | kHalfSignBit];
+  result.inf = CountOf(kHalfInfinityBits) + CountOf(kHalfInfinityBits | kHalfSignBit);
   for (uint32_t m = kHalfInfinityBits + 1; m < kHalfSignBit; ++m) {
-    result.nan += counts_[m] + counts_[m | kHalfSignBit];
+    result.nan += CountOf(m) + CountOf(m | kHalfSignBit);
   }
   return result;
 }
 
 float PatternHistogram::AbsMax() const {
   for (uint32_t m = kHalfInfinityBits; m-- > 0;) {
-    if (counts_[m] + counts_[m | kHalfSignBit] > 0) return MagnitudeOf(m);
+    if (CountOf(m) + CountOf(m | kHalfSignBit) > 0) return MagnitudeOf(m);
   }
   return 0.0f;
 }
@@ -52,8 +77,8 @@ float PatternHistogram::AbsMax() const {
 FiniteRange PatternHistogram::Range() const {
   FiniteRange range;
   for (uint32_t m = 1; m < kHalfInfinityBits; ++m) {
-    if (counts_[m] > 0) range.high = MagnitudeOf(m);
-    if (counts_[m | kHalfSignBit] > 0) range.low = -MagnitudeOf(m);
+    if (CountOf(m) > 0) range.high = MagnitudeOf(m);
+    if (CountOf(m | kHalfSignBit) > 0) range.low = -MagnitudeOf(m);
   }
   return range;
 }
@@ -79,7 +104,7 @@ double PatternHistogram::MeanSquaredError(float clip) const {
 std::vector<MagnitudeCount> PatternHistogram::Magnitudes() const {
   std::vector<MagnitudeCount> result;
   for (uint32_t m = 0; m < kHalfInfinityBits; ++m) {
-    const uint64_t count = counts_[m] + counts_[m | kHalfSignBit];
+    const uint64_t count = CountOf(m) + CountOf(m | kHalfSignBit);
     if (count > 0) result.push_back({MagnitudeOf(m), count});
   }
   return result;

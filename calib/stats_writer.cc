@@ -81,7 +81,7 @@ void StatsWriter::Site(const std::string& site, const SiteStatistics& statistics
   W8A8_CHECK(statistics.outputs.has_value() == (header_.outputs == LayerOutputs::kObserved));
   const int64_t channels = statistics.channels();
   const std::string group = "/sites/" + site;
-  const std::span<const uint64_t> counts = statistics.histogram.counts();
+  const std::vector<uint64_t> counts = statistics.histogram.counts();
   file_.Write<uint64_t>(group + "/counts", counts, {PatternHistogram::kPatterns});
   file_.Write(group + "/channel_absmax", statistics.channel_absmax);
   file_.Write(group + "/channel_sum", Words(statistics.channel_sum), {channels, 2});

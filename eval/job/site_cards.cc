@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <span>
+#include <vector>
 
 #include "quant/quantizer.h"
 #include "runtime/base/error.h"
@@ -27,7 +27,7 @@ double EdgeOf(uint32_t bin) {
 }
 
 void AddDistribution(const PatternHistogram& histogram, SiteCard& card) {
-  const std::span<const uint64_t> counts = histogram.counts();
+  const std::vector<uint64_t> counts = histogram.counts();
   for (uint32_t bin = 0; bin < kBins; ++bin) {
     card.bin_edge.push_back(EdgeOf(bin));
     uint64_t positive = 0, negative = 0;

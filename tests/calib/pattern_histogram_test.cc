@@ -48,8 +48,9 @@ TEST(PatternHistogram, CountsEveryPatternOnItsOwn) {
     for (uint32_t n = 0; n < pattern % 3; ++n) values.push_back({static_cast<uint16_t>(pattern)});
   }
   const PatternHistogram histogram = Count(values);
+  const std::vector<uint64_t> counts = histogram.counts();
   for (uint32_t pattern = 0; pattern < 65536; ++pattern) {
-    ASSERT_EQ(histogram.counts()[pattern], pattern % 3) << "pattern " << pattern;
+    ASSERT_EQ(counts[pattern], pattern % 3) << "pattern " << pattern;
   }
   EXPECT_EQ(histogram.Total(), values.size());
 }
