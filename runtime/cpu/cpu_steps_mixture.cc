@@ -5,10 +5,11 @@
 #include <utility>
 #include <vector>
 
+#include "quant/exponential.h"
 #include "runtime/base/error.h"
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/float_scratch.h"
-#include "runtime/cpu/routing.h"
+#include "runtime/routing.h"
 
 namespace w8a8 {
 
@@ -24,10 +25,11 @@ void CpuArena::RouteRow(const RouteStep& step, std::span<const Half> x, std::spa
                                .weight = step.weight->data(),
                                .count = step.experts,
                                .y = logits.data});
-  ChooseExperts({.logits = logits.row_span(0),
-                 .chosen = step.chosen,
-                 .renormalized = step.renormalized,
-                 .weights = weights});
+  ChooseExperts(RoutingRow<>{.logits = {logits.data},
+                             .experts = step.experts,
+                             .chosen = step.chosen,
+                             .renormalized = step.renormalized,
+                             .weights = {weights.data()}});
 }
 
 void CpuArena::Do(const RouteStep& step) {

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <limits>
 
+#include "quant/exponential.h"
 #include "quant/numerics.h"
 #include "runtime/cpu/scalar_attention.h"
-#include "runtime/cpu/softmax.h"
 
 namespace w8a8 {
 namespace {

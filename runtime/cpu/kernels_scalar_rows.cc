@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quant/exponential.h"
 #include "quant/numerics.h"
 #include "runtime/cpu/row_kernels.h"
-#include "runtime/cpu/softmax.h"
 
 namespace w8a8 {
 namespace {

@@ -1,5 +1,5 @@
 // A router's logits on every kernel set, and from logits to experts and their weights.
-#include "runtime/cpu/routing.h"
+#include "runtime/routing.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,8 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "quant/exponential.h"
 #include "runtime/base/counter_hash.h"
-#include "runtime/cpu/softmax.h"
 #include "runtime/encoder/graph.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/cpu/row_sums.h"
@@ -66,8 +66,11 @@ TEST(RowProducts, EqualTheContractOnEverySetAndWidth) {
 
 std::vector<float> Choose(std::vector<float> logits, int64_t chosen, bool renormalized) {
   std::vector<float> weights(logits.size(), kNan);
-  ChooseExperts(
-      {.logits = logits, .chosen = chosen, .renormalized = renormalized, .weights = weights});
+  ChooseExperts(RoutingRow<>{.logits = {logits.data()},
+                             .experts = static_cast<int64_t>(logits.size()),
+                             .chosen = chosen,
+                             .renormalized = renormalized,
+                             .weights = {weights.data()}});
   return weights;
 }
 

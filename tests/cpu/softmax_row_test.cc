@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "quant/exponential.h"
 #include "runtime/base/counter_hash.h"
-#include "runtime/cpu/softmax.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/support/tolerance.h"
 

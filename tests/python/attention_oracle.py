@@ -4,7 +4,7 @@ The tapped output of blocks.{i}.attn.qkv is q, k and v; from them every bit of t
 blocks.{i}.attn.proj and of the attention probabilities is computed again: for int8 on every usable
 kernel set and for emulated, with padding, and with keys and values that are not finite. Shares no
 code with the project: what it knows, it knows from the contract, and of the exponential the
-definition in runtime/cpu/softmax.h.
+definition in quant/exponential.h.
 """
 
 import json
