@@ -10,67 +10,14 @@
 #include <gtest/gtest.h>
 
 #include "tests/cpu/kernel_sets.h"
-#include "tests/runtime/step_bench.h"
+#include "tests/cpu/plain_attention.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
 namespace {
 
-struct Case {
-  int64_t queries, keys, heads, head_dim;
-  float amplitude;
-};
-
-struct Operands {
-  std::vector<Half> q, k, v;
-};
-
-std::vector<Half> RandomHalves(int64_t count, uint64_t seed, float amplitude) {
-  std::vector<Half> values;
-  for (const float value : RandomFloats(count, seed, amplitude)) values.push_back(ToHalf(value));
-  return values;
-}
-
-Operands RandomOperands(const Case& c) {
-  const int64_t width = c.heads * c.head_dim;
-  return {RandomHalves(c.queries * width, 1, c.amplitude),
-          RandomHalves(c.keys * width, 2, c.amplitude), RandomHalves(c.keys * width, 3, 1.0f)};
-}
-
-// The textbook, in `Real`: every row of scores, its maximum, its exponentials, their weighted mean.
-template <class Real>
-std::vector<Real> PlainAttention(const Case& c, const Operands& operands) {
-  const int64_t width = c.heads * c.head_dim;
-  const auto at = [&](const std::vector<Half>& values, int64_t row, int64_t head, int64_t i) {
-    return Real{ToFloat(values[static_cast<size_t>(row * width + head * c.head_dim + i)])};
-  };
-  std::vector<Real> out(static_cast<size_t>(c.queries * width));
-  std::vector<Real> scores(static_cast<size_t>(c.keys));
-  for (int64_t head = 0; head < c.heads; ++head) {
-    for (int64_t query = 0; query < c.queries; ++query) {
-      Real maximum = -std::numeric_limits<Real>::infinity();
-      for (int64_t key = 0; key < c.keys; ++key) {
-        Real score = 0;
-        for (int64_t i = 0; i < c.head_dim; ++i) {
-          score += at(operands.q, query, head, i) * at(operands.k, key, head, i);
-        }
-        score /= std::sqrt(static_cast<Real>(c.head_dim));
-        scores[static_cast<size_t>(key)] = score;
-        maximum = std::max(maximum, score);
-      }
-      Real sum = 0;
-      for (Real& score : scores) sum += score = std::exp(score - maximum);
-      for (int64_t i = 0; i < c.head_dim; ++i) {
-        Real value = 0;
-        for (int64_t key = 0; key < c.keys; ++key) {
-          value += scores[static_cast<size_t>(key)] / sum * at(operands.v, key, head, i);
-        }
-        out[static_cast<size_t>(query * width + head * c.head_dim + i)] = value;
-      }
-    }
-  }
-  return out;
-}
+using Case = AttentionCase;
+using Operands = AttentionOperands;
 
 std::vector<Half> RunAttention(const AttentionKernel& kernel, const Case& c,
                                const Operands& operands, std::span<const uint8_t> key_mask = {},
@@ -89,12 +36,6 @@ std::vector<Half> RunAttention(const AttentionKernel& kernel, const Case& c,
                       .probabilities = probabilities},
                      &scratch);
   return out;
-}
-
-std::vector<float> Floats(const std::vector<Half>& values) {
-  std::vector<float> floats;
-  for (const Half value : values) floats.push_back(ToFloat(value));
-  return floats;
 }
 
 // Every set's kernels for operands of FP16 and of BF16 values.
@@ -121,18 +62,12 @@ const std::vector<Case> kCases = {
     {13, 47, 2, 88, 1.0f}, {7, 64, 1, 96, 1.0f},  {9, 31, 1, 128, 1.0f},  {16, 33, 1, 8, 1.0f},
     {3, 17, 2, 7, 1.0f},   {1, 1, 1, 4, 1.0f},    {70, 100, 1, 65, 1.0f}, {2, 729, 1, 72, 1.0f}};
 
-std::string Text(const Case& c) {
-  return fmt::format("{} queries, {} keys, {} x {}", c.queries, c.keys, c.heads, c.head_dim);
-}
-
 TEST(Attention, OfFp16OperandsIsAtMostTwiceAsWrongAsThePlainLoop) {
   for (const FloatKernelOfSet& set : FloatKernelsUnderTest()) {
     if (set.bfloat16) continue;
     for (const Case& c : kCases) {
       const Operands operands = RandomOperands(c);
-      std::vector<float> naive = PlainAttention<float>(c, operands);
-      for (float& value : naive) value = RoundedToHalf(value);
-      EXPECT_EQ(TwiceNaive(PlainAttention<double>(c, operands), naive,
+      EXPECT_EQ(TwiceNaive(PlainAttention<double>(c, operands), NaiveAttention(c, operands),
                            Floats(RunAttention(*set.kernel, c, operands))),
                 "")
           << set.name << ": " << Text(c);
@@ -160,8 +95,7 @@ TEST(Attention, IsFarFromAnswersWithAWrongScale) {
   const Case c{20, 40, 2, 16, 4.0f};
   Operands operands = RandomOperands(c);
   const std::vector<double> exact = PlainAttention<double>(c, operands);
-  std::vector<float> naive = PlainAttention<float>(c, operands);
-  for (float& value : naive) value = RoundedToHalf(value);
+  const std::vector<float> naive = NaiveAttention(c, operands);
   for (Half& value : operands.q) value = ToHalf(ToFloat(value) * 1.01f);
   for (const FloatKernelOfSet& set : FloatKernelsUnderTest()) {
     if (set.bfloat16) continue;
