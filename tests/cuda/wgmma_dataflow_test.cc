@@ -2,132 +2,19 @@
 // zeros, operands read through the descriptors, fragments, stmatrix, pieces. With the addresses and
 // the arithmetic of the kernel; equal in every bit to the plain formula.
 #include <array>
-#include <cmath>
 #include <cstring>
 
 #include <gtest/gtest.h>
 
-#include "runtime/base/counter_hash.h"
-#include "runtime/cuda/wgmma_product.h"
-#include "tests/support/tolerance.h"
+#include "tests/cuda/wgmma_case.h"
 
 namespace w8a8 {
 namespace {
 
-using test::Equal;
-
-// Random codes, scales and a stream, in rows with padding that holds something else.
-struct Case {
-  WgmmaProduct product;
-  std::vector<int8_t> x, w;
-  std::vector<float> scale_x, scale_w, bias, layer_scale;
-  std::vector<uint16_t> residual;
-  std::vector<uint8_t> out;
-};
-
-constexpr uint8_t kUntouched = 0xa5;
-
-float Uniform(uint64_t seed, int64_t index) {
-  return static_cast<float>(CounterHash(seed, static_cast<uint64_t>(index)) >> 40) * 0x1p-24f;
-}
-
-std::vector<int8_t> RandomCodes(uint64_t seed, int64_t count) {
-  std::vector<int8_t> codes(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    codes[static_cast<size_t>(i)] = static_cast<int8_t>(Uniform(seed, i) * 256.0f - 128.0f);
-  }
-  return codes;
-}
-
-std::vector<float> RandomFloats(uint64_t seed, int64_t count, float low, float high) {
-  std::vector<float> values(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    values[static_cast<size_t>(i)] = low + (high - low) * Uniform(seed, i);
-  }
-  return values;
-}
-
-Case MakeCase(WgmmaEpilogue epilogue, ActivationKind activation, int32_t m, int32_t n, int32_t k) {
-  Case made;
-  const int64_t row = (int64_t{k} + 15) / 16 * 16 + 16;
-  made.x = RandomCodes(1, m * row);
-  made.w = RandomCodes(2, n * row);
-  const float scale = 3.0f / 5000.0f / std::sqrt(static_cast<float>(k));  // y of a few units
-  made.scale_x = RandomFloats(3, m, scale, 2 * scale);
-  made.scale_w = RandomFloats(4, n, 0.5f, 1.0f);
-  made.bias = RandomFloats(5, n, -1.0f, 1.0f);
-  made.layer_scale = RandomFloats(6, n, -2.0f, 2.0f);
-  const int64_t values = (int64_t{n} + 7) / 8 * 8 + 8;
-  for (const float value : RandomFloats(7, m * values, -4.0f, 4.0f)) {
-    made.residual.push_back(ToHalf(value).bits);
-  }
-  made.scale_x[0] = INFINITY;  // Inf and NaN go through, as the formula says
-  made.residual[1] = 0x7e00;
-  made.out.assign(static_cast<size_t>(m * values * 2), kUntouched);
-  made.product.epilogue = epilogue;
-  made.product.x_stride = made.product.w_stride = row;
-  made.product.outputs = {.m = m,
-                          .n = n,
-                          .k = k,
-                          .scale_x = made.scale_x.data(),
-                          .scale_x_step = 1,
-                          .scale_w = made.scale_w.data(),
-                          .bias = made.bias.data(),
-                          .layer_scale = made.layer_scale.data(),
-                          .residual = made.residual.data(),
-                          .residual_stride = values,
-                          .out = made.out.data(),
-                          .out_stride = values * 2,
-                          .activation = activation,
-                          .inv_scale = 30.0f};
-  made.product.x = made.x.data();
-  made.product.w = made.w.data();
-  return made;
-}
-
-float PlainActivation(ActivationKind kind, float x) {
-  switch (kind) {
-    case ActivationKind::kGeluErf:
-      return GeluErf(x);
-    case ActivationKind::kGeluTanh:
-      return GeluTanh(x);
-    case ActivationKind::kQuickGelu:
-      return QuickGelu(x);
-    case ActivationKind::kSilu:
-      return Silu(x);
-  }
-  return 0;
-}
-
-// The formula of wgmma_product.h, straight from quant/numerics.h.
-std::vector<uint8_t> PlainOutput(const Case& given) {
-  std::vector<uint8_t> out = given.out;
-  const WgmmaProduct& product = given.product;
-  const WgmmaOutputs& o = product.outputs;
-  for (int64_t i = 0; i < o.m; ++i) {
-    for (int64_t j = 0; j < o.n; ++j) {
-      int32_t sum = 0;
-      for (int64_t k = 0; k < o.k; ++k) {
-        sum += product.x[i * product.x_stride + k] * product.w[j * product.w_stride + k];
-      }
-      const float bias = o.bias == nullptr ? 0.0f : o.bias[j];
-      Half y = ToHalf(Dequantize(sum, o.scale_w[j], o.scale_x[i * o.scale_x_step], bias));
-      uint8_t* row = out.data() + i * o.out_stride;
-      if (product.epilogue == WgmmaEpilogue::kCodes) {
-        const Half activated = ToHalf(PlainActivation(o.activation, ToFloat(y)));
-        row[j] = static_cast<uint8_t>(ActivationCode(ToFloat(activated), o.inv_scale));
-        continue;
-      }
-      if (product.epilogue == WgmmaEpilogue::kResidual) {
-        const float layer_scale = o.layer_scale == nullptr ? 1.0f : o.layer_scale[j];
-        const Half stream{o.residual[i * o.residual_stride + j]};
-        y = ToHalf(Residual(layer_scale, ToFloat(y), ToFloat(stream)));
-      }
-      std::memcpy(row + j * 2, &y.bits, 2);
-    }
-  }
-  return out;
-}
+using test::Compare;
+using test::MakeCase;
+using test::PlainOutput;
+using test::WgmmaCase;
 
 // One block's memory, and what moves in it.
 template <WgmmaTiles kTiles, WgmmaEpilogue kEpilogue>
@@ -313,28 +200,17 @@ void Emulate(const WgmmaProduct& product) {
   }
 }
 
-// Values, where they are FP16: any NaN equals any NaN.
-std::string Compare(const Case& actual, const std::vector<uint8_t>& expected) {
-  if (actual.product.epilogue == WgmmaEpilogue::kCodes) {
-    const std::vector<int8_t> a(actual.out.begin(), actual.out.end());
-    return Equal(std::vector<int8_t>(expected.begin(), expected.end()), a);
-  }
-  std::vector<Half> a(actual.out.size() / 2), e(expected.size() / 2);
-  std::memcpy(a.data(), actual.out.data(), actual.out.size());
-  std::memcpy(e.data(), expected.data(), expected.size());
-  return Equal(e, a);
-}
-
 template <WgmmaTiles kTiles>
 void ExpectTheFormula() {
   for (const int epilogue : {0, 1, 2}) {
     const auto kind = static_cast<WgmmaEpilogue>(epilogue);
     for (const auto& [m, n, k] : {std::array{65, 80, 588}, {1, 81, 1}, {130, 300, 127}}) {
-      Case given = MakeCase(kind, ActivationKind::kGeluTanh, m, n, k);
+      WgmmaCase given = MakeCase(kind, ActivationKind::kGeluTanh, m, n, k);
       ASSERT_EQ(WgmmaRefuses(given.product), "");
       const std::vector<uint8_t> expected = PlainOutput(given);
       Emulate<kTiles>(given.product);
-      EXPECT_EQ(Compare(given, expected), "") << epilogue << ": " << m << " " << n << " " << k;
+      EXPECT_EQ(Compare(given.product.epilogue, expected, given.out), "")
+          << epilogue << ": " << m << " " << n << " " << k;
     }
   }
 }
@@ -353,43 +229,43 @@ TEST(WgmmaDataflow, OfCooperative256x128IsTheFormula) {
 }
 
 TEST(WgmmaDataflow, OfALongTailIsTheFormula) {
-  Case given = MakeCase(WgmmaEpilogue::kHalf, ActivationKind::kGeluTanh, 65, 80, 4304);
+  WgmmaCase given = MakeCase(WgmmaEpilogue::kHalf, ActivationKind::kGeluTanh, 65, 80, 4304);
   const std::vector<uint8_t> expected = PlainOutput(given);
   Emulate<WgmmaTiles::kPingPong64x128>(given.product);
-  EXPECT_EQ(Compare(given, expected), "");
+  EXPECT_EQ(Compare(given.product.epilogue, expected, given.out), "");
 }
 
 TEST(WgmmaDataflow, OfEveryActivationWithoutBiasAndOfOneScaleIsTheFormula) {
   for (const ActivationKind kind : {ActivationKind::kGeluErf, ActivationKind::kQuickGelu,
                                     ActivationKind::kSilu, ActivationKind::kGeluTanh}) {
-    Case given = MakeCase(WgmmaEpilogue::kCodes, kind, 33, 72, 96);
+    WgmmaCase given = MakeCase(WgmmaEpilogue::kCodes, kind, 33, 72, 96);
     given.product.outputs.bias = nullptr;
     given.product.outputs.scale_x = given.scale_x.data() + 1;
     given.product.outputs.scale_x_step = 0;
     const std::vector<uint8_t> expected = PlainOutput(given);
     Emulate<WgmmaTiles::kPingPong64x128>(given.product);
-    EXPECT_EQ(Compare(given, expected), "") << static_cast<int>(kind);
+    EXPECT_EQ(Compare(given.product.epilogue, expected, given.out), "") << static_cast<int>(kind);
   }
 }
 
 // The stream may be the output; a model without layer scales has ones.
 TEST(WgmmaDataflow, OfAStreamInPlaceIsTheFormula) {
-  Case given = MakeCase(WgmmaEpilogue::kResidual, ActivationKind::kGeluTanh, 65, 81, 130);
+  WgmmaCase given = MakeCase(WgmmaEpilogue::kResidual, ActivationKind::kGeluTanh, 65, 81, 130);
   std::memcpy(given.out.data(), given.residual.data(), given.out.size());
   WgmmaOutputs& outputs = given.product.outputs;
   outputs.layer_scale = nullptr;
   const std::vector<uint8_t> expected = PlainOutput(given);
   outputs.residual = reinterpret_cast<const uint16_t*>(given.out.data());
   Emulate<WgmmaTiles::kPingPong128x128>(given.product);
-  EXPECT_EQ(Compare(given, expected), "");
+  EXPECT_EQ(Compare(given.product.epilogue, expected, given.out), "");
 }
 
 TEST(WgmmaDataflow, SeesASwappedScaleAndAShiftedColumn) {
-  Case given = MakeCase(WgmmaEpilogue::kHalf, ActivationKind::kGeluTanh, 65, 80, 588);
+  WgmmaCase given = MakeCase(WgmmaEpilogue::kHalf, ActivationKind::kGeluTanh, 65, 80, 588);
   const std::vector<uint8_t> expected = PlainOutput(given);
   std::swap(given.scale_w[78], given.scale_w[79]);
   Emulate<WgmmaTiles::kPingPong64x128>(given.product);
-  EXPECT_NE(Compare(given, expected), "");
+  EXPECT_NE(Compare(given.product.epilogue, expected, given.out), "");
 }
 
 }  // namespace

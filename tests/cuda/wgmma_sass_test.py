@@ -87,8 +87,8 @@ class MachineCode(unittest.TestCase):
             self.assertGreaterEqual(counts.get(STSM, 0), 8, name)
 
     def test_waits_for_all_memory_at_its_two_cluster_barriers_alone(self):
-        # Each is a fence of the block and one of the GPU, then an emptied L1 cache. A barrier of a stage
-        # with a scope of the cluster would bring the same into the loop over K.
+#Each is a fence of the block and one of the GPU, then an emptied L1 cache.A barrier of a stage
+#with a scope of the cluster would bring the same into the loop over K.
         for name, counts in self.kernels.items():
             self.assertEqual((counts.get(MEMBAR), counts.get(CCTL)), (4, 2), name)
 
