@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "runtime/cpu/scalar_attention.h"
-#include "runtime/cpu/tiles_avx512_floats.h"
+#include "runtime/cpu/tiles_floats.h"
 #include "runtime/cpu/vector_attention.h"
 #include "runtime/cpu/vector_floats.h"
 #include "runtime/cpu/vectors_avx512.h"
@@ -14,15 +14,9 @@
 namespace w8a8 {
 namespace {
 
-struct Set : Avx512 {
-  static constexpr int64_t kTileRows = w8a8::kTileRows;
-  static constexpr int64_t kPanel = w8a8::kPanel;
-  static constexpr int64_t kRowsAtOnce = 96;
-  static constexpr auto kFromZero = StartAt::kZero, kFromSums = StartAt::kSums;
-  using Panel = FloatPanel;
-  template <class P, int kRegisters, StartAt kStart = StartAt::kZero>
-  using Tiles = TileTable<P, kRegisters, kStart>;
-};
+// 12 x 32 as the INT8 tiles have it (tiles_avx512vnni.h): 24 accumulators, two registers of a panel
+// and a broadcast.
+using Set = FloatSet<Avx512, 12, 96>;
 
 }  // namespace
 }  // namespace w8a8

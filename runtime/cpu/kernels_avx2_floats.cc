@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "runtime/cpu/float_kernels.h"
-#include "runtime/cpu/tiles_avx2_floats.h"
+#include "runtime/cpu/tiles_floats.h"
 #include "runtime/cpu/vector_attention.h"
 #include "runtime/cpu/vector_floats.h"
 #include "runtime/cpu/vectors_avx2.h"
@@ -12,15 +12,8 @@
 namespace w8a8 {
 namespace {
 
-struct Set : Avx2 {
-  static constexpr int64_t kTileRows = w8a8::kTileRows;
-  static constexpr int64_t kPanel = w8a8::kPanel;
-  static constexpr int64_t kRowsAtOnce = 48;
-  static constexpr auto kFromZero = StartAt::kZero, kFromSums = StartAt::kSums;
-  using Panel = FloatPanel;
-  template <class P, int kRegisters, StartAt kStart = StartAt::kZero>
-  using Tiles = TileTable<P, kRegisters, kStart>;
-};
+// 6 x 16: 12 accumulators, two registers of a panel and a broadcast, 15 of 16.
+using Set = FloatSet<Avx2, 6, 48>;
 
 constexpr AttentionKernel kFp32 =
     VectorAttention<Set, FloatOperands<Set, false>>::Kernel("FP32 FMA, AVX2");

@@ -9,6 +9,22 @@
 namespace w8a8 {
 namespace {
 
+using AliasedPair = uint32_t __attribute__((may_alias));
+
+// Two inputs a step; a row is pairs of BF16.
+struct Bf16Panel {
+  using Row = uint32_t;
+  using Element = BFloat16;
+  static constexpr int64_t kElements = 32;
+  static __m512bh Load(const BFloat16* from) { return (__m512bh)_mm512_load_si512(from); }
+  static __m512bh Broadcast(const uint32_t* x) {
+    return (__m512bh)_mm512_set1_epi32(static_cast<int>(*reinterpret_cast<const AliasedPair*>(x)));
+  }
+  static __m512 MultiplyAdd(__m512bh a, __m512bh b, __m512 sum) {
+    return _mm512_dpbf16_ps(sum, a, b);
+  }
+};
+
 // Two BF16 values an operand, the first one low.
 struct Bf16Pairs {
   using Panel = Bf16Panel;
