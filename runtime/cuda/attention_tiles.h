@@ -1,9 +1,12 @@
-// How attention's kernels share out their work: a block has one tile of queries of one image and
-// head, and looks at the keys a tile at a time, through shared memory. Included by kernel files.
+// How attention's kernels share out their work (those of tensor cores aside): a block has one tile
+// of queries of one image and head, and looks at the keys a tile at a time, through shared memory.
+// Included by kernel files.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
+#include "quant/exponential.h"
 #include "runtime/cuda/attention_kernels.h"
 #include "runtime/cuda/block.h"
 
@@ -23,11 +26,14 @@ struct AttentionProblem {
   int64_t keys = 0;
   int64_t query_tiles = 0;
   int head_dim = 0;
-  float scale = 0.0f;  // of scores
+  bool aligned = false;  // k and v may be read by sixteen bytes
+  float scale = 0.0f;    // of scores
 };
 
 AttentionProblem MakeAttentionProblem(const BatchAttentionArgs& args);
 
+void LaunchFloatAttention(Queue queue, const AttentionProblem& problem);
+void LaunchFloatProbabilities(Queue queue, const AttentionProblem& problem);
 void LaunchInt8Attention(Queue queue, const AttentionProblem& problem);
 size_t Int8AttentionScratchBytes(const AttentionProblem& problem);
 
@@ -73,6 +79,13 @@ W8A8_DEVICE AttentionBlock ThisAttentionBlock(const AttentionProblem& problem) {
 W8A8_DEVICE bool IsAttended(const AttentionProblem& problem, const AttentionBlock& block,
                             int64_t key) {
   return key < problem.keys && (block.key_mask == nullptr || Load(&block.key_mask[key]) != 0);
+}
+
+// Of a score that -infinity says nobody looks at: 0.
+W8A8_DEVICE float WeightOfScore(float score, float maximum, float scale) {
+  return score == -std::numeric_limits<float>::infinity()
+             ? 0.0f
+             : ExpNonPositive((score - maximum) * scale);
 }
 
 // A thread's place in a tile: its first query, and its first key and column.

@@ -13,9 +13,11 @@
 //   ShuffleXor(v, mask), ShuffleFrom(v, lane), Ballot(p)  by all lanes of a warp
 //   Dp4a(a, b, c)                  c + four products of int8, packed from the lowest byte on
 //   MmaS8(c, a, b)                 mma.sync.m16n8k32.row.col.s32.s8.s8.s32 of a warp, no saturation
-//   MmaHalf(c, a, b)               mma.sync.m16n8k16.row.col.f32.f16.f16.f32; order of sums
-//   undefined Widen(half), Narrow(value)     FP16 to binary32 and back, to nearest even
+//   MmaHalf(c, a, b), MmaBf16(c, a, b)  mma.sync.m16n8k16.row.col.f32.f16.f16.f32, .bf16.bf16.; the
+//                                  order of the sums is undefined
+//   Widen(half), Narrow(value)     FP16 to binary32 and back, to nearest even
 //   SquareRoot(x)                  IEEE; so is the quotient of floats
+//   Exp2Near(x)                    2^x to 2^-21, 0 below 2^-126: where no contract fixes the bits
 //   AtomicAdd(p, n)                of uint64_t; order-free
 //   Launch(queue, shape, kernel, args...)  on the host: what runs a kernel, and what a test runs
 #pragma once

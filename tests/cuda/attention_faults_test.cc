@@ -22,8 +22,10 @@ std::vector<AttentionOperands> Images() { return {RandomOperands(kCase)}; }
 class AttentionFaults : public testing::TestWithParam<AttentionPrecision> {};
 
 TEST_P(AttentionFaults, EveryBarrierIsNeeded) {
-  const AttentionOptions options = {.precision = GetParam(), .probabilities = true};
-  ExpectEveryBarrierIsNeeded([&] { return AttentionOnDevice(kCase, Images(), options); });
+  for (const bool probabilities : {false, true}) {  // another kernel of the float kinds
+    const AttentionOptions options = {.precision = GetParam(), .probabilities = probabilities};
+    ExpectEveryBarrierIsNeeded([&] { return AttentionOnDevice(kCase, Images(), options); });
+  }
 }
 
 TEST_P(AttentionFaults, ARowTooManyIsOutOfBounds) {

@@ -64,10 +64,14 @@ class AttentionKernels : public DeviceTest {};
 TEST_F(AttentionKernels, OfFp16OperandsIsAtMostTwiceAsWrongAsThePlainLoop) {
   for (const Case& c : kCases) {
     const std::vector<Operands> images = {RandomOperands(c)};
-    EXPECT_EQ(TwiceNaive(PlainAttention<double>(c, images[0]), NaiveAttention(c, images[0]),
-                         Floats(AttentionOnDevice(c, images, {}).out)),
-              "")
+    const std::vector<Half> out = AttentionOnDevice(c, images, {}).out;
+    EXPECT_EQ(
+        TwiceNaive(PlainAttention<double>(c, images[0]), NaiveAttention(c, images[0]), Floats(out)),
+        "")
         << Text(c);
+    if (c.keys > 700) continue;
+    // Rows that may be read by sixteen bytes.
+    EXPECT_EQ(Equal(out, AttentionOnDevice(c, images, {.others = 8}).out), "") << Text(c);
   }
 }
 

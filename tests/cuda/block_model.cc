@@ -281,14 +281,25 @@ void MmaS8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
            [](int32_t sum, uint32_t x, uint32_t y) { return Dp4a(x, y, sum); });
 }
 
+namespace {
+
+template <class Value>
+float AddTwo(float sum, uint32_t x, uint32_t y) {
+  for (int shift = 0; shift < 32; shift += 16) {
+    sum = Fma(ToFloat(Value{static_cast<uint16_t>(x >> shift)}),
+              ToFloat(Value{static_cast<uint16_t>(y >> shift)}), sum);
+  }
+  return sum;
+}
+
+}  // namespace
+
 void MmaHalf(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  const auto half = [](uint32_t word, int i) {
-    return ToFloat(Half{static_cast<uint16_t>(word >> (16 * i))});
-  };
-  Multiply("mma.sync of FP16", c, a, b, [&](float sum, uint32_t x, uint32_t y) {
-    sum = Fma(half(x, 0), half(y, 0), sum);
-    return Fma(half(x, 1), half(y, 1), sum);
-  });
+  Multiply("mma.sync of FP16", c, a, b, AddTwo<Half>);
+}
+
+void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  Multiply("mma.sync of BF16", c, a, b, AddTwo<BFloat16>);
 }
 
 void AtomicAdd(uint64_t* to, uint64_t value) {

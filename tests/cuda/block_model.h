@@ -129,10 +129,12 @@ W8A8_DEVICE int32_t Dp4a(uint32_t a, uint32_t b, int32_t c) {
 void MmaS8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 // "Matrix Fragments for mma.m16n8k16 with floating point type"; k ascending, products exact.
 void MmaHalf(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 
 W8A8_DEVICE float Widen(Half value) { return ToFloat(value); }
 W8A8_DEVICE Half Narrow(float value) { return ToHalf(value); }
 W8A8_DEVICE float SquareRoot(float value) { return std::sqrt(value); }
+W8A8_DEVICE float Exp2Near(float value) { return std::exp2(value); }
 // Atomic, so in no race with another of its kind.
 void AtomicAdd(uint64_t* to, uint64_t value);
 

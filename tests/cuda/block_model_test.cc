@@ -190,38 +190,46 @@ TEST(BlockModel, MmaMultipliesTheFragmentsThatPtxDraws) {
   }
 }
 
-// The same fragments in bytes; small integers, whose sums are exact.
-TEST(BlockModel, MmaOfHalvesMultipliesTheFragmentsThatPtxDraws) {
-  static constexpr auto kA = [](int row, int k) { return static_cast<float>(row * 3 - k); };
-  static constexpr auto kB = [](int k, int col) { return static_cast<float>(k - col * 5); };
-  const auto kernel = [](float* y) {
+// Two values a word; small integers, whose sums are exact in any order.
+template <class Value, class Mma>
+void ExpectProductsOfFragments(Value (*of)(float), Mma mma) {
+  const auto kernel = [](float* y, Value (*value_of)(float), Mma multiply) {
     const int group = Lane() / 4, quad = Lane() % 4;
+    const auto value = [&](int x) { return uint32_t{value_of(static_cast<float>(x)).bits}; };
     uint32_t a[4] = {}, b[2] = {};
     for (int i = 0; i < 8; ++i) {  // the i-th element of the A fragment
-      const int row = i < 2 || (i >= 4 && i < 6) ? group : group + 8;
+      const int row = i % 4 < 2 ? group : group + 8;
       const int k = 2 * quad + i % 2 + (i < 4 ? 0 : 8);
-      a[i / 2] |= uint32_t{ToHalf(kA(row, k)).bits} << (16 * (i % 2));
+      a[i / 2] |= value((row * 7 + k * 3) % 23 - 11) << (16 * (i % 2));
     }
     for (int i = 0; i < 4; ++i) {
       const int k = 2 * quad + i % 2 + (i < 2 ? 0 : 8);
-      b[i / 2] |= uint32_t{ToHalf(kB(k, group)).bits} << (16 * (i % 2));
+      b[i / 2] |= value((k * 5 + group * 11) % 19 - 9) << (16 * (i % 2));
     }
     float c[4] = {1, 2, 3, 4};
-    MmaHalf(c, a, b);
+    multiply(c, a, b);
     for (int i = 0; i < 4; ++i) {
       Store(&y[(group + 8 * (i / 2)) * 8 + 2 * quad + i % 2], c[i] - static_cast<float>(i + 1));
     }
   };
   const DeviceArray<float> y(16 * 8);
-  Launch(nullptr, Shape(1, 32), static_cast<void (*)(float*)>(kernel), y.data());
+  Launch(nullptr, Shape(1, 32), static_cast<void (*)(float*, Value (*)(float), Mma)>(kernel),
+         y.data(), of, mma);
   const std::vector<float> c = y.Download();
   for (int row = 0; row < 16; ++row) {
     for (int col = 0; col < 8; ++col) {
-      float sum = 0;
-      for (int k = 0; k < 16; ++k) sum += kA(row, k) * kB(k, col);
-      EXPECT_EQ(c[static_cast<size_t>(row * 8 + col)], sum);
+      int32_t sum = 0;
+      for (int k = 0; k < 16; ++k) {
+        sum += ((row * 7 + k * 3) % 23 - 11) * ((k * 5 + col * 11) % 19 - 9);
+      }
+      EXPECT_EQ(c[static_cast<size_t>(row * 8 + col)], static_cast<float>(sum));
     }
   }
+}
+
+TEST(BlockModel, MmaOfFloatsMultipliesTheFragmentsThatPtxDraws) {
+  ExpectProductsOfFragments<Half>([](float x) { return ToHalf(x); }, &MmaHalf);
+  ExpectProductsOfFragments<BFloat16>([](float x) { return ToBFloat16(x); }, &MmaBf16);
 }
 
 TEST(BlockModel, Dp4aAddsFourProducts) {
