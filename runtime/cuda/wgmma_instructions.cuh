@@ -150,6 +150,14 @@ W8A8_PTX void WaitForProducts() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
+// After that wait: the compiler, which sees no tie between it and the sums, reads none of them
+// before.
+template <int kSums>
+W8A8_PTX void HoldSums(int32_t (&sums)[kSums]) {
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) asm volatile("" : "+r"(sums[i])::"memory");
+}
+
 // sums = x * w (+ sums where `add` is not 0): 64 rows by as many columns as twice the sums, 32 of
 // K.
 #define W8A8_SUM(i) "+r"(sums[i])

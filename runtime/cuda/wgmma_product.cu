@@ -1,6 +1,11 @@
 #include <cuda.h>
 #include <cuda_runtime.h>
 
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <utility>
+
 #include "runtime/cuda/cuda_error.h"
 #include "runtime/cuda/wgmma_product.cuh"
 #include "runtime/cuda/wgmma_product.h"
@@ -72,13 +77,35 @@ int Attribute(cudaDeviceAttr attribute, int device) {
   return value;
 }
 
-// As many clusters as run at once, or as there are tiles.
-int32_t CountClusters(const WgmmaOutputs& outputs, WgmmaTileShape shape) {
+// Clusters of the kernel that the current device runs at once: half its multiprocessors, or fewer
+// where one of an odd number is left over. A cluster beyond them would begin when another ends, and
+// double the time.
+int32_t AskClustersAtOnce(const void* kernel, int bytes) {
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = kWgmmaClusterSize;
+  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(kWgmmaClusterSize);
+  config.blockDim = dim3(kWgmmaThreads);
+  config.dynamicSmemBytes = static_cast<size_t>(bytes);
+  config.attrs = &cluster;
+  config.numAttrs = 1;
+  int clusters = 0;
+  CheckCuda(cudaOccupancyMaxActiveClusters(&clusters, kernel, &config), "counting clusters");
+  return clusters > 0 ? clusters : 1;
+}
+
+// Asked once for a device and kernel, after its shared memory was asked for.
+int32_t ClustersAtOnce(const void* kernel, int bytes) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, int32_t> known;
   int device = 0;
   CheckCuda(cudaGetDevice(&device), "asking for the current device");
-  const int at_once = Attribute(cudaDevAttrMultiProcessorCount, device) / kWgmmaClusterSize;
-  const int32_t tiles = ClusterTiles(GridOf(shape, outputs.m, outputs.n, outputs.k));
-  return tiles < at_once ? tiles : at_once;
+  const std::lock_guard lock(mutex);
+  int32_t& clusters = known[{device, kernel}];
+  if (clusters == 0) clusters = AskClustersAtOnce(kernel, bytes);
+  return clusters;
 }
 
 }  // namespace
@@ -109,9 +136,11 @@ void LaunchWgmmaProduct(Queue queue, const WgmmaProduct& product, WgmmaTiles til
             "asking for shared memory");
   // A launch copies what the arguments point to.
   void* arguments[] = {&x, &w, &outputs};
-  const int32_t blocks = CountClusters(outputs, shape) * kWgmmaClusterSize;
-  CheckCuda(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kWgmmaThreads),
-                             arguments, static_cast<size_t>(bytes), queue),
+  const int32_t tiles_there = ClusterTiles(GridOf(shape, outputs.m, outputs.n, outputs.k));
+  const int32_t clusters = std::min(tiles_there, ClustersAtOnce(kernel, bytes));
+  const dim3 grid(static_cast<unsigned>(clusters * kWgmmaClusterSize));
+  CheckCuda(cudaLaunchKernel(kernel, grid, dim3(kWgmmaThreads), arguments,
+                             static_cast<size_t>(bytes), queue),
             "launching the sm_90a product");
 }
 

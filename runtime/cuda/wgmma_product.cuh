@@ -146,6 +146,8 @@ struct WgmmaConsumer {
   __device__ __forceinline__ void WaitAll() {
     if constexpr (kEpilogue == WgmmaEpilogue::kResidual) residual = ResidualOf(0);
     ptx::WaitForProducts<0>();
+#pragma unroll
+    for (int slab = 0; slab < kSlabs; ++slab) ptx::HoldSums(sums[slab]);
   }
 
   // Each warp for itself: only its own reads are known to be complete.
