@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "quant/all_finite.h"
 #include "runtime/base/error.h"
 
 namespace w8a8 {
@@ -39,12 +40,6 @@ void CheckZeroPoint(const Quantizer& quantizer, std::string_view site) {
   if (zero_point == 0 || (quantizer.is_static() && !quantizer.symmetric)) return;
   Fail("{}: the input's zero point is {}, but only a static asymmetric input has a given one.",
        site, zero_point);
-}
-
-bool AllFinite(std::span<const float> values) {
-  uint32_t nonfinite = 0;
-  for (const float x : values) nonfinite += IsFiniteBits(x) ? 0 : 1;
-  return nonfinite == 0;
 }
 
 // Codes grow with x: where neither end of the row's `range` saturates nothing between them does.

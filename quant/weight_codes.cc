@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "quant/all_finite.h"
 #include "quant/numerics.h"
 #include "quant/spec.h"
 #include "runtime/base/error.h"
@@ -28,6 +29,7 @@ void CheckCount(const std::string& name, const char* tensor, size_t actual, int6
 
 void CheckFinite(const std::string& name, MatView<const float> weight) {
   for (int64_t r = 0; r < weight.rows; ++r) {
+    if (AllFinite(weight.row_span(r))) continue;
     for (int64_t c = 0; c < weight.cols; ++c) {
       if (std::isfinite(weight.row(r)[c])) continue;
       Fail("{}: weight[{}, {}] is {}; it must be finite. Repair the checkpoint.", name, r, c,
@@ -83,10 +85,14 @@ void CheckBits(const std::string& name, int bits) {
        kMaxWeightBits);
 }
 
+// Of finite values: their magnitudes' patterns order like them, and integers may be compared in any
+// order, several at once.
 float RowAmax(std::span<const float> row) {
-  float amax = 0.0f;
-  for (const float value : row) amax = std::max(amax, Abs(value));
-  return amax;
+  int32_t largest = 0;
+  for (const float value : row) {
+    largest = std::max(largest, static_cast<int32_t>(FloatBits(Abs(value))));
+  }
+  return FloatFromBits(static_cast<uint32_t>(largest));
 }
 
 // Scales of the granularity for `k` inputs; what has one group a row is per-channel.
@@ -138,19 +144,25 @@ int8_t VllmCode(float value, float scale, Dtype stored) {
   return static_cast<int8_t>(RoundToEven(Clamp(RoundedTo(stored, value / scale), -127.0f, 127.0f)));
 }
 
-// Codes of checked weights under checked scales; code(value, scale) makes one.
+// Codes of checked weights under checked scales; code(value, scale) makes one. It is taken by
+// value: codes are bytes, which might alias what is behind a reference, and then no two are made at
+// once.
 template <class CodeOf>
-WeightCodes CodesOf(MatView<const float> weight, Scales scale, int bits, const CodeOf& code) {
+WeightCodes CodesOf(MatView<const float> weight, Scales scale, int bits, CodeOf code) {
   WeightCodes made{.n = weight.rows, .k = weight.cols, .bits = bits, .scale = std::move(scale)};
-  made.codes.reserve(static_cast<size_t>(made.n * made.k));
+  made.codes.resize(static_cast<size_t>(made.n * made.k));
+  int8_t* to = made.codes.data();
   for (int64_t r = 0; r < made.n; ++r) {
     int32_t sum = 0;
     for (int64_t g = 0; g < made.groups(); ++g) {
       const float group_scale = made.ScaleOf(r, g);
-      for (const float value : GroupOf(weight, r, g, made.group())) {
-        made.codes.push_back(code(value, group_scale));
-        sum += made.codes.back();
+      const std::span<const float> from = GroupOf(weight, r, g, made.group());
+      for (size_t i = 0; i < from.size(); ++i) {
+        const int8_t made_code = code(from[i], group_scale);
+        to[i] = made_code;
+        sum += made_code;
       }
+      to += from.size();
     }
     made.code_sum.push_back(sum);
   }
@@ -173,15 +185,16 @@ void RequireMadeHere(const std::string& name, const WeightSpec& spec) {
 }  // namespace
 
 std::vector<float> WeightCodes::RealValues() const {
-  std::vector<float> values;
-  values.reserve(codes.size());
+  std::vector<float> values(codes.size());
   for (int64_t r = 0; r < n; ++r) {
     const int8_t* code = codes.data() + r * k;
+    float* value = values.data() + r * k;
     for (int64_t g = 0; g < groups(); ++g) {
       const float group_scale = ScaleOf(r, g);
       const int32_t zero_point = ZeroPointOf(r, g);
-      for (int64_t c = g * group(); c < std::min(k, (g + 1) * group()); ++c) {
-        values.push_back(static_cast<float>(code[c] - zero_point) * group_scale);
+      const int64_t end = std::min(k, (g + 1) * group());
+      for (int64_t c = g * group(); c < end; ++c) {
+        value[c] = static_cast<float>(code[c] - zero_point) * group_scale;
       }
     }
   }

@@ -93,6 +93,23 @@ FakeWeights MakeWeights(const std::string& name, const LinearParameters& paramet
   return FakeQuantizeWeights(name, real, *plan.weight, convention);
 }
 
+// Without a way out of the loop, so that it is compiled for several values at once.
+bool AllFitHalf(std::span<const float> values) {
+  uint32_t others = 0;
+  for (const float value : values) others |= std::abs(value) < kRoundsToHalfInfinity ? 0u : 1u;
+  return others == 0;
+}
+
+// Of the first value that does not fit.
+[[noreturn]] void FailNoHalf(const std::string& name, std::span<const float> values) {
+  const auto value =
+      std::ranges::find_if(values, [](float v) { return !(std::abs(v) < kRoundsToHalfInfinity); });
+  Fail(
+      "{}: a weight of {} does not fit FP16 (largest {}); the FP16 reference cannot run this "
+      "checkpoint.",
+      name, *value, kMaxHalf);
+}
+
 int64_t InputGroup(const SitePlan& plan) { return plan.input ? plan.input->group_size : 0; }
 
 std::shared_ptr<const InputTransform> SharedTransform(const SitePlan& plan) {
@@ -140,13 +157,7 @@ std::vector<float> Fp16Values(const std::string& name, std::vector<float> values
   for (size_t i = 0; i < values.size(); i += piece.size()) {
     const size_t count = std::min(piece.size(), values.size() - i);
     const std::span<float> some = std::span(values).subspan(i, count);
-    for (const float value : some) {
-      if (std::abs(value) < kRoundsToHalfInfinity) continue;
-      Fail(
-          "{}: a weight of {} does not fit FP16 (largest {}); the FP16 reference cannot run this "
-          "checkpoint.",
-          name, value, kMaxHalf);
-    }
+    if (!AllFitHalf(some)) FailNoHalf(name, some);
     ToHalf(some, std::span(piece).first(count));
     ToFloat(std::span(piece).first(count), some);
   }
