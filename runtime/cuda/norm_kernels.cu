@@ -1,24 +1,12 @@
 #include "runtime/cuda/block.h"
 #include "runtime/cuda/norm_kernels.h"
 #include "runtime/cuda/row_pieces.h"
+#include "runtime/cuda/row_sums.h"
 
 namespace w8a8 {
 namespace {
 
 // A warp for each row, which it holds in shared memory.
-
-// The row sum of numerics.md: `s` are partial sums 8 l to 8 l + 7 of lane l.
-W8A8_DEVICE float CombineSums(float (&s)[kPiece]) {
-#pragma unroll
-  for (int h = kPiece / 2; h > 0; h /= 2) {
-#pragma unroll
-    for (int i = 0; i < h; ++i) s[i] += s[i + h];
-  }
-  float sum = s[0];
-#pragma unroll
-  for (int mask = kWarpLanes / 2; mask > 0; mask /= 2) sum += ShuffleXor(sum, mask);
-  return sum;
-}
 
 // Of add(partial sum, x) over the row.
 template <class T, class Add>
@@ -32,7 +20,7 @@ W8A8_DEVICE float RowSum(const T* held, int64_t cols, Add add) {
       if (i < count) s[i] = add(s[i], Wide(x.values[i]));
     }
   }
-  return CombineSums(s);
+  return CombineRowSums(s);
 }
 
 struct Moments {

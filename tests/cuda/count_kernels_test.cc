@@ -9,9 +9,10 @@
 
 #include "calib/image_moments.h"
 #include "calib/pattern_histogram.h"
+#include "tests/cuda/device_matrix.h"
 #include "tests/cuda/device_memory.h"
-#include "tests/cuda/device_slot.h"
 #include "tests/cuda/device_test.h"
+#include "tests/cuda/slot_values.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
@@ -51,7 +52,7 @@ TEST_F(CountKernels, AddEachPatternToItsCounter) {
       if (mask[static_cast<size_t>(row)] != 0) expected.Add(RowOf(values, shape, row));
     }
     expected.Add(values);
-    const DeviceSlot<Half> x(values, shape.cols, shape.gap);
+    const DeviceRows<Half> x(values, shape.cols, {0, shape.gap});
     const DeviceArray<uint8_t> masks(mask);
     const DeviceArray<uint64_t> counts(std::vector<uint64_t>(PatternHistogram::kPatterns, 0));
     LaunchCountPatterns(nullptr, {.rows = x.view(), .mask = masks.data(), .counts = counts.data()});
@@ -68,7 +69,7 @@ TEST_F(CountKernels, FindARowsLargestFiniteMagnitude) {
     for (int64_t row = 0; row < shape.rows; ++row) {
       expected.push_back(ImageMoments(shape.cols).AddRow(RowOf(values, shape, row)));
     }
-    const DeviceSlot<Half> x(values, shape.cols, shape.gap);
+    const DeviceRows<Half> x(values, shape.cols, {0, shape.gap});
     const DeviceArray<Half> absmax(expected.size());
     LaunchRowAbsmax(nullptr, x.view(), absmax.data());
     EXPECT_EQ(Equal(expected, absmax.Download()), "");
@@ -92,7 +93,7 @@ TEST_F(CountKernels, SumEachImagesChannelsLikeTheCpu) {
       sum_sq.insert(sum_sq.end(), moments.sum_sq.begin(), moments.sum_sq.end());
       absmax.insert(absmax.end(), moments.absmax.begin(), moments.absmax.end());
     }
-    const DeviceSlot<Half> x(values, shape.cols, shape.gap);
+    const DeviceRows<Half> x(values, shape.cols, {0, shape.gap});
     const DeviceArray<uint8_t> masks(mask);
     const DeviceArray<int64_t> firsts(first);
     const DeviceArray<double> sums(sum.size()), sums_sq(sum.size());

@@ -9,9 +9,10 @@
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/cpu/kernels.h"
+#include "tests/cuda/device_matrix.h"
 #include "tests/cuda/device_memory.h"
-#include "tests/cuda/device_slot.h"
 #include "tests/cuda/device_test.h"
+#include "tests/cuda/slot_values.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
 
@@ -86,8 +87,8 @@ struct EmbedOnCpu {
 
 template <class T>
 std::vector<T> EmbedOnDevice(const Stem& stem, const EmbedOnCpu& on, int64_t gap) {
-  const DeviceSlot<float> pixels(on.pixels, stem.height * stem.width, gap);
-  const DeviceSlot<Half> patches(kImages * stem.patches(), stem.inputs(), gap);
+  const DeviceRows<float> pixels(on.pixels, stem.height * stem.width, {0, gap});
+  const DeviceRows<Half> patches(kImages * stem.patches(), stem.inputs(), {0, gap});
   LaunchGatherPatches(nullptr, {.pixels = pixels.view(),
                                 .channels = stem.channels,
                                 .image_height = stem.height,
@@ -97,9 +98,9 @@ std::vector<T> EmbedOnDevice(const Stem& stem, const EmbedOnCpu& on, int64_t gap
   const std::vector<Half> operand = patches.Download();
   std::vector<float> product(operand.size());
   ToFloat(operand, product);
-  const DeviceSlot<float> values(product, stem.inputs(), gap);
+  const DeviceRows<float> values(product, stem.inputs(), {0, gap});
   const DeviceArray<float> prefix(on.prefix), position(on.position);
-  const DeviceSlot<T> out(kImages * stem.tokens(), stem.inputs(), gap);
+  const DeviceRows<T> out(kImages * stem.tokens(), stem.inputs(), {0, gap});
   LaunchEmbed(nullptr, EmbedArgsOf<T>{.product = values.view(),
                                       .prefix = prefix.data(),
                                       .position = position.data(),
@@ -128,9 +129,9 @@ TEST_F(EmbedKernels, BroadcastSelectAndMeanLikeTheCpu) {
     cpu.Run(BroadcastStep{.out = 1, .row = Shared(row)});
     cpu.Run(SelectRowStep{.in = 0, .out = 2, .row = picked});
     cpu.Run(MeanRowsStep{.in = 0, .out = 3, .first_row = picked});
-    const DeviceSlot<Half> x(Halves(in), shape.cols, shape.gap);
-    const DeviceSlot<Half> filled(2 * kImages, shape.cols, shape.gap);
-    const DeviceSlot<Half> selected(kImages, shape.cols, shape.gap), mean(kImages, shape.cols, 0);
+    const DeviceRows<Half> x(Halves(in), shape.cols, {0, shape.gap});
+    const DeviceRows<Half> filled(2 * kImages, shape.cols, {0, shape.gap});
+    const DeviceRows<Half> selected(kImages, shape.cols, {0, shape.gap}), mean(kImages, shape.cols);
     const DeviceArray<float> values(row);
     LaunchBroadcastRow(nullptr, values.data(), filled.view());
     LaunchSelectRow(nullptr, x.view(), picked, selected.view());
@@ -152,9 +153,9 @@ TEST_F(EmbedKernels, AverageConcatenateAndClearLikeTheCpu) {
     cpu.Run(AverageStep{.a = 0, .b = 1, .out = 2});
     cpu.Run(ConcatStep{.a = 0, .b = 1, .out = 3});
     const int64_t rows = kImages * shape.rows;
-    const DeviceSlot<Half> a(Halves(in_a), shape.cols, shape.gap), b(Halves(in_b), shape.cols, 0);
-    const DeviceSlot<Half> mean(rows, shape.cols, shape.gap), both(rows, 2 * shape.cols, 0);
-    const DeviceSlot<float> cleared(rows, shape.cols, shape.gap), copy(rows, shape.cols, 0);
+    const DeviceRows<Half> a(Halves(in_a), shape.cols, {0, shape.gap}), b(Halves(in_b), shape.cols);
+    const DeviceRows<Half> mean(rows, shape.cols, {0, shape.gap}), both(rows, 2 * shape.cols);
+    const DeviceRows<float> cleared(rows, shape.cols, {0, shape.gap}), copy(rows, shape.cols);
     LaunchAverage(nullptr, a.view(), b.view(), mean.view());
     LaunchConcat(nullptr, a.view(), b.view(), both.view());
     LaunchClear(nullptr, cleared.view());
@@ -177,7 +178,7 @@ TEST_F(EmbedKernels, TanhOfEveryPatternLikeTheCpu) {
   }
   cpu.Set(0, all);
   cpu.Run(TanhStep{.in = 0, .out = 1});
-  const DeviceSlot<Half> x(patterns, 65536 / 8, 0), y(8, 65536 / 8, 0);
+  const DeviceRows<Half> x(patterns, 65536 / 8), y(8, 65536 / 8);
   const DeviceArray<Half> table(TanhTable());
   LaunchTanh(nullptr, table.data(), x.view(), y.view());
   std::vector<Half> expected = cpu.HalvesOf(1);

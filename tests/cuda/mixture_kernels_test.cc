@@ -9,9 +9,10 @@
 #include "quant/exponential.h"
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/kernels.h"
+#include "tests/cuda/device_matrix.h"
 #include "tests/cuda/device_memory.h"
-#include "tests/cuda/device_slot.h"
 #include "tests/cuda/device_test.h"
+#include "tests/cuda/slot_values.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
 
@@ -62,13 +63,13 @@ std::vector<uint8_t> EveryFourthMasked(int64_t rows) {
 
 TEST_F(MixtureKernels, RouteLikeTheCpu) {
   for (const Case& c : kCases) {
-    const DeviceSlot<Half> x(Halves(Inputs(c)), c.cols, c.gap);
+    const DeviceRows<Half> x(Halves(Inputs(c)), c.cols, {0, c.gap});
     const std::vector<float> weight = RandomHalfFloats(c.experts * c.cols, 3);
     const DeviceArray<float> weights(weight);
     const std::vector<uint8_t> mask = EveryFourthMasked(c.rows);
     const DeviceArray<uint8_t> masks(mask);
     for (const bool renormalized : {false, true}) {
-      const DeviceSlot<float> out(c.rows, c.experts, c.gap);
+      const DeviceRows<float> out(c.rows, c.experts, {0, c.gap});
       LaunchRoute(nullptr, {.x = x.view(),
                             .weight = weights.data(),
                             .key_mask = renormalized ? masks.data() : nullptr,
@@ -85,9 +86,9 @@ TEST_F(MixtureKernels, RouteLikeTheCpu) {
 }
 
 TEST_F(MixtureKernels, OfEqualLogitsTheLowerExpertsAreChosen) {
-  const DeviceSlot<Half> x(std::vector<Half>(2 * 8, ToHalf(1.0f)), 8, 0);
+  const DeviceRows<Half> x(std::vector<Half>(2 * 8, ToHalf(1.0f)), 8);
   const DeviceArray<float> weight(std::vector<float>(4 * 8, 0.0f));
-  const DeviceSlot<float> out(2, 4, 0);
+  const DeviceRows<float> out(2, 4);
   LaunchRoute(nullptr, {.x = x.view(), .weight = weight.data(), .chosen = 2, .out = out.view()});
   EXPECT_EQ(out.Download(), (std::vector<float>{0.25f, 0.25f, -1, -1, 0.25f, 0.25f, -1, -1}));
 }
@@ -114,7 +115,7 @@ std::vector<int32_t> RowsOf(const Case& c, const std::vector<float>& routing, in
 TEST_F(MixtureKernels, ListEachExpertsRowsAscending) {
   for (const Case& c : kCases) {
     const std::vector<float> weights = Routing(c);
-    const DeviceSlot<float> routing(weights, c.experts, c.gap);
+    const DeviceRows<float> routing(weights, c.experts, {0, c.gap});
     const DeviceArray<int32_t> rows(
         std::vector<int32_t>(static_cast<size_t>(c.experts * c.rows), -1));
     const DeviceArray<int32_t> counts(static_cast<size_t>(c.experts));
@@ -140,10 +141,10 @@ TEST_F(MixtureKernels, GatherAnExpertsRowsAndMixWhatItGave) {
     if (rows.empty()) continue;
     const std::vector<Half> in = Halves(AnyHalves(c.rows * c.cols, 5));
     std::vector<float> sums = RandomFloats(c.rows * c.cols, 6);
-    const DeviceSlot<Half> x(in, c.cols, c.gap);
+    const DeviceRows<Half> x(in, c.cols, {0, c.gap});
     const DeviceArray<int32_t> list(rows);
-    const DeviceSlot<Half> gathered(static_cast<int64_t>(rows.size()), c.cols, c.gap);
-    const DeviceSlot<float> routing(weights, c.experts, 0), out(sums, c.cols, c.gap);
+    const DeviceRows<Half> gathered(static_cast<int64_t>(rows.size()), c.cols, {0, c.gap});
+    const DeviceRows<float> routing(weights, c.experts), out(sums, c.cols, {0, c.gap});
     LaunchGatherRows(nullptr, x.view(), list.data(), gathered.view());
     LaunchMix(nullptr, {.in = gathered.view(),
                         .rows = list.data(),
@@ -177,8 +178,9 @@ TEST_F(MixtureKernels, MixASharedExpertLikeTheCpu) {
     SetSlot(arena, 1, Inputs(c));
     SetSlot(arena, 2, sums);
     arena.Run(MixSharedStep{.in = 0, .x = 1, .out = 2, .gate = Shared(gate)}, {});
-    const DeviceSlot<Half> y(Halves(in), c.experts, c.gap), x(Halves(Inputs(c)), c.cols, c.gap);
-    const DeviceSlot<float> out(sums, c.experts, c.gap);
+    const DeviceRows<Half> y(Halves(in), c.experts, {0, c.gap}),
+        x(Halves(Inputs(c)), c.cols, {0, c.gap});
+    const DeviceRows<float> out(sums, c.experts, {0, c.gap});
     const DeviceArray<float> gates(gate);
     LaunchMixShared(nullptr,
                     {.in = y.view(), .x = x.view(), .gate = gates.data(), .out = out.view()});

@@ -8,8 +8,10 @@
 #include "runtime/cuda/count_kernels.h"
 #include "runtime/cuda/embed_kernels.h"
 #include "runtime/cuda/mixture_kernels.h"
-#include "tests/cuda/device_slot.h"
+#include "tests/cuda/device_matrix.h"
+#include "tests/cuda/device_memory.h"
 #include "tests/cuda/planted_faults.h"
+#include "tests/cuda/slot_values.h"
 
 namespace w8a8::test {
 namespace {
@@ -35,9 +37,9 @@ struct EmbedOperands {
             .prefix_tokens = 1,
             .out = out.view()};
   }
-  DeviceSlot<float> product{RandomFloats(10 * kCols, 1), kCols, 0};  // 5 patches of each image
+  DeviceRows<float> product{RandomFloats(10 * kCols, 1), kCols};  // 5 patches of each image
   DeviceArray<float> prefix{RandomFloats(kCols, 2)}, position{RandomFloats(6 * kCols, 3)};
-  DeviceSlot<Half> out{kRows, kCols, 0};
+  DeviceRows<Half> out{kRows, kCols};
 };
 
 TEST(StepFaults, AnEmbeddingThatIsOffByOneIsFound) {
@@ -63,8 +65,8 @@ TEST(StepFaults, APositionInPlaceOfThePrefixDiffers) {
 }
 
 TEST(StepFaults, PatchesOfAnotherSizeAreFound) {
-  const DeviceSlot<float> pixels(RandomFloats(3 * 6 * 4, 1), 6 * 4, 0);
-  const DeviceSlot<Half> out(6, 12, 0);
+  const DeviceRows<float> pixels(RandomFloats(3 * 6 * 4, 1), 6 * 4);
+  const DeviceRows<Half> out(6, 12);
   GatherPatchesArgs args = {.pixels = pixels.view(),
                             .channels = 3,
                             .image_height = 6,
@@ -82,8 +84,8 @@ TEST(StepFaults, PatchesOfAnotherSizeAreFound) {
 }
 
 TEST(StepFaults, RowsAndColumnsTooManyAreFoundInEveryStep) {
-  const DeviceSlot<Half> a(SomeHalves(1), kCols, 0), b(SomeHalves(2), kCols, 0);
-  const DeviceSlot<Half> out(kRows, kCols, 0);
+  const DeviceRows<Half> a(SomeHalves(1), kCols), b(SomeHalves(2), kCols);
+  const DeviceRows<Half> out(kRows, kCols);
   const DeviceArray<float> row(RandomFloats(kCols, 3));
   const DeviceArray<Half> table(TanhTable());
   MatView<Half> more = out.view(), wider = out.view();
@@ -96,7 +98,7 @@ TEST(StepFaults, RowsAndColumnsTooManyAreFoundInEveryStep) {
     EXPECT_TRUE(IsFound(ErrorOf([&] { LaunchTanh(nullptr, table.data(), a.view(), wrong); })));
   }
   EXPECT_TRUE(IsFound(ErrorOf([&] { LaunchSelectRow(nullptr, a.view(), kRows, out.view()); })));
-  const DeviceSlot<Half> mean(1, kCols, 0);
+  const DeviceRows<Half> mean(1, kCols);
   MatView<const Half> taller = a.view();
   taller.rows += 1;
   EXPECT_TRUE(IsFound(ErrorOf([&] { LaunchMeanRows(nullptr, taller, 0, mean.view()); })));
@@ -106,14 +108,14 @@ TEST(StepFaults, RowsAndColumnsTooManyAreFoundInEveryStep) {
 
 struct Routed {
   std::vector<float> Run() const {
-    const DeviceSlot<float> out(kRows, 6, 0);
+    const DeviceRows<float> out(kRows, 6);
     LaunchRoute(nullptr, args(out.view()));
     return out.Download();
   }
   RouteArgs args(MatView<float> out) const {
     return {.x = x.view(), .weight = weight.data(), .chosen = 2, .out = out};
   }
-  DeviceSlot<Half> x{SomeHalves(1), kCols, 0};
+  DeviceRows<Half> x{SomeHalves(1), kCols};
   DeviceArray<float> weight{RandomHalfFloats(6 * kCols, 2)};
 };
 
@@ -124,7 +126,7 @@ TEST(StepFaults, ARouterNeedsItsBarrier) {
 
 TEST(StepFaults, ARouterThatIsOffByOneIsFound) {
   const Routed routed;
-  const DeviceSlot<float> out(kRows, 6, 0);
+  const DeviceRows<float> out(kRows, 6);
   RouteArgs more = routed.args(out.view()), wider = more, fewer = more, experts = more;
   more.x.rows += 1;
   wider.x.cols += 1;
@@ -133,7 +135,7 @@ TEST(StepFaults, ARouterThatIsOffByOneIsFound) {
   EXPECT_TRUE(IsFound(ErrorOf([&] { LaunchRoute(nullptr, more); })));
   EXPECT_TRUE(IsFound(ErrorOf([&] { LaunchRoute(nullptr, wider); })));
   EXPECT_TRUE(IsFound(ErrorOf([&] { LaunchRoute(nullptr, experts); })));
-  const DeviceSlot<float> short_out(kRows, 6, 0);
+  const DeviceRows<float> short_out(kRows, 6);
   fewer.out = short_out.view();
   LaunchRoute(nullptr, fewer);
   EXPECT_TRUE(IsFound(ErrorOf([&] { short_out.Download(); })));
@@ -141,7 +143,7 @@ TEST(StepFaults, ARouterThatIsOffByOneIsFound) {
 
 TEST(StepFaults, AListOfRowsNeedsItsBarriers) {
   constexpr int64_t kMany = 600;  // three rounds of a block
-  const DeviceSlot<float> routing(RandomFloats(kMany * 2, 3), 2, 0);
+  const DeviceRows<float> routing(RandomFloats(kMany * 2, 3), 2);
   ExpectEveryBarrierIsNeeded([&] {
     const DeviceArray<int32_t> rows(std::vector<int32_t>(2 * kMany, -1));
     const DeviceArray<int32_t> counts(2);
@@ -152,8 +154,8 @@ TEST(StepFaults, AListOfRowsNeedsItsBarriers) {
 }
 
 TEST(StepFaults, AMixtureThatIsOffByOneIsFound) {
-  const DeviceSlot<Half> y(SomeHalves(1), kCols, 0), x(SomeHalves(2), kCols, 0);
-  const DeviceSlot<float> out(SomeFloats(3), kCols, 0), routing(SomeFloats(4), kCols, 0);
+  const DeviceRows<Half> y(SomeHalves(1), kCols), x(SomeHalves(2), kCols);
+  const DeviceRows<float> out(SomeFloats(3), kCols), routing(SomeFloats(4), kCols);
   const DeviceArray<float> gate(RandomHalfFloats(kCols, 5));
   const DeviceArray<int32_t> rows(std::vector<int32_t>{0, 3, 12});
   MixArgs mix = {.in = y.view(),
@@ -163,7 +165,7 @@ TEST(StepFaults, AMixtureThatIsOffByOneIsFound) {
                  .out = out.view()};
   mix.in.rows = 3;  // the last of them is no row
   EXPECT_TRUE(IsFound(ErrorOf([&] { LaunchMix(nullptr, mix); })));
-  const DeviceSlot<Half> gathered(3, kCols, 0);
+  const DeviceRows<Half> gathered(3, kCols);
   EXPECT_TRUE(
       IsFound(ErrorOf([&] { LaunchGatherRows(nullptr, x.view(), rows.data(), gathered.view()); })));
   MixSharedArgs shared = {.in = y.view(), .x = x.view(), .gate = gate.data(), .out = out.view()};
@@ -172,10 +174,10 @@ TEST(StepFaults, AMixtureThatIsOffByOneIsFound) {
 }
 
 TEST(StepFaults, ASharedExpertsInputInPlaceOfItsOutputDiffers) {
-  const DeviceSlot<Half> y(SomeHalves(1), kCols, 0), x(SomeHalves(2), kCols, 0);
+  const DeviceRows<Half> y(SomeHalves(1), kCols), x(SomeHalves(2), kCols);
   const DeviceArray<float> gate(RandomHalfFloats(kCols, 5));
-  const auto mixed = [&](const DeviceSlot<Half>& in, const DeviceSlot<Half>& by) {
-    const DeviceSlot<float> out(SomeFloats(3), kCols, 0);
+  const auto mixed = [&](const DeviceRows<Half>& in, const DeviceRows<Half>& by) {
+    const DeviceRows<float> out(SomeFloats(3), kCols);
     LaunchMixShared(nullptr,
                     {.in = in.view(), .x = by.view(), .gate = gate.data(), .out = out.view()});
     return out.Download();
@@ -186,7 +188,7 @@ TEST(StepFaults, ASharedExpertsInputInPlaceOfItsOutputDiffers) {
 // ---- statistics ----
 
 TEST(StepFaults, StatisticsThatAreOffByOneAreFound) {
-  const DeviceSlot<Half> x(SomeHalves(1), kCols, 0);
+  const DeviceRows<Half> x(SomeHalves(1), kCols);
   const DeviceArray<uint64_t> counts(std::vector<uint64_t>(65536, 0));
   const DeviceArray<Half> absmax(kRows), of_channels(kCols);
   const DeviceArray<double> sum(kCols), sum_sq(kCols);
