@@ -5,7 +5,9 @@
 // A block has three warpgroups: one thread of the first loads, the other two multiply and finish.
 // Order of memory: TMA writes and wgmma reads stages in the async proxy, ordered by the mbarriers
 // alone. The epilogue uses ordinary loads and stores only, each warp its own staging, so that it
-// needs no proxy fence and, after the columns have arrived, no barrier wider than a warp.
+// needs no proxy fence and, after the columns have arrived, no barrier wider than a warp. (A TMA
+// store would need both for every 64 columns; a warp's rows of 128 bytes are whole sectors as they
+// are.)
 #pragma once
 
 #include "runtime/cuda/wgmma_epilogue.h"
@@ -89,8 +91,8 @@ struct WgmmaConsumer {
     origin = tile;
     ptx::SyncNamed(kOwnBarrier + consumer, kWarpgroupThreads);
 #pragma unroll
-    for (int column = thread; column < kShape.columns; column += kWarpgroupThreads) {
-      FetchColumn(column);
+    for (int i = 0; i < kShape.columns / kWarpgroupThreads; ++i) {
+      FetchColumn(thread + i * kWarpgroupThreads);
     }
 #pragma unroll
     for (int i = 0; i < 2 * kSlabs; ++i) {
