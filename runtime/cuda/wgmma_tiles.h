@@ -121,13 +121,13 @@ W8A8_HOST_DEVICE constexpr double EstimatedClocks(WgmmaTileShape shape, WgmmaEpi
   const double issued = shape.ping_pong ? 64 : 102;
   const WgmmaGrid grid = GridOf(shape, m, n, k);
   const double sums = static_cast<double>(shape.rows) * shape.columns;
-  const double loaded = (shape.rows + shape.columns / kWgmmaClusterSize) * kStageDepth;
+  const int32_t loaded = (shape.rows + shape.columns / kWgmmaClusterSize) * kStageDepth;
   const double multiply = sums * kStageDepth / kMacs;
   const double load = loaded / kL2Bytes;
   const double products = (multiply > load ? multiply : load) * grid.k_blocks;
   const double finish = sums * instructions / issued;
-  const int32_t clusters = sms / kWgmmaClusterSize;
-  const auto waves = static_cast<double>((ClusterTiles(grid) + clusters - 1) / clusters);
+  const int32_t rounds = CeilDivide(ClusterTiles(grid), sms / kWgmmaClusterSize);
+  const double waves = rounds;
   if (!shape.ping_pong) return waves * (products + finish);
   // Tiles in turns: bound by the products, or by each consumer's own tiles one after the other.
   const double in_turn = waves * products + finish;
