@@ -1,5 +1,6 @@
 #include "eval/cli/command_flags.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +9,7 @@
 #include "eval/cli/flag_values.h"
 #include "eval/cli/usage_error.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/cuda/cuda_backend.h"
 
 namespace w8a8 {
 namespace {
@@ -104,9 +106,13 @@ void AddDevice(CLI::App& app, Options& o) {
 }
 
 void AddKernels(CLI::App& app, Options& o) {
-  AddValue(app, "--kernels", "Force a CPU kernel set; unusable is an error (also W8A8_CPU_ISA)",
-           "SET", [&o](const std::string& text) {
-             o.kernels = From("--kernels ", [&] { return Select(text).name; });
+  AddValue(app, "--kernels",
+           "Force a kernel set; unusable is an error (also W8A8_CPU_ISA, W8A8_CUDA_KERNELS)", "SET",
+           [&o](const std::string& text) {
+             const auto named = [&](const CudaKernelsFacts& set) { return set.name == text; };
+             const bool of_cuda = std::ranges::any_of(CudaKernelSets(), named);
+             o.kernels = text;
+             if (!of_cuda) From("--kernels ", [&] { return Select(text).name; });
            });
 }
 

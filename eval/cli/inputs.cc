@@ -17,7 +17,9 @@ Session OpenSession(const Options& options) {
   RequireFlag(options.model, "--model", options.command);
   Session session = OpenSession(ModelOf(options), DeviceOf(options));
   if (options.device == "auto" && !options.quiet) {
-    Tell("device     {} ({}), {}\n", session.device, session.kernels, CudaUnavailableReason());
+    const std::string reason = CudaUnavailableReason();
+    Tell("device     {} ({}), {}\n", session.device, session.kernels,
+         reason.empty() ? "a CUDA device is there for --device cuda" : reason);
   }
   return session;
 }

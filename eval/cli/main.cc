@@ -14,6 +14,7 @@
 #include "eval/cli/demo_options.h"
 #include "eval/cli/error_text.h"
 #include "eval/cli/output_check.h"
+#include "eval/cli/settings.h"
 #include "eval/cli/usage_error.h"
 #include "eval/job/output_folder.h"
 #include "runtime/base/file_group.h"
@@ -28,7 +29,7 @@ namespace {
 int RunCommand(int argc, char** argv) {
   const std::optional<Options> options = ParseCommandLine(argc, argv);
   if (!options) return 0;
-  UseKernels(Select(options->kernels));
+  UseKernels(Select(CpuKernelsOf(*options)));
   for (const Command& command : Commands()) {
     if (options->command != command.name) continue;
     const Options filled = WithDemo(*options);

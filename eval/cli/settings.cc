@@ -1,7 +1,10 @@
 #include "eval/cli/settings.h"
 
+#include <algorithm>
+
 #include "eval/cli/flag_values.h"
 #include "eval/cli/usage_error.h"
+#include "runtime/cuda/cuda_backend.h"
 
 namespace w8a8 {
 namespace {
@@ -40,6 +43,16 @@ void CheckScheme(const Options& options, Statistics statistics) {
   }
 }
 
+// A set of the one kind of device forces nothing on the other.
+void RequireKernelsOf(const DeviceSettings& device, const Options& options) {
+  if (options.kernels.empty()) return;
+  const bool of_cuda = CpuKernelsOf(options).empty();
+  if (of_cuda == device.cuda_device.has_value()) return;
+  FailUsage("--kernels {}: a set of {}, but --device {} runs on {}.", options.kernels,
+            of_cuda ? "CUDA devices" : "CPUs", options.device,
+            of_cuda ? "the CPU. Add --device cuda" : "a CUDA device. Leave it out");
+}
+
 }  // namespace
 
 RunSettings RunOf(const Options& options) {
@@ -62,6 +75,11 @@ ModelSettings ModelOf(const Options& options) {
           .input = InputOf(options)};
 }
 
+std::string CpuKernelsOf(const Options& options) {
+  const auto named = [&](const CudaKernelsFacts& set) { return set.name == options.kernels; };
+  return std::ranges::any_of(CudaKernelSets(), named) ? "" : options.kernels;
+}
+
 DeviceSettings DeviceOf(const Options& options) {
   DeviceSettings device{.cuda_device = std::nullopt,
                         .kernels = options.kernels,
@@ -71,6 +89,7 @@ DeviceSettings DeviceOf(const Options& options) {
     device.cuda_device =
         static_cast<int>(ParseCount("--device cuda:", options.device.substr(5), 0));
   }
+  RequireKernelsOf(device, options);
   return device;
 }
 

@@ -18,6 +18,8 @@ namespace w8a8 {
 RunSettings RunOf(const Options& options);
 LoaderOptions LoadingOf(const Options& options, std::optional<int64_t> max_images);
 ModelSettings ModelOf(const Options& options);
+// The kernel set of a CPU that was forced; empty: none, or one of CUDA devices.
+std::string CpuKernelsOf(const Options& options);
 DeviceSettings DeviceOf(const Options& options);
 WeightSettings WeightsOf(const Options& options);
 VerdictThresholds VerdictOf(const Options& options);

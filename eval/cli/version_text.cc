@@ -29,6 +29,17 @@ nlohmann::ordered_json AttentionJson(const FloatKernels& floats) {
   return names;
 }
 
+nlohmann::ordered_json CudaSetsJson() {
+  nlohmann::ordered_json sets = nlohmann::ordered_json::array();
+  for (const CudaKernelsFacts& facts : CudaKernelSets()) {
+    nlohmann::ordered_json set{{"name", facts.name}, {"usable", facts.unusable_reason.empty()}};
+    if (!facts.unusable_reason.empty()) set["reason"] = facts.unusable_reason;
+    set["products"] = facts.products;
+    sets.push_back(std::move(set));
+  }
+  return sets;
+}
+
 }  // namespace
 
 std::string VersionText() {
@@ -38,6 +49,11 @@ std::string VersionText() {
     lines += fmt::format("kernels    {:<12} {}\n", kernels.name,
                          reason == nullptr ? "usable: " + FloatsText(*kernels.floats)
                                            : std::string("not usable: ") + reason);
+  }
+  for (const CudaKernelsFacts& set : CudaKernelSets()) {
+    lines += fmt::format("kernels    {:<12} {}{}\n", set.name,
+                         set.unusable_reason.empty() ? "usable: " : "not usable: ",
+                         set.unusable_reason.empty() ? set.products : set.unusable_reason);
   }
   const std::string cuda = CudaUnavailableReason();
   return fmt::format("w8a8-calib {} ({}, {})\n{}cuda       {}\n", ToolVersion(), W8A8_BUILD_TYPE,
@@ -59,7 +75,7 @@ std::string VersionJson() {
       {"version", ToolVersion()},
       {"build", {{"type", W8A8_BUILD_TYPE}, {"compiler", W8A8_COMPILER}}},
       {"kernels", sets},
-      {"cuda", {{"usable", cuda.empty()}, {"reason", cuda}}}};
+      {"cuda", {{"usable", cuda.empty()}, {"reason", cuda}, {"kernels", CudaSetsJson()}}}};
   return text.dump(2) + "\n";
 }
 

@@ -13,11 +13,13 @@ namespace {
 
 void ChooseDevice(const DeviceSettings& device, Session& session) {
   if (device.cuda_device) {
-    const int index = *device.cuda_device;
-    session.device = fmt::format("cuda:{}", index);
-    session.kernels = "cuda";
-    session.make_backend = [index] { return MakeCudaBackend(index); };
-    session.make_backend();  // an unusable device is an error now, not after the images were read
+    // An unusable device is an error now, not after the images were read.
+    const CudaDevice cuda = OpenCudaDevice(*device.cuda_device, device.kernels);
+    session.device = fmt::format("cuda:{}", *device.cuda_device);
+    session.kernels = cuda.kernels;
+    session.float_products = cuda.products;
+    session.attention = cuda.attention;
+    session.make_backend = cuda.make_backend;
     return;
   }
   session.device = "cpu";

@@ -5,8 +5,10 @@ namespace w8a8 {
 
 std::string CudaUnavailableReason() { return "this build has no CUDA backend"; }
 
-std::unique_ptr<Backend> MakeCudaBackend(int device_index) {
-  Fail("cuda:{}: {}. Use the CPU.", device_index, CudaUnavailableReason());
+std::vector<CudaKernelsFacts> CudaKernelSets() { return {}; }
+
+CudaDevice OpenCudaDevice(int index, std::string_view) {
+  Fail("cuda:{}: {}. Use the CPU.", index, CudaUnavailableReason());
 }
 
 }  // namespace w8a8

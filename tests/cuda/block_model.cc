@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <span>
@@ -21,6 +22,12 @@ namespace w8a8::model {
 namespace {
 
 namespace context = boost::context;
+
+// One call at a time, of whatever threads: a kernel has the device to itself.
+std::mutex& TheLock() {
+  static std::mutex lock;
+  return lock;
+}
 
 Memory& TheMemory() {
   static Memory memory;
@@ -171,16 +178,24 @@ bool IsSkipped() { return running->barriers++ == planted.skipped_barrier; }
 
 }  // namespace
 
-std::byte* Allocate(size_t bytes) { return TheMemory().Add(bytes); }
-void Release(std::byte* memory) { TheMemory().Remove(memory); }
+std::byte* Allocate(size_t bytes) {
+  const std::lock_guard lock(TheLock());
+  return TheMemory().Add(bytes);
+}
+void Release(std::byte* memory) {
+  const std::lock_guard lock(TheLock());
+  TheMemory().Remove(memory);
+}
 
 void Write(std::byte* to, const void* from, size_t bytes) {
+  const std::lock_guard lock(TheLock());
   const std::string wrong = TheMemory().Access(to, bytes, 1, true, Moment());
   if (!wrong.empty()) Fault(wrong);
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 void Read(const std::byte* from, void* to, size_t bytes) {
+  const std::lock_guard lock(TheLock());
   const std::string wrong = TheMemory().Access(from, bytes, 1, false, Moment());
   if (!wrong.empty()) Fault(wrong);
   if (bytes > 0) std::memcpy(to, from, bytes);
@@ -220,6 +235,7 @@ const std::array<Exchanged, 32>& ExchangeInWarp(const char* name, const Exchange
 
 void Run(int64_t blocks, int64_t blocks_y, int threads, size_t shared_bytes,
          const std::function<void()>& kernel) {
+  const std::lock_guard lock(TheLock());
   W8A8_CHECK(blocks >= 0 && blocks_y >= 0 && running == nullptr);
   if (threads < 32 || threads > 1024 || threads % 32 != 0) {
     Fail("{} threads: a block has whole warps, at most 1,024 threads", threads);

@@ -8,6 +8,7 @@
 #include "eval/cli/commands/linear_output.h"
 #include "eval/cli/commands/linear_scheme.h"
 #include "eval/cli/error_text.h"
+#include "eval/cli/settings.h"
 #include "eval/job/output_folder.h"
 #include "eval/run/single_layer.h"
 #include "runtime/backend.h"
@@ -22,10 +23,9 @@ namespace {
 
 // All precisions run on it, but only the INT8 kernels depend on the set.
 std::unique_ptr<Backend> BackendOf(const Options& options) {
-  if (options.device.starts_with("cuda")) {
-    const std::string reason = CudaUnavailableReason();
-    if (!reason.empty()) Fail("--device {}: {}", options.device, reason);
-    Fail("--device {}: linear runs on the CPU only. Use --device cpu.", options.device);
+  const DeviceSettings device = DeviceOf(options);
+  if (device.cuda_device) {
+    return OpenCudaDevice(*device.cuda_device, options.kernels).make_backend();
   }
   const std::string name(Select(options.kernels).name);
   if (options.device == "auto" && !options.quiet) Tell("device     cpu ({})\n", name);

@@ -1,0 +1,202 @@
+#include "runtime/cuda/cublaslt.h"
+
+#include <cublasLt.h>
+#include <dlfcn.h>
+
+#include <array>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "runtime/base/error.h"
+#include "runtime/cuda/device.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr size_t kWorkspaceBytes = 32 * 1024 * 1024;  // what NVIDIA advises for Hopper
+constexpr int kAlgorithms = 8;
+constexpr int kTimedRuns = 3;
+
+void Check(cublasStatus_t status, std::string_view what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  Fail("cuBLASLt: {}: status {}", what, static_cast<int>(status));
+}
+
+}  // namespace
+
+// By the names of the library's functions; their types are those of its header.
+struct CublasLt::Functions {
+  decltype(&cublasLtCreate) create = nullptr;
+  decltype(&cublasLtDestroy) destroy = nullptr;
+  decltype(&cublasLtMatmulDescCreate) desc_create = nullptr;
+  decltype(&cublasLtMatmulDescDestroy) desc_destroy = nullptr;
+  decltype(&cublasLtMatmulDescSetAttribute) desc_set = nullptr;
+  decltype(&cublasLtMatrixLayoutCreate) layout_create = nullptr;
+  decltype(&cublasLtMatrixLayoutDestroy) layout_destroy = nullptr;
+  decltype(&cublasLtMatmulPreferenceCreate) preference_create = nullptr;
+  decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy = nullptr;
+  decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set = nullptr;
+  decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = nullptr;
+  decltype(&cublasLtMatmulAlgoCheck) check = nullptr;
+  decltype(&cublasLtMatmul) matmul = nullptr;
+  std::string reason;  // why it cannot be used
+
+  static const Functions& Get() {
+    static const Functions functions = Open();
+    return functions;
+  }
+
+ private:
+  template <class Function>
+  void Find(void* library, const char* name, Function* function) {
+    *function = reinterpret_cast<Function>(::dlsym(library, name));
+    if (*function == nullptr && reason.empty()) reason = fmt::format("it has no {}", name);
+  }
+
+  static Functions Open() {
+    Functions f;
+    const std::string name = fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR);
+    void* const library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+      f.reason = ::dlerror();
+      return f;
+    }
+    f.Find(library, "cublasLtCreate", &f.create);
+    f.Find(library, "cublasLtDestroy", &f.destroy);
+    f.Find(library, "cublasLtMatmulDescCreate", &f.desc_create);
+    f.Find(library, "cublasLtMatmulDescDestroy", &f.desc_destroy);
+    f.Find(library, "cublasLtMatmulDescSetAttribute", &f.desc_set);
+    f.Find(library, "cublasLtMatrixLayoutCreate", &f.layout_create);
+    f.Find(library, "cublasLtMatrixLayoutDestroy", &f.layout_destroy);
+    f.Find(library, "cublasLtMatmulPreferenceCreate", &f.preference_create);
+    f.Find(library, "cublasLtMatmulPreferenceDestroy", &f.preference_destroy);
+    f.Find(library, "cublasLtMatmulPreferenceSetAttribute", &f.preference_set);
+    f.Find(library, "cublasLtMatmulAlgoGetHeuristic", &f.heuristic);
+    f.Find(library, "cublasLtMatmulAlgoCheck", &f.check);
+    f.Find(library, "cublasLtMatmul", &f.matmul);
+    return f;
+  }
+};
+
+// The library's matrices are column-major: y^T [n, m] = weight (transposed [k, n]) x^T [k, m].
+struct CublasLt::Problem {
+  Problem(const Functions& functions, const LibraryProduct& product) : f(functions) {
+    const bool codes = product.kind == LibraryProduct::Kind::kCodesToInt32;
+    const cudaDataType_t operand = codes ? CUDA_R_8I : CUDA_R_16F;
+    const cudaDataType_t result = codes ? CUDA_R_32I : CUDA_R_32F;
+    const auto k = static_cast<uint64_t>(product.k);
+    const auto rows = static_cast<uint64_t>(product.m), cols = static_cast<uint64_t>(product.n);
+    Check(f.desc_create(&desc, codes ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F, result),
+          "describing a product");
+    const cublasOperation_t transposed = CUBLAS_OP_T;
+    Check(f.desc_set(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed)),
+          "describing a product");
+    Check(f.layout_create(&weight, operand, k, cols, product.weight_stride), "describing weights");
+    Check(f.layout_create(&x, operand, k, rows, product.x_stride), "describing rows");
+    Check(f.layout_create(&y, result, cols, rows, product.n), "describing outputs");
+  }
+  ~Problem() {
+    for (cublasLtMatrixLayout_t layout : {weight, x, y}) {
+      if (layout != nullptr) f.layout_destroy(layout);
+    }
+    if (desc != nullptr) f.desc_destroy(desc);
+  }
+  Problem(const Problem&) = delete;
+  Problem& operator=(const Problem&) = delete;
+
+  cublasStatus_t Run(cublasLtHandle_t handle, const LibraryProduct& product,
+                     const cublasLtMatmulAlgo_t& algorithm, std::byte* workspace,
+                     Queue queue) const {
+    const bool codes = product.kind == LibraryProduct::Kind::kCodesToInt32;
+    const int32_t one = 1, zero = 0;
+    const float one_float = 1.0f, zero_float = 0.0f;
+    const void* alpha = codes ? static_cast<const void*>(&one) : &one_float;
+    const void* beta = codes ? static_cast<const void*>(&zero) : &zero_float;
+    return f.matmul(handle, desc, alpha, product.weight, weight, product.x, x, beta, product.y, y,
+                    product.y, y, &algorithm, workspace, kWorkspaceBytes, queue);
+  }
+
+  const Functions& f;
+  cublasLtMatmulDesc_t desc = nullptr;
+  cublasLtMatrixLayout_t weight = nullptr, x = nullptr, y = nullptr;
+};
+
+struct CublasLt::Pinned {
+  bool found = false;
+  cublasLtMatmulAlgo_t algorithm{};
+};
+
+std::string CublasLt::UnavailableReason() { return Functions::Get().reason; }
+
+CublasLt::CublasLt() : library_(Functions::Get()) {
+  if (!library_.reason.empty()) Fail("cuBLASLt: {}", library_.reason);
+  cublasLtHandle_t handle = nullptr;
+  Check(library_.create(&handle), "opening the library");
+  handle_ = handle;
+}
+
+CublasLt::~CublasLt() { library_.destroy(static_cast<cublasLtHandle_t>(handle_)); }
+
+std::byte* CublasLt::WorkspaceOf(Queue queue) {
+  const std::lock_guard lock(mutex_);
+  return workspaces_[queue].Reserve(static_cast<int64_t>(kWorkspaceBytes));
+}
+
+const CublasLt::Pinned* CublasLt::PinnedFor(Queue queue, const LibraryProduct& product,
+                                            const Problem& problem, std::byte* workspace) {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<Pinned>& pinned = pinned_[{product.kind, product.n, product.k}];
+  if (pinned != nullptr) return pinned.get();
+  pinned = std::make_unique<Pinned>();
+  const auto handle = static_cast<cublasLtHandle_t>(handle_);
+  cublasLtMatmulPreference_t preference = nullptr;
+  Check(library_.preference_create(&preference), "describing what is preferred");
+  const size_t bytes = kWorkspaceBytes;
+  Check(library_.preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes,
+                                sizeof(bytes)),
+        "describing what is preferred");
+  std::array<cublasLtMatmulHeuristicResult_t, kAlgorithms> results{};
+  int count = 0;
+  const cublasStatus_t status =
+      library_.heuristic(handle, problem.desc, problem.weight, problem.x, problem.y, problem.y,
+                         preference, kAlgorithms, results.data(), &count);
+  library_.preference_destroy(preference);
+  if (status != CUBLAS_STATUS_SUCCESS) return pinned.get();
+  double best = 0;
+  for (int i = 0; i < count; ++i) {
+    const cublasLtMatmulAlgo_t& algorithm = results[static_cast<size_t>(i)].algo;
+    Stopwatch stopwatch;
+    bool ran = problem.Run(handle, product, algorithm, workspace, queue) == CUBLAS_STATUS_SUCCESS;
+    stopwatch.Start(queue);
+    for (int run = 0; ran && run < kTimedRuns; ++run) {
+      ran = problem.Run(handle, product, algorithm, workspace, queue) == CUBLAS_STATUS_SUCCESS;
+    }
+    stopwatch.Stop(queue);
+    if (!ran) continue;
+    const double seconds = stopwatch.Seconds();
+    if (pinned->found && seconds >= best) continue;
+    *pinned = {.found = true, .algorithm = algorithm};
+    best = seconds;
+  }
+  return pinned.get();
+}
+
+bool CublasLt::Multiply(Queue queue, const LibraryProduct& product) {
+  const Problem problem(library_, product);
+  const auto handle = static_cast<cublasLtHandle_t>(handle_);
+  std::byte* const workspace = WorkspaceOf(queue);
+  const Pinned* pinned = PinnedFor(queue, product, problem, workspace);
+  if (!pinned->found) return false;
+  // An algorithm of another m may not take this one's.
+  cublasLtMatmulHeuristicResult_t checked{};
+  if (library_.check(handle, problem.desc, problem.weight, problem.x, problem.y, problem.y,
+                     &pinned->algorithm, &checked) != CUBLAS_STATUS_SUCCESS ||
+      checked.workspaceSize > kWorkspaceBytes) {
+    return false;
+  }
+  Check(problem.Run(handle, product, pinned->algorithm, workspace, queue), "multiplying");
+  return true;
+}
+
+}  // namespace w8a8

@@ -1,0 +1,67 @@
+// runtime/cuda/device.h by the CUDA runtime.
+#include <cuda_runtime_api.h>
+
+#include <array>
+
+#include "runtime/cuda/cuda_error.h"
+#include "runtime/cuda/device.h"
+
+namespace w8a8 {
+
+void UseDevice(int index) { CheckCuda(cudaSetDevice(index), "choosing the device"); }
+
+std::byte* DeviceAllocate(size_t bytes) {
+  void* memory = nullptr;
+  CheckCuda(cudaMalloc(&memory, bytes), "allocating memory of the device");
+  return static_cast<std::byte*>(memory);
+}
+
+void DeviceRelease(std::byte* memory) noexcept { cudaFree(memory); }
+
+void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  CheckCuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, queue),
+            "copying to the device");
+  CheckCuda(cudaStreamSynchronize(queue), "copying to the device");
+}
+
+void CopyToHost(Queue queue, void* to, const std::byte* from, size_t bytes) {
+  if (bytes == 0) return;
+  CheckCuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, queue),
+            "copying from the device");
+  CheckCuda(cudaStreamSynchronize(queue), "running kernels and copying from the device");
+}
+
+void ClearOnDevice(Queue queue, std::byte* to, size_t bytes) {
+  CheckCuda(cudaMemsetAsync(to, 0, bytes, queue), "clearing memory of the device");
+}
+
+OwnQueue::OwnQueue() : queue_(nullptr) {
+  CheckCuda(cudaStreamCreateWithFlags(&queue_, cudaStreamNonBlocking), "making a stream");
+}
+OwnQueue::~OwnQueue() { cudaStreamDestroy(queue_); }
+
+struct Stopwatch::Events {
+  std::array<cudaEvent_t, 2> at{};
+};
+
+Stopwatch::Stopwatch() : events_(std::make_unique<Events>()) {
+  for (cudaEvent_t& event : events_->at) CheckCuda(cudaEventCreate(&event), "making an event");
+}
+Stopwatch::~Stopwatch() {
+  for (const cudaEvent_t event : events_->at) cudaEventDestroy(event);
+}
+void Stopwatch::Start(Queue queue) {
+  CheckCuda(cudaEventRecord(events_->at[0], queue), "recording an event");
+}
+void Stopwatch::Stop(Queue queue) {
+  CheckCuda(cudaEventRecord(events_->at[1], queue), "recording an event");
+}
+double Stopwatch::Seconds() const {
+  CheckCuda(cudaEventSynchronize(events_->at[1]), "running kernels");
+  float milliseconds = 0;
+  CheckCuda(cudaEventElapsedTime(&milliseconds, events_->at[0], events_->at[1]), "reading events");
+  return milliseconds * 1e-3;
+}
+
+}  // namespace w8a8

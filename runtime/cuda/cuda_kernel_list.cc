@@ -1,0 +1,132 @@
+// The list of the sets; a file of its own, so that a test can link another list in its place.
+#include <array>
+#include <map>
+#include <mutex>
+
+#include "runtime/base/error.h"
+#include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cuda_device_facts.h"
+#include "runtime/cuda/cuda_kernels.h"
+#include "runtime/cuda/device_memory.h"
+#include "runtime/cuda/epilogue_kernels.h"
+#include "runtime/cuda/wgmma_product.h"
+
+namespace w8a8 {
+namespace {
+
+bool IsAligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
+
+// FP16 products by cuBLASLt, where it is found; their sums leave it in binary32, so that bias and
+// rounding are numerics.md's.
+class LibraryProducts : public CudaProducts {
+ public:
+  bool Product(Queue queue, const ProductArgs& args) override {
+    if (library_ == nullptr || args.n % 4 != 0) return false;  // the library's rule for int8
+    const auto sums = Room<int32_t>(queue, args.m * args.n);
+    const LibraryProduct product{.kind = LibraryProduct::Kind::kCodesToInt32,
+                                 .m = args.m,
+                                 .n = args.n,
+                                 .k = args.x_stride,
+                                 .x = args.x,
+                                 .x_stride = args.x_stride,
+                                 .weight = args.weight,
+                                 .weight_stride = args.weight_stride,
+                                 .y = sums};
+    if (args.x_stride != args.weight_stride || !library_->Multiply(queue, product)) return false;
+    LaunchDequantize(queue, sums, args);
+    return true;
+  }
+
+  bool FloatProduct(Queue queue, const FloatProductArgs& args) override {
+    const bool halves = args.x.type == Element::kHalf && args.weight.type == Element::kHalf;
+    const bool whole = args.k % 8 == 0 && args.x_stride % 8 == 0 && args.weight_stride % 8 == 0 &&
+                       IsAligned(args.x.data) && IsAligned(args.weight.data);
+    if (library_ == nullptr || !halves || !whole) return false;
+    const auto sums = Room<float>(queue, args.m * args.n);
+    const LibraryProduct product{.kind = LibraryProduct::Kind::kHalfToFloat,
+                                 .m = args.m,
+                                 .n = args.n,
+                                 .k = args.k,
+                                 .x = args.x.data,
+                                 .x_stride = args.x_stride,
+                                 .weight = args.weight.data,
+                                 .weight_stride = args.weight_stride,
+                                 .y = sums};
+    if (!library_->Multiply(queue, product)) return false;
+    LaunchFinishFloats(queue, sums, args);
+    return true;
+  }
+
+ private:
+  template <class T>
+  T* Room(Queue queue, int64_t count) {
+    const std::lock_guard lock(mutex_);
+    return reinterpret_cast<T*>(rooms_[queue].Reserve(count * static_cast<int64_t>(sizeof(T))));
+  }
+
+  const std::unique_ptr<CublasLt> library_ =
+      CublasLt::UnavailableReason().empty() ? std::make_unique<CublasLt>() : nullptr;
+  std::mutex mutex_;
+  std::map<Queue, DeviceMemory<std::byte>> rooms_;
+};
+
+class WgmmaProducts final : public LibraryProducts {
+ public:
+  explicit WgmmaProducts(int device) : processors_(MultiprocessorsOf(device)) {}
+
+  bool Product(Queue queue, const ProductArgs& args) override {
+    if (args.acc != nullptr) return false;  // its sums never leave the registers
+    WgmmaProduct product{.x = args.x,
+                         .x_stride = args.x_stride,
+                         .w = args.weight,
+                         .w_stride = args.weight_stride,
+                         .epilogue = WgmmaEpilogue::kHalf,
+                         .outputs = {}};
+    product.outputs.m = static_cast<int32_t>(args.m);
+    product.outputs.n = static_cast<int32_t>(args.n);
+    product.outputs.k = static_cast<int32_t>(args.k);
+    product.outputs.scale_x = args.scale_x;
+    product.outputs.scale_w = args.scale_w;
+    product.outputs.bias = args.bias;
+    product.outputs.out = args.y;
+    product.outputs.out_stride = args.y_stride * static_cast<int64_t>(sizeof(Half));
+    if (!WgmmaRefuses(product).empty()) return false;
+    const WgmmaOutputs& sizes = product.outputs;
+    LaunchWgmmaProduct(queue, product,
+                       ChooseTiles(product.epilogue, sizes.m, sizes.n, sizes.k, processors_));
+    return true;
+  }
+
+ private:
+  const int processors_;
+};
+
+std::string LibraryReason(int device) {
+  const std::string reason = TooOldFor(device, 8, 0);
+  return reason.empty() ? CublasLt::UnavailableReason() : reason;
+}
+
+std::string WgmmaReason(int device) {
+  const std::string reason = TooOldFor(device, 9, 0);
+  return reason.empty() ? WgmmaUnavailable(device) : reason;
+}
+
+std::string AnyReason(int device) { return TooOldFor(device, 8, 0); }
+
+const std::array kAll = {
+    CudaKernels{"wgmma", "INT8 by TMA and wgmma, FP16 by cuBLASLt", WgmmaReason,
+                [](int device) -> std::unique_ptr<CudaProducts> {
+                  return std::make_unique<WgmmaProducts>(device);
+                }},
+    CudaKernels{
+        "cublaslt", "INT8 and FP16 by cuBLASLt", LibraryReason,
+        [](int) -> std::unique_ptr<CudaProducts> { return std::make_unique<LibraryProducts>(); }},
+    CudaKernels{"mma", "INT8 and FP16 by mma.sync", AnyReason,
+                [](int) -> std::unique_ptr<CudaProducts> { return nullptr; }},
+};
+
+}  // namespace
+
+std::span<const CudaKernels> AllCudaKernels() { return kAll; }
+
+}  // namespace w8a8

@@ -1,0 +1,44 @@
+// The kernel sets of CUDA devices: how the INT8 product is made, and FP16 products. Every other
+// step is the same in all.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "runtime/cuda/float_product_kernels.h"
+#include "runtime/cuda/product_kernels.h"
+#include "runtime/cuda/queue.h"
+
+namespace w8a8 {
+
+// Products of one set, bound to one device. Calls of several threads, each with a queue of its own.
+class CudaProducts {
+ public:
+  virtual ~CudaProducts() = default;
+  // True if it takes the product, which it then launches; else nothing was done, and the kernels
+  // for every GPU (product_kernels.h) make it. Nothing of a product decides but its shape and
+  // alignment.
+  virtual bool Product(Queue queue, const ProductArgs& args) = 0;
+  virtual bool FloatProduct(Queue queue, const FloatProductArgs& args) = 0;
+};
+
+struct CudaKernels {
+  std::string_view name;      // what people force it by: W8A8_CUDA_KERNELS
+  std::string_view products;  // how products are made, for people
+  // Why it cannot run on the device; empty if it can.
+  std::string (*unusable_reason)(int device);
+  // nullptr: the kernels for every GPU alone.
+  std::unique_ptr<CudaProducts> (*make)(int device);
+};
+
+// The best first.
+std::span<const CudaKernels> AllCudaKernels();
+
+// The set named `forced`, else by W8A8_CUDA_KERNELS, else the first that is usable. Throws Error
+// for one that is unknown or cannot run here, with the reason and what can.
+const CudaKernels& SelectCudaKernels(std::string_view forced, int device);
+
+}  // namespace w8a8

@@ -1,0 +1,74 @@
+#include "runtime/cuda/block.h"
+#include "runtime/cuda/epilogue_kernels.h"
+
+namespace w8a8 {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int64_t kColumnsOfBlock = 4 * kThreads;
+
+// Blocks for rows of `cols` elements, a row each in the second dimension.
+LaunchShape ShapeOf(int64_t rows, int64_t cols) {
+  return {.blocks = (cols + kColumnsOfBlock - 1) / kColumnsOfBlock,
+          .blocks_y = rows,
+          .threads = kThreads,
+          .shared_bytes = 0};
+}
+
+template <class Element>
+W8A8_DEVICE void ForEachColumn(int64_t cols, const Element& element) {
+  const int64_t first = BlockIndex() * kColumnsOfBlock;
+  const int64_t end = first + kColumnsOfBlock < cols ? first + kColumnsOfBlock : cols;
+  for (int64_t col = first + ThreadIndex(); col < end; col += kThreads) element(col);
+}
+
+W8A8_DEVICE float BiasOf(const float* bias, int64_t col) {
+  return bias == nullptr ? 0.0f : Load(&bias[col]);
+}
+
+W8A8_KERNEL void DequantizeRows(const int32_t* sums, ProductArgs args, int64_t first_row) {
+  const int64_t row = first_row + BlockIndexY();
+  const float scale_x = Load(&args.scale_x[row]);
+  ForEachColumn(args.n, [&](int64_t col) {
+    const int32_t acc = Load(&sums[row * args.n + col]);
+    if (args.acc != nullptr) Store(&args.acc[row * args.n + col], acc);
+    const float y = Dequantize(acc, Load(&args.scale_w[col]), scale_x, BiasOf(args.bias, col));
+    Store(&args.y[row * args.y_stride + col], Narrow(y));
+  });
+}
+
+W8A8_KERNEL void FinishFloats(const float* sums, FloatProductArgs args, int64_t first_row) {
+  const int64_t row = first_row + BlockIndexY();
+  ForEachColumn(args.n, [&](int64_t col) {
+    const float sum = Load(&sums[row * args.n + col]);
+    const float y = args.bias == nullptr ? sum : sum + Load(&args.bias[col]);
+    if (args.half != nullptr) {
+      Store(&args.half[row * args.y_stride + col], Narrow(y));
+    } else {
+      Store(&args.floats[row * args.y_stride + col], y);
+    }
+  });
+}
+
+// The second dimension of a grid has at most 65,535 blocks.
+constexpr int64_t kMostRows = 65535;
+
+template <class Args, class Kernel, class Sum>
+void ForRows(Queue queue, const Kernel& kernel, const Sum* sums, const Args& args) {
+  for (int64_t first = 0; first < args.m; first += kMostRows) {
+    const int64_t count = args.m - first < kMostRows ? args.m - first : kMostRows;
+    Launch(queue, ShapeOf(count, args.n), kernel, sums, args, first);
+  }
+}
+
+}  // namespace
+
+void LaunchDequantize(Queue queue, const int32_t* sums, const ProductArgs& args) {
+  ForRows(queue, DequantizeRows, sums, args);
+}
+
+void LaunchFinishFloats(Queue queue, const float* sums, const FloatProductArgs& args) {
+  ForRows(queue, FinishFloats, sums, args);
+}
+
+}  // namespace w8a8

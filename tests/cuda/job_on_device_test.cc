@@ -1,0 +1,192 @@
+// Whole encoders through the CUDA backend, on the model of a block or on a GPU: the emulated arm
+// equals the int8 arm in every number, one flipped bit is found, and every step whose bits are
+// fixed has those of the CPU's scalar set.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include <gtest/gtest.h>
+
+#include "calib/make_plan.h"
+#include "eval/measure/check_tap.h"
+#include "eval/run/runner.h"
+#include "runtime/cpu/cpu_backend.h"
+#include "runtime/lower.h"
+#include "tests/arms/made_mixture.h"
+#include "tests/arms/made_session.h"
+#include "tests/cpu/kernel_sets.h"
+#include "tests/cuda/backend_on_device.h"
+#include "tests/cuda/device_test.h"
+#include "tests/encoder/small_models.h"
+#include "tests/runtime/step_bench.h"
+#include "tests/support/tolerance.h"
+
+namespace w8a8::test {
+namespace {
+
+class JobOnDevice : public DeviceTest {};
+
+constexpr const char* kFaultySite = "blocks.1.attn.proj";
+
+// Flips one bit of one weight of the int8 arm at one site.
+class FaultyBackend final : public Backend {
+ public:
+  PackedPtr PackFloat(MatView<const float> weight, FloatOperands operands) override {
+    return device_->PackFloat(weight, operands);
+  }
+  PackedPtr PackInt8(const QuantizedLinear& linear, int64_t group) override {
+    QuantizedLinear layer = linear;
+    if (layer.name == kFaultySite) layer.weight.codes[77] ^= 0x04;
+    return device_->PackInt8(layer, group);
+  }
+  PackedPtr PackEmulated(const QuantizedLinear& linear, int64_t group) override {
+    return device_->PackEmulated(linear, group);
+  }
+  std::unique_ptr<Arena> MakeArena() override { return device_->MakeArena(); }
+
+ private:
+  const std::unique_ptr<Backend> device_ = MakeBackendOnDevice();
+};
+
+Checks ChecksOf(const Graph& graph, const Weights& weights, AttentionPrecision attention,
+                const std::function<std::unique_ptr<Backend>()>& make_backend) {
+  const std::vector<std::string> sites = graph.Sites();
+  Experiment experiment = SweepExperiment(sites, {}, {}, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(sites), std::nullopt, FakeFlavour::kIdeal, attention);
+  MadeImages images(graph.config, 3);
+  CheckTap checks(experiment, 2);
+  const std::array<Tap*, 1> taps{&checks};
+  RunnerOptions options{
+      .threads = 2, .batch = 2, .memory_bytes = 1 << 20, .make_backend = {}, .progress = {}};
+  options.make_backend = make_backend;
+  RunArms(graph, weights, experiment.runs, images, taps, options);
+  return checks.Take();
+}
+
+TEST_F(JobOnDevice, TheEmulatedArmEqualsTheInt8ArmInEveryNumber) {
+  const Session session = MadeSession("job_on_device");
+  for (const auto attention : {AttentionPrecision::kFp32, AttentionPrecision::kInt8}) {
+    uint64_t compared = 0;
+    for (const auto& [key, counts] :
+         ChecksOf(session.graph, *session.weights, attention, MakeBackendOnDevice)) {
+      EXPECT_EQ(counts.mismatches(), 0u) << key.place;
+      compared += counts.outputs_compared;
+    }
+    EXPECT_GT(compared, 0u);
+  }
+}
+
+TEST_F(JobOnDevice, OneFlippedBitOfAWeightIsFoundAtItsSite) {
+  const Session session = MadeSession("job_on_device");
+  const Checks checks =
+      ChecksOf(session.graph, *session.weights, AttentionPrecision::kFp32,
+               []() -> std::unique_ptr<Backend> { return std::make_unique<FaultyBackend>(); });
+  uint64_t found = 0;
+  for (const auto& [key, counts] : checks) {
+    if (key.place == "outputs") continue;  // behind the fault
+    if (key.place == kFaultySite) {
+      found += counts.mismatches();
+    } else {
+      EXPECT_EQ(counts.mismatches(), 0u) << key.place;
+    }
+  }
+  EXPECT_GT(found, 0u);
+}
+
+// ---- step by step ----
+
+// True for the steps whose bits numerics.md leaves open.
+bool HasNoDefinedOrder(const Step& step) {
+  if (const auto* attention = std::get_if<AttentionStep>(&step)) {
+    return attention->precision != AttentionPrecision::kInt8;
+  }
+  return std::holds_alternative<EmbedStep>(step) || std::holds_alternative<GemmF16Step>(step) ||
+         std::holds_alternative<GemmFakeStep>(step);
+}
+
+bool HasValues(const Arena& arena, SlotId id) {
+  return arena.slot(id).storage != SlotStorage::kCodes && arena.rows(id) > 0;
+}
+
+// Runs both programs side by side; each step of the device is given what the CPU has.
+int64_t ExpectEqualSteps(const Program& cpu_program, Arena& cpu, const Program& device_program,
+                         Arena& device) {
+  int64_t compared = 0;
+  EXPECT_EQ(cpu_program.steps.size(), device_program.steps.size());
+  const auto slots = static_cast<SlotId>(cpu_program.slots.size());
+  for (size_t i = 0; i < cpu_program.steps.size(); ++i) {
+    std::vector<SlotId> given;
+    for (SlotId id = 0; id < slots; ++id) {
+      if (!HasValues(cpu, id)) continue;
+      device.Upload(id, 0, cpu.HostView(id));
+      given.push_back(id);
+    }
+    cpu.Run(cpu_program.steps[i], {});
+    device.Run(device_program.steps[i], {});
+    if (HasNoDefinedOrder(cpu_program.steps[i])) continue;
+    // Slots of an expert's rows have some from its gather on, which writes one of them.
+    const auto* gather = std::get_if<GatherStep>(&cpu_program.steps[i]);
+    if (gather != nullptr) given.assign(HasValues(cpu, gather->out) ? 1 : 0, gather->out);
+    for (const SlotId id : given) {
+      const std::span<const std::byte> expected = cpu.HostView(id), actual = device.HostView(id);
+      EXPECT_TRUE(std::ranges::equal(expected, actual))
+          << "slot " << cpu_program.slots[static_cast<size_t>(id)].name << " after step " << i
+          << ", of kind " << cpu_program.steps[i].index();
+    }
+    ++compared;
+  }
+  return compared;
+}
+
+void ExpectStepsOfTheScalarSet(const Graph& graph, const Weights& weights, Precision precision) {
+  CpuBackend cpu(ScalarSet());
+  const std::unique_ptr<Backend> device = MakeBackendOnDevice();
+  Lowering for_cpu(graph, weights, cpu), for_device(graph, weights, *device);
+  const std::unique_ptr<Arena> cpu_arena = cpu.MakeArena(), device_arena = device->MakeArena();
+  const Plan plan = PerTokenPlan(graph.Sites());
+  MadeImages images(graph.config, 1);
+  const std::vector<float> pixels = images.Next()->pixels;
+  int64_t compared = 0;
+  std::vector<std::byte> stream;
+  for (int stage = 0; stage < static_cast<int>(graph.stages.size()); ++stage) {
+    for_cpu.BeginStage(stage);
+    for_device.BeginStage(stage);
+    const auto lower = [&](Lowering& lowering) {
+      return lowering.Lower(precision, plan, FakeFlavour::kIdeal, AttentionPrecision::kInt8);
+    };
+    const Program cpu_program = lower(for_cpu), device_program = lower(for_device);
+    for (const auto& [arena, program] :
+         {std::pair(cpu_arena.get(), &cpu_program), {device_arena.get(), &device_program}}) {
+      arena->Prepare(program->slots, {.images = 1});
+    }
+    if (stage == 0) {
+      cpu_arena->Upload(graph.pixels, 0, std::as_bytes(std::span(pixels)));
+    } else {
+      cpu_arena->Upload(graph.stream, 0, stream);
+    }
+    compared += ExpectEqualSteps(cpu_program, *cpu_arena, device_program, *device_arena);
+    const std::span<const std::byte> left = cpu_arena->HostView(graph.stream);
+    stream.assign(left.begin(), left.end());
+  }
+  EXPECT_GT(compared, 0);
+}
+
+TEST_F(JobOnDevice, EveryStepHasTheBitsOfTheScalarSet) {
+  const Session session = MadeSession("steps_on_device");
+  ExpectStepsOfTheScalarSet(session.graph, *session.weights, Precision::kInt8);
+  ExpectStepsOfTheScalarSet(session.graph, *session.weights, Precision::kEmulated);
+  const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
+  ExpectStepsOfTheScalarSet(wide, *session.weights, Precision::kInt8);
+}
+
+TEST_F(JobOnDevice, EveryStepAroundExpertsHasTheBitsOfTheScalarSet) {
+  for (const EncoderConfig& config : {MadeMixtureConfig(), MadeGatedMixtureConfig()}) {
+    const MadeMixture mixture(config);
+    ExpectStepsOfTheScalarSet(mixture.graph, mixture.weights, Precision::kInt8);
+  }
+}
+
+}  // namespace
+}  // namespace w8a8::test
