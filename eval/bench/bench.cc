@@ -126,17 +126,25 @@ class Bench {
   }
 
   void MeasureForwards() {
-    const ForwardSettings forward{
-        .set = set_, .threads = settings_.threads, .budget = Whole(), .say = settings_.say};
     if (given_) {
-      report_.forward = MeasureForward(given_->forward(), forward);
+      report_.forward = MeasureOne(given_->forward());
       return;
     }
     for (const MadeEncoder& made : Encoders()) {
       const OpenModel model = Open(made);
-      std::ranges::move(MeasureForward(model.forward(), forward),
-                        std::back_inserter(report_.forward));
+      std::ranges::move(MeasureOne(model.forward()), std::back_inserter(report_.forward));
     }
+  }
+
+  std::vector<ForwardResult> MeasureOne(const ForwardModel& model) const {
+    if (settings_.device) {
+      constexpr int kRuns = 21;
+      const bool small = settings_.extent == BenchExtent::kSmall;
+      return MeasureDeviceForward(model, *settings_.device, small ? 1 : kRuns, settings_.say);
+    }
+    return MeasureForward(
+        model,
+        {.set = set_, .threads = settings_.threads, .budget = Whole(), .say = settings_.say});
   }
 
   // More for whole forwards, which are few.

@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "eval/bench/bench_report.h"
+#include "eval/bench/device_forward.h"
 
 namespace w8a8 {
 
@@ -24,6 +26,7 @@ struct BenchSettings {
   std::string kernel_set = {};  // forced: the only one measured; empty: all usable but the readable
   std::string encoder = {};     // of kMadeEncoders, the only one run; empty: all
   int threads = 1;
+  std::optional<DeviceBench> device = {};  // of forwards, in place of the CPU
   std::function<void(const std::string&)> say = [](const std::string&) {};  // what comes next
 };
 

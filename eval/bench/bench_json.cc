@@ -109,6 +109,7 @@ Json ForwardJson(const ForwardResult& forward) {
           {"precision", forward.precision},
           {"attention", forward.attention},
           {"threads", forward.threads},
+          {"images", forward.images},
           {"isa", forward.isa},
           {"blocks", forward.config.blocks},
           {"shape", ShapeJson(forward.config)},
@@ -118,6 +119,7 @@ Json ForwardJson(const ForwardResult& forward) {
           {"peak", OrNull(forward.peak)},
           {"share_of_peak", OrNull(forward.share_of_peak)},
           {"times_faster_than_fp16", OrNull(forward.times_faster_than_fp16)},
+          {"sqnr_db", OrNull(forward.sqnr_db)},
           {"steps", TimesJson(forward.steps, "kind")},
           {"sites", TimesJson(forward.sites, "site")}};
 }

@@ -53,12 +53,14 @@ struct ForwardResult {
   std::string attention;  // its arithmetic
   std::string isa;
   int threads = 1;
-  int64_t macs = 0;  // of one image
+  int64_t images = 1;  // at once
+  int64_t macs = 0;    // of one image
   double ms_per_image = 0;
   std::optional<double> ms_of_all_blocks = {};  // where only some were run: the others like these
   std::string peak;
   std::optional<double> share_of_peak = {};
   std::optional<double> times_faster_than_fp16 = {};
+  std::optional<double> sqnr_db = {};  // of the output against FP16's
   std::vector<StepTime> steps = {};
   std::vector<StepTime> sites = {};  // each layer by itself: its input quantized, its product
 };

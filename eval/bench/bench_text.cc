@@ -91,16 +91,23 @@ std::string AttentionText(const ForwardResult& forward) {
   return forward.attention == "fp32" ? "" : " with attention in " + forward.attention;
 }
 
+// Several images at once are a device's, whose threads are not ours to count.
+std::string WhereText(const ForwardResult& forward) {
+  if (forward.images > 1) return fmt::format("{}, {} images at once", forward.isa, forward.images);
+  return fmt::format("{}, {} thread{}", forward.isa, forward.threads,
+                     forward.threads == 1 ? "" : "s");
+}
+
 std::string ForwardText(const std::vector<ForwardResult>& forwards) {
   std::string text;
   for (const ForwardResult& forward : forwards) {
     text += fmt::format(
-        "\nforward    {} {}{} on {}, {} thread{}: {:.2f} ms per image, {} of {}{}\n", forward.model,
-        forward.precision, AttentionText(forward), forward.isa, forward.threads,
-        forward.threads == 1 ? "" : "s", forward.ms_per_image, Percent(forward.share_of_peak),
-        forward.peak.empty() ? "no peak" : forward.peak,
+        "\nforward    {} {}{} on {}: {:.2f} ms per image, {} of {}{}{}\n", forward.model,
+        forward.precision, AttentionText(forward), WhereText(forward), forward.ms_per_image,
+        Percent(forward.share_of_peak), forward.peak.empty() ? "no peak" : forward.peak,
         forward.times_faster_than_fp16 ? ", " + Times(forward.times_faster_than_fp16) + " fp16"
-                                       : "");
+                                       : "",
+        forward.sqnr_db ? fmt::format(", {:.1f} dB", *forward.sqnr_db) : "");
     if (forward.ms_of_all_blocks) {
       text += fmt::format("    of {} blocks; all of them like these: {:.0f} ms\n",
                           forward.config.blocks, *forward.ms_of_all_blocks);

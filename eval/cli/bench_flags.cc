@@ -29,7 +29,7 @@ void AddBenchFlags(CLI::App& app, Options& o) {
            [&o](const std::string& text) {
              o.threads = static_cast<int>(ParseCount("--threads", text, 1, 4096));
            });
-  AddKernels(app, o);
+  AddDevice(app, o);
   AddText(app, "--json", o.bench.json_file, "FILE", "Everything that was measured, for programs");
   AddSwitch(app, "--quiet", o.quiet, "No progress");
 }

@@ -6,11 +6,13 @@
 
 #include "eval/bench/bench.h"
 #include "eval/cli/error_text.h"
+#include "eval/cli/settings.h"
 #include "eval/cli/usage_error.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_fields.h"
 #include "runtime/base/standard_streams.h"
+#include "runtime/cuda/cuda_backend.h"
 
 namespace w8a8 {
 namespace {
@@ -51,6 +53,12 @@ BenchSettings SettingsOf(const Options& options) {
                          .kernel_set = options.kernels,
                          .encoder = flags.encoder,
                          .threads = options.threads.value_or(1)};
+  const DeviceSettings device = DeviceOf(options);
+  if (device.cuda_device) {
+    const CudaDevice cuda = OpenCudaDevice(*device.cuda_device, options.kernels);
+    settings.kernel_set = "";
+    settings.device = DeviceBench{.kernels = cuda.kernels, .make_backend = cuda.make_backend};
+  }
   if (flags.full) settings.extent = BenchExtent::kFull;
   if (flags.small) settings.extent = BenchExtent::kSmall;
   if (!options.quiet) {
@@ -62,6 +70,9 @@ BenchSettings SettingsOf(const Options& options) {
 }  // namespace
 
 int RunBenchmarks(const Options& options) {
+  if (options.device.starts_with("cuda") && !options.bench.forward) {
+    FailUsage("bench --device {}: measures whole forwards there. Add --forward.", options.device);
+  }
   if (options.bench.full && options.bench.kernels_only) {
     FailUsage("bench: --full is about forwards, and --kernels-only leaves them out.");
   }
