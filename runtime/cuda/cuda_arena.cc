@@ -62,6 +62,7 @@ double CudaArena::Seconds() const {
 
 void CudaArena::Reserve() {
   UseDevice(device_index_);
+  vectors_.Sweep();  // of programs that are gone: those of the stage before
   key_mask_ = {};
   memory_.resize(std::max(slots().size(), memory_.size()));
   for (size_t i = 0; i < slots().size(); ++i) {

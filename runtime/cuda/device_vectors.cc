@@ -39,6 +39,11 @@ const Half* DeviceVectors::TanhTable() {
   return tanh_.data();
 }
 
+size_t DeviceVectors::count() {
+  const std::lock_guard lock(mutex_);
+  return entries_.size();
+}
+
 void DeviceVectors::Sweep() {
   const std::lock_guard lock(mutex_);
   std::erase_if(entries_, [](const auto& entry) { return entry.second.owner.use_count() == 1; });

@@ -24,8 +24,10 @@ class DeviceVectors {
   const float* FactorsOf(const TransformPtr& transform, int64_t cols);
   const Half* TanhTable();
 
-  // Lets go of what nobody else holds any more. No step of any arena may be running.
+  // Lets go of what nobody else holds any more. A step that runs is a program's, which holds its
+  // own.
   void Sweep();
+  size_t count();
 
  private:
   struct Entry {
