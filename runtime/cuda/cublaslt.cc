@@ -23,6 +23,26 @@ void Check(cublasStatus_t status, std::string_view what) {
   Fail("cuBLASLt: {}: status {}", what, static_cast<int>(status));
 }
 
+struct Types {
+  cudaDataType_t operand, result;
+  cublasComputeType_t compute;
+  cudaDataType_t scale;
+};
+
+Types TypesOf(LibraryProduct::Kind kind) {
+  switch (kind) {
+    case LibraryProduct::Kind::kCodesToInt32:
+      return {CUDA_R_8I, CUDA_R_32I, CUBLAS_COMPUTE_32I, CUDA_R_32I};
+    case LibraryProduct::Kind::kHalfToFloat:
+      return {CUDA_R_16F, CUDA_R_32F, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+    case LibraryProduct::Kind::kHalfToHalf:
+      return {CUDA_R_16F, CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+    case LibraryProduct::Kind::kFp8ToHalf:
+      return {CUDA_R_8F_E4M3, CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+  }
+  Fail("cuBLASLt: a product of no kind");
+}
+
 }  // namespace
 
 // By the names of the library's functions; their types are those of its header.
@@ -82,13 +102,10 @@ struct CublasLt::Functions {
 // The library's matrices are column-major: y^T [n, m] = weight (transposed [k, n]) x^T [k, m].
 struct CublasLt::Problem {
   Problem(const Functions& functions, const LibraryProduct& product) : f(functions) {
-    const bool codes = product.kind == LibraryProduct::Kind::kCodesToInt32;
-    const cudaDataType_t operand = codes ? CUDA_R_8I : CUDA_R_16F;
-    const cudaDataType_t result = codes ? CUDA_R_32I : CUDA_R_32F;
+    const auto [operand, result, compute, scale] = TypesOf(product.kind);
     const auto k = static_cast<uint64_t>(product.k);
     const auto rows = static_cast<uint64_t>(product.m), cols = static_cast<uint64_t>(product.n);
-    Check(f.desc_create(&desc, codes ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F, result),
-          "describing a product");
+    Check(f.desc_create(&desc, compute, scale), "describing a product");
     const cublasOperation_t transposed = CUBLAS_OP_T;
     Check(f.desc_set(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed)),
           "describing a product");

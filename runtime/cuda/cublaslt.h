@@ -16,14 +16,16 @@ namespace w8a8 {
 
 // y = x * weight^T, rows of all three on the device. Pointers and strides of whole 16 bytes.
 struct LibraryProduct {
-  enum class Kind : uint8_t { kCodesToInt32, kHalfToFloat };
+  // The last two round to FP16 themselves: what speed is compared with. FP8 is E4M3, which needs
+  // compute capability 8.9.
+  enum class Kind : uint8_t { kCodesToInt32, kHalfToFloat, kHalfToHalf, kFp8ToHalf };
   Kind kind = Kind::kCodesToInt32;
   int64_t m = 0, n = 0, k = 0;  // k: with padding
   const void* x = nullptr;
   int64_t x_stride = 0;  // elements, as all
   const void* weight = nullptr;
   int64_t weight_stride = 0;
-  void* y = nullptr;  // [m, n] without gaps: int32 or binary32
+  void* y = nullptr;  // [m, n] without gaps, of what the kind names
 };
 
 // One device's. Calls of several threads, each with a queue of its own.

@@ -4,7 +4,11 @@
 
 namespace w8a8::test {
 
-std::byte* DeviceAllocate(size_t bytes) { return w8a8::DeviceAllocate(bytes); }
+std::byte* DeviceAllocate(size_t bytes) {
+  std::byte* const memory = w8a8::DeviceAllocate(bytes);
+  PoisonOnDevice(memory, bytes);
+  return memory;
+}
 void DeviceRelease(std::byte* memory) { w8a8::DeviceRelease(memory); }
 void DeviceWrite(std::byte* to, const void* from, size_t bytes) {
   CopyToDevice(nullptr, to, from, bytes);

@@ -13,7 +13,11 @@ namespace w8a8::test {
 // Why there is nothing to run kernels on; empty if there is.
 std::string DeviceMissing();
 
-// Of the device, poisoned (0xd5 in every byte).
+// Writes 0xd5 into every byte of new memory. Nothing on the model, whose memory is poisoned when it
+// is new: written by this it would no longer be memory that nobody wrote.
+void PoisonOnDevice(std::byte* memory, size_t bytes);
+
+// Of the device, poisoned.
 std::byte* DeviceAllocate(size_t bytes);
 void DeviceRelease(std::byte* memory);
 void DeviceWrite(std::byte* to, const void* from, size_t bytes);

@@ -41,6 +41,7 @@ double Stopwatch::Seconds() const {
 
 namespace test {
 std::string DeviceMissing() { return ""; }
+void PoisonOnDevice(std::byte*, size_t) {}
 }  // namespace test
 
 }  // namespace w8a8

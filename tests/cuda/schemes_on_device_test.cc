@@ -1,15 +1,16 @@
 // Every scheme of numerics.md section 6 through the whole backend, as a device runs it, against the
 // CPU's scalar set: codes, scales, accumulators, outputs and what is counted, in every bit. And the
 // emulated arm against the int8 arm on the device itself.
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "runtime/cpu/cpu_backend.h"
-#include "runtime/cuda/portable_backend.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/cpu/random_schemes.h"
+#include "tests/cuda/backend_on_device.h"
 #include "tests/cuda/device_test.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
@@ -88,7 +89,8 @@ void ExpectEqual(const LinearTrace& expected, const LinearTrace& actual) {
 
 TEST_F(SchemesOnDevice, EveryInt8SchemeHasTheBitsOfTheScalarSet) {
   CpuBackend cpu(ScalarSet());
-  CudaBackend device(0);
+  const std::unique_ptr<Backend> made = MakeBackendOnDevice();
+  Backend& device = *made;
   for (const Scheme& scheme : RandomSchemes(false)) {
     SCOPED_TRACE(scheme.Text());
     const Outcome expected = RunSteps(scheme, cpu, Int8Steps(scheme, cpu), true);
@@ -102,7 +104,8 @@ TEST_F(SchemesOnDevice, EveryInt8SchemeHasTheBitsOfTheScalarSet) {
 
 TEST_F(SchemesOnDevice, EveryWeightOnlySchemeHasTheBitsOfTheScalarSet) {
   CpuBackend cpu(ScalarSet());
-  CudaBackend device(0);
+  const std::unique_ptr<Backend> made = MakeBackendOnDevice();
+  Backend& device = *made;
   for (const Scheme& scheme : RandomSchemes(true)) {
     SCOPED_TRACE(scheme.Text());
     const Outcome expected = RunSteps(scheme, cpu, Int8Steps(scheme, cpu), true);
@@ -113,7 +116,8 @@ TEST_F(SchemesOnDevice, EveryWeightOnlySchemeHasTheBitsOfTheScalarSet) {
 }
 
 TEST_F(SchemesOnDevice, TheEmulatedArmEqualsTheInt8ArmInEveryBit) {
-  CudaBackend device(0);
+  const std::unique_ptr<Backend> made = MakeBackendOnDevice();
+  Backend& device = *made;
   for (const Scheme& scheme : RandomSchemes(false)) {
     SCOPED_TRACE(scheme.Text());
     const Outcome int8 = RunSteps(scheme, device, Int8Steps(scheme, device), true);

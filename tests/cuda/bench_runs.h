@@ -1,0 +1,36 @@
+// How cuda_bench runs its cases: in a process of its own, so that a kernel that fails or hangs
+// costs its own figure and no other.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace w8a8::bench {
+
+// What one case measured, or why it has nothing.
+struct Figure {
+  std::string name;
+  std::string unit;  // "TOPS", "TFLOPS", "GB/s"
+  double value = 0;
+  double microseconds = 0;
+  std::string checked;  // against what the result was checked in every bit
+  std::string problem;  // nonempty: there is no figure, and why
+};
+
+struct Case {
+  std::string name;
+  std::function<void(Figure& figure)> run;  // throws where there is nothing to measure
+};
+
+// Every case in order, each told on stderr as it ends. After one that threw, died or took longer
+// than `case_seconds` the next runs in a fresh process; what has not begun after `all_seconds` is
+// named so.
+std::vector<Figure> RunCases(const std::vector<Case>& cases, int case_seconds, int all_seconds);
+
+// "NAME | VALUE UNIT | TIME" for each, and what has a problem last.
+std::string Table(const std::vector<Figure>& figures);
+// One JSON array.
+std::string Json(const std::vector<Figure>& figures);
+
+}  // namespace w8a8::bench

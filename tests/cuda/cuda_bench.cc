@@ -1,0 +1,381 @@
+// cuda_bench FOLDER [SECONDS]: what the kernels take on the first GPU, by its own clock: the median
+// of runs on bell-shaped random data behind a cleared cache. Every result but attention's is first
+// compared in every bit with that of the kernels for every GPU. Figures go to
+// FOLDER/cuda_bench.json and, last, to stdout as a table. Exit 1 without a GPU, or where a case has
+// no figure.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "runtime/base/error.h"
+#include "runtime/cuda/attention_kernels.h"
+#include "runtime/cuda/cublaslt.h"
+#include "runtime/cuda/cuda_backend.h"
+#include "runtime/cuda/cuda_device_facts.h"
+#include "runtime/cuda/cuda_error.h"
+#include "runtime/cuda/cuda_kernels.h"
+#include "runtime/cuda/device_memory.h"
+#include "runtime/cuda/norm_kernels.h"
+#include "runtime/cuda/wgmma_product.h"
+#include "tests/cuda/bench_data.h"
+#include "tests/cuda/bench_runs.h"
+
+namespace w8a8::bench {
+namespace {
+
+constexpr int kRuns = 21;
+constexpr int kCaseSeconds = 40;
+constexpr int64_t kCacheBytes = 256 * 1024 * 1024;  // several times the L2 of any GPU so far
+
+template <class T>
+DeviceMemory<T> OnDevice(const std::vector<T>& values) {
+  return DeviceMemory<T>(nullptr, std::span<const T>(values));
+}
+
+// ---- time ----
+
+template <class Run>
+double MedianSeconds(Run run) {
+  static DeviceMemory<std::byte> cache;
+  cache.Reserve(kCacheBytes);
+  std::vector<double> seconds;
+  Stopwatch stopwatch;
+  for (int i = 0; i < kRuns + 2; ++i) {
+    ClearOnDevice(nullptr, cache.bytes(), static_cast<size_t>(kCacheBytes));
+    stopwatch.Start(nullptr);
+    run();
+    stopwatch.Stop(nullptr);
+    if (i >= 2) seconds.push_back(stopwatch.Seconds());
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + kRuns / 2, seconds.end());
+  return seconds[kRuns / 2];
+}
+
+void Set(Figure& figure, double seconds, double operations, const char* unit) {
+  figure.microseconds = seconds * 1e6;
+  figure.value = operations / seconds * (std::string_view(unit) == "GB/s" ? 1e-9 : 1e-12);
+  figure.unit = unit;
+}
+
+// ---- products ----
+
+// Operands of one shape and what the plain kernels make of them; kept for the cases of that shape.
+struct Int8Problem {
+  explicit Int8Problem(const Shape& s)
+      : name(s.name),
+        x(OnDevice(BellShaped<int8_t>(s.m * s.k, 1, Code))),
+        weight(OnDevice(BellShaped<int8_t>(s.n * s.k, 2, Code))),
+        scale_x(OnDevice(BellShaped<float>(s.m, 3, Scale))),
+        scale_w(OnDevice(BellShaped<float>(s.n, 4, Scale))),
+        bias(OnDevice(BellShaped<float>(s.n, 5, Scale))) {
+    y.Reserve(s.m * s.n);
+    args = {.m = s.m,
+            .n = s.n,
+            .k = s.k,
+            .x = x.data(),
+            .x_stride = s.k,
+            .weight = weight.data(),
+            .weight_stride = s.k,
+            .scale_x = scale_x.data(),
+            .scale_w = scale_w.data(),
+            .bias = bias.data(),
+            .y = y.data(),
+            .y_stride = s.n,
+            .acc = nullptr};
+    LaunchProduct(nullptr, args);
+    expected = y.ToHost(nullptr, s.m * s.n);
+  }
+  static float Scale(int32_t code, float fraction) {
+    return (static_cast<float>(std::abs(code)) + fraction + 1.0f) * 1e-3f;
+  }
+  std::string name;
+  DeviceMemory<int8_t> x, weight;
+  DeviceMemory<float> scale_x, scale_w, bias;
+  DeviceMemory<Half> y;
+  ProductArgs args{};
+  std::vector<Half> expected;
+};
+
+// One at a time: a shape's cases are neighbours.
+Int8Problem& ProblemOf(const Shape& shape) {
+  static std::unique_ptr<Int8Problem> problem;
+  if (problem == nullptr || problem->name != shape.name) {
+    problem.reset();
+    problem = std::make_unique<Int8Problem>(shape);
+  }
+  return *problem;
+}
+
+// Runs into poison; throws unless `y` then holds `expected`.
+template <class T, class Run>
+void CheckBits(const DeviceMemory<T>& y, const std::vector<T>& expected, Run run) {
+  CheckCuda(cudaMemset(y.bytes(), 0xd5, expected.size() * sizeof(T)), "poisoning");
+  run();
+  const std::vector<T> actual = y.ToHost(nullptr, static_cast<int64_t>(expected.size()));
+  const auto* a = reinterpret_cast<const std::byte*>(actual.data());
+  const auto* e = reinterpret_cast<const std::byte*>(expected.data());
+  if (std::memcmp(a, e, expected.size() * sizeof(T)) == 0) return;
+  size_t differ = 0, first = expected.size();
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::memcmp(a + i * sizeof(T), e + i * sizeof(T), sizeof(T)) == 0) continue;
+    if (differ++ == 0) first = i;
+  }
+  Fail("WRONG: {} of {} values differ from the plain kernel's, the first at {}", differ,
+       expected.size(), first);
+}
+
+void MeasureTiles(const Shape& shape, WgmmaTiles tiles, Figure& figure) {
+  const std::string reason = WgmmaUnavailable(0);
+  if (!reason.empty()) Fail("{}", reason);
+  Int8Problem& problem = ProblemOf(shape);
+  WgmmaProduct product{.x = problem.x.data(),
+                       .x_stride = shape.k,
+                       .w = problem.weight.data(),
+                       .w_stride = shape.k,
+                       .epilogue = WgmmaEpilogue::kHalf,
+                       .outputs = {}};
+  product.outputs.m = static_cast<int32_t>(shape.m);
+  product.outputs.n = static_cast<int32_t>(shape.n);
+  product.outputs.k = static_cast<int32_t>(shape.k);
+  product.outputs.scale_x = problem.scale_x.data();
+  product.outputs.scale_w = problem.scale_w.data();
+  product.outputs.bias = problem.bias.data();
+  product.outputs.out = problem.y.data();
+  product.outputs.out_stride = shape.n * 2;
+  if (const std::string refused = WgmmaRefuses(product); !refused.empty()) Fail("{}", refused);
+  const auto run = [&] { LaunchWgmmaProduct(nullptr, product, tiles); };
+  CheckBits(problem.y, problem.expected, run);
+  figure.checked = "mma";
+  Set(figure, MedianSeconds(run), shape.Operations(), "TOPS");
+  const WgmmaTiles chosen = ChooseTiles(WgmmaEpilogue::kHalf, product.outputs.m, product.outputs.n,
+                                        product.outputs.k, MultiprocessorsOf(0));
+  if (chosen == tiles) figure.name += " (ChooseTiles)";
+}
+
+void MeasureSet(const Shape& shape, const CudaKernels& kernels, Figure& figure) {
+  const std::string reason = kernels.unusable_reason(0);
+  if (!reason.empty()) Fail("{}", reason);
+  Int8Problem& problem = ProblemOf(shape);
+  const std::unique_ptr<CudaProducts> products = kernels.make(0);
+  const auto run = [&] {
+    if (products == nullptr) return LaunchProduct(nullptr, problem.args);
+    if (!products->Product(nullptr, problem.args)) Fail("the set does not take the product");
+  };
+  CheckBits(problem.y, problem.expected, run);
+  figure.checked = "mma";
+  Set(figure, MedianSeconds(run), shape.Operations(), "TOPS");
+}
+
+FloatProductArgs FloatArgs(const Shape& s, const DeviceMemory<Half>& x, const DeviceMemory<Half>& w,
+                           const DeviceMemory<Half>& y) {
+  return {.m = s.m,
+          .n = s.n,
+          .k = s.k,
+          .x = x.data(),
+          .x_stride = s.k,
+          .weight = w.data(),
+          .weight_stride = s.k,
+          .bias = nullptr,
+          .half = y.data(),
+          .floats = nullptr,
+          .y_stride = s.n};
+}
+
+// By the kernels for every GPU.
+std::vector<Half> FloatOutputs(const Shape& shape, Half (*make)(int32_t, float)) {
+  const auto x = OnDevice(BellShaped<Half>(shape.m * shape.k, 1, make));
+  const auto weight = OnDevice(BellShaped<Half>(shape.n * shape.k, 2, make));
+  DeviceMemory<Half> y;
+  y.Reserve(shape.m * shape.n);
+  LaunchFloatProduct(nullptr, FloatArgs(shape, x, weight, y));
+  return y.ToHost(nullptr, shape.m * shape.n);
+}
+
+void MeasureMmaFloats(const Shape& shape, Figure& figure) {
+  const auto x = OnDevice(BellShaped<Half>(shape.m * shape.k, 1, Plain));
+  const auto weight = OnDevice(BellShaped<Half>(shape.n * shape.k, 2, Plain));
+  DeviceMemory<Half> y;
+  y.Reserve(shape.m * shape.n);
+  const FloatProductArgs args = FloatArgs(shape, x, weight, y);
+  Set(figure, MedianSeconds([&] { LaunchFloatProduct(nullptr, args); }), shape.Operations(),
+      "TFLOPS");
+}
+
+// The library on `exact` operands, whose outputs are `expected`; then its time on `plain` ones.
+template <class T>
+void MeasureLibrary(const Shape& shape, LibraryProduct::Kind kind,
+                    const std::vector<Half>& expected, T (*exact)(int32_t, float),
+                    T (*plain)(int32_t, float), Figure& figure) {
+  const std::string reason = CublasLt::UnavailableReason();
+  if (!reason.empty()) Fail("{}", reason);
+  CublasLt library;
+  DeviceMemory<Half> y;
+  y.Reserve(shape.m * shape.n);
+  LibraryProduct product{.kind = kind,
+                         .m = shape.m,
+                         .n = shape.n,
+                         .k = shape.k,
+                         .x = nullptr,
+                         .x_stride = shape.k,
+                         .weight = nullptr,
+                         .weight_stride = shape.k,
+                         .y = y.data()};
+  const auto run = [&] {
+    if (!library.Multiply(nullptr, product)) Fail("the library has no kernel for the product");
+  };
+  {
+    const auto x = OnDevice(BellShaped<T>(shape.m * shape.k, 1, exact));
+    const auto weight = OnDevice(BellShaped<T>(shape.n * shape.k, 2, exact));
+    product.x = x.data();
+    product.weight = weight.data();
+    CheckBits(y, expected, run);
+    figure.checked = "mma";
+  }
+  const auto x = OnDevice(BellShaped<T>(shape.m * shape.k, 1, plain));
+  const auto weight = OnDevice(BellShaped<T>(shape.n * shape.k, 2, plain));
+  product.x = x.data();
+  product.weight = weight.data();
+  Set(figure, MedianSeconds(run), shape.Operations(), "TFLOPS");
+}
+
+void AddProducts(const Shape& shape, std::vector<Case>& cases) {
+  const auto add = [&](const std::string& how, auto measure) {
+    cases.push_back({shape.name + ": " + how, measure});
+  };
+  for (int i = 0; i < kWgmmaTileKinds; ++i) {
+    const auto tiles = static_cast<WgmmaTiles>(i);
+    const WgmmaTileShape s = ShapeOf(tiles);
+    add(fmt::format("INT8 wgmma {}x{}{}", s.rows, s.columns, s.ping_pong ? " ping-pong" : ""),
+        [shape, tiles](Figure& figure) { MeasureTiles(shape, tiles, figure); });
+  }
+  for (const CudaKernels& kernels : AllCudaKernels()) {
+    add(fmt::format("INT8 set {}", kernels.name),
+        [shape, &kernels](Figure& figure) { MeasureSet(shape, kernels, figure); });
+  }
+  add("FP16 mma", [shape](Figure& figure) { MeasureMmaFloats(shape, figure); });
+  add("FP16 cuBLASLt", [shape](Figure& figure) {
+    MeasureLibrary(shape, LibraryProduct::Kind::kHalfToHalf, FloatOutputs(shape, Exact), Exact,
+                   Plain, figure);
+  });
+  add("FP8 cuBLASLt", [shape](Figure& figure) {
+    MeasureLibrary(shape, LibraryProduct::Kind::kFp8ToHalf, FloatOutputs(shape, SignHalf), SignE4m3,
+                   PlainE4m3, figure);
+  });
+}
+
+// ---- what is bound by memory, and attention ----
+
+void MeasureCopy(Figure& figure) {
+  constexpr int64_t kBytes = int64_t{2} << 30;
+  DeviceMemory<std::byte> from, to;
+  from.Reserve(kBytes);
+  to.Reserve(kBytes);
+  CheckCuda(cudaMemset(from.bytes(), 0xd5, kBytes), "writing what is copied");
+  const auto run = [&] {
+    CheckCuda(cudaMemcpyAsync(to.bytes(), from.bytes(), kBytes, cudaMemcpyDeviceToDevice, nullptr),
+              "copying");
+  };
+  Set(figure, MedianSeconds(run), 2.0 * kBytes, "GB/s");
+}
+
+// LayerNorm and the per-token codes behind it: reads FP16 rows, writes codes and scales.
+void MeasureNorm(int64_t cols, Figure& figure) {
+  const auto x = OnDevice(BellShaped<Half>(kBatchRows * cols, 1, Plain));
+  const auto weight = OnDevice(BellShaped<float>(cols, 2, Int8Problem::Scale));
+  DeviceMemory<int8_t> codes;
+  DeviceMemory<float> scale;
+  codes.Reserve(kBatchRows * cols);
+  scale.Reserve(kBatchRows);
+  NormArgs args;
+  args.eps = 1e-6f;
+  args.x = {x.data(), kBatchRows, cols, cols};
+  args.weight = weight.data();
+  args.bias = weight.data();
+  args.codes = {.codes = codes.data(), .stride = cols, .scale = scale.data()};
+  Set(figure, MedianSeconds([&] { LaunchNorm(nullptr, args); }),
+      static_cast<double>(kBatchRows) * static_cast<double>(3 * cols + 4), "GB/s");
+}
+
+void MeasureAttention(AttentionPrecision precision, int64_t tokens, int64_t head_dim,
+                      Figure& figure) {
+  constexpr int64_t kImages = 32, kHeads = 16;
+  const int64_t rows = kImages * tokens, width = kHeads * head_dim;
+  const auto qkv = OnDevice(BellShaped<Half>(rows * 3 * width, 1, Plain));
+  DeviceMemory<Half> out;
+  out.Reserve(rows * width);
+  BatchAttentionArgs args{.precision = precision,
+                          .q = {qkv.data(), rows, width, 3 * width},
+                          .k = {qkv.data() + width, rows, width, 3 * width},
+                          .v = {qkv.data() + 2 * width, rows, width, 3 * width},
+                          .out = {out.data(), rows, width, width},
+                          .images = kImages,
+                          .heads = kHeads,
+                          .head_dim = head_dim};
+  DeviceMemory<std::byte> scratch;
+  scratch.Reserve(static_cast<int64_t>(AttentionScratchBytes(args)));
+  args.scratch = scratch.data();
+  const double operations = 4.0 * static_cast<double>(rows * tokens) * static_cast<double>(width);
+  Set(figure, MedianSeconds([&] { LaunchAttention(nullptr, args); }), operations, "TFLOPS");
+}
+
+std::vector<Case> AllCases() {
+  std::vector<Case> cases = {{"copy on the device, 2 GiB", MeasureCopy}};
+  for (const int64_t cols : {1152, 1024, 3200}) {
+    cases.push_back({fmt::format("norm + per-token codes, {} x {}", kBatchRows, cols),
+                     [cols](Figure& figure) { MeasureNorm(cols, figure); }});
+  }
+  const std::array precisions = {std::pair{"FP32", AttentionPrecision::kFp32},
+                                 std::pair{"BF16", AttentionPrecision::kBf16},
+                                 std::pair{"INT8", AttentionPrecision::kInt8}};
+  for (const auto& [name, precision] : precisions) {
+    cases.push_back({fmt::format("so400m batch 32: attention {}", name),
+                     [p = precision](Figure& f) { MeasureAttention(p, 729, 72, f); }});
+    cases.push_back({fmt::format("iv300m batch 32: attention {}", name),
+                     [p = precision](Figure& f) { MeasureAttention(p, 1025, 64, f); }});
+  }
+  for (const Shape& shape : Shapes()) AddProducts(shape, cases);
+  return cases;
+}
+
+int Main(int argc, char** argv) {
+  if (argc < 2 || argc > 3) {
+    std::fprintf(stderr, "usage: cuda_bench FOLDER [SECONDS]\n");
+    return 2;
+  }
+  const int seconds = argc == 3 ? std::atoi(argv[2]) : 240;
+  Figure device;
+  // In a process of its own as well: a process that has used CUDA cannot fork.
+  const std::vector<Figure> found = RunCases({{"device",
+                                               [](Figure& figure) {
+                                                 const std::string reason = CudaUnavailableReason();
+                                                 if (!reason.empty())
+                                                   Fail("cuda_bench needs a GPU: {}", reason);
+                                                 figure.name = DeviceText(0);
+                                               }}},
+                                             kCaseSeconds, kCaseSeconds);
+  if (!found.front().problem.empty()) return 1;
+  const std::vector<Figure> figures = RunCases(AllCases(), kCaseSeconds, seconds);
+  std::ofstream file(std::string(argv[1]) + "/cuda_bench.json");
+  file << Json(figures);
+  file.close();
+  std::printf("%s, median of %d runs\n%s", found.front().name.c_str(), kRuns,
+              Table(figures).c_str());
+  const bool all = std::all_of(figures.begin(), figures.end(),
+                               [](const Figure& figure) { return figure.problem.empty(); });
+  return all && file ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace w8a8::bench
+
+int main(int argc, char** argv) { return w8a8::bench::Main(argc, argv); }
