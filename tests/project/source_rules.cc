@@ -183,7 +183,7 @@ std::vector<std::string> TextFiles(const fs::path& root) {
   std::vector<std::string> files = FilesEndingIn(
       root, {"calib", "datasets", "eval", "quant", "reports", "runtime", "tests", "scripts", ".ci"},
       {".h", ".cc", ".cu", ".cuh", ".py", ".sh", ".cmake", ".txt", ".md", ".mustache", "/run",
-       "/setup", "/test", "/lint", "/demo"});
+       "/setup", "/test", "/lint", "/demo", "/gpu-check"});
   for (const char* name : {"CMakeLists.txt", "CMakePresets.json", "README.md"}) {
     if (fs::exists(root / name)) files.emplace_back(name);
   }

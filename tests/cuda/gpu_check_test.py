@@ -1,0 +1,139 @@
+"""What of scripts/gpu-check needs no GPU: gpu_check_test.py."""
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SCRIPT = pathlib.Path(os.environ["W8A8_SOURCE"]) / "scripts/gpu-check"
+LOADER = importlib.machinery.SourceFileLoader("gpu_check", str(SCRIPT))
+CHECK = importlib.util.module_from_spec(importlib.util.spec_from_loader("gpu_check", LOADER))
+LOADER.exec_module(CHECK)
+
+LIST = "NormKernels.\n  A\n  B\n  C\nTiles/WgmmaOnGpu.\n  Is/0  # GetParam() = 0\n"
+HUNG = "[ RUN      ] NormKernels.A\n[       OK ] NormKernels.A (2 ms)\n[ RUN      ] NormKernels.B\n"
+WRONG = ("[ RUN      ] NormKernels.C\n[  FAILED  ] NormKernels.C (1 ms)\n"
+         "[  FAILED  ] 1 test, listed below:\n[  FAILED  ] NormKernels.C\n")
+PARAM = ("[ RUN      ] Tiles/WgmmaOnGpu.Is/0\n"
+         "[  FAILED  ] Tiles/WgmmaOnGpu.Is/0, where GetParam() = 0 (7 ms)\n")
+
+
+def said_by(*arguments):
+    return subprocess.run([sys.executable, SCRIPT, *arguments], text=True, capture_output=True, check=False)
+
+
+class RecordedMachine:
+    """Answers what a machine would, one after the other."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.filters = []
+
+    def run(self, program, *arguments, **options):
+        self.filters.append(arguments[0])
+        return self.answers.pop(0)
+
+
+def report(sqnr, mismatches=0):
+    return {"checks": {"int32_compared": 7, "int32_mismatches": mismatches, "codes_compared": 5,
+                       "code_mismatches": 0, "outputs_compared": 3, "output_mismatches": 0},
+            "arms": [{"name": "int8/plan", "outputs": {"pooled": {"sqnr_db": 30.0}}}],
+            "sites": [{"arm": "int8/plan", "site": "blocks.0.attn.qkv", "view": "end_to_end", "sqnr_db": sqnr}]}
+
+
+class GpuCheck(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="w8a8-gpu-check-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def test_says_what_a_pack_needs(self):
+        said = said_by("needs")
+        self.assertEqual(said.returncode, 0)
+        for needed in ("cuda_gpu_test", "cuda_bench", "w8a8-calib", "lib/", "base/", "demo/"):
+            self.assertIn(needed, said.stdout)
+
+    def test_refuses_wrong_arguments(self):
+        for arguments in ((), ("walk",), ("run",), ("run", "--from", "x"), ("table",)):
+            self.assertEqual(said_by(*arguments).returncode, 2, arguments)
+        said = said_by("run", "--from", str(self.folder), "--out", str(self.folder / "out"))
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("holds no gpu-check.tar.xz", said.stderr)
+
+    def test_fails_on_a_machine_without_a_gpu(self):
+        if CHECK.folders_with("libcuda.so.1", CHECK.DRIVER_FOLDERS):
+            self.skipTest("this machine has NVIDIA's driver")
+        (self.folder / CHECK.ARCHIVE).write_bytes(b"")
+        said = said_by("run", "--from", str(self.folder), "--out", str(self.folder / "out"))
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("no GPU here: libcuda.so.1", said.stderr)
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_keeps_the_c_library_apart_from_what_needs_it(self):
+        for name in ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libstdc++.so.6", "libgcc_s.so.1"):
+            self.assertTrue(CHECK.BASE.match(name), name)
+        for name in ("libcrypto.so.3", "libmd.so.0", "libhdf5_serial.so.103", "libcfitsio.so.10"):
+            self.assertFalse(CHECK.BASE.match(name), name)
+
+    def test_finds_the_libraries_of_a_program(self):
+        found = CHECK.libraries_of(os.environ["W8A8_BINARY"], self.folder)
+        self.assertTrue(any(name.startswith("libopencv_core") for name in found), found)
+        self.assertTrue(any(name.startswith("libc.so") for name in found), found)
+
+    def test_reads_suites_with_their_tests(self):
+        suites = CHECK.suites(RecordedMachine((0, "Running main() from gtest_main.cc\n" + LIST)))
+        self.assertEqual(suites, {"NormKernels.": ["NormKernels.A", "NormKernels.B", "NormKernels.C"],
+                                  "Tiles/WgmmaOnGpu.": ["Tiles/WgmmaOnGpu.Is/0"]})
+
+    def test_names_what_hung_and_goes_on_behind_it(self):
+        machine, results = RecordedMachine((None, HUNG), (1, WRONG)), CHECK.Results(self.folder)
+        tests = ["NormKernels.A", "NormKernels.B", "NormKernels.C"]
+        CHECK.run_suite(machine, "NormKernels", tests, results, 100, {})
+        self.assertEqual(machine.filters[1], "--gtest_filter=NormKernels.C")
+        self.assertEqual(results.lines, [("tests", "NormKernels", "FAILED",
+                                          "2 of 3: NormKernels.B (hung), NormKernels.C")])
+
+    def test_names_what_died_and_what_has_parameters(self):
+        results = CHECK.Results(self.folder)
+        CHECK.run_suite(RecordedMachine((-11, HUNG), (0, WRONG.replace("[  FAILED  ]", "[       OK ]"))), "N",
+                        ["NormKernels.A", "NormKernels.B", "NormKernels.C"], results, 100, {})
+        CHECK.run_suite(RecordedMachine((1, PARAM)), "W", ["Tiles/WgmmaOnGpu.Is/0"], results, 100, {})
+        self.assertEqual([line[3] for line in results.lines],
+                         ["1 of 3: NormKernels.B (died: -11)", "1 of 1: Tiles/WgmmaOnGpu.Is/0"])
+
+    def test_a_test_that_nobody_ran_has_not_passed(self):
+        results = CHECK.Results(self.folder)
+        CHECK.run_suite(RecordedMachine((127, "no such file")), "N", ["N.A"], results, 100, {})
+        CHECK.run_suite(RecordedMachine(), "N", ["N.A"], results, 1, {})
+        self.assertEqual([line[2] for line in results.lines], ["FAILED", "skipped"])
+
+    def test_compares_the_jobs_reports(self):
+        right, note = CHECK.compare_reports(report(40.0), report(40.25))
+        self.assertTrue(right)
+        self.assertIn("0 mismatches of 15", note)
+        self.assertIn("at most 0.250 dB from the CPU's (int8/plan blocks.0.attn.qkv end_to_end)", note)
+        self.assertFalse(CHECK.compare_reports(report(40.0), report(40.0, mismatches=1))[0])
+        self.assertFalse(CHECK.compare_reports(report(40.0), {"checks": report(1.0)["checks"]})[0])
+
+    def test_prints_the_table_last_from_what_a_run_left(self):
+        (self.folder / "results.tsv").write_text(
+            "tests\tNormKernels\tpassed\t3 tests\njobs\twgmma\tFAILED\thung\nsanitizer\tx\tskipped\tno\n",
+            encoding="utf-8")
+        (self.folder / "bench.txt").write_text(
+            "copy: 4000.0 GB/s\nNVIDIA H200, median of 21 runs\n"
+            "copy on the device, 2 GiB            4000.0 GB/s          1000.0 us  (not checked)\n"
+            "NO FIGURE x: WRONG: 1 of 2 values differ\n", encoding="utf-8")
+        said = said_by("table", str(self.folder))
+        self.assertEqual(said.returncode, 0)
+        lines = said.stdout.splitlines()
+        self.assertEqual(len(lines), 7)
+        self.assertEqual(lines[0], "NVIDIA H200, median of 21 runs")
+        self.assertIn("NO FIGURE x", lines[2])
+        self.assertEqual(lines[-1], "1 passed, 1 FAILED, 1 skipped")
+
+
+if __name__ == "__main__":
+    unittest.main()
