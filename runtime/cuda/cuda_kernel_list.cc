@@ -3,6 +3,7 @@
 #include <map>
 #include <mutex>
 
+#include "quant/numerics.h"
 #include "runtime/base/error.h"
 #include "runtime/cuda/cublaslt.h"
 #include "runtime/cuda/cuda_device_facts.h"
@@ -70,26 +71,57 @@ class LibraryProducts : public CudaProducts {
   std::map<Queue, DeviceMemory<std::byte>> rooms_;
 };
 
+WgmmaEpilogue EpilogueOf(ProductOutput output) {
+  switch (output) {
+    case ProductOutput::kHalf:
+      break;
+    case ProductOutput::kResidual:
+      return WgmmaEpilogue::kResidual;
+    case ProductOutput::kCodes:
+      return WgmmaEpilogue::kCodes;
+  }
+  return WgmmaEpilogue::kHalf;
+}
+
+WgmmaProduct WgmmaProductOf(const ProductArgs& args) {
+  WgmmaProduct product{.x = args.x,
+                       .x_stride = args.x_stride,
+                       .w = args.weight,
+                       .w_stride = args.weight_stride,
+                       .epilogue = EpilogueOf(args.output),
+                       .outputs = {}};
+  WgmmaOutputs& outputs = product.outputs;
+  outputs.m = static_cast<int32_t>(args.m);
+  outputs.n = static_cast<int32_t>(args.n);
+  outputs.k = static_cast<int32_t>(args.k);
+  outputs.scale_x = args.scale_x;
+  outputs.scale_w = args.scale_w;
+  outputs.bias = args.bias;
+  outputs.out = args.y;
+  outputs.out_stride = args.y_stride * static_cast<int64_t>(sizeof(Half));
+  if (args.output == ProductOutput::kResidual) {
+    outputs.layer_scale = args.layer_scale;
+    outputs.residual = reinterpret_cast<const uint16_t*>(args.y);
+    outputs.residual_stride = args.y_stride;
+  }
+  if (args.output == ProductOutput::kCodes) {
+    outputs.out = args.codes;
+    outputs.out_stride = args.codes_stride;
+    outputs.activation = args.activation;
+    outputs.inv_scale = TensorScale(args.codes_scale).inv_scale;
+  }
+  return product;
+}
+
 class WgmmaProducts final : public LibraryProducts {
  public:
   explicit WgmmaProducts(int device) : processors_(MultiprocessorsOf(device)) {}
 
   bool Product(Queue queue, const ProductArgs& args) override {
     if (args.acc != nullptr) return false;  // its sums never leave the registers
-    WgmmaProduct product{.x = args.x,
-                         .x_stride = args.x_stride,
-                         .w = args.weight,
-                         .w_stride = args.weight_stride,
-                         .epilogue = WgmmaEpilogue::kHalf,
-                         .outputs = {}};
-    product.outputs.m = static_cast<int32_t>(args.m);
-    product.outputs.n = static_cast<int32_t>(args.n);
-    product.outputs.k = static_cast<int32_t>(args.k);
-    product.outputs.scale_x = args.scale_x;
-    product.outputs.scale_w = args.scale_w;
-    product.outputs.bias = args.bias;
-    product.outputs.out = args.y;
-    product.outputs.out_stride = args.y_stride * static_cast<int64_t>(sizeof(Half));
+    // It writes n codes of a row, and not the zeros behind them.
+    if (args.output == ProductOutput::kCodes && args.n != args.codes_stride) return false;
+    const WgmmaProduct product = WgmmaProductOf(args);
     if (!WgmmaRefuses(product).empty()) return false;
     const WgmmaOutputs& sizes = product.outputs;
     LaunchWgmmaProduct(queue, product,

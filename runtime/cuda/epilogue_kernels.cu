@@ -1,5 +1,6 @@
 #include "runtime/cuda/block.h"
 #include "runtime/cuda/epilogue_kernels.h"
+#include "runtime/cuda/product_output.h"
 
 namespace w8a8 {
 namespace {
@@ -22,18 +23,12 @@ W8A8_DEVICE void ForEachColumn(int64_t cols, const Element& element) {
   for (int64_t col = first + ThreadIndex(); col < end; col += kThreads) element(col);
 }
 
-W8A8_DEVICE float BiasOf(const float* bias, int64_t col) {
-  return bias == nullptr ? 0.0f : Load(&bias[col]);
-}
-
+template <ProductOutput kOutput>
 W8A8_KERNEL void DequantizeRows(const int32_t* sums, ProductArgs args, int64_t first_row) {
   const int64_t row = first_row + BlockIndexY();
-  const float scale_x = Load(&args.scale_x[row]);
-  ForEachColumn(args.n, [&](int64_t col) {
-    const int32_t acc = Load(&sums[row * args.n + col]);
-    if (args.acc != nullptr) Store(&args.acc[row * args.n + col], acc);
-    const float y = Dequantize(acc, Load(&args.scale_w[col]), scale_x, BiasOf(args.bias, col));
-    Store(&args.y[row * args.y_stride + col], Narrow(y));
+  ForEachColumn(OutputColumns<kOutput>(args), [&](int64_t col) {
+    const int32_t acc = col < args.n ? Load(&sums[row * args.n + col]) : 0;
+    StoreProduct<kOutput>(args, row, col, acc);
   });
 }
 
@@ -54,21 +49,31 @@ W8A8_KERNEL void FinishFloats(const float* sums, FloatProductArgs args, int64_t 
 constexpr int64_t kMostRows = 65535;
 
 template <class Args, class Kernel, class Sum>
-void ForRows(Queue queue, const Kernel& kernel, const Sum* sums, const Args& args) {
+void ForRows(Queue queue, const Kernel& kernel, const Sum* sums, const Args& args, int64_t cols) {
   for (int64_t first = 0; first < args.m; first += kMostRows) {
     const int64_t count = args.m - first < kMostRows ? args.m - first : kMostRows;
-    Launch(queue, ShapeOf(count, args.n), kernel, sums, args, first);
+    Launch(queue, ShapeOf(count, cols), kernel, sums, args, first);
   }
 }
 
 }  // namespace
 
 void LaunchDequantize(Queue queue, const int32_t* sums, const ProductArgs& args) {
-  ForRows(queue, DequantizeRows, sums, args);
+  const auto run = [&]<ProductOutput kOutput>() {
+    ForRows(queue, DequantizeRows<kOutput>, sums, args, OutputColumns<kOutput>(args));
+  };
+  switch (args.output) {
+    case ProductOutput::kHalf:
+      return run.operator()<ProductOutput::kHalf>();
+    case ProductOutput::kResidual:
+      return run.operator()<ProductOutput::kResidual>();
+    case ProductOutput::kCodes:
+      return run.operator()<ProductOutput::kCodes>();
+  }
 }
 
 void LaunchFinishFloats(Queue queue, const float* sums, const FloatProductArgs& args) {
-  ForRows(queue, FinishFloats, sums, args);
+  ForRows(queue, FinishFloats, sums, args, args.n);
 }
 
 }  // namespace w8a8

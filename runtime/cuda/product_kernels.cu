@@ -1,5 +1,6 @@
 #include "runtime/cuda/block.h"
 #include "runtime/cuda/product_kernels.h"
+#include "runtime/cuda/product_output.h"
 #include "runtime/cuda/tensor_tiles.h"
 
 namespace w8a8 {
@@ -11,25 +12,15 @@ W8A8_DEVICE int64_t Padded(int64_t k) {
   return (k + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
 }
 
-W8A8_DEVICE float BiasOf(const float* bias, int64_t col) {
-  return bias == nullptr ? 0.0f : Load(&bias[col]);
-}
-
-W8A8_DEVICE void StoreOutput(const ProductArgs& args, int64_t row, int64_t col, int32_t acc) {
-  if (row >= args.m || col >= args.n) return;
-  if (args.acc != nullptr) Store(&args.acc[row * args.n + col], acc);
-  const float y =
-      Dequantize(acc, Load(&args.scale_w[col]), Load(&args.scale_x[row]), BiasOf(args.bias, col));
-  Store(&args.y[row * args.y_stride + col], Narrow(y));
-}
-
+template <ProductOutput kOutput>
 W8A8_KERNEL void Product(ProductArgs args) {
   const int64_t bytes = Padded(args.k);
   const tensor::Operand x{reinterpret_cast<const std::byte*>(args.x), args.m, bytes, args.x_stride};
   const tensor::Operand weight{reinterpret_cast<const std::byte*>(args.weight), args.n, bytes,
                                args.weight_stride};
-  tensor::MultiplyTile<int32_t>(
-      x, weight, [&](int64_t row, int64_t col, int32_t acc) { StoreOutput(args, row, col, acc); });
+  tensor::MultiplyTile<int32_t>(x, weight, [&](int64_t row, int64_t col, int32_t acc) {
+    StoreProduct<kOutput>(args, row, col, acc);
+  });
 }
 
 // ---- every other scheme ----
@@ -183,7 +174,15 @@ constexpr int64_t TilesOf(int64_t size, int64_t tile) { return (size + tile - 1)
 }  // namespace
 
 void LaunchProduct(Queue queue, const ProductArgs& args) {
-  Launch(queue, tensor::ShapeOf(args.m, args.n), Product, args);
+  const LaunchShape shape = tensor::ShapeOf(args.m, args.n);
+  switch (args.output) {
+    case ProductOutput::kHalf:
+      return Launch(queue, shape, Product<ProductOutput::kHalf>, args);
+    case ProductOutput::kResidual:
+      return Launch(queue, shape, Product<ProductOutput::kResidual>, args);
+    case ProductOutput::kCodes:
+      return Launch(queue, shape, Product<ProductOutput::kCodes>, args);
+  }
 }
 
 void LaunchGroupedProduct(Queue queue, const GroupedProductArgs& args) {

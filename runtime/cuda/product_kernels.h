@@ -7,13 +7,22 @@
 
 #include "runtime/base/half.h"
 #include "runtime/cuda/queue.h"
+#include "runtime/encoder/config.h"
 
 namespace w8a8 {
 
 // Rows of codes and weights are padded to a multiple of this with zeros, and begin at such a byte.
 constexpr int64_t kCodesAlignment = 16;
 
-// y[i, j] = fp16(fma(float(acc[i, j]) * scale_w[j], scale_x[i], bias[j])).
+// What becomes of an output of a product once it is FP16: what the step behind the product would
+// make of it, in the same bits.
+enum class ProductOutput : uint8_t {
+  kHalf,      // it is y
+  kResidual,  // y, which is the stream, becomes fp16(fma(layer_scale[j], output, y))
+  kCodes,     // the codes of fp16(activation(output)); y is not written
+};
+
+// output[i, j] = fp16(fma(float(acc[i, j]) * scale_w[j], scale_x[i], bias[j])).
 struct ProductArgs {
   int64_t m, n, k;
   const int8_t* x;  // [m, x_stride]
@@ -26,6 +35,13 @@ struct ProductArgs {
   Half* y;               // [m, y_stride]
   int64_t y_stride;
   int32_t* acc;  // [m, n]: the exact products; nullptr: not wanted
+  ProductOutput output = ProductOutput::kHalf;
+  const float* layer_scale = nullptr;  // kResidual: [n]; nullptr: 1
+  // kCodes, by one static scale: [m, codes_stride], n rounded up to kCodesAlignment; 0 from n on.
+  ActivationKind activation = ActivationKind::kGeluErf;
+  float codes_scale = 0.0f;
+  int8_t* codes = nullptr;
+  int64_t codes_stride = 0;
 };
 void LaunchProduct(Queue queue, const ProductArgs& args);
 
@@ -33,7 +49,7 @@ void LaunchProduct(Queue queue, const ProductArgs& args);
 enum class GroupScales : uint8_t { kWeights, kInputs, kBoth };
 
 // acc_g[i, j] = sum over group g of (x - zero_point_x[i]) * (w - zero_point_w[g, j]). One group
-// with kWeights is ProductArgs' formula.
+// with kWeights is ProductArgs' formula. Here and below outputs are kHalf.
 struct GroupedProductArgs {
   ProductArgs
       product;  // scale_x: [m], or [m, groups] where inputs have groups; acc: [groups, acc_rows, n]

@@ -10,8 +10,11 @@
 #include <gtest/gtest.h>
 
 #include "quant/numerics.h"
+#include "runtime/cuda/epilogue_kernels.h"
+#include "runtime/cuda/row_kernels.h"
 #include "tests/cuda/device_memory.h"
 #include "tests/cuda/device_test.h"
+#include "tests/cuda/slot_values.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
@@ -165,6 +168,72 @@ TEST_F(ProductKernels, FirstRowsTakeTheirSecondCodesToo) {
     }
     EXPECT_EQ(Equal(acc, device.acc.Download()), "") << k;
     EXPECT_EQ(Equal(y, device.y.Download()), "") << k;
+  }
+}
+
+// ---- what becomes of an output ----
+
+const Shape kOutputShapes[] = {{1, 1, 1}, {5, 9, 33}, {33, 129, 72}, {130, 208, 64}};
+
+TEST_F(ProductKernels, AResidualOfTheOutputsHasTheBitsOfTheStepBehindThem) {
+  for (const Shape& shape : kOutputShapes) {
+    for (const bool scaled : {false, true}) {
+      Problem p(shape.m, shape.n, shape.k);
+      const OnDevice device(p);
+      const std::vector<Half> stream = Halves(AnyHalves(p.m * p.n, 3));
+      const DeviceArray<Half> apart(stream), fused(stream), of_sums(stream);
+      const DeviceArray<float> layer_scale(RandomFloats(p.n, 4));
+      LaunchProduct(nullptr, device.args);
+      ProductArgs args = device.args;
+      args.output = ProductOutput::kResidual;
+      args.layer_scale = scaled ? layer_scale.data() : nullptr;
+      args.acc = nullptr;
+      args.y = fused.data();
+      LaunchAdd(nullptr, AddArgs{{apart.data(), p.m, p.n, p.n},
+                                 {device.y.data(), p.m, p.n, p.n},
+                                 args.layer_scale});
+      LaunchProduct(nullptr, args);
+      args.y = of_sums.data();
+      LaunchDequantize(nullptr, device.acc.data(), args);
+      EXPECT_EQ(Equal(apart.Download(), fused.Download()), "") << p.n;
+      EXPECT_EQ(Equal(apart.Download(), of_sums.Download()), "") << p.n;
+    }
+  }
+}
+
+TEST_F(ProductKernels, CodesOfActivatedOutputsHaveTheBitsOfTheStepsBehindThem) {
+  const ActivationKind kinds[] = {ActivationKind::kGeluErf, ActivationKind::kGeluTanh,
+                                  ActivationKind::kQuickGelu, ActivationKind::kSilu};
+  for (const Shape& shape : kOutputShapes) {
+    for (const ActivationKind kind : kinds) {
+      Problem p(shape.m, shape.n, shape.k);
+      const OnDevice device(p);
+      const int64_t stride = (p.n + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
+      const auto count = static_cast<size_t>(p.m * stride);
+      const DeviceArray<int8_t> apart(count), fused(count), of_sums(count);
+      const DeviceArray<float> scale(static_cast<size_t>(p.m));
+      LaunchProduct(nullptr, device.args);
+      LaunchActivation(nullptr, {.kind = kind,
+                                 .x = {device.y.data(), p.m, p.n, p.n},
+                                 .y = {device.y.data(), p.m, p.n, p.n},
+                                 .codes = {.static_scale = 0.7f,
+                                           .codes = apart.data(),
+                                           .stride = stride,
+                                           .scale = scale.data()}});
+      ProductArgs args = device.args;
+      args.output = ProductOutput::kCodes;
+      args.activation = kind;
+      args.codes_scale = 0.7f;
+      args.codes = fused.data();
+      args.codes_stride = stride;
+      args.acc = nullptr;
+      args.y = nullptr;
+      LaunchProduct(nullptr, args);
+      args.codes = of_sums.data();
+      LaunchDequantize(nullptr, device.acc.data(), args);
+      EXPECT_EQ(Equal(apart.Download(), fused.Download()), "") << p.n;
+      EXPECT_EQ(Equal(apart.Download(), of_sums.Download()), "") << p.n;
+    }
   }
 }
 
