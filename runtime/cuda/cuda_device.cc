@@ -12,6 +12,7 @@ void UseDevice(int index) { CheckCuda(cudaSetDevice(index), "choosing the device
 
 std::byte* DeviceAllocate(size_t bytes) {
   void* memory = nullptr;
+  if (bytes == 0) return nullptr;
   CheckCuda(cudaMalloc(&memory, bytes), "allocating memory of the device");
   return static_cast<std::byte*>(memory);
 }

@@ -40,7 +40,7 @@ class RecordedMachine:
 def report(sqnr, mismatches=0):
     return {"checks": {"int32_compared": 7, "int32_mismatches": mismatches, "codes_compared": 5,
                        "code_mismatches": 0, "outputs_compared": 3, "output_mismatches": 0},
-            "arms": [{"name": "int8/plan", "outputs": {"pooled": {"sqnr_db": 30.0}}}],
+            "arms": [{"name": "int8/plan", "outputs": {"pooled": {"sqnr_db": {"value": 30.0, "low": 29.0}}}}],
             "sites": [{"arm": "int8/plan", "site": "blocks.0.attn.qkv", "view": "end_to_end", "sqnr_db": sqnr}]}
 
 
@@ -113,8 +113,9 @@ class GpuCheck(unittest.TestCase):
     def test_compares_the_jobs_reports(self):
         right, note = CHECK.compare_reports(report(40.0), report(40.25))
         self.assertTrue(right)
-        self.assertIn("0 mismatches of 15", note)
+        self.assertIn("0 mismatches of 15; SQNR of 2 sites and outputs", note)
         self.assertIn("at most 0.250 dB from the CPU's (int8/plan blocks.0.attn.qkv end_to_end)", note)
+        self.assertFalse(CHECK.compare_reports(report(40.0), report(39.6))[0])
         self.assertFalse(CHECK.compare_reports(report(40.0), report(40.0, mismatches=1))[0])
         self.assertFalse(CHECK.compare_reports(report(40.0), {"checks": report(1.0)["checks"]})[0])
 
