@@ -9,8 +9,8 @@
 
 namespace w8a8 {
 
-// The output of `args`, of any kind, from its sums [m, n]; x and weight are not read. `args.acc` gets a copy, where
-// wanted.
+// The output of `args`, of any kind, from its sums [m, n]; x and weight are not read. `args.acc`
+// gets a copy, where wanted.
 void LaunchDequantize(Queue queue, const int32_t* sums, const ProductArgs& args);
 // The same of a float product: bias added in binary32, then the one rounding, if any.
 void LaunchFinishFloats(Queue queue, const float* sums, const FloatProductArgs& args);
