@@ -25,6 +25,10 @@ void Arena::SetRouted(std::vector<RowOwner> owners) {
   std::partial_sum(routed_before_.begin(), routed_before_.end(), routed_before_.begin());
 }
 
+void Arena::RunAll(const Program& program, std::span<const SlotId>) {
+  for (const Step& step : program.steps) Run(step, {});
+}
+
 int64_t Arena::rows(SlotId id) const { return FirstRow(id, inputs_.images); }
 
 int64_t Arena::FirstRow(SlotId id, int64_t image) const {

@@ -79,6 +79,10 @@ class Arena {
   // batch.
   virtual StepResult Run(const Step& step, const Wanted& wanted) = 0;
 
+  // Runs a program's steps with nothing wanted. Afterwards the slots `kept` hold what the steps
+  // leave in them; others may hold anything, so that a device may do several steps at once.
+  virtual void RunAll(const Program& program, std::span<const SlotId> kept);
+
   // What all steps so far took, by the device's own clock.
   virtual double Seconds() const = 0;
 

@@ -35,6 +35,7 @@ class BatchForward {
   // The seconds that it took by the device's clock.
   double Run() {
     const Graph& graph = *encoder_.graph;
+    const std::array kept{graph.stream, graph.tokens};
     const double before = arena_->Seconds();
     for (size_t stage = 0; stage < encoder_.stages.size(); ++stage) {
       const Program& program = encoder_.stages[stage];
@@ -42,7 +43,7 @@ class BatchForward {
       const std::span<const std::byte> in =
           stage == 0 ? std::as_bytes(std::span(pixels_)) : std::span<const std::byte>(stream_);
       arena_->Upload(stage == 0 ? graph.pixels : graph.stream, 0, in);
-      for (const Step& step : program.steps) arena_->Run(step, {});
+      arena_->RunAll(program, kept);
       if (stage + 1 == encoder_.stages.size()) break;
       const std::span<const std::byte> stream = arena_->HostView(graph.stream);
       stream_.assign(stream.begin(), stream.end());

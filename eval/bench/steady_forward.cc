@@ -82,8 +82,8 @@ SteadyForward::SteadyForward(const LoweredEncoder& encoder, Backend& backend)
 }
 
 // Between stages only the stream is alive; it goes through the host's memory as in the runner.
-template <class RunStep>
-void SteadyForward::RunStages(const RunStep& run_step) {
+template <class RunStage>
+void SteadyForward::RunStages(const RunStage& run_stage) {
   const Graph& graph = *encoder_.graph;
   const std::vector<Program>& stages = encoder_.stages;
   for (size_t stage = 0; stage < stages.size(); ++stage) {
@@ -93,7 +93,7 @@ void SteadyForward::RunStages(const RunStep& run_step) {
     } else {
       arena_->Upload(graph.stream, 0, stream_);
     }
-    for (size_t step = 0; step < stages[stage].steps.size(); ++step) run_step(stage, step);
+    run_stage(stage);
     if (stage + 1 == stages.size()) break;
     const std::span<const std::byte> stream = arena_->HostView(graph.stream);
     stream_.assign(stream.begin(), stream.end());
@@ -101,16 +101,18 @@ void SteadyForward::RunStages(const RunStep& run_step) {
 }
 
 void SteadyForward::Run() {
-  RunStages(
-      [this](size_t stage, size_t step) { arena_->Run(encoder_.stages[stage].steps[step], {}); });
+  const std::array kept{encoder_.graph->stream, encoder_.graph->tokens};
+  RunStages([&](size_t stage) { arena_->RunAll(encoder_.stages[stage], kept); });
 }
 
 std::vector<std::vector<double>> SteadyForward::RunTimed() {
   std::vector<std::vector<double>> seconds(encoder_.stages.size());
-  RunStages([&](size_t stage, size_t step) {
-    const double start = ThreadCpuSeconds();
-    arena_->Run(encoder_.stages[stage].steps[step], {});
-    seconds[stage].push_back(ThreadCpuSeconds() - start);
+  RunStages([&](size_t stage) {
+    for (const Step& step : encoder_.stages[stage].steps) {
+      const double start = ThreadCpuSeconds();
+      arena_->Run(step, {});
+      seconds[stage].push_back(ThreadCpuSeconds() - start);
+    }
   });
   return seconds;
 }

@@ -52,8 +52,8 @@ class SteadyForward {
   MatView<const Half> Tokens() { return arena_->HostHalf(encoder_.graph->tokens); }
 
  private:
-  template <class RunStep>
-  void RunStages(const RunStep& run_step);
+  template <class RunStage>
+  void RunStages(const RunStage& run_stage);
 
   const LoweredEncoder& encoder_;
   std::unique_ptr<Arena> arena_;

@@ -32,23 +32,29 @@ bool CudaArena::IsOfNoRows(const Step& step) const {
 StepResult CudaArena::Run(const Step& step, const Wanted& wanted) {
   if (IsOfNoRows(step)) return {};
   UseDevice(device_index_);
+  StepResult result;
+  const auto run = [&] {
+    result = std::visit(
+        [&](const auto& s) -> StepResult {
+          if constexpr (requires { Do(s, wanted); }) {
+            return Do(s, wanted);
+          } else {
+            Do(s);
+            return {};
+          }
+        },
+        step);
+  };
+  Timed(run);
+  return result;
+}
+
+Stopwatch& CudaArena::NextStopwatch() {
   if (running_.size() >= kMostRunning) Seconds();
   if (idle_.empty()) idle_.push_back(std::make_unique<Stopwatch>());
   running_.push_back(std::move(idle_.back()));
   idle_.pop_back();
-  running_.back()->Start(queue());
-  StepResult result = std::visit(
-      [&](const auto& s) -> StepResult {
-        if constexpr (requires { Do(s, wanted); }) {
-          return Do(s, wanted);
-        } else {
-          Do(s);
-          return {};
-        }
-      },
-      step);
-  running_.back()->Stop(queue());
-  return result;
+  return *running_.back();
 }
 
 double CudaArena::Seconds() const {

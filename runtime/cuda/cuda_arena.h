@@ -28,6 +28,7 @@ class CudaArena final : public Arena {
   CudaArena(int device_index, CudaProducts* products, DeviceVectors& vectors);
 
   StepResult Run(const Step& step, const Wanted& wanted) override;
+  void RunAll(const Program& program, std::span<const SlotId> kept) override;
   double Seconds() const override;
   void Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) override;
   std::span<const std::byte> HostView(SlotId id) override;
@@ -63,6 +64,17 @@ class CudaArena final : public Arena {
   bool IsFloat(SlotId id) const { return slot(id).storage == SlotStorage::kFloat; }
   const uint8_t* KeyMask();
 
+  // Counts what `work` queues among the seconds.
+  template <class Work>
+  void Timed(const Work& work) {
+    Stopwatch& stopwatch = NextStopwatch();
+    stopwatch.Start(queue());
+    work();
+    stopwatch.Stop(queue());
+  }
+  Stopwatch& NextStopwatch();
+  bool CanFuse(const GemmS8Step& product) const;
+  bool RunFused(const GemmS8Step& product, const Step& next);
   bool IsOfNoRows(const Step& step) const;
   void Do(const EmbedStep& step);
   void Do(const NormStep& step);
@@ -102,6 +114,7 @@ class CudaArena final : public Arena {
   RowTransform TransformOn(const TransformPtr& transform, int64_t cols);
   std::shared_ptr<LinearTrace> TraceOf(const Codes& codes);
   RowScales ScalesOf(const Codes& codes) const;
+  ProductArgs ArgsOf(const CudaInt8& linear, const Codes& x, MatView<Half> y, int32_t* acc) const;
   void MultiplyPlain(ProductArgs args);
   void Multiply(const CudaInt8& linear, const Codes& x, MatView<Half> y, int32_t* acc);
   // The rows of a layer that does not quantize them, transformed and rounded to FP16.

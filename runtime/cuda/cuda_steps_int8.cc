@@ -156,22 +156,27 @@ RowScales CudaArena::ScalesOf(const Codes& codes) const {
   return scales;
 }
 
+ProductArgs CudaArena::ArgsOf(const CudaInt8& linear, const Codes& x, MatView<Half> y,
+                              int32_t* acc) const {
+  W8A8_CHECK(x.cols == linear.k() && x.group == linear.group());
+  return {.m = x.rows,
+          .n = linear.n(),
+          .k = linear.k(),
+          .x = x.codes.data(),
+          .x_stride = x.stride(),
+          .weight = linear.codes(),
+          .weight_stride = linear.stride(),
+          .scale_x = x.scale.data(),
+          .scale_w = linear.scale(),
+          .bias = linear.bias(),
+          .y = y.data,
+          .y_stride = y.stride,
+          .acc = acc};
+}
+
 void CudaArena::Multiply(const CudaInt8& linear, const Codes& x, MatView<Half> y, int32_t* acc) {
-  W8A8_CHECK(x.rows == y.rows && x.cols == linear.k() && y.cols == linear.n() &&
-             x.group == linear.group());
-  const ProductArgs product{.m = x.rows,
-                            .n = linear.n(),
-                            .k = linear.k(),
-                            .x = x.codes.data(),
-                            .x_stride = x.stride(),
-                            .weight = linear.codes(),
-                            .weight_stride = linear.stride(),
-                            .scale_x = x.scale.data(),
-                            .scale_w = linear.scale(),
-                            .bias = linear.bias(),
-                            .y = y.data,
-                            .y_stride = y.stride,
-                            .acc = acc};
+  W8A8_CHECK(x.rows == y.rows && y.cols == linear.n());
+  const ProductArgs product = ArgsOf(linear, x, y, acc);
   if (linear.plain() && !x.asymmetric()) {
     MultiplyPlain(product);
     if (x.second == 0) return;

@@ -45,6 +45,11 @@ W8A8_KERNEL void FinishFloats(const float* sums, FloatProductArgs args, int64_t 
   });
 }
 
+W8A8_KERNEL void Repeat(float value, int64_t count, float* to) {
+  const int64_t i = BlockIndex() * kThreads + ThreadIndex();
+  if (i < count) Store(&to[i], value);
+}
+
 // The second dimension of a grid has at most 65,535 blocks.
 constexpr int64_t kMostRows = 65535;
 
@@ -70,6 +75,11 @@ void LaunchDequantize(Queue queue, const int32_t* sums, const ProductArgs& args)
     case ProductOutput::kCodes:
       return run.operator()<ProductOutput::kCodes>();
   }
+}
+
+void LaunchRepeat(Queue queue, float value, int64_t count, float* to) {
+  Launch(queue, {.blocks = (count + kThreads - 1) / kThreads, .threads = kThreads}, Repeat, value,
+         count, to);
 }
 
 void LaunchFinishFloats(Queue queue, const float* sums, const FloatProductArgs& args) {

@@ -15,4 +15,7 @@ void LaunchDequantize(Queue queue, const int32_t* sums, const ProductArgs& args)
 // The same of a float product: bias added in binary32, then the one rounding, if any.
 void LaunchFinishFloats(Queue queue, const float* sums, const FloatProductArgs& args);
 
+// to[i] = value: the scale of rows that a product made codes of.
+void LaunchRepeat(Queue queue, float value, int64_t count, float* to);
+
 }  // namespace w8a8

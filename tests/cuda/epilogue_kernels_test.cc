@@ -108,5 +108,15 @@ TEST_F(EpilogueKernels, FloatSumsGetTheirBiasBeforeTheOneRounding) {
   }
 }
 
+TEST_F(EpilogueKernels, AValueIsRepeatedAsOftenAsAskedForAndNoMore) {
+  for (const size_t count : {1u, 255u, 257u}) {
+    const DeviceArray<float> values(std::vector<float>(count + 1, 1.0f));
+    LaunchRepeat(nullptr, 0.02f, static_cast<int64_t>(count), values.data());
+    std::vector<float> expected(count, 0.02f);
+    expected.push_back(1.0f);
+    EXPECT_EQ(Equal(expected, values.Download()), "");
+  }
+}
+
 }  // namespace
 }  // namespace w8a8::test

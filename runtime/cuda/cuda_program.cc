@@ -1,0 +1,63 @@
+// Whole programs on CudaArena: products do their next step's work where nobody sees the difference.
+#include "runtime/cuda/cuda_arena.h"
+#include "runtime/cuda/epilogue_kernels.h"
+#include "runtime/fuse_products.h"
+
+namespace w8a8 {
+
+void CudaArena::RunAll(const Program& program, std::span<const SlotId> kept) {
+  const std::vector<ProductFusion> fusions = ProductFusions(program, kept);
+  for (size_t i = 0; i < program.steps.size(); ++i) {
+    const Step& step = program.steps[i];
+    if (fusions[i] != ProductFusion::kNone && CanFuse(std::get<GemmS8Step>(step))) {
+      if (RunFused(std::get<GemmS8Step>(step), program.steps[i + 1])) {
+        ++i;
+        continue;
+      }
+    }
+    Run(step, {});
+  }
+}
+
+// One scale a row and one a column; no rows, nothing to fuse.
+bool CudaArena::CanFuse(const GemmS8Step& product) const {
+  const Codes& x = memory_[static_cast<size_t>(product.codes)].codes;
+  return PackedAs<CudaInt8>(*product.weight).plain() && !x.asymmetric() && x.second == 0 &&
+         x.rows > 0;
+}
+
+// Both steps; false: none of them.
+bool CudaArena::RunFused(const GemmS8Step& product, const Step& next) {
+  const CudaInt8& linear = PackedAs<CudaInt8>(*product.weight);
+  const Codes& x = memory_[static_cast<size_t>(product.codes)].codes;
+  if (const auto* activation = std::get_if<ActivationStep>(&next)) {
+    const Quantizer& quantizer = *activation->codes->input.quantizer;
+    if (!quantizer.is_static()) return false;
+    Codes* codes = BeginCodes(activation->codes, activation->out);
+    if (FusedCodes(codes).codes == nullptr) return false;
+    ProductArgs args = ArgsOf(linear, x, {}, nullptr);
+    args.output = ProductOutput::kCodes;
+    args.activation = activation->kind;
+    args.codes_scale = quantizer.scale;
+    args.codes = codes->codes.data();
+    args.codes_stride = codes->stride();
+    Timed([&] {
+      MultiplyPlain(args);
+      LaunchRepeat(queue(), quantizer.scale, codes->rows, codes->scale.data());
+    });
+    return true;
+  }
+  const auto* norm = std::get_if<NormStep>(&next);
+  const AddStep& add = norm != nullptr ? *norm->add : std::get<AddStep>(next);
+  ProductArgs args = ArgsOf(linear, x, half(add.stream), nullptr);
+  args.output = ProductOutput::kResidual;
+  args.layer_scale = Vector(add.layer_scale);
+  Timed([&] { MultiplyPlain(args); });
+  if (norm == nullptr) return true;
+  NormStep rest = *norm;
+  rest.add.reset();
+  Run(rest, {});
+  return true;
+}
+
+}  // namespace w8a8
