@@ -17,19 +17,33 @@ namespace w8a8::bench {
 
 constexpr int64_t kBatchRows = 32 * 729;
 
-// `count` values made from a pool of bell-shaped codes (standard deviation 30) and fractions in
-// [-0.5, 0.5), copied from random places: 300 million draws of one matrix would take seconds.
+struct Draw {
+  int32_t code;    // standard deviation 30
+  float fraction;  // [-0.5, 0.5)
+};
+
+inline std::vector<Draw> Draws(int64_t count) {
+  std::mt19937 random(1);
+  std::vector<Draw> draws(static_cast<size_t>(count));
+  for (Draw& draw : draws) {
+    int32_t sum = 0;
+    for (int i = 0; i < 12; ++i) sum += static_cast<int32_t>(random() >> 8 & 0xff) - 127;
+    draw.code = std::clamp(sum * 30 / 256, -127, 127);
+    draw.fraction = static_cast<float>(random() >> 8) / (1 << 24) - 0.5f;
+  }
+  return draws;
+}
+
+// `count` values made from bell-shaped codes and fractions, copied from random places of a pool:
+// 300 million draws of one matrix would take seconds.
 template <class T, class Make>
 std::vector<T> BellShaped(int64_t count, uint32_t seed, Make make) {
   constexpr int64_t kPool = 1 << 20;
+  static const std::vector<Draw> draws = Draws(kPool);
   std::mt19937 random(seed);
-  std::vector<T> pool(static_cast<size_t>(kPool));
-  for (T& value : pool) {
-    int32_t sum = 0;
-    for (int i = 0; i < 12; ++i) sum += static_cast<int32_t>(random() >> 8 & 0xff) - 127;
-    const int32_t code = std::clamp(sum * 30 / 256, -127, 127);
-    value = make(code, static_cast<float>(random() >> 8) / (1 << 24) - 0.5f);
-  }
+  std::vector<T> pool;
+  pool.reserve(draws.size());
+  for (const Draw& draw : draws) pool.push_back(make(draw.code, draw.fraction));
   std::vector<T> values(static_cast<size_t>(count));
   for (int64_t at = 0; at < count;) {
     const auto from = static_cast<int64_t>(random() % (kPool - 4096));

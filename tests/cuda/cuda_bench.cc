@@ -9,7 +9,6 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -24,48 +23,16 @@
 #include "runtime/cuda/cuda_device_facts.h"
 #include "runtime/cuda/cuda_error.h"
 #include "runtime/cuda/cuda_kernels.h"
-#include "runtime/cuda/device_memory.h"
 #include "runtime/cuda/norm_kernels.h"
 #include "runtime/cuda/wgmma_product.h"
 #include "tests/cuda/bench_data.h"
+#include "tests/cuda/bench_measure.h"
 #include "tests/cuda/bench_runs.h"
 
 namespace w8a8::bench {
 namespace {
 
-constexpr int kRuns = 21;
 constexpr int kCaseSeconds = 40;
-constexpr int64_t kCacheBytes = 256 * 1024 * 1024;  // several times the L2 of any GPU so far
-
-template <class T>
-DeviceMemory<T> OnDevice(const std::vector<T>& values) {
-  return DeviceMemory<T>(nullptr, std::span<const T>(values));
-}
-
-// ---- time ----
-
-template <class Run>
-double MedianSeconds(Run run) {
-  static DeviceMemory<std::byte> cache;
-  cache.Reserve(kCacheBytes);
-  std::vector<double> seconds;
-  Stopwatch stopwatch;
-  for (int i = 0; i < kRuns + 2; ++i) {
-    ClearOnDevice(nullptr, cache.bytes(), static_cast<size_t>(kCacheBytes));
-    stopwatch.Start(nullptr);
-    run();
-    stopwatch.Stop(nullptr);
-    if (i >= 2) seconds.push_back(stopwatch.Seconds());
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + kRuns / 2, seconds.end());
-  return seconds[kRuns / 2];
-}
-
-void Set(Figure& figure, double seconds, double operations, const char* unit) {
-  figure.microseconds = seconds * 1e6;
-  figure.value = operations / seconds * (std::string_view(unit) == "GB/s" ? 1e-9 : 1e-12);
-  figure.unit = unit;
-}
 
 // ---- products ----
 
@@ -102,6 +69,7 @@ struct Int8Problem {
   DeviceMemory<int8_t> x, weight;
   DeviceMemory<float> scale_x, scale_w, bias;
   DeviceMemory<Half> y;
+  DeviceMemory<int8_t> codes;
   ProductArgs args{};
   std::vector<Half> expected;
 };
@@ -114,24 +82,6 @@ Int8Problem& ProblemOf(const Shape& shape) {
     problem = std::make_unique<Int8Problem>(shape);
   }
   return *problem;
-}
-
-// Runs into poison; throws unless `y` then holds `expected`.
-template <class T, class Run>
-void CheckBits(const DeviceMemory<T>& y, const std::vector<T>& expected, Run run) {
-  CheckCuda(cudaMemset(y.bytes(), 0xd5, expected.size() * sizeof(T)), "poisoning");
-  run();
-  const std::vector<T> actual = y.ToHost(nullptr, static_cast<int64_t>(expected.size()));
-  const auto* a = reinterpret_cast<const std::byte*>(actual.data());
-  const auto* e = reinterpret_cast<const std::byte*>(expected.data());
-  if (std::memcmp(a, e, expected.size() * sizeof(T)) == 0) return;
-  size_t differ = 0, first = expected.size();
-  for (size_t i = 0; i < expected.size(); ++i) {
-    if (std::memcmp(a + i * sizeof(T), e + i * sizeof(T), sizeof(T)) == 0) continue;
-    if (differ++ == 0) first = i;
-  }
-  Fail("WRONG: {} of {} values differ from the plain kernel's, the first at {}", differ,
-       expected.size(), first);
 }
 
 void MeasureTiles(const Shape& shape, WgmmaTiles tiles, Figure& figure) {
@@ -162,16 +112,30 @@ void MeasureTiles(const Shape& shape, WgmmaTiles tiles, Figure& figure) {
   if (chosen == tiles) figure.name += " (ChooseTiles)";
 }
 
-void MeasureSet(const Shape& shape, const CudaKernels& kernels, Figure& figure) {
+// With what stands behind the product in the same step: y is the stream, or codes of GELU.
+void MeasureSet(const Shape& shape, const CudaKernels& kernels, ProductOutput output,
+                Figure& figure) {
   const std::string reason = kernels.unusable_reason(0);
   if (!reason.empty()) Fail("{}", reason);
   Int8Problem& problem = ProblemOf(shape);
   const std::unique_ptr<CudaProducts> products = kernels.make(0);
+  ProductArgs args = problem.args;
+  args.output = output;
+  args.layer_scale = output == ProductOutput::kResidual ? problem.scale_w.data() : nullptr;
+  args.activation = ActivationKind::kGeluTanh;
+  args.codes_scale = 0.05f;
+  args.codes_stride = (shape.n + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
+  args.codes = problem.codes.Reserve(shape.m * args.codes_stride);
   const auto run = [&] {
-    if (products == nullptr) return LaunchProduct(nullptr, problem.args);
-    if (!products->Product(nullptr, problem.args)) Fail("the set does not take the product");
+    if (products == nullptr) return LaunchProduct(nullptr, args);
+    if (!products->Product(nullptr, args)) Fail("the set does not take the product");
   };
-  CheckBits(problem.y, problem.expected, run);
+  const auto plain = [&] { LaunchProduct(nullptr, args); };
+  if (output == ProductOutput::kCodes) {
+    CheckBits(problem.codes, AfterPoison(problem.codes, shape.m * args.codes_stride, plain), run);
+  } else {
+    CheckBits(problem.y, AfterPoison(problem.y, shape.m * shape.n, plain), run);
+  }
   figure.checked = "mma";
   Set(figure, MedianSeconds(run), shape.Operations(), "TOPS");
 }
@@ -259,8 +223,16 @@ void AddProducts(const Shape& shape, std::vector<Case>& cases) {
         [shape, tiles](Figure& figure) { MeasureTiles(shape, tiles, figure); });
   }
   for (const CudaKernels& kernels : AllCudaKernels()) {
-    add(fmt::format("INT8 set {}", kernels.name),
-        [shape, &kernels](Figure& figure) { MeasureSet(shape, kernels, figure); });
+    add(fmt::format("INT8 set {}", kernels.name), [shape, &kernels](Figure& figure) {
+      MeasureSet(shape, kernels, ProductOutput::kHalf, figure);
+    });
+    if (shape.name.ends_with("qkv")) continue;
+    const bool codes = shape.name.ends_with("fc1");
+    add(fmt::format("INT8 set {}, {}", kernels.name, codes ? "GELU to codes" : "residual"),
+        [shape, &kernels, codes](Figure& figure) {
+          MeasureSet(shape, kernels, codes ? ProductOutput::kCodes : ProductOutput::kResidual,
+                     figure);
+        });
   }
   add("FP16 mma", [shape](Figure& figure) { MeasureMmaFloats(shape, figure); });
   add("FP16 cuBLASLt", [shape](Figure& figure) {
