@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -127,21 +128,22 @@ void Tell(const Figure& figure) {
                                       : figure.problem.c_str());
 }
 
-// From case `first` on in one process; false once a fresh one is needed.
+// From the first case without a figure on in one process, until a fresh one is needed.
 void RunInOneProcess(const std::vector<Case>& cases, int case_seconds, double left,
                      std::vector<Figure>& figures) {
   const Clock::time_point begin = Clock::now();
   Child child(cases, figures.size());
   while (figures.size() < cases.size() && SecondsSince(begin) < left) {
     std::string line;
-    const Child::Said said = child.Next(case_seconds, line);
+    const int patience = std::min(case_seconds, 1 + static_cast<int>(left - SecondsSince(begin)));
+    const Child::Said said = child.Next(patience, line);
     const Case& c = cases[figures.size()];
     if (said == Child::Said::kLine) {
       figures.push_back(FromJson(nlohmann::json::parse(line)));
     } else if (said == Child::Said::kEnd) {
       figures.push_back(Without(c, child.HowItEnded()));
     } else {
-      figures.push_back(Without(c, fmt::format("not done after {} s", case_seconds)));
+      figures.push_back(Without(c, fmt::format("not done after {} s", patience)));
     }
     Tell(figures.back());
     if (!figures.back().problem.empty()) return;

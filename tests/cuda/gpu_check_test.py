@@ -1,6 +1,7 @@
 """What of scripts/gpu-check needs no GPU: gpu_check_test.py."""
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
 import subprocess
@@ -123,16 +124,21 @@ class GpuCheck(unittest.TestCase):
         (self.folder / "results.tsv").write_text(
             "tests\tNormKernels\tpassed\t3 tests\njobs\twgmma\tFAILED\thung\nsanitizer\tx\tskipped\tno\n",
             encoding="utf-8")
-        (self.folder / "bench.txt").write_text(
-            "copy: 4000.0 GB/s\nNVIDIA H200, median of 21 runs\n"
-            "copy on the device, 2 GiB            4000.0 GB/s          1000.0 us  (not checked)\n"
-            "NO FIGURE x: WRONG: 1 of 2 values differ\n", encoding="utf-8")
+        figure = {"unit": "TOPS", "value": 4000.4, "microseconds": 1000.0, "checked": "", "problem": ""}
+        (self.folder / "cuda_bench.json").write_text(json.dumps([
+            {**figure, "name": "copy on the device, 2 GiB", "unit": "GB/s"},
+            {**figure, "name": "so400m M=729 fc1: INT8 wgmma 128x256 (ChooseTiles)", "value": 1234.4},
+            {**figure, "name": "so400m M=729 fc1: INT8 set wgmma, GELU to codes", "value": 987},
+            {**figure, "name": "so400m M=729 fc1: INT8 set mma", "problem": "WRONG: 1 of 2 values differ"}]),
+            encoding="utf-8")
         said = said_by("table", str(self.folder))
-        self.assertEqual(said.returncode, 0)
+        self.assertEqual(said.returncode, 0, said.stderr)
         lines = said.stdout.splitlines()
-        self.assertEqual(len(lines), 7)
-        self.assertEqual(lines[0], "NVIDIA H200, median of 21 runs")
-        self.assertIn("NO FIGURE x", lines[2])
+        self.assertEqual(len(lines), 8)
+        self.assertRegex(lines[0], r"copy on the device, 2 GiB +4000.4 GB/s +1000.0 us")
+        self.assertRegex(lines[2], r"^so400m M=729 fc1 +1234\* +987 +-$")
+        self.assertEqual(lines[3], "NO FIGURE (1 cases, the first: so400m M=729 fc1: INT8 set mma): "
+                                   "WRONG: 1 of 2 values differ")
         self.assertEqual(lines[-1], "1 passed, 1 FAILED, 1 skipped")
 
 
