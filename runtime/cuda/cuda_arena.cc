@@ -70,6 +70,7 @@ void CudaArena::Reserve() {
   UseDevice(device_index_);
   vectors_.Sweep();  // of programs that are gone: those of the stage before
   key_mask_ = {};
+  listed_ = kNoSlot;
   memory_.resize(std::max(slots().size(), memory_.size()));
   for (size_t i = 0; i < slots().size(); ++i) {
     const int64_t elements = inputs().images * slots()[i].rows * slots()[i].cols;
@@ -84,6 +85,7 @@ const uint8_t* CudaArena::KeyMask() { return key_mask_.data(); }
 
 void CudaArena::Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) {
   UseDevice(device_index_);
+  if (id == listed_) listed_ = kNoSlot;
   const size_t begin = static_cast<size_t>(first_row) * row_bytes(id);
   W8A8_CHECK(begin + rows.size() <= static_cast<size_t>(this->rows(id)) * row_bytes(id));
   CopyToDevice(queue(), Bytes(id) + begin, rows.data(), rows.size());

@@ -93,6 +93,7 @@ class CudaArena final : public Arena {
   void Do(const ClearStep& step);
   void Do(const RouteStep& step);
   void Do(const GatherStep& step);
+  void ListRouted(SlotId routing);
   void Do(const MixStep& step);
   void Do(const MixSharedStep& step);
   StepResult Do(const GemmF16Step& step, const Wanted& wanted);
@@ -145,7 +146,11 @@ class CudaArena final : public Arena {
   DeviceMemory<uint64_t> counts_;
   DeviceMemory<int8_t> output_codes_;
   DeviceMemory<uint8_t> key_mask_;
-  DeviceMemory<int32_t> routed_rows_;
+  // The rows of the routing `listed_` (kNoSlot: none), expert by expert; and the last gather's.
+  SlotId listed_ = kNoSlot;
+  DeviceMemory<int32_t> lists_, list_counts_;
+  std::vector<int32_t> expert_rows_;
+  const int32_t* routed_rows_ = nullptr;
   Codes again_;  // made once more, for their counts; and those of the ideal flavour
   EmulatedScratch emulated_;
   ReferenceRows reference_;

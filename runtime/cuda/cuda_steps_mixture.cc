@@ -1,5 +1,7 @@
 // The steps of CudaArena around experts. Who runs for which token is the device's choice; how many
-// rows an expert has is asked of it once a gather, because launches need the number.
+// rows an expert has is asked of it, because launches need the number; which they are, because
+// whoever watches wants to know whose.
+#include <utility>
 #include <vector>
 
 #include "runtime/base/error.h"
@@ -10,6 +12,7 @@
 namespace w8a8 {
 
 void CudaArena::Do(const RouteStep& step) {
+  listed_ = kNoSlot;
   LaunchRoute(queue(), {.x = half(step.in),
                         .weight = Vector(step.weight),
                         .key_mask = KeyMask(),
@@ -18,32 +21,40 @@ void CudaArena::Do(const RouteStep& step) {
                         .out = floats(step.out)});
 }
 
+// The rows of every expert, once for all gathers of a routing; the host learns how many they are.
+void CudaArena::ListRouted(SlotId routing) {
+  if (listed_ == routing) return;
+  const MatView<float> weights = floats(routing);
+  LaunchListRouted(queue(), {.routing = weights,
+                             .rows = lists_.Reserve(weights.rows * weights.cols),
+                             .counts = list_counts_.Reserve(weights.cols)});
+  expert_rows_ = list_counts_.ToHost(queue(), weights.cols);
+  listed_ = routing;
+}
+
 void CudaArena::Do(const GatherStep& step) {
-  const MatView<const float> weights = HostFloats(step.routing);
+  ListRouted(step.routing);
+  W8A8_CHECK(slot(step.routing).tokens == SlotRows::kAll);
+  const int64_t tokens = slot(step.routing).rows;
+  routed_rows_ = lists_.data() + step.expert * rows(step.routing);
+  std::vector<int32_t> of_expert(
+      static_cast<size_t>(expert_rows_[static_cast<size_t>(step.expert)]));
+  CopyToHost(queue(), of_expert.data(), reinterpret_cast<const std::byte*>(routed_rows_),
+             of_expert.size() * sizeof(int32_t));
   std::vector<RowOwner> owners;
-  std::vector<int32_t> rows_of_expert;
-  for (int64_t image = 0; image < inputs().images; ++image) {
-    const int64_t first = FirstRow(step.routing, image);
-    for (int64_t token = 0; token < RowsOf(step.routing, image); ++token) {
-      if (weights.row(first + token)[step.expert] == kNotRouted) continue;
-      owners.push_back({static_cast<int32_t>(image), static_cast<int32_t>(token)});
-      rows_of_expert.push_back(static_cast<int32_t>(first + token));
-    }
+  for (const int32_t row : of_expert) {
+    owners.push_back({static_cast<int32_t>(row / tokens), static_cast<int32_t>(row % tokens)});
   }
   SetRouted(std::move(owners));
   if (rows(step.out) == 0) return;
-  CopyToDevice(queue(),
-               reinterpret_cast<std::byte*>(
-                   routed_rows_.Reserve(static_cast<int64_t>(rows_of_expert.size()))),
-               rows_of_expert.data(), rows_of_expert.size() * sizeof(int32_t));
-  LaunchGatherRows(queue(), half(step.in), routed_rows_.data(), half(step.out));
+  LaunchGatherRows(queue(), half(step.in), routed_rows_, half(step.out));
   Codes* codes = BeginCodes(step.codes, step.out);
   if (codes != nullptr) Quantize(codes, nullptr, nullptr);
 }
 
 void CudaArena::Do(const MixStep& step) {
   LaunchMix(queue(), {.in = half(step.in),
-                      .rows = routed_rows_.data(),
+                      .rows = routed_rows_,
                       .routing = floats(step.routing),
                       .expert = step.expert,
                       .out = floats(step.out)});
