@@ -15,9 +15,10 @@
 namespace w8a8 {
 namespace {
 
-constexpr std::array kVariants = {ForwardVariant{Precision::kFp16, AttentionPrecision::kFp32},
-                                  ForwardVariant{Precision::kInt8, AttentionPrecision::kFp32},
-                                  ForwardVariant{Precision::kInt8, AttentionPrecision::kInt8}};
+constexpr std::array kDeviceVariants = {
+    ForwardVariant{Precision::kFp16, AttentionPrecision::kFp32},
+    ForwardVariant{Precision::kInt8, AttentionPrecision::kFp32},
+    ForwardVariant{Precision::kInt8, AttentionPrecision::kInt8}};
 
 // A batch of different made images through the stages of one variant.
 class BatchForward {
@@ -74,12 +75,6 @@ double SqnrDb(MatView<const Half> reference, MatView<const Half> actual) {
   return 10 * std::log10(signal / noise);
 }
 
-int64_t MacsOf(const Graph& graph) {
-  int64_t macs = 0;
-  for (const Node& node : graph.nodes) macs += MultiplyAdds(graph, node);
-  return macs;
-}
-
 // One result for each variant; whose model and device it is the caller adds.
 std::vector<ForwardResult> MeasureBatch(const std::vector<LoweredEncoder>& encoders,
                                         Backend& backend, int64_t images, int runs) {
@@ -100,7 +95,7 @@ std::vector<ForwardResult> MeasureBatch(const std::vector<LoweredEncoder>& encod
                          .attention = std::string(NameOf(encoders[i].variant.attention)),
                          .isa = {},
                          .images = images,
-                         .macs = MacsOf(graph),
+                         .macs = MultiplyAdds(graph),
                          .ms_per_image = 1e3 * Median(samples[i]) / static_cast<double>(images),
                          .peak = {}};
     if (i > 0) {
@@ -120,7 +115,7 @@ std::vector<ForwardResult> MeasureDeviceForward(
   const std::unique_ptr<Backend> backend = device.make_backend();
   say(fmt::format("{}: preparing", model.name));
   const std::vector<LoweredEncoder> encoders =
-      LowerEncoder(model.graph, model.weights, *backend, kVariants);
+      LowerEncoder(model.graph, model.weights, *backend, kDeviceVariants);
   std::vector<ForwardResult> results;
   for (const int64_t images : device.batches) {
     say(fmt::format("{}: {} image{} at once", model.name, images, images == 1 ? "" : "s"));

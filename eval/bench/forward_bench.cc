@@ -27,12 +27,6 @@ constexpr std::array kVariants = {ForwardVariant{Precision::kFp16, AttentionPrec
                                   ForwardVariant{Precision::kInt8, AttentionPrecision::kInt8}};
 constexpr int kTimedRuns = 3;  // of a breakdown
 
-int64_t MacsOf(const Graph& graph) {
-  int64_t macs = 0;
-  for (const Node& node : graph.nodes) macs += MultiplyAdds(graph, node);
-  return macs;
-}
-
 bool IsFinite(MatView<const Half> values) {
   bool finite = true;
   for (int64_t row = 0; row < values.rows; ++row) {
@@ -192,7 +186,7 @@ class Measurement {
             .attention = std::string(NameOf(kVariants[variant].attention)),
             .isa = std::string(settings_.set.name),
             .threads = threads,
-            .macs = MacsOf(model_.graph),
+            .macs = MultiplyAdds(model_.graph),
             .ms_per_image = 1e3 * seconds,
             .peak = std::string(peaks_[variant].usable() ? PeakNameOf(kVariants[variant].precision)
                                                          : std::string_view())};

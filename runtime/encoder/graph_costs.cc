@@ -35,6 +35,12 @@ int64_t WeightElements(const Graph& graph, const Node& node) {
   return config.channels * config.patch * config.patch * graph.slot(node.out).cols;
 }
 
+int64_t MultiplyAdds(const Graph& graph) {
+  int64_t macs = 0;
+  for (const Node& node : graph.nodes) macs += MultiplyAdds(graph, node);
+  return macs;
+}
+
 int64_t ActivationBytes(const Graph& graph) {
   int64_t bytes = 0;
   for (const Slot& slot : graph.slots) {
