@@ -11,6 +11,8 @@
 namespace w8a8 {
 namespace {
 
+constexpr uint64_t kMostRecent = std::numeric_limits<uint32_t>::max();
+
 float MagnitudeOf(uint32_t pattern) { return ToFloat(Half{static_cast<uint16_t>(pattern)}); }
 
 }  // namespace
@@ -21,9 +23,8 @@ PatternHistogram::PatternHistogram(std::vector<uint64_t> counts)
 }
 
 void PatternHistogram::Add(std::span<const Half> values) {
-  constexpr uint64_t kMost = std::numeric_limits<uint32_t>::max();
-  W8A8_CHECK(values.size() <= kMost);
-  if (recent_total_ > kMost - values.size()) MoveToOlder();
+  W8A8_CHECK(values.size() <= kMostRecent);
+  if (recent_total_ > kMostRecent - values.size()) MoveToOlder();
   recent_total_ += values.size();
   // One table of four bytes a counter: 0.36 ns per value on normal and GELU-shaped data (Zen 4, the
   // table in the caches), against 0.46 with eight bytes and 0.6 with two and a carry. On Zen 3 two
@@ -33,7 +34,13 @@ void PatternHistogram::Add(std::span<const Half> values) {
   for (const Half value : values) ++counts[value.bits];
 }
 
+// As long as the sums fit, merging takes no more room than counting.
 void PatternHistogram::Merge(const PatternHistogram& other) {
+  if (other.older_.empty() && recent_total_ <= kMostRecent - other.recent_total_) {
+    for (uint32_t p = 0; p < kPatterns; ++p) recent_[p] += other.recent_[p];
+    recent_total_ += other.recent_total_;
+    return;
+  }
   MoveToOlder();
   AddCounts(other.counts(), older_);
 }

@@ -2,7 +2,7 @@
 //
 // Nothing has to be guessed beforehand, merging is addition and order does not matter; abs-max,
 // percentiles and the error of any clip are computed afterwards, exactly. 256 KiB each, 768 KiB
-// once merged, read from a file or past 2^32 values.
+// where read from a file or past 2^32 values.
 #pragma once
 
 #include <cstdint>

@@ -133,7 +133,7 @@ TEST(CalibrationMemory, OfAWorkerIsThatOfOneStage) {
   const Session session = SessionOfBlocks(10);
   const int64_t one = MostBytesOfCalibration(session, 1);
   const int64_t four = MostBytesOfCalibration(session, 4);
-  // Ten blocks of statistics, 0.5 MB a site, and at most three more workers with one block each.
+  // Ten blocks of statistics, 0.25 MB a site, and at most three more workers with one block each.
   EXPECT_LT(four, 2 * one) << one << " bytes, then " << four;
 }
 

@@ -133,5 +133,19 @@ TEST(PatternHistogram, ACounterThatWouldWrapIsRefused) {
   EXPECT_THROW(full.Merge(full), Error);
 }
 
+// Past 2^32 values counters of four bytes would have wrapped.
+TEST(PatternHistogram, MergesPastTheValuesThatFourBytesCount) {
+  PatternHistogram histogram;
+  histogram.Add(std::vector<Half>(3, Half{0x3c00}));
+  histogram.Add(std::vector<Half>(1, Half{0x4000}));
+  for (int doubling = 1; doubling <= 34; ++doubling) {
+    histogram.Merge(PatternHistogram(histogram));
+    const std::vector<uint64_t> counts = histogram.counts();
+    EXPECT_EQ(counts[0x3c00], uint64_t{3} << doubling);
+    EXPECT_EQ(counts[0x4000], uint64_t{1} << doubling);
+    EXPECT_EQ(histogram.Total(), uint64_t{4} << doubling);
+  }
+}
+
 }  // namespace
 }  // namespace w8a8
