@@ -2,12 +2,10 @@
 
 #include <array>
 #include <cmath>
-#include <span>
 #include <utility>
 
 #include <fmt/core.h>
 
-#include "eval/bench/made_encoder.h"
 #include "eval/bench/sampling.h"
 #include "eval/bench/steady_forward.h"
 #include "runtime/encoder/graph_costs.h"
@@ -20,47 +18,12 @@ constexpr std::array kDeviceVariants = {
     ForwardVariant{Precision::kInt8, AttentionPrecision::kFp32},
     ForwardVariant{Precision::kInt8, AttentionPrecision::kInt8}};
 
-// A batch of different made images through the stages of one variant.
-class BatchForward {
- public:
-  BatchForward(const LoweredEncoder& encoder, Backend& backend, int64_t images)
-      : encoder_(encoder), images_(images), arena_(backend.MakeArena()) {
-    for (int64_t image = 0; image < images; ++image) {
-      const auto seed = static_cast<uint64_t>(image) + 1;
-      const std::vector<float> pixels = MadePixels(encoder.graph->config, seed);
-      pixels_.insert(pixels_.end(), pixels.begin(), pixels.end());
-    }
-    Run();
-  }
-
-  // The seconds that it took by the device's clock.
-  double Run() {
-    const Graph& graph = *encoder_.graph;
-    const std::array kept{graph.stream, graph.tokens};
-    const double before = arena_->Seconds();
-    for (size_t stage = 0; stage < encoder_.stages.size(); ++stage) {
-      const Program& program = encoder_.stages[stage];
-      arena_->Prepare(program.slots, {.images = images_});
-      const std::span<const std::byte> in =
-          stage == 0 ? std::as_bytes(std::span(pixels_)) : std::span<const std::byte>(stream_);
-      arena_->Upload(stage == 0 ? graph.pixels : graph.stream, 0, in);
-      arena_->RunAll(program, kept);
-      if (stage + 1 == encoder_.stages.size()) break;
-      const std::span<const std::byte> stream = arena_->HostView(graph.stream);
-      stream_.assign(stream.begin(), stream.end());
-    }
-    return arena_->Seconds() - before;
-  }
-
-  MatView<const Half> Tokens() { return arena_->HostHalf(encoder_.graph->tokens); }
-
- private:
-  const LoweredEncoder& encoder_;
-  const int64_t images_;
-  std::unique_ptr<Arena> arena_;
-  std::vector<float> pixels_;
-  std::vector<std::byte> stream_;
-};
+// One run's seconds by the device's clock.
+double SecondsOf(SteadyForward& forward) {
+  const double before = forward.Seconds();
+  forward.Run();
+  return forward.Seconds() - before;
+}
 
 double SqnrDb(MatView<const Half> reference, MatView<const Half> actual) {
   double signal = 0, noise = 0;
@@ -78,13 +41,13 @@ double SqnrDb(MatView<const Half> reference, MatView<const Half> actual) {
 // One result for each variant; whose model and device it is the caller adds.
 std::vector<ForwardResult> MeasureBatch(const std::vector<LoweredEncoder>& encoders,
                                         Backend& backend, int64_t images, int runs) {
-  std::vector<std::unique_ptr<BatchForward>> forwards;
+  std::vector<std::unique_ptr<SteadyForward>> forwards;
   for (const LoweredEncoder& encoder : encoders) {
-    forwards.push_back(std::make_unique<BatchForward>(encoder, backend, images));
+    forwards.push_back(std::make_unique<SteadyForward>(encoder, backend, images));
   }
   std::vector<std::vector<double>> samples(encoders.size());
   for (int run = 0; run < runs; ++run) {
-    for (size_t i = 0; i < forwards.size(); ++i) samples[i].push_back(forwards[i]->Run());
+    for (size_t i = 0; i < forwards.size(); ++i) samples[i].push_back(SecondsOf(*forwards[i]));
   }
   std::vector<ForwardResult> results;
   for (size_t i = 0; i < encoders.size(); ++i) {

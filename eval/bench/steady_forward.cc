@@ -74,10 +74,13 @@ std::vector<LoweredEncoder> LowerEncoder(const Graph& graph, const Weights& weig
   return encoders;
 }
 
-SteadyForward::SteadyForward(const LoweredEncoder& encoder, Backend& backend)
-    : encoder_(encoder),
-      arena_(backend.MakeArena()),
-      pixels_(MadePixels(encoder.graph->config, 1)) {
+SteadyForward::SteadyForward(const LoweredEncoder& encoder, Backend& backend, int64_t images)
+    : encoder_(encoder), images_(images), arena_(backend.MakeArena()) {
+  for (int64_t image = 0; image < images; ++image) {
+    const std::vector<float> pixels =
+        MadePixels(encoder.graph->config, static_cast<uint64_t>(image) + 1);
+    pixels_.insert(pixels_.end(), pixels.begin(), pixels.end());
+  }
   Run();
 }
 
@@ -87,7 +90,7 @@ void SteadyForward::RunStages(const RunStage& run_stage) {
   const Graph& graph = *encoder_.graph;
   const std::vector<Program>& stages = encoder_.stages;
   for (size_t stage = 0; stage < stages.size(); ++stage) {
-    arena_->Prepare(stages[stage].slots, {.images = 1});
+    arena_->Prepare(stages[stage].slots, {.images = images_});
     if (stage == 0) {
       arena_->Upload(graph.pixels, 0, std::as_bytes(std::span(pixels_)));
     } else {

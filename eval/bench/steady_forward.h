@@ -40,12 +40,14 @@ std::vector<LoweredEncoder> LowerEncoder(const Graph& graph, const Weights& weig
                                          Backend& backend,
                                          std::span<const ForwardVariant> variants);
 
-// One worker of it, on one image of made pixels.
+// One worker of it, on a batch of made images.
 class SteadyForward {
  public:
-  SteadyForward(const LoweredEncoder& encoder, Backend& backend);
+  SteadyForward(const LoweredEncoder& encoder, Backend& backend, int64_t images = 1);
 
   void Run();
+  // What all runs so far took, by the arena's clock.
+  double Seconds() const { return arena_->Seconds(); }
   // The same with the CPU seconds of each step: [stage][step].
   std::vector<std::vector<double>> RunTimed();
   // Of the last run, after the final norm.
@@ -56,6 +58,7 @@ class SteadyForward {
   void RunStages(const RunStage& run_stage);
 
   const LoweredEncoder& encoder_;
+  const int64_t images_;
   std::unique_ptr<Arena> arena_;
   std::vector<float> pixels_;
   std::vector<std::byte> stream_;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <type_traits>
 
 #include "runtime/base/error.h"
+#include "runtime/no_rows.h"
 
 namespace w8a8 {
 namespace {
@@ -19,21 +19,9 @@ int64_t Bytes(const Buffers&... buffers) {
 
 }  // namespace
 
-// The rows of an expert that got none; making them is never nothing.
-bool CpuArena::IsOfNoRows(const Step& step) const {
-  return std::visit(
-      [this](const auto& s) {
-        if constexpr (std::is_same_v<decltype(s), const GemmS8Step&>) return rows(s.codes) == 0;
-        if constexpr (std::is_same_v<decltype(s), const GatherStep&>) return false;
-        if constexpr (requires { s.in; }) return rows(s.in) == 0;
-        return false;
-      },
-      step);
-}
-
 // A step that no overload takes does not compile.
 StepResult CpuArena::Run(const Step& step, const Wanted& wanted) {
-  if (IsOfNoRows(step)) return {};
+  if (IsOfNoRows(*this, step)) return {};
   const Clock::time_point start = Clock::now();
   StepResult result = std::visit(
       [&](const auto& s) -> StepResult {

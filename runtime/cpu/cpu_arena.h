@@ -54,7 +54,6 @@ class CpuArena final : public Arena {
   MatView<float> floats(SlotId id) const;
   MatView<float> floats(SlotId id, int64_t image) const;
 
-  bool IsOfNoRows(const Step& step) const;
   void Do(const EmbedStep& step);
   void Do(const NormStep& step);
   void Do(const QkNormStep& step);

@@ -1,10 +1,10 @@
 #include "runtime/cuda/cuda_arena.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/no_rows.h"
 
 namespace w8a8 {
 namespace {
@@ -17,20 +17,8 @@ constexpr size_t kMostRunning = 1024;
 CudaArena::CudaArena(int device_index, CudaProducts* products, DeviceVectors& vectors)
     : device_index_(device_index), products_(products), vectors_(vectors) {}
 
-// The rows of an expert that got none; making them is never nothing.
-bool CudaArena::IsOfNoRows(const Step& step) const {
-  return std::visit(
-      [this](const auto& s) {
-        if constexpr (std::is_same_v<decltype(s), const GemmS8Step&>) return rows(s.codes) == 0;
-        if constexpr (std::is_same_v<decltype(s), const GatherStep&>) return false;
-        if constexpr (requires { s.in; }) return rows(s.in) == 0;
-        return false;
-      },
-      step);
-}
-
 StepResult CudaArena::Run(const Step& step, const Wanted& wanted) {
-  if (IsOfNoRows(step)) return {};
+  if (IsOfNoRows(*this, step)) return {};
   UseDevice(device_index_);
   StepResult result;
   const auto run = [&] {

@@ -75,7 +75,6 @@ class CudaArena final : public Arena {
   Stopwatch& NextStopwatch();
   bool CanFuse(const GemmS8Step& product) const;
   bool RunFused(const GemmS8Step& product, const Step& next);
-  bool IsOfNoRows(const Step& step) const;
   void Do(const EmbedStep& step);
   void Do(const NormStep& step);
   void Do(const QkNormStep& step);

@@ -23,6 +23,7 @@ class LibraryProducts : public CudaProducts {
  public:
   bool Product(Queue queue, const ProductArgs& args) override {
     if (library_ == nullptr || args.n % 4 != 0) return false;  // the library's rule for int8
+    if (args.x_stride != args.weight_stride) return false;
     const auto sums = Room<int32_t>(queue, args.m * args.n);
     const LibraryProduct product{.kind = LibraryProduct::Kind::kCodesToInt32,
                                  .m = args.m,
@@ -33,7 +34,7 @@ class LibraryProducts : public CudaProducts {
                                  .weight = args.weight,
                                  .weight_stride = args.weight_stride,
                                  .y = sums};
-    if (args.x_stride != args.weight_stride || !library_->Multiply(queue, product)) return false;
+    if (!library_->Multiply(queue, product)) return false;
     LaunchDequantize(queue, sums, args);
     return true;
   }

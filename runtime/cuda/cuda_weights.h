@@ -15,14 +15,6 @@
 
 namespace w8a8 {
 
-constexpr int64_t PaddedCodes(int64_t cols) {
-  return (cols + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
-}
-
-constexpr int64_t PaddedHalves(int64_t cols) {
-  return (cols + kHalvesAlignment - 1) / kHalvesAlignment * kHalvesAlignment;
-}
-
 // The weight of a float product, [n, stride]: FP16 where its values are, each row padded with zeros
 // to kHalvesAlignment; else binary32.
 class CudaFloats final : public PackedWeights {

@@ -73,9 +73,9 @@ W8A8_KERNEL void FmaProduct(FloatProductArgs args) {
 }
 
 tensor::Operand OperandOf(const Elements& elements, int64_t rows, int64_t k, int64_t stride) {
-  const int64_t padded = (k + kHalvesAlignment - 1) / kHalvesAlignment * kHalvesAlignment;
   constexpr auto kBytes = static_cast<int64_t>(sizeof(Half));
-  return {static_cast<const std::byte*>(elements.data), rows, padded * kBytes, stride * kBytes};
+  return {static_cast<const std::byte*>(elements.data), rows, PaddedHalves(k) * kBytes,
+          stride * kBytes};
 }
 
 W8A8_KERNEL void TensorProduct(FloatProductArgs args, tensor::Operand x, tensor::Operand weight) {

@@ -42,5 +42,8 @@ void LaunchFloatProduct(Queue queue, const FloatProductArgs& args);
 // By FMAs, k ascending from 0, whatever the operands are.
 void LaunchFmaProduct(Queue queue, const FloatProductArgs& args);
 constexpr int64_t kHalvesAlignment = 8;
+constexpr int64_t PaddedHalves(int64_t count) {
+  return (count + kHalvesAlignment - 1) / kHalvesAlignment * kHalvesAlignment;
+}
 
 }  // namespace w8a8

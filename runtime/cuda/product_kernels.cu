@@ -8,13 +8,9 @@ namespace {
 
 // ---- tensor cores ----
 
-W8A8_DEVICE int64_t Padded(int64_t k) {
-  return (k + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
-}
-
 template <ProductOutput kOutput>
 W8A8_KERNEL void Product(ProductArgs args) {
-  const int64_t bytes = Padded(args.k);
+  const int64_t bytes = PaddedCodes(args.k);
   const tensor::Operand x{reinterpret_cast<const std::byte*>(args.x), args.m, bytes, args.x_stride};
   const tensor::Operand weight{reinterpret_cast<const std::byte*>(args.weight), args.n, bytes,
                                args.weight_stride};
@@ -129,8 +125,8 @@ W8A8_KERNEL void TwiceProduct(TwiceProductArgs args) {
   const int64_t image = BlockIndexY(), row = image * args.rows_per_image, second = p.m + image;
   const int8_t* const weight = p.weight + col * p.weight_stride;
   const float scale_w = Load(&p.scale_w[col]);
-  const int32_t first_acc = DotProduct(p.x + row * p.x_stride, weight, Padded(p.k));
-  const int32_t second_acc = DotProduct(p.x + second * p.x_stride, weight, Padded(p.k));
+  const int32_t first_acc = DotProduct(p.x + row * p.x_stride, weight, PaddedCodes(p.k));
+  const int32_t second_acc = DotProduct(p.x + second * p.x_stride, weight, PaddedCodes(p.k));
   const float first = Dequantize(first_acc, scale_w, Load(&p.scale_x[row]), BiasOf(p.bias, col));
   const float y = Dequantize(second_acc, scale_w, Load(&p.scale_x[second]), first);
   Store(&p.y[row * p.y_stride + col], Narrow(y));

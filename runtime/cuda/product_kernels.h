@@ -13,6 +13,9 @@ namespace w8a8 {
 
 // Rows of codes and weights are padded to a multiple of this with zeros, and begin at such a byte.
 constexpr int64_t kCodesAlignment = 16;
+constexpr int64_t PaddedCodes(int64_t count) {
+  return (count + kCodesAlignment - 1) / kCodesAlignment * kCodesAlignment;
+}
 
 // What becomes of an output of a product once it is FP16: what the step behind the product would
 // make of it, in the same bits.
