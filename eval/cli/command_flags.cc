@@ -1,15 +1,14 @@
 #include "eval/cli/command_flags.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
 #include "eval/cli/error_text.h"
 #include "eval/cli/flag_values.h"
+#include "eval/cli/settings.h"
 #include "eval/cli/usage_error.h"
 #include "runtime/cpu/kernels.h"
-#include "runtime/cuda/cuda_backend.h"
 
 namespace w8a8 {
 namespace {
@@ -109,10 +108,9 @@ void AddKernels(CLI::App& app, Options& o) {
   AddValue(app, "--kernels",
            "Force a kernel set; unusable is an error (also W8A8_CPU_ISA, W8A8_CUDA_KERNELS)", "SET",
            [&o](const std::string& text) {
-             const auto named = [&](const CudaKernelsFacts& set) { return set.name == text; };
-             const bool of_cuda = std::ranges::any_of(CudaKernelSets(), named);
              o.kernels = text;
-             if (!of_cuda) From("--kernels ", [&] { return Select(text).name; });
+             const std::string of_cpu = CpuKernelsOf(o);
+             if (!of_cpu.empty()) From("--kernels ", [&of_cpu] { return Select(of_cpu).name; });
            });
 }
 

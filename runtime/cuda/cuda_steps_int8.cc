@@ -27,6 +27,18 @@ Matrix<float> FloatsOf(Queue queue, const DeviceMemory<float>& memory, int64_t r
   return values;
 }
 
+// Rows of codes without their padding.
+Matrix<int8_t> CodesOf(Queue queue, const DeviceMemory<int8_t>& memory, int64_t rows,
+                       int64_t cols) {
+  const int64_t stride = PaddedCodes(cols);
+  const std::vector<int8_t> padded = memory.ToHost(queue, rows * stride);
+  Matrix<int8_t> codes(rows, cols);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::copy_n(padded.data() + r * stride, cols, codes.view().row(r));
+  }
+  return codes;
+}
+
 }  // namespace
 
 CudaArena::Codes* CudaArena::BeginCodes(const std::optional<CodesOutput>& to, SlotId from) {
@@ -117,12 +129,7 @@ void CudaArena::Do(const QuantizeStep& step) {
 std::shared_ptr<LinearTrace> CudaArena::TraceOf(const Codes& codes) {
   auto trace = std::make_shared<LinearTrace>();
   trace->input_scale = ScalesOf(codes);
-  const int64_t all = codes.rows + codes.second;
-  trace->codes = Matrix<int8_t>(all, codes.cols);
-  const std::vector<int8_t> padded = codes.codes.ToHost(queue(), all * codes.stride());
-  for (int64_t r = 0; r < all; ++r) {
-    std::copy_n(padded.data() + r * codes.stride(), codes.cols, trace->codes.view().row(r));
-  }
+  trace->codes = CodesOf(queue(), codes.codes, codes.rows + codes.second, codes.cols);
   ReserveCodes(codes.input, codes.group, codes.from, &again_);
   ClearOnDevice(queue(), reinterpret_cast<std::byte*>(counts_.Reserve(kCounts)),
                 kCounts * sizeof(uint64_t));
@@ -220,11 +227,7 @@ void CudaArena::QuantizeOutput(const std::optional<Quantizer>& output, MatView<H
   args.saturated = counts_.Reserve(kCounts);
   ClearOnDevice(queue(), counts_.bytes(), sizeof(uint64_t));
   LaunchThroughCodes(queue(), args);
-  trace->output_codes = Matrix<int8_t>(y.rows, y.cols);
-  const std::vector<int8_t> padded = output_codes_.ToHost(queue(), y.rows * args.codes_stride);
-  for (int64_t r = 0; r < y.rows; ++r) {
-    std::copy_n(padded.data() + r * args.codes_stride, y.cols, trace->output_codes.view().row(r));
-  }
+  trace->output_codes = CodesOf(queue(), output_codes_, y.rows, y.cols);
   trace->output_saturated = counts_.ToHost(queue(), 1)[0];
 }
 

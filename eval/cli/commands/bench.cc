@@ -50,13 +50,12 @@ BenchSettings SettingsOf(const Options& options) {
                          .stages = all,
                          .model = options.model,
                          .model_prefix = options.model_prefix,
-                         .kernel_set = options.kernels,
+                         .kernel_set = CpuKernelsOf(options),
                          .encoder = flags.encoder,
                          .threads = options.threads.value_or(1)};
   const DeviceSettings device = DeviceOf(options);
   if (device.cuda_device) {
     const CudaDevice cuda = OpenCudaDevice(*device.cuda_device, options.kernels);
-    settings.kernel_set = "";
     settings.device = DeviceBench{.kernels = cuda.kernels, .make_backend = cuda.make_backend};
   }
   if (flags.full) settings.extent = BenchExtent::kFull;
@@ -70,7 +69,7 @@ BenchSettings SettingsOf(const Options& options) {
 }  // namespace
 
 int RunBenchmarks(const Options& options) {
-  if (options.device.starts_with("cuda") && !options.bench.forward) {
+  if (DeviceOf(options).cuda_device && !options.bench.forward) {
     FailUsage("bench --device {}: measures whole forwards there. Add --forward.", options.device);
   }
   if (options.bench.full && options.bench.kernels_only) {
