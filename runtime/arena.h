@@ -82,6 +82,8 @@ class Arena {
   // Runs a program's steps with nothing wanted. Afterwards the slots `kept` hold what the steps
   // leave in them; others may hold anything, so that a device may do several steps at once.
   virtual void RunAll(const Program& program, std::span<const SlotId> kept);
+  // True if the last RunAll() was one call of the device for all steps.
+  virtual bool RanAsGraph() const { return false; }
 
   // What all steps so far took, by the device's own clock.
   virtual double Seconds() const = 0;

@@ -89,6 +89,7 @@ void FuseRowSteps(Program* program) {
   }
   program->steps = std::move(steps);
   program->nodes = std::move(nodes);
+  program->identity = ProgramIdentity();
 }
 
 }  // namespace w8a8

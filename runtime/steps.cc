@@ -1,9 +1,16 @@
 #include "runtime/steps.h"
 
+#include <atomic>
+
 #include "runtime/base/error.h"
 #include "runtime/encoder/position_table.h"
 
 namespace w8a8 {
+
+uint64_t ProgramIdentity::Next() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
 
 EmbedStep AtGrid(const EmbedStep& step, PatchGrid grid) {
   if (step.variable == nullptr) return step;

@@ -206,12 +206,31 @@ using Step =
                  ConvertStep, ClearStep, RouteStep, GatherStep, MixStep, MixSharedStep, GemmF16Step,
                  GemmFakeStep, QuantizeStep, GemmS8Step, GemmW8Step, GemmCodesStep>;
 
+// What no two programs have in common, not even one that lives where another died. Copies are
+// others.
+class ProgramIdentity {
+ public:
+  ProgramIdentity() : value_(Next()) {}
+  ProgramIdentity(const ProgramIdentity&) : ProgramIdentity() {}
+  ProgramIdentity& operator=(const ProgramIdentity&) {
+    value_ = Next();
+    return *this;
+  }
+  uint64_t value() const { return value_; }
+
+ private:
+  static uint64_t Next();
+  uint64_t value_;
+};
+
 // The steps of one stage, or of one layer, for one arm, with the node that each came from. The last
 // step of a node writes the node's output.
 struct Program {
   std::vector<Slot> slots;  // of the graph, then those that lowering added
   std::vector<Step> steps;
   std::vector<int32_t> nodes;  // per step: index into Graph::nodes
+  // Devices remember programs that they ran by it: who changes the steps after that gives another.
+  ProgramIdentity identity = {};
 };
 
 }  // namespace w8a8

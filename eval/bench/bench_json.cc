@@ -109,6 +109,7 @@ Json ForwardJson(const ForwardResult& forward) {
           {"precision", forward.precision},
           {"attention", forward.attention},
           {"threads", forward.threads},
+          {"launched", OrNull(forward.launched)},
           {"images", forward.images},
           {"isa", forward.isa},
           {"blocks", forward.config.blocks},

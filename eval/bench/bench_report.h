@@ -52,6 +52,7 @@ struct ForwardResult {
   std::string precision;
   std::string attention;  // its arithmetic
   std::string isa;
+  std::string launched = {};  // a device's steps: "graph", "step by step"; empty: a CPU's
   int threads = 1;
   int64_t images = 1;  // at once
   int64_t macs = 0;    // of one image

@@ -91,9 +91,12 @@ std::string AttentionText(const ForwardResult& forward) {
   return forward.attention == "fp32" ? "" : " with attention in " + forward.attention;
 }
 
-// Several images at once are a device's, whose threads are not ours to count.
+// A device's threads are not ours to count.
 std::string WhereText(const ForwardResult& forward) {
-  if (forward.images > 1) return fmt::format("{}, {} images at once", forward.isa, forward.images);
+  if (!forward.launched.empty()) {
+    return fmt::format("{}, {} image{} at once, {}", forward.isa, forward.images,
+                       forward.images == 1 ? "" : "s", forward.launched);
+  }
   return fmt::format("{}, {} thread{}", forward.isa, forward.threads,
                      forward.threads == 1 ? "" : "s");
 }

@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include <fmt/format.h>
+
 #include "eval/bench/made_encoder.h"
 #include "eval/bench/sampling.h"
 #include "runtime/fuse_row_steps.h"
@@ -105,7 +107,17 @@ void SteadyForward::RunStages(const RunStage& run_stage) {
 
 void SteadyForward::Run() {
   const std::array kept{encoder_.graph->stream, encoder_.graph->tokens};
-  RunStages([&](size_t stage) { arena_->RunAll(encoder_.stages[stage], kept); });
+  graphs_ = 0;
+  RunStages([&](size_t stage) {
+    arena_->RunAll(encoder_.stages[stage], kept);
+    if (arena_->RanAsGraph()) ++graphs_;
+  });
+}
+
+std::string SteadyForward::LaunchText() const {
+  if (graphs_ == 0) return "step by step";
+  if (graphs_ == encoder_.stages.size()) return "graph";
+  return fmt::format("graph in {} of {} stages", graphs_, encoder_.stages.size());
 }
 
 std::vector<std::vector<double>> SteadyForward::RunTimed() {

@@ -48,6 +48,8 @@ class SteadyForward {
   void Run();
   // What all runs so far took, by the arena's clock.
   double Seconds() const { return arena_->Seconds(); }
+  // How the stages of the last Run() came about: "graph", "step by step", "graph in 3 of 5 stages".
+  std::string LaunchText() const;
   // The same with the CPU seconds of each step: [stage][step].
   std::vector<std::vector<double>> RunTimed();
   // Of the last run, after the final norm.
@@ -62,6 +64,7 @@ class SteadyForward {
   std::unique_ptr<Arena> arena_;
   std::vector<float> pixels_;
   std::vector<std::byte> stream_;
+  size_t graphs_ = 0;
 };
 
 // What the kind of a step is called: "gemm_s8 fc1", "layer_norm+quantize", "attention".

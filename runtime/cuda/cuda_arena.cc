@@ -57,7 +57,6 @@ double CudaArena::Seconds() const {
 void CudaArena::Reserve() {
   UseDevice(device_index_);
   vectors_.Sweep();  // of programs that are gone: those of the stage before
-  key_mask_ = {};
   listed_ = kNoSlot;
   memory_.resize(std::max(slots().size(), memory_.size()));
   for (size_t i = 0; i < slots().size(); ++i) {
@@ -66,10 +65,14 @@ void CudaArena::Reserve() {
     if (slots()[i].storage == SlotStorage::kFloat) memory_[i].floats.Reserve(elements);
   }
   const std::vector<uint8_t>& mask = inputs().key_mask;
-  if (!mask.empty()) key_mask_ = DeviceMemory<uint8_t>(queue(), mask);
+  if (mask.empty()) return;
+  key_mask_.Reserve(static_cast<int64_t>(mask.size()));
+  CopyToDevice(queue(), key_mask_.bytes(), mask.data(), mask.size());
 }
 
-const uint8_t* CudaArena::KeyMask() { return key_mask_.data(); }
+const uint8_t* CudaArena::KeyMask() const {
+  return inputs().key_mask.empty() ? nullptr : key_mask_.data();
+}
 
 void CudaArena::Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) {
   UseDevice(device_index_);

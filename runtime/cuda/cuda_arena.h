@@ -17,6 +17,7 @@
 #include "runtime/cuda/device_memory.h"
 #include "runtime/cuda/device_vectors.h"
 #include "runtime/cuda/plain_codes.h"
+#include "runtime/cuda/program_graphs.h"
 #include "runtime/cuda/quantize_kernels.h"
 #include "runtime/emulated_linear.h"
 
@@ -29,6 +30,7 @@ class CudaArena final : public Arena {
 
   StepResult Run(const Step& step, const Wanted& wanted) override;
   void RunAll(const Program& program, std::span<const SlotId> kept) override;
+  bool RanAsGraph() const override { return ran_as_graph_; }
   double Seconds() const override;
   void Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) override;
   std::span<const std::byte> HostView(SlotId id) override;
@@ -62,19 +64,23 @@ class CudaArena final : public Arena {
   MatView<Half> half(SlotId id) const;
   MatView<float> floats(SlotId id) const;
   bool IsFloat(SlotId id) const { return slot(id).storage == SlotStorage::kFloat; }
-  const uint8_t* KeyMask();
+  const uint8_t* KeyMask() const;
 
-  // Counts what `work` queues among the seconds.
+  // Counts what `work` queues among the seconds; in a graph, which is timed as a whole, just
+  // queues.
   template <class Work>
   void Timed(const Work& work) {
+    if (capturing_) return work();
     Stopwatch& stopwatch = NextStopwatch();
     stopwatch.Start(queue());
     work();
     stopwatch.Stop(queue());
   }
   Stopwatch& NextStopwatch();
+  void RunSteps(const Program& program, std::span<const SlotId> kept);
   bool CanFuse(const GemmS8Step& product) const;
   bool RunFused(const GemmS8Step& product, const Step& next);
+  const EmbedStep& AtThisGrid(const EmbedStep& step);
   void Do(const EmbedStep& step);
   void Do(const NormStep& step);
   void Do(const QkNormStep& step);
@@ -154,6 +160,10 @@ class CudaArena final : public Arena {
   EmulatedScratch emulated_;
   ReferenceRows reference_;
   std::vector<float> host_values_;
+  EmbedStep embedded_, at_grid_;  // the last step of a variable grid, as it came and AtGrid()
+  PatchGrid grid_;                // its
+  ProgramGraphs graphs_;
+  bool capturing_ = false, ran_as_graph_ = false;
   // Points of the queue that were not read yet.
   mutable std::vector<std::unique_ptr<Stopwatch>> running_, idle_;
   mutable double seconds_ = 0;

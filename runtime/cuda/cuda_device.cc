@@ -2,11 +2,17 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <atomic>
 
 #include "runtime/cuda/cuda_error.h"
 #include "runtime/cuda/device.h"
 
 namespace w8a8 {
+namespace {
+
+std::atomic<uint64_t> generation{0};
+
+}  // namespace
 
 void UseDevice(int index) { CheckCuda(cudaSetDevice(index), "choosing the device"); }
 
@@ -14,10 +20,17 @@ std::byte* DeviceAllocate(size_t bytes) {
   void* memory = nullptr;
   if (bytes == 0) return nullptr;
   CheckCuda(cudaMalloc(&memory, bytes), "allocating memory of the device");
+  ++generation;
   return static_cast<std::byte*>(memory);
 }
 
-void DeviceRelease(std::byte* memory) noexcept { cudaFree(memory); }
+void DeviceRelease(std::byte* memory) noexcept {
+  if (memory == nullptr) return;
+  cudaFree(memory);
+  ++generation;
+}
+
+uint64_t DeviceMemoryGeneration() { return generation; }
 
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes) {
   if (bytes == 0) return;
@@ -41,6 +54,34 @@ OwnQueue::OwnQueue() : queue_(nullptr) {
   CheckCuda(cudaStreamCreateWithFlags(&queue_, cudaStreamNonBlocking), "making a stream");
 }
 OwnQueue::~OwnQueue() { cudaStreamDestroy(queue_); }
+
+struct DeviceGraph::Captured {
+  ~Captured() {
+    if (executable != nullptr) cudaGraphExecDestroy(executable);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+  }
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+};
+
+DeviceGraph::DeviceGraph(Queue queue, const std::function<void()>& work)
+    : captured_(std::make_unique<Captured>()) {
+  // Other threads go on allocating and waiting meanwhile.
+  CheckCuda(cudaStreamBeginCapture(queue, cudaStreamCaptureModeThreadLocal), "capturing a graph");
+  try {
+    work();
+  } catch (...) {
+    cudaStreamEndCapture(queue, &captured_->graph);
+    cudaGetLastError();  // that the capture was broken off; why is being thrown
+    throw;
+  }
+  CheckCuda(cudaStreamEndCapture(queue, &captured_->graph), "capturing a graph");
+  CheckCuda(cudaGraphInstantiate(&captured_->executable, captured_->graph, 0), "making a graph");
+}
+DeviceGraph::~DeviceGraph() = default;
+void DeviceGraph::Launch(Queue queue) const {
+  CheckCuda(cudaGraphLaunch(captured_->executable, queue), "launching a graph");
+}
 
 struct Stopwatch::Events {
   std::array<cudaEvent_t, 2> at{};

@@ -1,11 +1,47 @@
-// Whole programs on CudaArena: products do their next step's work where nobody sees the difference.
+// Whole programs on CudaArena: products do their next step's work where nobody sees the difference,
+// and what the host has no part in becomes one call.
 #include "runtime/cuda/cuda_arena.h"
 #include "runtime/cuda/epilogue_kernels.h"
 #include "runtime/fuse_products.h"
 
 namespace w8a8 {
+namespace {
+
+class Capturing {
+ public:
+  explicit Capturing(bool* flag) : flag_(flag) { *flag_ = true; }
+  ~Capturing() { *flag_ = false; }
+  Capturing(const Capturing&) = delete;
+  Capturing& operator=(const Capturing&) = delete;
+
+ private:
+  bool* const flag_;
+};
+
+}  // namespace
 
 void CudaArena::RunAll(const Program& program, std::span<const SlotId> kept) {
+  UseDevice(device_index_);
+  const DeviceGraph* graph = nullptr;
+  if (!NeedsHost(program)) {
+    const PatchGrid grid = inputs().grid;
+    graph = graphs_.Of({.program = program.identity.value(),
+                        .kept = {kept.begin(), kept.end()},
+                        .images = inputs().images,
+                        .grid_rows = grid.rows,
+                        .grid_cols = grid.cols,
+                        .masked = KeyMask() != nullptr},
+                       queue(), [&] {
+                         const Capturing capturing(&capturing_);
+                         RunSteps(program, kept);
+                       });
+  }
+  ran_as_graph_ = graph != nullptr;
+  if (!ran_as_graph_) return RunSteps(program, kept);
+  Timed([&] { graph->Launch(queue()); });
+}
+
+void CudaArena::RunSteps(const Program& program, std::span<const SlotId> kept) {
   const std::vector<ProductFusion> fusions = ProductFusions(program, kept);
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Step& step = program.steps[i];

@@ -27,10 +27,22 @@ void CudaArena::MultiplyFloats(Elements x, MatView<const float> shape, const Cud
   LaunchFloatProduct(queue(), args);
 }
 
+// Its positions belong to a grid, and are made once for all images of one.
+const EmbedStep& CudaArena::AtThisGrid(const EmbedStep& step) {
+  if (step.variable == nullptr) return step;
+  const bool is_last = grid_ == inputs().grid && embedded_.position == step.position &&
+                       embedded_.patch_weight == step.patch_weight &&
+                       embedded_.patch_bias == step.patch_bias && embedded_.prefix == step.prefix;
+  if (is_last) return at_grid_;
+  grid_ = inputs().grid;
+  embedded_ = step;
+  return at_grid_ = AtGrid(step, grid_);
+}
+
 // Pixels are operands of a float product and enter it as FP16 like every other; bias and position
 // are added in binary32 before the one rounding, if any.
 void CudaArena::Do(const EmbedStep& any_step) {
-  const EmbedStep step = AtGrid(any_step, inputs().grid);
+  const EmbedStep& step = AtThisGrid(any_step);
   const int64_t patches = (step.image_height / step.patch) * (step.image_width / step.patch);
   const int64_t all = inputs().images * patches;
   const int64_t k = step.channels * step.patch * step.patch, width = slot(step.out).cols;

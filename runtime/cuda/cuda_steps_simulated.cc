@@ -49,12 +49,8 @@ MultiplyFloatFn CudaArena::HostMultiplier() {
   };
 }
 
-// What the quantizer of the ideal flavour leaves is codes like any other, so the device makes them
-// and their real values.
 bool CudaArena::RunIdealOnDevice(const GemmFakeStep& step, const Wanted& wanted) {
-  const bool usual = step.flavour == FakeFlavour::kIdeal && step.input.quantizer &&
-                     !step.input.first_row_twice && !step.output && !IsFloat(step.out);
-  if (wanted.trace || !usual) return false;
+  if (wanted.trace || !IsIdealOnDevice(step, slot(step.out).storage)) return false;
   ReserveCodes(step.input, step.input.quantizer->GroupOf(slot(step.in).cols), step.in, &again_);
   Quantize(&again_, nullptr, nullptr);
   const MatView<float> values{values_.Reserve(again_.rows * again_.cols), again_.rows, again_.cols,

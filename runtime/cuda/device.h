@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "runtime/cuda/queue.h"
@@ -15,6 +17,9 @@ void UseDevice(int index);
 
 std::byte* DeviceAllocate(size_t bytes);
 void DeviceRelease(std::byte* memory) noexcept;
+// Another number after every one of the two, of any thread: as long as it stays, no memory has come
+// to lie elsewhere.
+uint64_t DeviceMemoryGeneration();
 
 // Each in the order of the queue. Copies from and to the host are done when the call returns.
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes);
@@ -32,6 +37,23 @@ class OwnQueue {
 
  private:
   Queue queue_;
+};
+
+// What was queued once, to be done again by one call: kernels with their arguments, copies within
+// the device, clears. It names memory by its address.
+class DeviceGraph {
+ public:
+  // Of what `work` tells the queue on this thread, none of which is done. Within it nothing of this
+  // thread may wait for the device, make or let go of its memory, or use another queue.
+  DeviceGraph(Queue queue, const std::function<void()>& work);
+  ~DeviceGraph();
+  DeviceGraph(const DeviceGraph&) = delete;
+  DeviceGraph& operator=(const DeviceGraph&) = delete;
+  void Launch(Queue queue) const;
+
+ private:
+  struct Captured;
+  std::unique_ptr<Captured> captured_;
 };
 
 // What the device took between two points of a queue, by its own clock.

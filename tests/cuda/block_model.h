@@ -69,6 +69,9 @@ const std::array<Exchanged, 32>& ExchangeInWarp(const char* name, const Exchange
 void Run(int64_t blocks, int64_t blocks_y, int threads, size_t shared_bytes,
          const std::function<void()>& kernel);
 
+// In the order of its queue (model_queues.h).
+int64_t Enqueue(Queue queue, std::function<void()> work);
+
 }  // namespace w8a8::model
 
 namespace w8a8 {
@@ -139,10 +142,12 @@ W8A8_DEVICE float Exp2Near(float value) { return std::exp2(value); }
 void AtomicAdd(uint64_t* to, uint64_t value);
 
 template <class... Args>
-void Launch(Queue, const LaunchShape& shape, void (*kernel)(Args...),
+void Launch(Queue queue, const LaunchShape& shape, void (*kernel)(Args...),
             std::type_identity_t<Args>... args) {
-  model::Run(shape.blocks, shape.blocks_y, shape.threads, shape.shared_bytes,
-             [&] { kernel(args...); });
+  model::Enqueue(queue, [shape, kernel, args...] {
+    model::Run(shape.blocks, shape.blocks_y, shape.threads, shape.shared_bytes,
+               [&] { kernel(args...); });
+  });
 }
 
 }  // namespace w8a8

@@ -1,42 +1,105 @@
 // runtime/cuda/device.h on the model of a block: memory that is checked byte by byte, and queues
-// that do everything at once.
+// that do what they are told as late as they may.
+#include "tests/cuda/model_device.h"
+
+#include <atomic>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 #include "runtime/cuda/block.h"
 #include "runtime/cuda/device.h"
 #include "tests/cuda/device_memory.h"
+#include "tests/cuda/model_queues.h"
 
 namespace w8a8 {
+namespace {
+
+std::atomic<uint64_t> generation{0};
+std::atomic<bool> is_frozen{false};
+
+void NextGeneration() {
+  if (!is_frozen) ++generation;
+}
+
+}  // namespace
+
+namespace model {
+
+void FreezeGeneration(bool frozen) { is_frozen = frozen; }
+
+}  // namespace model
 
 void UseDevice(int) {}
-std::byte* DeviceAllocate(size_t bytes) { return model::Allocate(bytes); }
-void DeviceRelease(std::byte* memory) noexcept {
-  if (memory != nullptr) model::Release(memory);
+
+std::byte* DeviceAllocate(size_t bytes) {
+  model::ForbidInCapture("allocates memory of the device");
+  NextGeneration();
+  return model::Allocate(bytes);
 }
-void CopyToDevice(Queue, std::byte* to, const void* from, size_t bytes) {
+void DeviceRelease(std::byte* memory) noexcept {
+  if (memory == nullptr) return;
+  model::ForbidInCaptureLater("memory of the device is let go of");
+  model::FinishAll();
+  model::Release(memory);
+  NextGeneration();
+}
+uint64_t DeviceMemoryGeneration() { return generation; }
+
+void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes) {
+  model::Finish(queue);
   if (bytes > 0) model::Write(to, from, bytes);
 }
-void CopyToHost(Queue, void* to, const std::byte* from, size_t bytes) {
+void CopyToHost(Queue queue, void* to, const std::byte* from, size_t bytes) {
+  model::Finish(queue);
   if (bytes > 0) model::Read(from, to, bytes);
 }
-void ClearOnDevice(Queue, std::byte* to, size_t bytes) {
-  const std::vector<std::byte> zeros(bytes);
-  model::Write(to, zeros.data(), bytes);
+void ClearOnDevice(Queue queue, std::byte* to, size_t bytes) {
+  model::Enqueue(queue, [to, bytes] {
+    const std::vector<std::byte> zeros(bytes);
+    model::Write(to, zeros.data(), bytes);
+  });
 }
 
-OwnQueue::OwnQueue() : queue_(nullptr) {}
-OwnQueue::~OwnQueue() = default;
+OwnQueue::OwnQueue() : queue_(model::MakeQueue()) {}
+OwnQueue::~OwnQueue() { model::DropQueue(queue_); }
 
+struct DeviceGraph::Captured {
+  std::vector<model::Work> work;
+};
+DeviceGraph::DeviceGraph(Queue queue, const std::function<void()>& work)
+    : captured_(std::make_unique<Captured>()) {
+  captured_->work = model::Capture(queue, work);
+}
+DeviceGraph::~DeviceGraph() = default;
+void DeviceGraph::Launch(Queue queue) const {
+  for (const model::Work& work : captured_->work) model::Enqueue(queue, work);
+}
+
+// What was told to the queue may outlive the stopwatch.
 struct Stopwatch::Events {
-  std::chrono::steady_clock::time_point start, stop;
+  struct Times {
+    std::chrono::steady_clock::time_point start, stop;
+  };
+  std::shared_ptr<Times> times = std::make_shared<Times>();
+  Queue queue = nullptr;
 };
 Stopwatch::Stopwatch() : events_(std::make_unique<Events>()) {}
 Stopwatch::~Stopwatch() = default;
-void Stopwatch::Start(Queue) { events_->start = std::chrono::steady_clock::now(); }
-void Stopwatch::Stop(Queue) { events_->stop = std::chrono::steady_clock::now(); }
+void Stopwatch::Start(Queue queue) {
+  model::ForbidInCapture("starts a clock");
+  events_->queue = queue;
+  model::Enqueue(queue,
+                 [times = events_->times] { times->start = std::chrono::steady_clock::now(); });
+}
+void Stopwatch::Stop(Queue queue) {
+  model::Enqueue(queue,
+                 [times = events_->times] { times->stop = std::chrono::steady_clock::now(); });
+}
 double Stopwatch::Seconds() const {
-  return std::chrono::duration<double>(events_->stop - events_->start).count();
+  model::Finish(events_->queue);
+  const Events::Times& times = *events_->times;
+  return std::chrono::duration<double>(times.stop - times.start).count();
 }
 
 namespace test {

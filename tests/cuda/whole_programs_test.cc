@@ -9,7 +9,7 @@
 #include "runtime/fuse_products.h"
 #include "tests/cuda/backend_on_device.h"
 #include "tests/cuda/device_test.h"
-#include "tests/runtime/step_bench.h"
+#include "tests/cuda/small_programs.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
@@ -17,94 +17,44 @@ namespace {
 
 class WholePrograms : public DeviceTest {};
 
-constexpr int64_t kTokens = 5, kInputs = 40, kHidden = 80;
-constexpr SlotId kIn = 0, kCodes = 1, kHiddenOut = 2, kStream = 3, kActivated = 4,
-                 kActivatedCodes = 5, kOut = 6, kNormed = 7;
-constexpr Quantizer kStatic = {.granularity = Granularity::kTensor, .scale = 0.02f};
-
-std::vector<Slot> SlotsOf(SlotStorage stream) {
-  return {HalfSlot(kTokens, kInputs),
-          CodesSlot(kTokens, kInputs),
-          HalfSlot(kTokens, kHidden),
-          stream == SlotStorage::kFloat ? FloatSlot(kTokens, kHidden) : HalfSlot(kTokens, kHidden),
-          HalfSlot(kTokens, kHidden),
-          CodesSlot(kTokens, kHidden),
-          HalfSlot(kTokens, kInputs),
-          HalfSlot(kTokens, kHidden)};
-}
-
-PackedPtr Layer(Backend& backend, int64_t n, int64_t k) {
-  const std::vector<float> weight = RandomFloats(n * k, 5), bias = RandomFloats(n, 6);
-  return backend.PackInt8(
-      QuantizedLinear::FromLinear("layer", {weight.data(), n, k, k}, std::span(bias)), k);
-}
-
-// A product of kInputs, and what comes behind it.
-Program ProgramOf(Backend& backend, const std::vector<Step>& behind,
-                  SlotStorage stream = SlotStorage::kHalf) {
-  Program program;
-  program.slots = SlotsOf(stream);
-  program.steps = {
-      QuantizeStep{.in = kIn, .codes = {kCodes, {.quantizer = Quantizer()}, kInputs}},
-      GemmS8Step{.codes = kCodes, .out = kHiddenOut, .weight = Layer(backend, kHidden, kInputs)}};
-  program.steps.insert(program.steps.end(), behind.begin(), behind.end());
-  program.nodes.assign(program.steps.size(), 0);
-  return program;
-}
-
-std::vector<Step> ActivatedLayer(Backend& backend, ActivationKind kind, const Quantizer& codes) {
-  return {ActivationStep{.in = kHiddenOut,
-                         .out = kActivated,
-                         .kind = kind,
-                         .codes = CodesOutput{kActivatedCodes, {.quantizer = codes}, kHidden}},
-          GemmS8Step{
-              .codes = kActivatedCodes, .out = kOut, .weight = Layer(backend, kInputs, kHidden)}};
-}
-
-std::unique_ptr<Arena> Filled(Backend& backend, const Program& program) {
-  std::unique_ptr<Arena> arena = backend.MakeArena();
-  arena->Prepare(program.slots, {.images = 2});
-  for (SlotId id = 0; id < static_cast<SlotId>(program.slots.size()); ++id) {
-    if (program.slots[static_cast<size_t>(id)].storage == SlotStorage::kCodes) continue;
-    FillSlot(*arena, id, static_cast<uint64_t>(id) + 1, 0, 3.0f);
-  }
-  return arena;
-}
-
-std::vector<std::byte> BytesOf(Arena& arena, SlotId id) {
-  const std::span<const std::byte> bytes = arena.HostView(id);
-  return {bytes.begin(), bytes.end()};
-}
-
 // What is kept has the bits of the steps; what is `skipped` is not written at all.
 void ExpectBitsOfItsSteps(Backend& backend, const Program& program, std::vector<SlotId> kept,
                           std::vector<SlotId> skipped) {
-  const std::unique_ptr<Arena> apart = Filled(backend, program), whole = Filled(backend, program);
-  const std::unique_ptr<Arena> untouched = Filled(backend, program);
-  for (const Step& step : program.steps) apart->Run(step, {});
-  for (int run = 0; run < 2; ++run) {
-    for (const SlotId id : {kIn, kStream}) whole->Upload(id, 0, untouched->HostView(id));
+  const std::unique_ptr<Arena> apart = small::Filled(backend, program),
+                               whole = small::Filled(backend, program);
+  const std::unique_ptr<Arena> untouched = small::Filled(backend, program);
+  // By its steps first, and once all memory is there as a graph; other values every time.
+  for (uint64_t run = 0; run < 4; ++run) {
+    for (const SlotId id : {small::kIn, small::kStream}) {
+      for (Arena* arena : {apart.get(), whole.get()}) FillSlot(*arena, id, 10 * run + 1, 0, 3.0f);
+    }
+    for (const Step& step : program.steps) apart->Run(step, {});
     whole->RunAll(program, kept);
-    for (const SlotId id : kept) EXPECT_EQ(BytesOf(*apart, id), BytesOf(*whole, id)) << id;
+    EXPECT_EQ(whole->RanAsGraph(), run >= 2) << run;
+    for (const SlotId id : kept)
+      EXPECT_EQ(small::BytesOf(*apart, id), small::BytesOf(*whole, id)) << id;
   }
-  for (const SlotId id : skipped) EXPECT_EQ(BytesOf(*untouched, id), BytesOf(*whole, id)) << id;
+  for (const SlotId id : skipped)
+    EXPECT_EQ(small::BytesOf(*untouched, id), small::BytesOf(*whole, id)) << id;
   EXPECT_GT(whole->Seconds(), 0.0);
 }
 
 TEST_F(WholePrograms, ResidualsOfProductsAreAddedAsTheyAreStored) {
   const std::unique_ptr<Backend> device = MakeBackendOnDevice();
   Backend& backend = *device;
-  for (const FloatsPtr& scale : {FloatsPtr(), Shared(RandomFloats(kHidden, 9))}) {
-    const AddStep add{.stream = kStream, .y = kHiddenOut, .layer_scale = scale};
-    ExpectBitsOfItsSteps(backend, ProgramOf(backend, {add}), {kStream}, {kHiddenOut});
-    const NormStep norm{.in = kStream,
-                        .out = kNormed,
+  for (const FloatsPtr& scale : {FloatsPtr(), Shared(RandomFloats(small::kHidden, 9))}) {
+    const AddStep add{.stream = small::kStream, .y = small::kHiddenOut, .layer_scale = scale};
+    ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, {add}), {small::kStream},
+                         {small::kHiddenOut});
+    const NormStep norm{.in = small::kStream,
+                        .out = small::kNormed,
                         .kind = NormKind::kLayerNorm,
                         .eps = 1e-6f,
-                        .weight = Shared(RandomFloats(kHidden, 7)),
-                        .bias = Shared(RandomFloats(kHidden, 8)),
+                        .weight = Shared(RandomFloats(small::kHidden, 7)),
+                        .bias = Shared(RandomFloats(small::kHidden, 8)),
                         .add = add};
-    ExpectBitsOfItsSteps(backend, ProgramOf(backend, {norm}), {kStream, kNormed}, {kHiddenOut});
+    ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, {norm}),
+                         {small::kStream, small::kNormed}, {small::kHiddenOut});
   }
 }
 
@@ -113,8 +63,9 @@ TEST_F(WholePrograms, ActivatedProductsAreStoredAsCodesOfAStaticScale) {
   Backend& backend = *device;
   for (const auto kind : {ActivationKind::kGeluErf, ActivationKind::kGeluTanh,
                           ActivationKind::kQuickGelu, ActivationKind::kSilu}) {
-    ExpectBitsOfItsSteps(backend, ProgramOf(backend, ActivatedLayer(backend, kind, kStatic)),
-                         {kOut}, {kHiddenOut, kActivated});
+    ExpectBitsOfItsSteps(
+        backend, small::ProgramOf(backend, small::ActivatedLayer(backend, kind, small::kStatic)),
+        {small::kOut}, {small::kHiddenOut, small::kActivated});
   }
 }
 
@@ -124,45 +75,52 @@ TEST_F(WholePrograms, ScalesOfARowOrCodesOfAnotherKindAreMadeByStepsOfTheirOwn) 
   const Quantizer asymmetric{
       .granularity = Granularity::kTensor, .scale = 0.02f, .symmetric = false, .zero_point = -7};
   for (const Quantizer& quantizer : {Quantizer(), asymmetric}) {
-    const std::vector<Step> behind = ActivatedLayer(backend, ActivationKind::kGeluErf, quantizer);
-    ExpectBitsOfItsSteps(backend, ProgramOf(backend, behind), {kOut, kActivated, kHiddenOut}, {});
-    ExpectBitsOfItsSteps(backend, ProgramOf(backend, behind), {kOut}, {});
+    const std::vector<Step> behind =
+        small::ActivatedLayer(backend, ActivationKind::kGeluErf, quantizer);
+    ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, behind),
+                         {small::kOut, small::kActivated, small::kHiddenOut}, {});
+    ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, behind), {small::kOut}, {});
   }
 }
 
 TEST_F(WholePrograms, StreamsOfFp32AreAddedToByAStepOfItsOwn) {
   const std::unique_ptr<Backend> device = MakeBackendOnDevice();
   Backend& backend = *device;
-  const AddStep add{.stream = kStream, .y = kHiddenOut, .layer_scale = nullptr};
-  ExpectBitsOfItsSteps(backend, ProgramOf(backend, {add}, SlotStorage::kFloat), {kStream}, {});
+  const AddStep add{.stream = small::kStream, .y = small::kHiddenOut, .layer_scale = nullptr};
+  ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, {add}, SlotStorage::kFloat),
+                       {small::kStream}, {});
 }
 
 TEST_F(WholePrograms, OutputsThatSomebodyReadsAreStored) {
   const std::unique_ptr<Backend> device = MakeBackendOnDevice();
   Backend& backend = *device;
-  const AddStep add{.stream = kStream, .y = kHiddenOut, .layer_scale = nullptr};
-  const std::vector<Step> layer = ActivatedLayer(backend, ActivationKind::kSilu, kStatic);
-  ExpectBitsOfItsSteps(backend, ProgramOf(backend, {add}), {kStream, kHiddenOut}, {});
-  for (const SlotId kept : {kHiddenOut, kActivated}) {
-    ExpectBitsOfItsSteps(backend, ProgramOf(backend, layer), {kOut, kept}, {});
+  const AddStep add{.stream = small::kStream, .y = small::kHiddenOut, .layer_scale = nullptr};
+  const std::vector<Step> layer =
+      small::ActivatedLayer(backend, ActivationKind::kSilu, small::kStatic);
+  ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, {add}),
+                       {small::kStream, small::kHiddenOut}, {});
+  for (const SlotId kept : {small::kHiddenOut, small::kActivated}) {
+    ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, layer), {small::kOut, kept}, {});
   }
-  const TanhStep reads_y{.in = kHiddenOut, .out = kNormed};
-  const TanhStep reads_activated{.in = kActivated, .out = kNormed};
-  ExpectBitsOfItsSteps(backend, ProgramOf(backend, {add, reads_y}), {kStream, kNormed}, {});
+  const TanhStep reads_y{.in = small::kHiddenOut, .out = small::kNormed};
+  const TanhStep reads_activated{.in = small::kActivated, .out = small::kNormed};
+  ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, {add, reads_y}),
+                       {small::kStream, small::kNormed}, {});
   for (const TanhStep& reader : {reads_y, reads_activated}) {
     std::vector<Step> read = layer;
     read.emplace_back(reader);
-    ExpectBitsOfItsSteps(backend, ProgramOf(backend, read), {kOut, kNormed}, {});
+    ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, read), {small::kOut, small::kNormed},
+                         {});
   }
 }
 
 TEST_F(WholePrograms, ASlotThatIsWrittenAnewMayBeSkippedBefore) {
   const std::unique_ptr<Backend> device = MakeBackendOnDevice();
   Backend& backend = *device;
-  const AddStep add{.stream = kStream, .y = kHiddenOut, .layer_scale = nullptr};
-  const TanhStep anew{.in = kStream, .out = kHiddenOut};
-  const Program program = ProgramOf(backend, {add, anew});
-  const std::vector<SlotId> kept{kStream, kHiddenOut};
+  const AddStep add{.stream = small::kStream, .y = small::kHiddenOut, .layer_scale = nullptr};
+  const TanhStep anew{.in = small::kStream, .out = small::kHiddenOut};
+  const Program program = small::ProgramOf(backend, {add, anew});
+  const std::vector<SlotId> kept{small::kStream, small::kHiddenOut};
   EXPECT_EQ(ProductFusions(program, kept)[1], ProductFusion::kResidual);
   ExpectBitsOfItsSteps(backend, program, kept, {});
 }
