@@ -67,7 +67,7 @@ void CudaArena::Reserve() {
   const std::vector<uint8_t>& mask = inputs().key_mask;
   if (mask.empty()) return;
   key_mask_.Reserve(static_cast<int64_t>(mask.size()));
-  CopyToDevice(queue(), key_mask_.bytes(), mask.data(), mask.size());
+  staging_.Copy(queue(), key_mask_.bytes(), std::as_bytes(std::span(mask)));
 }
 
 const uint8_t* CudaArena::KeyMask() const {
@@ -79,15 +79,15 @@ void CudaArena::Upload(SlotId id, int64_t first_row, std::span<const std::byte> 
   if (id == listed_) listed_ = kNoSlot;
   const size_t begin = static_cast<size_t>(first_row) * row_bytes(id);
   W8A8_CHECK(begin + rows.size() <= static_cast<size_t>(this->rows(id)) * row_bytes(id));
-  CopyToDevice(queue(), Bytes(id) + begin, rows.data(), rows.size());
+  staging_.Copy(queue(), Bytes(id) + begin, rows);
 }
 
 std::span<const std::byte> CudaArena::HostView(SlotId id) {
   UseDevice(device_index_);
-  std::vector<std::byte>& host = memory_[static_cast<size_t>(id)].host;
-  host.resize(static_cast<size_t>(rows(id)) * row_bytes(id));
-  CopyToHost(queue(), host.data(), Bytes(id), host.size());
-  return host;
+  const size_t bytes = static_cast<size_t>(rows(id)) * row_bytes(id);
+  std::byte* const host = memory_[static_cast<size_t>(id)].host.Reserve(bytes);
+  CopyToHost(queue(), host, Bytes(id), bytes);
+  return {host, bytes};
 }
 
 std::byte* CudaArena::Bytes(SlotId id) const {

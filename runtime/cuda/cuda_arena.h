@@ -16,6 +16,7 @@
 #include "runtime/cuda/device.h"
 #include "runtime/cuda/device_memory.h"
 #include "runtime/cuda/device_vectors.h"
+#include "runtime/cuda/pinned_memory.h"
 #include "runtime/cuda/plain_codes.h"
 #include "runtime/cuda/program_graphs.h"
 #include "runtime/cuda/quantize_kernels.h"
@@ -54,7 +55,7 @@ class CudaArena final : public Arena {
     DeviceMemory<Half> half;
     DeviceMemory<float> floats;
     Codes codes;
-    std::vector<std::byte> host;  // what HostView() gave
+    PinnedMemory host;  // what HostView() gave
   };
 
   void Reserve() override;
@@ -142,8 +143,9 @@ class CudaArena final : public Arena {
   DeviceVectors& vectors_;
   OwnQueue queue_;
   std::vector<SlotMemory> memory_;  // by slot
-  DeviceMemory<Half> rows_;         // of one step: patches, rows rounded to FP16
-  DeviceMemory<float> values_;      // of one step: a product, an operand
+  Staging staging_;
+  DeviceMemory<Half> rows_;     // of one step: patches, rows rounded to FP16
+  DeviceMemory<float> values_;  // of one step: a product, an operand
   DeviceMemory<float> product_;
   DeviceMemory<std::byte> scratch_;
   DeviceMemory<float> probabilities_;

@@ -30,6 +30,20 @@ void DeviceRelease(std::byte* memory) noexcept {
   ++generation;
 }
 
+std::byte* PinnedAllocate(size_t bytes) {
+  void* memory = nullptr;
+  if (bytes == 0) return nullptr;
+  CheckCuda(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault), "allocating pinned memory");
+  ++generation;
+  return static_cast<std::byte*>(memory);
+}
+
+void PinnedRelease(std::byte* memory) noexcept {
+  if (memory == nullptr) return;
+  cudaFreeHost(memory);
+  ++generation;
+}
+
 uint64_t DeviceMemoryGeneration() { return generation; }
 
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes) {
@@ -49,6 +63,28 @@ void CopyToHost(Queue queue, void* to, const std::byte* from, size_t bytes) {
 void ClearOnDevice(Queue queue, std::byte* to, size_t bytes) {
   CheckCuda(cudaMemsetAsync(to, 0, bytes, queue), "clearing memory of the device");
 }
+
+void CopyPinnedToDevice(Queue queue, std::byte* to, const std::byte* from, size_t bytes) {
+  if (bytes == 0) return;
+  CheckCuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, queue),
+            "copying to the device");
+}
+
+struct Mark::Event {
+  cudaEvent_t event{};
+};
+
+Mark::Mark() : event_(std::make_unique<Event>()) {
+  CheckCuda(cudaEventCreateWithFlags(&event_->event, cudaEventDisableTiming), "making an event");
+}
+Mark::~Mark() {
+  cudaEventSynchronize(event_->event);
+  cudaEventDestroy(event_->event);
+}
+void Mark::Set(Queue queue) {
+  CheckCuda(cudaEventRecord(event_->event, queue), "recording an event");
+}
+void Mark::Wait() const { CheckCuda(cudaEventSynchronize(event_->event), "copying to the device"); }
 
 OwnQueue::OwnQueue() : queue_(nullptr) {
   CheckCuda(cudaStreamCreateWithFlags(&queue_, cudaStreamNonBlocking), "making a stream");

@@ -17,14 +17,35 @@ void UseDevice(int index);
 
 std::byte* DeviceAllocate(size_t bytes);
 void DeviceRelease(std::byte* memory) noexcept;
-// Another number after every one of the two, of any thread: as long as it stays, no memory has come
-// to lie elsewhere.
+// Memory of the host that a device copies from and to by itself, while the host goes on.
+std::byte* PinnedAllocate(size_t bytes);
+void PinnedRelease(std::byte* memory) noexcept;
+// Another number after every one of the four, of any thread: as long as it stays, no memory has
+// come to lie elsewhere.
 uint64_t DeviceMemoryGeneration();
 
 // Each in the order of the queue. Copies from and to the host are done when the call returns.
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes);
 void CopyToHost(Queue queue, void* to, const std::byte* from, size_t bytes);
 void ClearOnDevice(Queue queue, std::byte* to, size_t bytes);
+// The same of pinned memory, but not done when the call returns: `from` is left alone until a Mark
+// behind the copy has passed.
+void CopyPinnedToDevice(Queue queue, std::byte* to, const std::byte* from, size_t bytes);
+
+// A point in a queue.
+class Mark {
+ public:
+  Mark();
+  ~Mark();  // waits
+  Mark(const Mark&) = delete;
+  Mark& operator=(const Mark&) = delete;
+  void Set(Queue queue);
+  void Wait() const;  // until the queue passed the point that was set last
+
+ private:
+  struct Event;
+  std::unique_ptr<Event> event_;
+};
 
 // A queue of its own: what different ones hold may run at once.
 class OwnQueue {

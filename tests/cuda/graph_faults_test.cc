@@ -1,4 +1,5 @@
 // What a graph or a queue must not do is found on the model.
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "runtime/base/error.h"
 #include "runtime/cuda/device_memory.h"
 #include "runtime/cuda/embed_kernels.h"
+#include "runtime/cuda/pinned_memory.h"
 #include "tests/cuda/backend_on_device.h"
 #include "tests/cuda/model_device.h"
 #include "tests/cuda/small_programs.h"
@@ -88,6 +90,36 @@ TEST_F(Captures, MayNotWaitAllocateOrUseAnotherQueue) {
   EXPECT_NE(ErrorOfCapture([&] { Stopwatch().Start(queue_.get()); }), "");
   EXPECT_NE(ErrorOfCapture([&] { memory = {}; }), "");
   EXPECT_EQ(ErrorOfCapture([] {}), "");
+}
+
+TEST(PinnedCopies, AreMadeAfterTheCallThatWantsThem) {
+  const OwnQueue queue;
+  PinnedMemory pinned;
+  std::byte* const bytes = pinned.Reserve(4);
+  DeviceMemory<uint8_t> memory;
+  memory.Reserve(4);
+  std::fill_n(bytes, 4, std::byte{1});
+  CopyPinnedToDevice(queue.get(), memory.bytes(), bytes, 4);
+  std::fill_n(bytes, 4, std::byte{2});  // too early
+  EXPECT_EQ(memory.ToHost(queue.get(), 4), std::vector<uint8_t>(4, 2));
+  const std::array<std::byte, 4> not_pinned{};
+  EXPECT_NE(ErrorOf([&] { CopyPinnedToDevice(queue.get(), memory.bytes(), not_pinned.data(), 4); }),
+            "");
+}
+
+TEST(PinnedCopies, OfTheHostsBytesWaitForTheirTurn) {
+  const OwnQueue queue;
+  Staging staging;
+  std::vector<DeviceMemory<uint8_t>> memory(7);
+  for (uint8_t i = 0; i < 7; ++i) {
+    std::vector<std::byte> bytes(size_t{10} + i, std::byte{i});
+    memory[i].Reserve(static_cast<int64_t>(bytes.size()));
+    staging.Copy(queue.get(), memory[i].bytes(), bytes);
+    std::ranges::fill(bytes, std::byte{99});
+  }
+  for (uint8_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(memory[i].ToHost(queue.get(), 10), std::vector<uint8_t>(10, i));
+  }
 }
 
 }  // namespace

@@ -11,9 +11,11 @@
 
 #include "calib/make_plan.h"
 #include "eval/bench/device_forward.h"
+#include "eval/bench/steady_forward.h"
 #include "eval/measure/check_tap.h"
 #include "eval/run/runner.h"
 #include "runtime/cpu/cpu_backend.h"
+#include "runtime/cuda/device.h"
 #include "runtime/fuse_row_steps.h"
 #include "runtime/lower.h"
 #include "tests/arms/made_mixture.h"
@@ -233,6 +235,22 @@ TEST_F(JobOnDevice, BatchesAreMeasuredByTheDevicesClock) {
     if (result.precision == "int8") {
       EXPECT_GT(result.sqnr_db.value_or(0), kLeastSqnrDb);
     }
+  }
+}
+
+TEST_F(JobOnDevice, ForwardsMakeNoMemoryOnceOneRan) {
+  const Session session = MadeSession("steady_on_device");
+  const MadeMixture mixture(MadeMixtureConfig());
+  for (const auto& [graph, weights] :
+       {std::pair<const Graph*, const Weights*>(&session.graph, session.weights.get()),
+        {&mixture.graph, &mixture.weights}}) {
+    const std::unique_ptr<Backend> backend = MakeBackendOnDevice();
+    const std::vector<LoweredEncoder> encoders =
+        LowerEncoder(*graph, *weights, *backend, std::array{ForwardVariant{Precision::kInt8}});
+    SteadyForward forward(encoders.front(), *backend);
+    const uint64_t made = DeviceMemoryGeneration();
+    for (int run = 0; run < 2; ++run) forward.Run();
+    EXPECT_EQ(DeviceMemoryGeneration(), made);
   }
 }
 

@@ -4,9 +4,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
+#include "runtime/base/error.h"
 #include "runtime/cuda/block.h"
 #include "runtime/cuda/device.h"
 #include "tests/cuda/device_memory.h"
@@ -20,6 +24,21 @@ std::atomic<bool> is_frozen{false};
 
 void NextGeneration() {
   if (!is_frozen) ++generation;
+}
+
+struct Pinned {
+  std::unique_ptr<std::byte[]> memory;
+  size_t bytes = 0;
+};
+std::mutex pinned_mutex;
+std::map<const std::byte*, Pinned> pinned;
+
+bool IsPinned(const std::byte* from, size_t bytes) {
+  const std::lock_guard lock(pinned_mutex);
+  auto piece = pinned.upper_bound(from);
+  if (piece == pinned.begin()) return false;
+  --piece;
+  return static_cast<size_t>(from - piece->first) + bytes <= piece->second.bytes;
 }
 
 }  // namespace
@@ -44,6 +63,23 @@ void DeviceRelease(std::byte* memory) noexcept {
   model::Release(memory);
   NextGeneration();
 }
+std::byte* PinnedAllocate(size_t bytes) {
+  model::ForbidInCapture("allocates pinned memory");
+  NextGeneration();
+  const std::lock_guard lock(pinned_mutex);
+  auto memory = std::make_unique<std::byte[]>(bytes);
+  std::byte* const begin = memory.get();
+  pinned[begin] = {std::move(memory), bytes};
+  return begin;
+}
+void PinnedRelease(std::byte* memory) noexcept {
+  if (memory == nullptr) return;
+  model::ForbidInCaptureLater("pinned memory is let go of");
+  model::FinishAll();
+  NextGeneration();
+  const std::lock_guard lock(pinned_mutex);
+  pinned.erase(memory);
+}
 uint64_t DeviceMemoryGeneration() { return generation; }
 
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes) {
@@ -54,12 +90,28 @@ void CopyToHost(Queue queue, void* to, const std::byte* from, size_t bytes) {
   model::Finish(queue);
   if (bytes > 0) model::Read(from, to, bytes);
 }
+void CopyPinnedToDevice(Queue queue, std::byte* to, const std::byte* from, size_t bytes) {
+  if (bytes == 0) return;
+  if (!IsPinned(from, bytes)) Fail("{} bytes that are copied later are not pinned", bytes);
+  model::Enqueue(queue, [to, from, bytes] { model::Write(to, from, bytes); });
+}
 void ClearOnDevice(Queue queue, std::byte* to, size_t bytes) {
   model::Enqueue(queue, [to, bytes] {
     const std::vector<std::byte> zeros(bytes);
     model::Write(to, zeros.data(), bytes);
   });
 }
+
+struct Mark::Event {
+  Queue queue = nullptr;
+  int64_t told = 0;
+};
+Mark::Mark() : event_(std::make_unique<Event>()) {}
+Mark::~Mark() { model::FinishFirstQuietly(event_->queue, event_->told); }
+void Mark::Set(Queue queue) {
+  *event_ = {queue, model::Enqueue(queue, [] {})};
+}
+void Mark::Wait() const { model::FinishFirst(event_->queue, event_->told); }
 
 OwnQueue::OwnQueue() : queue_(model::MakeQueue()) {}
 OwnQueue::~OwnQueue() { model::DropQueue(queue_); }

@@ -104,6 +104,10 @@ void FinishFirst(Queue queue, int64_t count) {
   if (pending->error != nullptr) std::rethrow_exception(std::exchange(pending->error, nullptr));
 }
 
+void FinishFirstQuietly(Queue queue, int64_t count) noexcept {
+  if (queue != nullptr) Do(*Find(queue), count);
+}
+
 void Finish(Queue queue) { FinishFirst(queue, std::numeric_limits<int64_t>::max()); }
 
 void FinishAll() {

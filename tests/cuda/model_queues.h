@@ -22,6 +22,8 @@ int64_t Enqueue(Queue queue, Work work);
 // them.
 void FinishFirst(Queue queue, int64_t count);
 void Finish(Queue queue);  // all of it
+// The same; what went wrong is left for who waits next.
+void FinishFirstQuietly(Queue queue, int64_t count) noexcept;
 // All queues, as a release of memory waits for the device; errors are left for who waits next.
 void FinishAll();
 
