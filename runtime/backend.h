@@ -14,7 +14,7 @@ namespace w8a8 {
 enum class FloatOperands : uint8_t { kHalf, kAny };  // FP16 values; any of binary32
 
 // One object per run. Packed weights and the object itself are shared by all workers; each worker
-// has arenas of its own. Only one thread packs.
+// has arenas of its own. One thread at a time packs, while others run steps.
 class Backend {
  public:
   virtual ~Backend() = default;

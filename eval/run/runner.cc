@@ -185,8 +185,10 @@ class Runner {
     return starts;
   }
 
+  // The weights of the next stage are prepared beside the images of this one, by the worker that
+  // comes first: no thread waits for another's weights but at the first stage of a chunk.
   void RunStage(int stage) {
-    const StagePrograms lowered = LowerStage(stage);
+    const StagePrograms lowered = stage == 0 ? LowerStage(stage) : std::move(next_);
     for (size_t a = 0; a < arms_.size(); ++a) {
       if (lowered.Leads(a)) chunk_.streams[a].resize(chunk_.samples.size());
     }
@@ -195,8 +197,13 @@ class Runner {
     const std::vector<int64_t> starts = BatchStarts();
     const auto batches = static_cast<int64_t>(starts.size()) - 1;
     std::atomic<int64_t> finished{0};
-    pool_.For(batches, [&](int64_t index, int worker) {
-      const auto i = static_cast<size_t>(index);
+    const int64_t to_prepare = stage + 1 < static_cast<int>(graph_.stages.size()) ? 1 : 0;
+    pool_.For(to_prepare + batches, [&](int64_t index, int worker) {
+      if (index < to_prepare) {
+        next_ = LowerStage(stage + 1);
+        return;
+      }
+      const auto i = static_cast<size_t>(index - to_prepare);
       workers_[static_cast<size_t>(worker)]->RunBatch(lowered, chunk_, starts[i],
                                                       starts[i + 1] - starts[i]);
       const auto done = static_cast<double>(++finished);
@@ -217,6 +224,7 @@ class Runner {
   const std::unique_ptr<Backend> backend_;
   std::vector<std::unique_ptr<StageWorker>> workers_;  // one for each thread of the pool
   std::unique_ptr<Lowering> lowering_;
+  StagePrograms next_;  // of the stage after the one that runs
   Chunk chunk_;
   RunnerResult result_;
 };

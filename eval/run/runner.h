@@ -36,14 +36,15 @@ struct RunnerResult {
   double seconds = 0;               // of all steps that were run
   // By arm: of arm_seconds, in the layer of a site, quantizing of its inputs included.
   std::vector<std::map<std::string, double>> site_seconds;
-  double lowering_seconds = 0;  // mapping, quantizing and packing weights
+  double lowering_seconds = 0;  // mapping, quantizing and packing weights, beside images or not
   int64_t chunks = 0;
   int64_t stages_run =
       0;  // over all arms and samples; an encoder forward is as many as the graph has
 };
 
 // Runs `arms` over all images of `source` and shows them to `taps`. Weights of one stage are
-// mapped, quantized and packed once per chunk for all arms; only the residual stream is alive
+// mapped, quantized and packed once per chunk for all arms, while images run through the stage
+// before; only the residual stream is alive
 // between stages; arms share stages and streams for as long as their steps are equal
 // (shared_stages.h). arms[0] should be the reference. Every result is independent of batch, threads
 // and chunk size.
