@@ -26,15 +26,20 @@ add_library(w8a8_compile_as_one INTERFACE)
 target_compile_options(w8a8_compile_as_one INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wno-shadow -Wno-subobject-linkage>)
 
-# w8a8_library(NAME SOURCES file... [DEPENDS target...] [PRIVATE_DEPENDS target...])
+# w8a8_library(NAME [HOT] SOURCES file... [DEPENDS target...] [PRIVATE_DEPENDS target...])
 # One static library per folder. DEPENDS is the only way to reach another folder's headers in the
 # build; tests/project/include_rule checks the sources against the same graph.
 # With W8A8_UNITY its files are compiled as one, but for those with options of their own: less than half
 # the time of a first build. runtime/base took 61 s of CPU under the sanitizers in four parts, 50 s as one.
+# HOT: loops over weights, rows or pixels. Under the sanitizers only such a library is optimized: the checks
+# make optimizing dear (reports: 42 s of CPU at -O1, 26 s at -O0).
 function(w8a8_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC w8a8_compile ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE_DEPENDS})
+  if(ARG_HOT AND W8A8_SANITIZE)
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
   if(W8A8_UNITY)
     set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
     target_link_libraries(${name} PRIVATE w8a8_compile_as_one)
