@@ -37,21 +37,18 @@ W8A8_DEVICE ActivationScale ScaleOfValues(const AttentionProblem& problem,
   return TokenScale(amax, kInfinity);
 }
 
-// A channel's codes of all keys, sixteen at a time; their sum.
-W8A8_DEVICE int32_t CodeValues(const AttentionProblem& problem, const AttentionBlock& block, int d,
-                               float inv_scale, const AttentionCodes& codes) {
-  int32_t sum = 0;
+// A channel's codes of all keys, sixteen at a time.
+W8A8_DEVICE void CodeValues(const AttentionProblem& problem, const AttentionBlock& block, int d,
+                            float inv_scale, const AttentionCodes& codes) {
   for (int64_t first = 0; first < codes.v_stride; first += 16) {
     Vec16 packed{};
     for (int i = 0; i < 16 && first + i < problem.keys; ++i) {
       const float value = Widen(Load(&block.v[(first + i) * problem.args.v.stride + d]));
       const int8_t code = ActivationCode(value, inv_scale);
       packed.words[i / 4] |= uint32_t{static_cast<uint8_t>(code)} << (8 * (i % 4));
-      sum += code;
     }
     Store(reinterpret_cast<Vec16*>(&codes.v[d * codes.v_stride + first]), packed);
   }
-  return sum;
 }
 
 // One thread per image and channel.
@@ -65,7 +62,7 @@ W8A8_KERNEL void CodeChannels(AttentionProblem problem) {
   const ActivationScale scale = ScaleOfValues(problem, block, d);
   Store(&codes.mean[d], MeanOfKeys(problem, block, d));
   Store(&codes.v_scale[d], scale.scale);
-  Store(&codes.v_sum[d], CodeValues(problem, block, d, scale.inv_scale, codes));
+  CodeValues(problem, block, d, scale.inv_scale, codes);
 }
 
 // One warp per image, head and key.

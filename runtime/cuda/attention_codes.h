@@ -21,7 +21,6 @@ struct AttentionCodes {
   float* k_scale;    // [keys]
   float* v_scale;    // [head_dim]
   float* mean;       // [head_dim]: of the keys
-  int32_t* v_sum;    // [head_dim]: of the codes
 };
 
 constexpr int64_t RoundedUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
@@ -30,7 +29,7 @@ constexpr int KeyCodesStride(int head_dim) { return static_cast<int>(RoundedUp(h
 // Of one image and head, whole sixteen bytes.
 W8A8_HOST_DEVICE inline int64_t CodesBytes(const AttentionProblem& problem) {
   const int64_t per_key = KeyCodesStride(problem.head_dim) + int64_t{sizeof(float)};
-  const int64_t per_channel = RoundedUp(problem.keys, kAttentionTile) + 3 * int64_t{sizeof(float)};
+  const int64_t per_channel = RoundedUp(problem.keys, kAttentionTile) + 2 * int64_t{sizeof(float)};
   return RoundedUp(problem.keys * per_key + problem.head_dim * per_channel, 16);
 }
 
@@ -44,7 +43,6 @@ W8A8_DEVICE AttentionCodes CodesOf(const AttentionProblem& problem, int64_t imag
   codes.k_scale = reinterpret_cast<float*>(codes.v + problem.head_dim * codes.v_stride);
   codes.v_scale = codes.k_scale + problem.keys;
   codes.mean = codes.v_scale + problem.head_dim;
-  codes.v_sum = reinterpret_cast<int32_t*>(codes.mean + problem.head_dim);
   return codes;
 }
 

@@ -3,6 +3,7 @@
 // the maximum has grown too far, so no row of scores is ever stored.
 #include <limits>
 
+#include "runtime/cuda/attention_fragments.h"
 #include "runtime/cuda/attention_pairs.h"
 #include "runtime/cuda/attention_tiles.h"
 #include "runtime/cuda/block.h"
@@ -30,8 +31,6 @@ constexpr int QueriesOfWarp(int row_tiles) { return 16 * row_tiles; }
 struct Tile {
   float of[4];
 };
-W8A8_DEVICE int Group() { return Lane() / 4; }
-W8A8_DEVICE int Quad() { return Lane() % 4; }
 
 size_t SharedBytes(int steps) {
   const int words = kPairKeys * PairKeyStride(steps) + kPairKeys / 2 * PairValueStride(steps);
@@ -120,15 +119,6 @@ struct Sums {
   Tile out[RowTilesFor(kSteps)][2 * kSteps];
 };
 
-// Over the four lanes that share two queries.
-W8A8_DEVICE float MaximumOfQuad(float value) {
-  for (int mask = 2; mask > 0; mask /= 2) {
-    const float other = ShuffleXor(value, mask);
-    value = other > value ? other : value;
-  }
-  return value;
-}
-
 // Scales the sums of a query's row to a new exponent where its largest score asks for one.
 template <int kSteps>
 W8A8_DEVICE void Rescale(float rate, const Scores<RowTilesFor(kSteps)>& scores, int tile, int r,
@@ -201,9 +191,7 @@ template <int kSteps>
 W8A8_DEVICE void WriteOutputs(const AttentionProblem& problem, const AttentionBlock& block,
                               int64_t first_query, const Sums<kSteps>& sums) {
   for (int r = 0; r < 2 * RowTilesFor(kSteps); ++r) {
-    float weights = sums.weights[r / 2][r % 2];
-    for (int mask = 2; mask > 0; mask /= 2) weights += ShuffleXor(weights, mask);
-    const float inv_sum = 1.0f / weights;
+    const float inv_sum = 1.0f / SumOfQuad(sums.weights[r / 2][r % 2]);
     const int64_t query = first_query + Group() + 8 * r;
     if (query >= problem.queries) continue;
     Half* out = block.out + query * problem.args.out.stride;

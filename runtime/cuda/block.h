@@ -12,7 +12,9 @@
 //   SyncThreads(), SyncWarp()      all threads of the block, of the warp
 //   ShuffleXor(v, mask), ShuffleFrom(v, lane), Ballot(p)  by all lanes of a warp
 //   Dp4a(a, b, c)                  c + four products of int8, packed from the lowest byte on
-//   MmaS8(c, a, b)                 mma.sync.m16n8k32.row.col.s32.s8.s8.s32 of a warp, no saturation
+//   MmaS8(c, a, b), MmaU8S8(c, a, b)  mma.sync.m16n8k32.row.col.s32.s8.s8.s32, .u8.s8. of a warp,
+//   no
+//                                  saturation
 //   MmaHalf(c, a, b), MmaBf16(c, a, b)  mma.sync.m16n8k16.row.col.f32.f16.f16.f32, .bf16.bf16.; the
 //                                  order of the sums is undefined
 //   Widen(half), Narrow(value)     FP16 to binary32 and back, to nearest even

@@ -25,7 +25,7 @@ CudaDevice OpenCudaDevice(int index, std::string_view forced) {
   return {.text = DeviceText(index),
           .kernels = std::string(kernels.name),
           .products = std::string(kernels.products),
-          .attention = {"FP16 by mma.sync, softmax FP32", "BF16 by mma.sync", "INT8 by dp4a"},
+          .attention = {"FP16 by mma.sync, softmax FP32", "BF16 by mma.sync", "INT8 by mma.sync"},
           .make_backend = [index, &kernels]() -> std::unique_ptr<Backend> {
             return std::make_unique<CudaBackend>(index, kernels.make(index));
           }};

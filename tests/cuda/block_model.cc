@@ -297,6 +297,16 @@ void MmaS8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
            [](int32_t sum, uint32_t x, uint32_t y) { return Dp4a(x, y, sum); });
 }
 
+void MmaU8S8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  Multiply("mma.sync of uint8 and int8", c, a, b, [](int32_t sum, uint32_t x, uint32_t y) {
+    for (int i = 0; i < 4; ++i) {
+      sum +=
+          int32_t{static_cast<uint8_t>(x >> (8 * i))} * int32_t{static_cast<int8_t>(y >> (8 * i))};
+    }
+    return sum;
+  });
+}
+
 namespace {
 
 template <class Value>

@@ -157,10 +157,13 @@ TEST(BlockModel, ShufflesAndBallotsGiveOtherLanesValues) {
 
 // Lanes hold the fragments as the PTX manual draws them; operands by a formula of row, column and
 // k.
-TEST(BlockModel, MmaMultipliesTheFragmentsThatPtxDraws) {
-  static constexpr auto kA = [](int row, int k) { return static_cast<int8_t>(row * 37 + k * 11); };
+template <class Left>
+void ExpectProductsOfBytes(void (*multiply)(int32_t (&)[4], const uint32_t (&)[4],
+                                            const uint32_t (&)[2])) {
+  static constexpr auto kA = [](int row, int k) { return static_cast<Left>(row * 37 + k * 11); };
   static constexpr auto kB = [](int k, int col) { return static_cast<int8_t>(k * 29 - col * 53); };
-  const auto kernel = [](int32_t* y) {
+  using Multiply = decltype(multiply);
+  const auto kernel = [](int32_t* y, Multiply product) {
     const int group = Lane() / 4, quad = Lane() % 4;
     uint32_t a[4] = {}, b[2] = {};
     for (int i = 0; i < 16; ++i) {  // the i-th element of the A fragment
@@ -173,13 +176,14 @@ TEST(BlockModel, MmaMultipliesTheFragmentsThatPtxDraws) {
       b[i / 4] |= uint32_t{static_cast<uint8_t>(kB(k, group))} << (8 * (i % 4));
     }
     int32_t c[4] = {1, 2, 3, 4};
-    MmaS8(c, a, b);
+    product(c, a, b);
     for (int i = 0; i < 4; ++i) {
       Store(&y[(group + 8 * (i / 2)) * 8 + 2 * quad + i % 2], c[i] - (i + 1));
     }
   };
   const DeviceArray<int32_t> y(16 * 8);
-  Launch(nullptr, Shape(1, 32), static_cast<void (*)(int32_t*)>(kernel), y.data());
+  Launch(nullptr, Shape(1, 32), static_cast<void (*)(int32_t*, Multiply)>(kernel), y.data(),
+         multiply);
   const std::vector<int32_t> c = y.Download();
   for (int row = 0; row < 16; ++row) {
     for (int col = 0; col < 8; ++col) {
@@ -188,6 +192,11 @@ TEST(BlockModel, MmaMultipliesTheFragmentsThatPtxDraws) {
       EXPECT_EQ(c[static_cast<size_t>(row * 8 + col)], sum);
     }
   }
+}
+
+TEST(BlockModel, MmaMultipliesTheFragmentsThatPtxDraws) {
+  ExpectProductsOfBytes<int8_t>(MmaS8);
+  ExpectProductsOfBytes<uint8_t>(MmaU8S8);
 }
 
 // Two values a word; small integers, whose sums are exact in any order.
