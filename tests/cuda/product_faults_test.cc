@@ -1,9 +1,13 @@
 // Faults planted in the products are found: a barrier that is missing, a size that is off by one,
 // scales that are swapped.
+#include <functional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "runtime/cuda/epilogue_kernels.h"
 #include "runtime/cuda/float_product_kernels.h"
 #include "runtime/cuda/product_kernels.h"
 #include "tests/cuda/device_memory.h"
@@ -168,6 +172,131 @@ TEST(ProductFaults, SwappedScalesChangeTheResult) {
     return y.Download();
   };
   EXPECT_NE(result(false), result(true));
+}
+
+// ---- what becomes of an output as it is stored ----
+
+constexpr int64_t kCodesStride = 16;
+
+// A stream with values of its own, and room for codes; what a product leaves in them.
+struct Behind {
+  std::vector<std::byte> Run(ProductArgs args, ProductOutput output) {
+    args.output = output;
+    if (output == ProductOutput::kResidual) {
+      args.y = stream.data();
+      args.layer_scale = layer_scale.data();
+    } else {
+      args.scale_x = small.data();  // outputs where functions differ
+      args.activation = ActivationKind::kGeluTanh;
+      args.codes_scale = 0.02f;
+      args.codes = codes.data();
+      args.codes_stride = kCodesStride;
+    }
+    change(&args);
+    LaunchProduct(nullptr, args);
+    return output == ProductOutput::kResidual ? BytesOf(stream.Download())
+                                              : BytesOf(codes.Download());
+  }
+  template <class T>
+  static std::vector<std::byte> BytesOf(const std::vector<T>& values) {
+    const auto bytes = std::as_bytes(std::span(values));
+    return {bytes.begin(), bytes.end()};
+  }
+  DeviceArray<Half> stream{std::vector<Half>(kM * kN, Half{0x3c00})};
+  DeviceArray<int8_t> codes{static_cast<size_t>(kM * kCodesStride)};
+  DeviceArray<float> layer_scale{Scales(kN, 0.5f)};
+  DeviceArray<float> small{std::vector<float>(kM, 1e-5f)};
+  std::function<void(ProductArgs*)> change = [](ProductArgs*) {};
+};
+
+std::vector<std::byte> AsStored(ProductOutput output,
+                                const std::function<void(ProductArgs*)>& change) {
+  const Operands operands;
+  Behind behind;
+  behind.change = change;
+  return behind.Run(operands.args(), output);
+}
+
+class ProductOutputFaults : public testing::TestWithParam<ProductOutput> {
+ protected:
+  static std::vector<std::byte> Right() {
+    return AsStored(GetParam(), [](ProductArgs*) {});
+  }
+  static std::string ErrorWith(const std::function<void(ProductArgs*)>& change) {
+    return ErrorOf([&] { AsStored(GetParam(), change); });
+  }
+};
+
+TEST_P(ProductOutputFaults, EveryBarrierIsNeeded) {
+  ExpectEveryBarrierIsNeeded([] { return Right(); });
+}
+
+TEST_P(ProductOutputFaults, ASizeThatIsOffByOneIsFound) {
+  EXPECT_TRUE(Contains(ErrorWith([](ProductArgs* args) { ++args->m; }), "outside"));
+  const bool codes = GetParam() == ProductOutput::kCodes;
+  const auto fewer_rows = [](ProductArgs* args) { --args->m; };
+  const auto more_columns = [](ProductArgs* args) { ++args->n; };
+  const auto fewer_columns = [](ProductArgs* args) { --args->n; };
+  EXPECT_TRUE(Contains(ErrorWith(more_columns), "outside"));
+  if (codes) {  // columns that are missing are zeros, which others do not have
+    EXPECT_TRUE(Contains(ErrorWith(fewer_rows), "nobody wrote"));
+    const auto narrower = [](ProductArgs* args) { args->codes_stride -= 1; };
+    EXPECT_TRUE(Contains(ErrorWith(narrower), "nobody wrote"));
+  } else {
+    EXPECT_NE(AsStored(GetParam(), fewer_rows), Right());
+  }
+  EXPECT_NE(AsStored(GetParam(), fewer_columns), Right());
+}
+
+TEST_P(ProductOutputFaults, WrongOperandsChangeTheResult) {
+  const auto vectors = [](ProductArgs* args) { std::swap(args->bias, args->scale_w); };
+  const auto no_bias = [](ProductArgs* args) { args->bias = nullptr; };
+  EXPECT_NE(AsStored(GetParam(), vectors), Right());
+  EXPECT_NE(AsStored(GetParam(), no_bias), Right());
+  if (GetParam() == ProductOutput::kCodes) {
+    const auto scale = [](ProductArgs* args) { args->codes_scale *= 2; };
+    const auto function = [](ProductArgs* args) { args->activation = ActivationKind::kSilu; };
+    EXPECT_NE(AsStored(GetParam(), scale), Right());
+    EXPECT_NE(AsStored(GetParam(), function), Right());
+  } else {
+    const auto no_scale = [](ProductArgs* args) { args->layer_scale = nullptr; };
+    const auto swapped = [](ProductArgs* args) { std::swap(args->layer_scale, args->bias); };
+    EXPECT_NE(AsStored(GetParam(), no_scale), Right());
+    EXPECT_NE(AsStored(GetParam(), swapped), Right());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryKind, ProductOutputFaults,
+                         testing::Values(ProductOutput::kResidual, ProductOutput::kCodes));
+
+// The same behind a library's product.
+TEST(ProductFaults, SizesOfAPassOverSumsThatAreOffByOneAreFound) {
+  const DeviceArray<int32_t> sums(std::vector<int32_t>(kM * kN, 1000));
+  for (const auto output : {ProductOutput::kResidual, ProductOutput::kCodes}) {
+    const auto error_of = [&](int64_t m, int64_t n, int64_t stride) {
+      return ErrorOf([&] {
+        const Operands operands;
+        const Behind behind;
+        ProductArgs args = operands.args();
+        args.m = m;
+        args.n = n;
+        args.output = output;
+        args.y = behind.stream.data();
+        args.layer_scale = behind.layer_scale.data();
+        args.codes_scale = 0.5f;
+        args.codes = behind.codes.data();
+        args.codes_stride = stride;
+        LaunchDequantize(nullptr, sums.data(), args);
+        if (output == ProductOutput::kCodes) behind.codes.Download();
+      });
+    };
+    EXPECT_EQ(error_of(kM, kN, kCodesStride), "no error was thrown");
+    EXPECT_TRUE(Contains(error_of(kM + 1, kN, kCodesStride), "outside"));
+    EXPECT_TRUE(Contains(error_of(kM, kN + 1, kCodesStride), "outside"));
+    if (output != ProductOutput::kCodes) continue;
+    EXPECT_TRUE(Contains(error_of(kM - 1, kN, kCodesStride), "nobody wrote"));
+    EXPECT_TRUE(Contains(error_of(kM, kN, kCodesStride - 1), "nobody wrote"));
+  }
 }
 
 }  // namespace
