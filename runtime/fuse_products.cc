@@ -41,7 +41,49 @@ bool WritesWhole(const Step& step, SlotId slot) {
       step);
 }
 
-// Whether the values that a slot has before step `first` are never looked at.
+// The residual that the step adds to its stream.
+const AddStep* ResidualOf(const Step& step) {
+  if (const auto* norm = std::get_if<NormStep>(&step)) return norm->add ? &*norm->add : nullptr;
+  return std::get_if<AddStep>(&step);
+}
+
+// Where the outputs of a product stand as FP16, no quantizer behind them; kNoSlot: no such product.
+SlotId OutputOf(const Step& step) {
+  if (const auto* codes = std::get_if<GemmS8Step>(&step))
+    return codes->output ? kNoSlot : codes->out;
+  if (const auto* half = std::get_if<GemmF16Step>(&step)) return half->output ? kNoSlot : half->out;
+  return kNoSlot;
+}
+
+ProductFusion ActivationAt(const Program& program, size_t i, SlotId out,
+                           std::span<const SlotId> kept) {
+  const auto* activation = std::get_if<ActivationStep>(&program.steps[i + 1]);
+  if (activation == nullptr || activation->in != out) return ProductFusion::kNone;
+  if (std::holds_alternative<GemmF16Step>(program.steps[i])) {
+    const bool dead = activation->out == out || IsDead(program, i + 2, out, kept);
+    return dead && !activation->codes ? ProductFusion::kActivation : ProductFusion::kNone;
+  }
+  const GemmS8Step& product = std::get<GemmS8Step>(program.steps[i]);
+  if (!activation->codes || activation->codes->slot == product.codes) return ProductFusion::kNone;
+  const bool dead =
+      IsDead(program, i + 2, out, kept) && IsDead(program, i + 2, activation->out, kept);
+  return dead ? ProductFusion::kCodes : ProductFusion::kNone;
+}
+
+ProductFusion FusionAt(const Program& program, size_t i, std::span<const SlotId> kept) {
+  const SlotId out = OutputOf(program.steps[i]);
+  if (out == kNoSlot || i + 1 == program.steps.size()) return ProductFusion::kNone;
+  const Step& next = program.steps[i + 1];
+  const AddStep* add = ResidualOf(next);
+  if (add == nullptr) return ActivationAt(program, i, out, kept);
+  const SlotStorage storage = program.slots[static_cast<size_t>(add->stream)].storage;
+  const bool fits = add->y == out && add->stream != out && storage == SlotStorage::kHalf;
+  const bool dead = WritesWhole(next, out) || IsDead(program, i + 2, out, kept);
+  return fits && dead ? ProductFusion::kResidual : ProductFusion::kNone;
+}
+
+}  // namespace
+
 bool IsDead(const Program& program, size_t first, SlotId slot, std::span<const SlotId> kept) {
   for (size_t i = first; i < program.steps.size(); ++i) {
     if (Reads(program.steps[i], slot)) return false;
@@ -49,35 +91,6 @@ bool IsDead(const Program& program, size_t first, SlotId slot, std::span<const S
   }
   return std::ranges::find(kept, slot) == kept.end();
 }
-
-// The residual that the step adds to its stream.
-const AddStep* ResidualOf(const Step& step) {
-  if (const auto* norm = std::get_if<NormStep>(&step)) return norm->add ? &*norm->add : nullptr;
-  return std::get_if<AddStep>(&step);
-}
-
-ProductFusion FusionAt(const Program& program, size_t i, std::span<const SlotId> kept) {
-  const auto* product = std::get_if<GemmS8Step>(&program.steps[i]);
-  if (product == nullptr || product->output || i + 1 == program.steps.size()) {
-    return ProductFusion::kNone;
-  }
-  const Step& next = program.steps[i + 1];
-  const SlotId out = product->out;
-  if (const AddStep* add = ResidualOf(next)) {
-    const SlotStorage storage = program.slots[static_cast<size_t>(add->stream)].storage;
-    const bool fits = add->y == out && add->stream != out && storage == SlotStorage::kHalf;
-    const bool dead = WritesWhole(next, out) || IsDead(program, i + 2, out, kept);
-    return fits && dead ? ProductFusion::kResidual : ProductFusion::kNone;
-  }
-  const auto* activation = std::get_if<ActivationStep>(&next);
-  const bool fits = activation != nullptr && activation->in == out && activation->codes &&
-                    activation->codes->slot != product->codes;
-  if (!fits || !IsDead(program, i + 2, out, kept)) return ProductFusion::kNone;
-  return IsDead(program, i + 2, activation->out, kept) ? ProductFusion::kCodes
-                                                       : ProductFusion::kNone;
-}
-
-}  // namespace
 
 std::vector<ProductFusion> ProductFusions(const Program& program, std::span<const SlotId> kept) {
   std::vector<ProductFusion> fusions(program.steps.size());

@@ -62,6 +62,13 @@ struct ForwardResult {
   std::optional<double> share_of_peak = {};
   std::optional<double> times_faster_than_fp16 = {};
   std::optional<double> sqnr_db = {};  // of the output against FP16's
+  std::string scales = {};             // of INT8's inputs on a device: "per-token", "static"
+  // Only speed is compared with it, and its errors are no arm's: `precision` names it.
+  bool is_baseline = false;
+  std::string how = {};      // a baseline's steps were made
+  std::string problem = {};  // why a baseline has no figures
+  std::optional<double> times_faster_than_fp16_baseline = {};
+  std::optional<double> times_faster_than_fp8_baseline = {};
   std::vector<StepTime> steps = {};
   std::vector<StepTime> sites = {};  // each layer by itself: its input quantized, its product
 };

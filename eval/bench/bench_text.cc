@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -101,22 +102,40 @@ std::string WhereText(const ForwardResult& forward) {
                      forward.threads == 1 ? "" : "s");
 }
 
+std::string RatiosText(const ForwardResult& forward) {
+  std::string text;
+  for (const auto& [times, over] : {std::pair(forward.times_faster_than_fp16, "fp16"),
+                                    {forward.times_faster_than_fp16_baseline, "fp16 baseline"},
+                                    {forward.times_faster_than_fp8_baseline, "fp8 baseline"}}) {
+    if (times) text += ", " + Times(times) + " " + over;
+  }
+  return text;
+}
+
+std::string OneForwardText(const ForwardResult& forward) {
+  const std::string what =
+      fmt::format("\nforward    {} {}{}{} on {}: ", forward.model, forward.precision,
+                  forward.scales == "static" ? " with static scales" : "", AttentionText(forward),
+                  WhereText(forward));
+  if (!forward.problem.empty()) return what + "not measured: " + forward.problem + "\n";
+  std::string text = what + fmt::format("{:.2f} ms per image", forward.ms_per_image);
+  if (!forward.peak.empty()) {
+    text += fmt::format(", {} of {}", Percent(forward.share_of_peak), forward.peak);
+  }
+  text += RatiosText(forward);
+  if (forward.sqnr_db) text += fmt::format(", {:.1f} dB", *forward.sqnr_db);
+  text += "\n";
+  if (!forward.how.empty()) text += fmt::format("    {}\n", forward.how);
+  if (forward.ms_of_all_blocks) {
+    text += fmt::format("    of {} blocks; all of them like these: {:.0f} ms\n",
+                        forward.config.blocks, *forward.ms_of_all_blocks);
+  }
+  return text + StepsText(forward);
+}
+
 std::string ForwardText(const std::vector<ForwardResult>& forwards) {
   std::string text;
-  for (const ForwardResult& forward : forwards) {
-    text += fmt::format(
-        "\nforward    {} {}{} on {}: {:.2f} ms per image, {} of {}{}{}\n", forward.model,
-        forward.precision, AttentionText(forward), WhereText(forward), forward.ms_per_image,
-        Percent(forward.share_of_peak), forward.peak.empty() ? "no peak" : forward.peak,
-        forward.times_faster_than_fp16 ? ", " + Times(forward.times_faster_than_fp16) + " fp16"
-                                       : "",
-        forward.sqnr_db ? fmt::format(", {:.1f} dB", *forward.sqnr_db) : "");
-    if (forward.ms_of_all_blocks) {
-      text += fmt::format("    of {} blocks; all of them like these: {:.0f} ms\n",
-                          forward.config.blocks, *forward.ms_of_all_blocks);
-    }
-    text += StepsText(forward);
-  }
+  for (const ForwardResult& forward : forwards) text += OneForwardText(forward);
   return text;
 }
 

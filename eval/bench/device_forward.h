@@ -9,6 +9,7 @@
 #include "eval/bench/bench_report.h"
 #include "eval/bench/forward_bench.h"
 #include "runtime/backend.h"
+#include "runtime/speed_baseline.h"
 
 namespace w8a8 {
 
@@ -16,12 +17,17 @@ struct DeviceBench {
   std::string kernels;  // the device's kernel set
   std::function<std::unique_ptr<Backend>()> make_backend;
   std::vector<int64_t> batches = {1, 8, 32};
+  std::vector<SpeedBaseline> baselines = {};
 };
 
-// FP16 and INT8 of every batch in turns, with the output's SQNR against the FP16 of the same batch.
-// The clock sees the device's steps and no copies between stages.
+// FP16, INT8 by per-token and by static scales, and the baselines, of every batch in turns, with
+// the output's SQNR against the FP16 of the same batch. A baseline that cannot be measured has its
+// reason. The clock sees the device's steps and no copies between stages.
 std::vector<ForwardResult> MeasureDeviceForward(const ForwardModel& model,
                                                 const DeviceBench& device, int runs,
                                                 const std::function<void(const std::string&)>& say);
+
+// Of `actual` against `reference`, in dB.
+double SqnrDb(MatView<const Half> reference, MatView<const Half> actual);
 
 }  // namespace w8a8

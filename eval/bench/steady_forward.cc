@@ -1,5 +1,6 @@
 #include "eval/bench/steady_forward.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 #include <variant>
@@ -8,6 +9,7 @@
 
 #include "eval/bench/made_encoder.h"
 #include "eval/bench/sampling.h"
+#include "quant/numerics.h"
 #include "runtime/fuse_row_steps.h"
 
 namespace w8a8 {
@@ -39,10 +41,22 @@ std::string LayerOf(const Node& node, int stage) {
   return node.site.starts_with(block) ? node.site.substr(block.size()) : node.site;
 }
 
+float FiniteAmax(MatView<const Half> values) {
+  float amax = 0;
+  for (int64_t row = 0; row < values.rows; ++row) {
+    for (const Half value : values.row_span(row)) {
+      const float magnitude = Abs(ToFloat(value));
+      if (IsFiniteBits(magnitude)) amax = std::max(amax, magnitude);
+    }
+  }
+  return amax;
+}
+
 // One more stage of the encoder.
 void LowerStage(int stage, const Plan& per_token, Lowering& lowering, LoweredEncoder& encoder) {
-  const auto [precision, attention] = encoder.variant;
-  const Plan plan = precision == Precision::kFp16 ? Plan() : per_token;
+  const auto [precision, attention, given] = encoder.variant;
+  const Plan& quantized = given != nullptr ? *given : per_token;
+  const Plan plan = precision == Precision::kFp16 ? Plan() : quantized;
   encoder.stages.push_back(lowering.Lower(precision, plan, FakeFlavour::kIdeal, attention));
   FuseRowSteps(&encoder.stages.back());
   const Stage& nodes = encoder.graph->stages[static_cast<size_t>(stage)];
@@ -59,6 +73,15 @@ void LowerStage(int stage, const Plan& per_token, Lowering& lowering, LoweredEnc
 Plan PerTokenPlan(const Graph& graph) {
   Plan plan;
   for (const std::string& site : graph.Sites()) plan.sites.emplace(site, SitePlan());
+  return plan;
+}
+
+Plan StaticPlan(const std::map<std::string, float>& input_amax) {
+  Plan plan;
+  for (const auto& [site, amax] : input_amax) {
+    const float scale = amax > 0 ? amax / static_cast<float>(Quantizer::kHighestCode) : 1.0f;
+    plan.sites.emplace(site, SitePlan{.input = Quantizer::Static(scale)});
+  }
   return plan;
 }
 
@@ -130,6 +153,24 @@ std::vector<std::vector<double>> SteadyForward::RunTimed() {
     }
   });
   return seconds;
+}
+
+std::map<std::string, float> SteadyForward::InputAmax() {
+  const Graph& graph = *encoder_.graph;
+  std::map<std::string, float> found;
+  RunStages([&](size_t stage) {
+    const Program& program = encoder_.stages[stage];
+    for (size_t i = 0; i < program.steps.size(); ++i) {
+      const std::string& site = graph.nodes[static_cast<size_t>(program.nodes[i])].site;
+      const auto* product = std::get_if<GemmF16Step>(&program.steps[i]);
+      if (product != nullptr && !site.empty()) {
+        float& amax = found[site];
+        amax = std::max(amax, FiniteAmax(arena_->HostHalf(product->in)));
+      }
+      arena_->Run(program.steps[i], {});
+    }
+  });
+  return found;
 }
 
 std::string StepName(const Graph& graph, int stage, const Program& program, size_t step) {

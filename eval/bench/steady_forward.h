@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,11 +20,14 @@ namespace w8a8 {
 
 // Every site per-token, no clip.
 Plan PerTokenPlan(const Graph& graph);
+// Every site by a static scale, from the largest magnitude of its input.
+Plan StaticPlan(const std::map<std::string, float>& input_amax);
 
 // How a forward computes.
 struct ForwardVariant {
   Precision precision = Precision::kFp16;
   AttentionPrecision attention = AttentionPrecision::kFp32;
+  const Plan* plan = nullptr;  // of kInt8; while it is lowered. nullptr: PerTokenPlan()
 };
 
 // The programs of all stages of one variant; shared by the forwards of several threads.
@@ -52,6 +56,8 @@ class SteadyForward {
   std::string LaunchText() const;
   // The same with the CPU seconds of each step: [stage][step].
   std::vector<std::vector<double>> RunTimed();
+  // One more run: the largest finite magnitude of each site's input, of FP16 programs.
+  std::map<std::string, float> InputAmax();
   // Of the last run, after the final norm.
   MatView<const Half> Tokens() { return arena_->HostHalf(encoder_.graph->tokens); }
 

@@ -3,8 +3,8 @@
 #include <cublasLt.h>
 #include <dlfcn.h>
 
-#include <array>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -39,8 +39,31 @@ Types TypesOf(LibraryProduct::Kind kind) {
       return {CUDA_R_16F, CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F};
     case LibraryProduct::Kind::kFp8ToHalf:
       return {CUDA_R_8F_E4M3, CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+    case LibraryProduct::Kind::kFp8ToFp8:
+      return {CUDA_R_8F_E4M3, CUDA_R_8F_E4M3, CUBLAS_COMPUTE_32F, CUDA_R_32F};
   }
   Fail("cuBLASLt: a product of no kind");
+}
+
+cublasLtEpilogue_t EpilogueOf(const LibraryProduct& product) {
+  if (product.gelu) {
+    return product.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+  }
+  return product.bias != nullptr ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+size_t ResultBytes(const LibraryProduct& product) {
+  switch (product.kind) {
+    case LibraryProduct::Kind::kCodesToInt32:
+    case LibraryProduct::Kind::kHalfToFloat:
+      return 4;
+    case LibraryProduct::Kind::kHalfToHalf:
+    case LibraryProduct::Kind::kFp8ToHalf:
+      return 2;
+    case LibraryProduct::Kind::kFp8ToFp8:
+      break;
+  }
+  return 1;
 }
 
 }  // namespace
@@ -106,15 +129,18 @@ struct CublasLt::Problem {
     const auto k = static_cast<uint64_t>(product.k);
     const auto rows = static_cast<uint64_t>(product.m), cols = static_cast<uint64_t>(product.n);
     Check(f.desc_create(&desc, compute, scale), "describing a product");
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    Check(f.desc_set(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof(transposed)),
-          "describing a product");
+    Set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    SetEpilogue(product);
     Check(f.layout_create(&weight, operand, k, cols, product.weight_stride), "describing weights");
     Check(f.layout_create(&x, operand, k, rows, product.x_stride), "describing rows");
+    // An FP8 result is added to nothing; what it would be added to is FP16 by the library's rule.
+    const bool fp8 = product.kind == LibraryProduct::Kind::kFp8ToFp8;
+    Check(f.layout_create(&c, fp8 ? CUDA_R_16F : result, cols, rows, product.n),
+          "describing what is added to");
     Check(f.layout_create(&y, result, cols, rows, product.n), "describing outputs");
   }
   ~Problem() {
-    for (cublasLtMatrixLayout_t layout : {weight, x, y}) {
+    for (cublasLtMatrixLayout_t layout : {weight, x, c, y}) {
       if (layout != nullptr) f.layout_destroy(layout);
     }
     if (desc != nullptr) f.desc_destroy(desc);
@@ -122,21 +148,66 @@ struct CublasLt::Problem {
   Problem(const Problem&) = delete;
   Problem& operator=(const Problem&) = delete;
 
+  // Into `to`, which is the product's y or has as much room.
   cublasStatus_t Run(cublasLtHandle_t handle, const LibraryProduct& product,
-                     const cublasLtMatmulAlgo_t& algorithm, std::byte* workspace,
+                     const cublasLtMatmulAlgo_t& algorithm, std::byte* workspace, void* to,
                      Queue queue) const {
     const bool codes = product.kind == LibraryProduct::Kind::kCodesToInt32;
     const int32_t one = 1, zero = 0;
-    const float one_float = 1.0f, zero_float = 0.0f;
+    const float one_float = 1.0f, beta_float = product.add ? 1.0f : 0.0f;
     const void* alpha = codes ? static_cast<const void*>(&one) : &one_float;
-    const void* beta = codes ? static_cast<const void*>(&zero) : &zero_float;
-    return f.matmul(handle, desc, alpha, product.weight, weight, product.x, x, beta, product.y, y,
-                    product.y, y, &algorithm, workspace, kWorkspaceBytes, queue);
+    const void* beta = codes ? static_cast<const void*>(&zero) : &beta_float;
+    // Without `add` nobody reads what is added to.
+    const void* added_to = product.add ? product.y : to;
+    return f.matmul(handle, desc, alpha, product.weight, weight, product.x, x, beta, added_to, c,
+                    to, y, &algorithm, workspace, kWorkspaceBytes, queue);
+  }
+
+  // The library's best for it, by its own ranking.
+  std::vector<cublasLtMatmulHeuristicResult_t> Offered(cublasLtHandle_t handle) const {
+    cublasLtMatmulPreference_t preference = nullptr;
+    Check(f.preference_create(&preference), "describing what is preferred");
+    const size_t bytes = kWorkspaceBytes;
+    Check(f.preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes,
+                           sizeof(bytes)),
+          "describing what is preferred");
+    std::vector<cublasLtMatmulHeuristicResult_t> results(kAlgorithms);
+    int count = 0;
+    const cublasStatus_t status =
+        f.heuristic(handle, desc, weight, x, c, y, preference, kAlgorithms, results.data(), &count);
+    f.preference_destroy(preference);
+    results.resize(status == CUBLAS_STATUS_SUCCESS ? static_cast<size_t>(count) : 0);
+    return results;
   }
 
   const Functions& f;
   cublasLtMatmulDesc_t desc = nullptr;
-  cublasLtMatrixLayout_t weight = nullptr, x = nullptr, y = nullptr;
+  cublasLtMatrixLayout_t weight = nullptr, x = nullptr, c = nullptr, y = nullptr;
+
+ private:
+  template <class T>
+  void Set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    Check(f.desc_set(desc, attribute, &value, sizeof(value)), "describing a product");
+  }
+
+  void SetEpilogue(const LibraryProduct& product) {
+    const cublasLtEpilogue_t epilogue = EpilogueOf(product);
+    if (epilogue != CUBLASLT_EPILOGUE_DEFAULT) Set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    if (product.bias != nullptr) {
+      Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(product.bias));
+      Set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{CUDA_R_16F});
+    }
+    // The library's A are our weights.
+    if (product.weight_scale != nullptr) {
+      Set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, static_cast<const void*>(product.weight_scale));
+    }
+    if (product.x_scale != nullptr) {
+      Set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, static_cast<const void*>(product.x_scale));
+    }
+    if (product.y_inv_scale != nullptr) {
+      Set(CUBLASLT_MATMUL_DESC_D_SCALE_POINTER, static_cast<const void*>(product.y_inv_scale));
+    }
+  }
 };
 
 struct CublasLt::Pinned {
@@ -160,40 +231,43 @@ std::byte* CublasLt::WorkspaceOf(Queue queue) {
   return workspaces_[queue].Reserve(static_cast<int64_t>(kWorkspaceBytes));
 }
 
+std::byte* CublasLt::TrialOf(const LibraryProduct& product) {
+  return trial_.Reserve(product.m * product.n * static_cast<int64_t>(ResultBytes(product)));
+}
+
+// What only speed is compared with takes the best for its rows; the sums of other kinds have one
+// order whatever their m.
+CublasLt::Key CublasLt::KeyOf(const LibraryProduct& product) {
+  const bool one_order = product.kind == LibraryProduct::Kind::kCodesToInt32 ||
+                         product.kind == LibraryProduct::Kind::kHalfToFloat;
+  return {product.kind, one_order ? 0 : product.m, product.n,
+          product.k,    product.bias != nullptr,   product.gelu,
+          product.add};
+}
+
 const CublasLt::Pinned* CublasLt::PinnedFor(Queue queue, const LibraryProduct& product,
                                             const Problem& problem, std::byte* workspace) {
   const std::lock_guard lock(mutex_);
-  std::unique_ptr<Pinned>& pinned = pinned_[{product.kind, product.n, product.k}];
+  std::unique_ptr<Pinned>& pinned = pinned_[KeyOf(product)];
   if (pinned != nullptr) return pinned.get();
   pinned = std::make_unique<Pinned>();
-  const auto handle = static_cast<cublasLtHandle_t>(handle_);
-  cublasLtMatmulPreference_t preference = nullptr;
-  Check(library_.preference_create(&preference), "describing what is preferred");
-  const size_t bytes = kWorkspaceBytes;
-  Check(library_.preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes,
-                                sizeof(bytes)),
-        "describing what is preferred");
-  std::array<cublasLtMatmulHeuristicResult_t, kAlgorithms> results{};
-  int count = 0;
-  const cublasStatus_t status =
-      library_.heuristic(handle, problem.desc, problem.weight, problem.x, problem.y, problem.y,
-                         preference, kAlgorithms, results.data(), &count);
-  library_.preference_destroy(preference);
-  if (status != CUBLAS_STATUS_SUCCESS) return pinned.get();
+  std::byte* const trial = TrialOf(product);
   double best = 0;
-  for (int i = 0; i < count; ++i) {
-    const cublasLtMatmulAlgo_t& algorithm = results[static_cast<size_t>(i)].algo;
+  for (const cublasLtMatmulHeuristicResult_t& offered :
+       problem.Offered(static_cast<cublasLtHandle_t>(handle_))) {
+    const auto run = [&] {
+      return problem.Run(static_cast<cublasLtHandle_t>(handle_), product, offered.algo, workspace,
+                         trial, queue) == CUBLAS_STATUS_SUCCESS;
+    };
     Stopwatch stopwatch;
-    bool ran = problem.Run(handle, product, algorithm, workspace, queue) == CUBLAS_STATUS_SUCCESS;
+    bool ran = run();
     stopwatch.Start(queue);
-    for (int run = 0; ran && run < kTimedRuns; ++run) {
-      ran = problem.Run(handle, product, algorithm, workspace, queue) == CUBLAS_STATUS_SUCCESS;
-    }
+    for (int i = 0; ran && i < kTimedRuns; ++i) ran = run();
     stopwatch.Stop(queue);
     if (!ran) continue;
     const double seconds = stopwatch.Seconds();
     if (pinned->found && seconds >= best) continue;
-    *pinned = {.found = true, .algorithm = algorithm};
+    *pinned = {.found = true, .algorithm = offered.algo};
     best = seconds;
   }
   return pinned.get();
@@ -207,12 +281,13 @@ bool CublasLt::Multiply(Queue queue, const LibraryProduct& product) {
   if (!pinned->found) return false;
   // An algorithm of another m may not take this one's.
   cublasLtMatmulHeuristicResult_t checked{};
-  if (library_.check(handle, problem.desc, problem.weight, problem.x, problem.y, problem.y,
+  if (library_.check(handle, problem.desc, problem.weight, problem.x, problem.c, problem.y,
                      &pinned->algorithm, &checked) != CUBLAS_STATUS_SUCCESS ||
       checked.workspaceSize > kWorkspaceBytes) {
     return false;
   }
-  Check(problem.Run(handle, product, pinned->algorithm, workspace, queue), "multiplying");
+  Check(problem.Run(handle, product, pinned->algorithm, workspace, product.y, queue),
+        "multiplying");
   return true;
 }
 

@@ -11,6 +11,7 @@
 
 #include "quant/reference_quantizer.h"
 #include "runtime/arena.h"
+#include "runtime/cuda/attention_kernels.h"
 #include "runtime/cuda/cuda_kernels.h"
 #include "runtime/cuda/cuda_weights.h"
 #include "runtime/cuda/device.h"
@@ -21,10 +22,11 @@
 #include "runtime/cuda/program_graphs.h"
 #include "runtime/cuda/quantize_kernels.h"
 #include "runtime/emulated_linear.h"
+#include "runtime/fuse_products.h"
 
 namespace w8a8 {
 
-class CudaArena final : public Arena {
+class CudaArena : public Arena {
  public:
   // `products` (nullptr: the kernels for every GPU) and `vectors` outlive the arena.
   CudaArena(int device_index, CudaProducts* products, DeviceVectors& vectors);
@@ -35,6 +37,31 @@ class CudaArena final : public Arena {
   double Seconds() const override;
   void Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) override;
   std::span<const std::byte> HostView(SlotId id) override;
+
+ protected:
+  // RunAll() without a graph.
+  void RunSteps(const Program& program, std::span<const SlotId> kept);
+  // Of RunAll(): step i, and those behind it that it does along with it. How many it did.
+  virtual size_t RunFrom(const Program& program, size_t i, ProductFusion fusion,
+                         std::span<const SlotId> kept);
+  Queue queue() const { return queue_.get(); }
+  const float* Vector(const FloatsPtr& values) { return vectors_.Get(values); }
+  MatView<Half> half(SlotId id) const;
+  MatView<float> floats(SlotId id) const;
+  bool IsFloat(SlotId id) const { return slot(id).storage == SlotStorage::kFloat; }
+  const uint8_t* KeyMask() const;
+  // Without probabilities and scratch.
+  BatchAttentionArgs AttentionArgsOf(const AttentionStep& step);
+  // Counts what `work` queues among the seconds; in a graph, which is timed as a whole, just
+  // queues.
+  template <class Work>
+  void Timed(const Work& work) {
+    if (capturing_) return work();
+    Stopwatch& stopwatch = NextStopwatch();
+    stopwatch.Start(queue());
+    work();
+    stopwatch.Stop(queue());
+  }
 
  private:
   // Codes on the device, how they are made and of which rows.
@@ -59,26 +86,8 @@ class CudaArena final : public Arena {
   };
 
   void Reserve() override;
-  Queue queue() const { return queue_.get(); }
-  const float* Vector(const FloatsPtr& values) { return vectors_.Get(values); }
   std::byte* Bytes(SlotId id) const;
-  MatView<Half> half(SlotId id) const;
-  MatView<float> floats(SlotId id) const;
-  bool IsFloat(SlotId id) const { return slot(id).storage == SlotStorage::kFloat; }
-  const uint8_t* KeyMask() const;
-
-  // Counts what `work` queues among the seconds; in a graph, which is timed as a whole, just
-  // queues.
-  template <class Work>
-  void Timed(const Work& work) {
-    if (capturing_) return work();
-    Stopwatch& stopwatch = NextStopwatch();
-    stopwatch.Start(queue());
-    work();
-    stopwatch.Stop(queue());
-  }
   Stopwatch& NextStopwatch();
-  void RunSteps(const Program& program, std::span<const SlotId> kept);
   bool CanFuse(const GemmS8Step& product) const;
   bool RunFused(const GemmS8Step& product, const Step& next);
   const EmbedStep& AtThisGrid(const EmbedStep& step);

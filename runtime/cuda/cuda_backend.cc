@@ -1,11 +1,74 @@
 #include "runtime/cuda/cuda_backend.h"
 
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
 #include "runtime/base/error.h"
+#include "runtime/base/setting.h"
+#include "runtime/cuda/baseline.h"
+#include "runtime/cuda/cublaslt.h"
 #include "runtime/cuda/cuda_device_facts.h"
 #include "runtime/cuda/cuda_kernels.h"
+#include "runtime/cuda/cudnn_attention.h"
 #include "runtime/cuda/portable_backend.h"
 
 namespace w8a8 {
+namespace {
+
+// Why there is none; empty where `attention` has it.
+std::string OpenAttention(std::unique_ptr<AttentionLibrary>* attention) {
+  std::string reason = CudnnAttention::UnavailableReason();
+  if (!reason.empty()) return reason;
+  try {
+    *attention = std::make_unique<CudnnAttention>();
+  } catch (const Error& error) {  // parts of the library are missing
+    reason = error.what();
+  }
+  return reason;
+}
+
+// cuDNN's attention where it is found. W8A8_BASELINE_ATTENTION=cudnn demands it, =own leaves it
+// out.
+BaselineLibraries OpenLibraries() {
+  const char* variable = std::getenv("W8A8_BASELINE_ATTENTION");
+  const std::string_view wanted = variable == nullptr ? "" : variable;
+  if (!wanted.empty() && wanted != "cudnn" && wanted != "own") {
+    throw BadSetting(fmt::format(
+        "W8A8_BASELINE_ATTENTION={}: attention of speed baselines is cudnn or own.", wanted));
+  }
+  BaselineLibraries libraries{
+      .products = std::make_unique<CublasLt>(), .attention = nullptr, .no_attention = ""};
+  if (wanted == "own") {
+    libraries.no_attention = "W8A8_BASELINE_ATTENTION=own";
+    return libraries;
+  }
+  const std::string reason = OpenAttention(&libraries.attention);
+  if (!reason.empty() && wanted == "cudnn") {
+    Fail(
+        "W8A8_BASELINE_ATTENTION=cudnn: {}. Install cuDNN 9.13 or later, or leave the setting out.",
+        reason);
+  }
+  if (!reason.empty()) libraries.no_attention = "no cuDNN: " + reason;
+  return libraries;
+}
+
+SpeedBaseline BaselineOf(const char* name, BaselineKind kind, const std::string& too_old, int index,
+                         const CudaKernels& kernels) {
+  return {.name = name,
+          .unusable_reason = too_old.empty() ? CublasLt::UnavailableReason() : too_old,
+          .open = [kind, index, &kernels]() -> SpeedBaseline::Opened {
+            UseDevice(index);
+            auto backend = std::make_unique<BaselineBackend>(index, kind, OpenLibraries(),
+                                                             kernels.make(index));
+            const BaselineBackend& baseline = *backend;
+            return {std::move(backend), [&baseline] { return baseline.How(); }};
+          }};
+}
+
+}  // namespace
 
 std::vector<CudaKernelsFacts> CudaKernelSets() {
   std::vector<CudaKernelsFacts> sets;
@@ -28,7 +91,10 @@ CudaDevice OpenCudaDevice(int index, std::string_view forced) {
           .attention = {"FP16 by mma.sync, softmax FP32", "BF16 by mma.sync", "INT8 by mma.sync"},
           .make_backend = [index, &kernels]() -> std::unique_ptr<Backend> {
             return std::make_unique<CudaBackend>(index, kernels.make(index));
-          }};
+          },
+          .baselines = {BaselineOf("fp16 speed baseline", BaselineKind::kHalf, "", index, kernels),
+                        BaselineOf("fp8 (E4M3) speed baseline", BaselineKind::kFp8,
+                                   TooOldFor(index, 8, 9), index, kernels)}};
 }
 
 }  // namespace w8a8

@@ -10,6 +10,7 @@
 
 #include "runtime/backend.h"
 #include "runtime/base/precision.h"
+#include "runtime/speed_baseline.h"
 
 namespace w8a8 {
 
@@ -29,6 +30,7 @@ struct CudaDevice {
   std::string products;  // how it makes products, for people
   std::array<std::string, kAttentionPrecisions> attention;  // by AttentionPrecision, likewise
   std::function<std::unique_ptr<Backend>()> make_backend;
+  std::vector<SpeedBaseline> baselines;  // FP16, FP8
 };
 // With the kernel set named `forced`, else by W8A8_CUDA_KERNELS, else the best. Throws Error with
 // the reason where the device or the set cannot be used, BadSetting for a set that nobody knows.

@@ -2,7 +2,6 @@
 // and what the host has no part in becomes one call.
 #include "runtime/cuda/cuda_arena.h"
 #include "runtime/cuda/epilogue_kernels.h"
-#include "runtime/fuse_products.h"
 
 namespace w8a8 {
 namespace {
@@ -43,16 +42,19 @@ void CudaArena::RunAll(const Program& program, std::span<const SlotId> kept) {
 
 void CudaArena::RunSteps(const Program& program, std::span<const SlotId> kept) {
   const std::vector<ProductFusion> fusions = ProductFusions(program, kept);
-  for (size_t i = 0; i < program.steps.size(); ++i) {
-    const Step& step = program.steps[i];
-    if (fusions[i] != ProductFusion::kNone && CanFuse(std::get<GemmS8Step>(step))) {
-      if (RunFused(std::get<GemmS8Step>(step), program.steps[i + 1])) {
-        ++i;
-        continue;
-      }
-    }
-    Run(step, {});
+  for (size_t i = 0; i < program.steps.size();) i += RunFrom(program, i, fusions[i], kept);
+}
+
+size_t CudaArena::RunFrom(const Program& program, size_t i, ProductFusion fusion,
+                          std::span<const SlotId>) {
+  const Step& step = program.steps[i];
+  const auto* product = std::get_if<GemmS8Step>(&step);
+  if (fusion != ProductFusion::kNone && product != nullptr && CanFuse(*product) &&
+      RunFused(*product, program.steps[i + 1])) {
+    return 2;
   }
+  Run(step, {});
+  return 1;
 }
 
 // One scale a row and one a column; no rows, nothing to fuse.

@@ -75,19 +75,24 @@ void CudaArena::Do(const EmbedStep& any_step) {
   embed(half(step.out));
 }
 
-StepResult CudaArena::Do(const AttentionStep& step, const Wanted& wanted) {
-  const int64_t width = step.heads * step.head_dim, keys = slot(step.kv).rows;
-  const int64_t scores = inputs().images * step.heads * slot(step.q).rows;
+BatchAttentionArgs CudaArena::AttentionArgsOf(const AttentionStep& step) {
+  const int64_t width = step.heads * step.head_dim;
   const MatView<Half> kv = half(step.kv);
-  BatchAttentionArgs args{.precision = step.precision,
-                          .q = half(step.q).ColRange(step.q_col, width),
-                          .k = kv.ColRange(step.k_col, width),
-                          .v = kv.ColRange(step.v_col, width),
-                          .out = half(step.out),
-                          .images = inputs().images,
-                          .heads = step.heads,
-                          .head_dim = step.head_dim,
-                          .key_mask = KeyMask()};
+  return {.precision = step.precision,
+          .q = half(step.q).ColRange(step.q_col, width),
+          .k = kv.ColRange(step.k_col, width),
+          .v = kv.ColRange(step.v_col, width),
+          .out = half(step.out),
+          .images = inputs().images,
+          .heads = step.heads,
+          .head_dim = step.head_dim,
+          .key_mask = KeyMask()};
+}
+
+StepResult CudaArena::Do(const AttentionStep& step, const Wanted& wanted) {
+  const int64_t keys = slot(step.kv).rows;
+  const int64_t scores = inputs().images * step.heads * slot(step.q).rows;
+  BatchAttentionArgs args = AttentionArgsOf(step);
   if (wanted.attention) {
     args.probabilities = {probabilities_.Reserve(scores * keys), scores, keys, keys};
   }

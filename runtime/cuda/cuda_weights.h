@@ -17,7 +17,7 @@ namespace w8a8 {
 
 // The weight of a float product, [n, stride]: FP16 where its values are, each row padded with zeros
 // to kHalvesAlignment; else binary32.
-class CudaFloats final : public PackedWeights {
+class CudaFloats : public PackedWeights {
  public:
   CudaFloats(Queue queue, MatView<const float> weight, FloatOperands operands);
   int64_t n() const { return n_; }

@@ -14,6 +14,7 @@ struct PlainCodes {
   int64_t stride = 0;           // a multiple of 16, at least the columns: those past them become 0
   float* scale = nullptr;       // [rows]; a static scale is repeated
   int32_t* code_sum = nullptr;  // [rows]: sum of the row's codes; nullptr: not wanted
+  bool e4m3 = false;            // codes are ToE4m3(value / static_scale), and there is nothing else
 };
 
 }  // namespace w8a8

@@ -10,6 +10,7 @@
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
 #include "runtime/cuda/block.h"
+#include "runtime/cuda/e4m3.h"
 #include "runtime/cuda/plain_codes.h"
 
 namespace w8a8 {
@@ -190,11 +191,38 @@ W8A8_DEVICE uint64_t CodesOf(const Piece<T>& piece, int count, float inv_scale, 
   return codes;
 }
 
+template <class T>
+W8A8_DEVICE uint64_t E4m3Of(const Piece<T>& piece, int count, float inv_scale) {
+  uint64_t codes = 0;
+#pragma unroll
+  for (int i = 0; i < kPiece; ++i) {
+    const uint8_t code = i < count ? ToE4m3(Wide(piece.values[i]) * inv_scale) : uint8_t{0};
+    codes |= uint64_t{code} << (8 * i);
+  }
+  return codes;
+}
+
+template <class Team, class PieceOf>
+W8A8_DEVICE void E4m3Row(Team team, int64_t row, int64_t cols, const PlainCodes& to,
+                         PieceOf piece_of) {
+  const float inv_scale = 1.0f / to.static_scale;
+  int8_t* const codes = to.codes + row * to.stride;
+  for (int64_t p = team.first(); p * kPiece < to.stride; p += team.step()) {
+    const int count = CountAt(p * kPiece, cols);
+    Store(reinterpret_cast<uint64_t*>(codes + p * kPiece),
+          count > 0 ? E4m3Of(piece_of(p), count, inv_scale) : uint64_t{0});
+  }
+}
+
 // The codes of row `row`, whose largest finite magnitude is that of the team's `amax`. piece_of(p)
 // gives piece p as this thread knows it: those of first(), first() + step(), ...
 template <class Team, class PieceOf>
 W8A8_DEVICE ActivationScale CodeRow(Team team, int64_t row, int64_t cols, const PlainCodes& to,
                                     float amax, PieceOf piece_of) {
+  if (to.e4m3) {
+    E4m3Row(team, row, cols, to, piece_of);
+    return TensorScale(to.static_scale);
+  }
   const ActivationScale scale = to.static_scale > 0.0f ? TensorScale(to.static_scale)
                                                        : TokenScale(team.Max(amax), to.clip_range);
   int8_t* const codes = to.codes + row * to.stride;

@@ -227,7 +227,9 @@ TEST_F(JobOnDevice, BatchesAreMeasuredByTheDevicesClock) {
       {.name = "small", .graph = session.graph, .weights = *session.weights, .all_blocks = 2},
       {.kernels = "here", .make_backend = MakeBackendOnDevice, .batches = {2}}, 1,
       [](const std::string&) {});
-  ASSERT_EQ(results.size(), 3u);
+  ASSERT_EQ(results.size(), 4u);
+  EXPECT_EQ(results[1].scales, "per-token");
+  EXPECT_EQ(results[3].scales, "static");
   for (const ForwardResult& result : results) {
     EXPECT_EQ(result.images, 2);
     EXPECT_GT(result.ms_per_image, 0);

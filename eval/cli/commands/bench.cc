@@ -56,7 +56,8 @@ BenchSettings SettingsOf(const Options& options) {
   const DeviceSettings device = DeviceOf(options);
   if (device.cuda_device) {
     const CudaDevice cuda = OpenCudaDevice(*device.cuda_device, options.kernels);
-    settings.device = DeviceBench{.kernels = cuda.kernels, .make_backend = cuda.make_backend};
+    settings.device = DeviceBench{
+        .kernels = cuda.kernels, .make_backend = cuda.make_backend, .baselines = cuda.baselines};
   }
   if (flags.full) settings.extent = BenchExtent::kFull;
   if (flags.small) settings.extent = BenchExtent::kSmall;
