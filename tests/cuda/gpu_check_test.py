@@ -105,6 +105,24 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual([line[3] for line in results.lines],
                          ["1 of 3: NormKernels.B (died: -11)", "1 of 1: Tiles/WgmmaOnGpu.Is/0"])
 
+    def test_a_skipped_test_is_done_and_says_why(self):
+        skipped = ("[ RUN      ] Tiles/WgmmaOnGpu.Is/0\nx.cc:3: Skipped\n*** SKIPPED: another GPU ***\n"
+                   "[  SKIPPED ] Tiles/WgmmaOnGpu.Is/0 (0 ms)\n")
+        results = CHECK.Results(self.folder)
+        CHECK.run_suite(RecordedMachine((0, skipped)), "W", ["Tiles/WgmmaOnGpu.Is/0"], results, 100, {})
+        self.assertEqual(results.lines, [("tests", "W", "skipped", "1 of 1: SKIPPED: another GPU")])
+
+    def test_prints_forwards_beside_their_baselines(self):
+        forward = {"model": "so400m", "images": 32, "precision": "int8", "scales": "static", "attention": "fp32",
+                   "ms_per_image": 0.75, "times_faster_than_fp16": 1.5, "times_faster_than_fp16_baseline": 1.25,
+                   "times_faster_than_fp8_baseline": None, "sqnr_db": 21.04, "how": None, "problem": None}
+        missing = {**dict.fromkeys(forward), "model": "so400m", "images": 32, "precision": "fp8 speed baseline",
+                   "attention": "fp32", "problem": "too old"}
+        lines = CHECK.forward_table([forward, missing])
+        self.assertRegex(lines[1], r"^so400m x 32 int8 static +0.750 +1.50 +1.25 +- +21.0$")
+        self.assertRegex(lines[2], r"^so400m x 32 fp8 speed baseline +- +- +- +- +-$")
+        self.assertEqual(lines[3], "fp8 speed baseline: too old")
+
     def test_a_test_that_nobody_ran_has_not_passed(self):
         results = CHECK.Results(self.folder)
         CHECK.run_suite(RecordedMachine((127, "no such file")), "N", ["N.A"], results, 100, {})
