@@ -10,6 +10,7 @@
 #include "eval/bench/device_forward.h"
 #include "eval/bench/made_encoder.h"
 #include "eval/bench/steady_forward.h"
+#include "runtime/fuse_products.h"
 #include "tests/cuda/backend_on_device.h"
 #include "tests/cuda/device_test.h"
 #include "tests/cuda/stand_in_library.h"
@@ -24,8 +25,8 @@ using Log = std::vector<LibraryProduct>;
 class Baselines : public DeviceTest {};
 
 // Of an encoder of hash weights: FP16 sums of another order, 60 dB and more; E4M3, whose codes have
-// four significant bits, some 25. A wrong forward has none.
-constexpr double kLeastHalfDb = 50, kLeastFp8Db = 15;
+// four significant bits, some 25; INT8 30 to 40. A wrong forward has none.
+constexpr double kLeastHalfDb = 50, kLeastFp8Db = 15, kLeastInt8Db = 15;
 constexpr int64_t kBlocks = 1;
 constexpr const char* kOwn = "; attention by our kernels (none in this test)";
 
@@ -159,8 +160,8 @@ TEST_F(Baselines, DoWhatTheLibraryCannotByStepsOfTheirOwn) {
   }
 }
 
-// In the table, beside the reference and the arms.
-TEST_F(Baselines, AreMeasuredInTurnsWithTheArms) {
+// The figures of a batch, beside the reference and the arms.
+TEST_F(Baselines, AreMeasuredInTurnsWithTheArmsByTheDevicesClock) {
   const EncoderConfig config = SmallConfig();
   const Graph graph = BuildGraph(config);
   const MadeWeights weights(config);
@@ -178,11 +179,19 @@ TEST_F(Baselines, AreMeasuredInTurnsWithTheArms) {
       {.name = "small", .graph = graph, .weights = weights, .all_blocks = kBlocks},
       {.kernels = "here",
        .make_backend = MakeBackendOnDevice,
-       .batches = {1},
+       .batches = {2},
        .baselines = {named("fp16 speed baseline", BaselineKind::kHalf), missing,
                      named("fp8 (E4M3) speed baseline", BaselineKind::kFp8)}},
       1, [](const std::string&) {});
   ASSERT_EQ(results.size(), 7u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_GT(results[i].ms_per_image, 0) << i;
+    EXPECT_EQ(results[i].images, 2);
+    EXPECT_EQ(results[i].launched, "graph");
+    EXPECT_EQ(results[i].scales, i == 0 ? "" : i == 3 ? "static" : "per-token");
+    EXPECT_GT(results[i].sqnr_db.value_or(kLeastInt8Db + 1), kLeastInt8Db) << i;
+    EXPECT_EQ(results[i].sqnr_db.has_value(), i > 0);
+  }
   for (size_t i = 1; i < 4; ++i) {
     EXPECT_GT(results[i].times_faster_than_fp16_baseline.value_or(0), 0) << i;
     EXPECT_GT(results[i].times_faster_than_fp8_baseline.value_or(0), 0) << i;
@@ -195,6 +204,30 @@ TEST_F(Baselines, AreMeasuredInTurnsWithTheArms) {
   EXPECT_EQ(results[5].ms_per_image, 0);
   EXPECT_GT(results[6].sqnr_db.value_or(0), kLeastFp8Db);
   EXPECT_FALSE(results[6].times_faster_than_fp8_baseline.has_value());
+}
+
+// The arm beside them that leaves most to a product: fc1's stores codes of its activation.
+TEST_F(Baselines, StandBesideStaticScalesOfEverySite) {
+  const EncoderConfig config = SmallConfig();
+  const Graph graph = BuildGraph(config);
+  const MadeWeights weights(config);
+  const std::unique_ptr<Backend> backend = MakeBackendOnDevice();
+  const std::vector<ForwardVariant> half{{Precision::kFp16, AttentionPrecision::kFp32}};
+  const std::vector<LoweredEncoder> reference = LowerEncoder(graph, weights, *backend, half);
+  const Plan plan = StaticPlan(SteadyForward(reference[0], *backend).InputAmax());
+  EXPECT_EQ(plan.sites.size(), graph.Sites().size());
+  for (const auto& [site, of_site] : plan.sites) {
+    EXPECT_GT(of_site.input->scale, 0) << site;
+    EXPECT_TRUE(of_site.input->is_static()) << site;
+  }
+  const std::vector<ForwardVariant> variants{{Precision::kInt8, AttentionPrecision::kFp32, &plan}};
+  const std::vector<SlotId> kept{graph.stream, graph.tokens};
+  const std::vector<LoweredEncoder> lowered = LowerEncoder(graph, weights, *backend, variants);
+  int64_t with_codes = 0;
+  for (const Program& stage : lowered[0].stages) {
+    with_codes += std::ranges::count(ProductFusions(stage, kept), ProductFusion::kCodes);
+  }
+  EXPECT_EQ(with_codes, kBlocks);
 }
 
 // Attention of a library in the place of ours; of every second one it has no kernel.

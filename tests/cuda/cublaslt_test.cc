@@ -131,6 +131,7 @@ TEST_F(CublasLtCalls, GiveFp8ItsScales) {
   EXPECT_EQ(told.a.type, CUDA_R_8F_E4M3);
   EXPECT_EQ(told.b.type, CUDA_R_8F_E4M3);
   EXPECT_EQ(told.c.type, CUDA_R_16F);
+  EXPECT_EQ(told.Get<int8_t>(CUBLASLT_MATMUL_DESC_FAST_ACCUM), 1);
   EXPECT_EQ(told.d.type, CUDA_R_8F_E4M3);
   EXPECT_EQ(told.Get<const void*>(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER), &scales_[1]);
   EXPECT_EQ(told.Get<const void*>(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER), &scales_[0]);

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -23,6 +24,7 @@
 #include "runtime/cuda/cuda_device_facts.h"
 #include "runtime/cuda/cuda_error.h"
 #include "runtime/cuda/cuda_kernels.h"
+#include "runtime/cuda/cudnn_attention.h"
 #include "runtime/cuda/norm_kernels.h"
 #include "runtime/cuda/wgmma_product.h"
 #include "tests/cuda/bench_data.h"
@@ -278,7 +280,8 @@ void MeasureNorm(int64_t cols, Figure& figure) {
       static_cast<double>(kBatchRows) * static_cast<double>(3 * cols + 4), "GB/s");
 }
 
-void MeasureAttention(AttentionPrecision precision, int64_t tokens, int64_t head_dim,
+// By our kernels, or by cuDNN.
+void MeasureAttention(AttentionPrecision precision, bool library, int64_t tokens, int64_t head_dim,
                       Figure& figure) {
   constexpr int64_t kImages = 32, kHeads = 16;
   const int64_t rows = kImages * tokens, width = kHeads * head_dim;
@@ -297,7 +300,18 @@ void MeasureAttention(AttentionPrecision precision, int64_t tokens, int64_t head
   scratch.Reserve(static_cast<int64_t>(AttentionScratchBytes(args)));
   args.scratch = scratch.data();
   const double operations = 4.0 * static_cast<double>(rows * tokens) * static_cast<double>(width);
-  Set(figure, MedianSeconds([&] { LaunchAttention(nullptr, args); }), operations, "TFLOPS");
+  if (!library) {
+    Set(figure, MedianSeconds([&] { LaunchAttention(nullptr, args); }), operations, "TFLOPS");
+    return;
+  }
+  if (const std::string reason = CudnnAttention::UnavailableReason(); !reason.empty()) {
+    Fail("{}", reason);
+  }
+  CudnnAttention cudnn;
+  const auto run = [&] {
+    if (!cudnn.Attend(nullptr, args)) Fail("cuDNN has no kernel for it");
+  };
+  Set(figure, MedianSeconds(run), operations, "TFLOPS");
 }
 
 std::vector<Case> AllCases() {
@@ -306,14 +320,18 @@ std::vector<Case> AllCases() {
     cases.push_back({fmt::format("norm + per-token codes, {} x {}", kBatchRows, cols),
                      [cols](Figure& figure) { MeasureNorm(cols, figure); }});
   }
-  const std::array precisions = {std::pair{"FP32", AttentionPrecision::kFp32},
-                                 std::pair{"BF16", AttentionPrecision::kBf16},
-                                 std::pair{"INT8", AttentionPrecision::kInt8}};
-  for (const auto& [name, precision] : precisions) {
-    cases.push_back({fmt::format("so400m batch 32: attention {}", name),
-                     [p = precision](Figure& f) { MeasureAttention(p, 729, 72, f); }});
-    cases.push_back({fmt::format("iv300m batch 32: attention {}", name),
-                     [p = precision](Figure& f) { MeasureAttention(p, 1025, 64, f); }});
+  const std::array kinds = {std::tuple{"FP32", AttentionPrecision::kFp32, false},
+                            std::tuple{"BF16", AttentionPrecision::kBf16, false},
+                            std::tuple{"INT8", AttentionPrecision::kInt8, false},
+                            std::tuple{"cuDNN", AttentionPrecision::kFp32, true}};
+  for (const auto& [name, precision, library] : kinds) {
+    const auto add = [&, p = precision, l = library](const char* model, int64_t tokens,
+                                                     int64_t head_dim) {
+      cases.push_back({fmt::format("{} batch 32: attention {}", model, name),
+                       [=](Figure& f) { MeasureAttention(p, l, tokens, head_dim, f); }});
+    };
+    add("so400m", 729, 72);
+    add("iv300m", 1025, 64);
   }
   for (const Shape& shape : Shapes()) AddProducts(shape, cases);
   return cases;

@@ -10,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include "calib/make_plan.h"
-#include "eval/bench/device_forward.h"
 #include "eval/bench/steady_forward.h"
 #include "eval/measure/check_tap.h"
 #include "eval/run/runner.h"
@@ -31,9 +30,6 @@ namespace w8a8::test {
 namespace {
 
 class JobOnDevice : public DeviceTest {};
-
-// Of an encoder of hash weights in INT8 per token: 30 to 40 dB; a wrong one has none.
-constexpr double kLeastSqnrDb = 15;
 
 constexpr const char* kFaultySite = "blocks.1.attn.proj";
 
@@ -218,26 +214,6 @@ TEST_F(JobOnDevice, EveryStepHasTheBitsOfTheScalarSet) {
   ExpectStepsOfTheScalarSet(session.graph, *session.weights, Precision::kEmulated);
   const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
   ExpectStepsOfTheScalarSet(wide, *session.weights, Precision::kInt8);
-}
-
-// The figures of a batch: all finite, one for each variant, and INT8 near FP16.
-TEST_F(JobOnDevice, BatchesAreMeasuredByTheDevicesClock) {
-  const Session session = MadeSession("bench_on_device");
-  const std::vector<ForwardResult> results = MeasureDeviceForward(
-      {.name = "small", .graph = session.graph, .weights = *session.weights, .all_blocks = 2},
-      {.kernels = "here", .make_backend = MakeBackendOnDevice, .batches = {2}}, 1,
-      [](const std::string&) {});
-  ASSERT_EQ(results.size(), 4u);
-  EXPECT_EQ(results[1].scales, "per-token");
-  EXPECT_EQ(results[3].scales, "static");
-  for (const ForwardResult& result : results) {
-    EXPECT_EQ(result.images, 2);
-    EXPECT_GT(result.ms_per_image, 0);
-    EXPECT_EQ(result.launched, "graph");
-    if (result.precision == "int8") {
-      EXPECT_GT(result.sqnr_db.value_or(0), kLeastSqnrDb);
-    }
-  }
 }
 
 TEST_F(JobOnDevice, ForwardsMakeNoMemoryOnceOneRan) {
