@@ -190,7 +190,7 @@ class Stages {
     Add("preparing int8 weights, once", all - fp16);
   }
 
-  // The first one with what takes too long to repeat.
+  // The first one with what is made once.
   std::vector<StageResult> Round(bool first) {
     results_.clear();
     const double reference = PerImage("the reference alone", {{Fp16()}});
@@ -208,10 +208,8 @@ class Stages {
     Add("site errors of two arms",
         PerImage("errors of sites", {{Fp16(), Fake(), Int8()}, SiteTaps()}) - reference - fake -
             int8);
-    if (first) {
-      AddWholeJob(reference, fake, int8, emulated);
-      AddPreparation();
-    }
+    AddWholeJob(reference, fake, int8, emulated);
+    if (first) AddPreparation();
     for (StageResult& stage : results_) stage.reference_forwards /= reference;
     if (first) first_ = results_;
     return results_;
