@@ -14,9 +14,10 @@
 #include "runtime/base/error.h"
 
 namespace w8a8 {
-namespace {
 
 // ---- cuDNN's own names and values, of cudnn_graph.h of cuDNN 9 (read in 9.28.1) ----
+
+namespace cudnn {
 
 using Status = int;  // cudnnStatus_t: 0 is CUDNN_STATUS_SUCCESS
 
@@ -64,6 +65,15 @@ enum class Attribute : int {  // cudnnBackendAttributeName_t
   kSdpaOut = 2803,
   kSdpaScale = 2805,
 };
+
+}  // namespace cudnn
+
+using cudnn::Attribute;
+using cudnn::Kind;
+using cudnn::Status;
+using cudnn::Type;
+
+namespace {
 
 constexpr int kFloatData = 0, kHalfData = 2;  // cudnnDataType_t
 constexpr int kModeA = 3;                     // cudnnBackendHeurMode_t: CUDNN_HEUR_MODE_A
