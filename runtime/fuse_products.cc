@@ -49,9 +49,12 @@ const AddStep* ResidualOf(const Step& step) {
 
 // Where the outputs of a product stand as FP16, no quantizer behind them; kNoSlot: no such product.
 SlotId OutputOf(const Step& step) {
-  if (const auto* codes = std::get_if<GemmS8Step>(&step))
+  if (const auto* codes = std::get_if<GemmS8Step>(&step)) {
     return codes->output ? kNoSlot : codes->out;
-  if (const auto* half = std::get_if<GemmF16Step>(&step)) return half->output ? kNoSlot : half->out;
+  }
+  if (const auto* half = std::get_if<GemmF16Step>(&step)) {
+    return half->output ? kNoSlot : half->out;
+  }
   return kNoSlot;
 }
 
