@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "quant/numerics.h"
@@ -32,6 +33,15 @@ void PatternHistogram::Add(std::span<const Half> values) {
   // stall on repeated values.
   uint32_t* const counts = recent_.data();
   for (const Half value : values) ++counts[value.bits];
+}
+
+void PatternHistogram::AddCounted(std::span<const uint64_t> counts) {
+  W8A8_CHECK(counts.size() == recent_.size());
+  const uint64_t total = std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+  W8A8_CHECK(total <= kMostRecent);
+  if (recent_total_ > kMostRecent - total) MoveToOlder();
+  recent_total_ += total;
+  for (size_t p = 0; p < counts.size(); ++p) recent_[p] += static_cast<uint32_t>(counts[p]);
 }
 
 // As long as the sums fit, merging takes no more room than counting.

@@ -35,6 +35,8 @@ class PatternHistogram {
   explicit PatternHistogram(std::vector<uint64_t> counts);
 
   void Add(std::span<const Half> values);
+  // Values that were counted elsewhere: kPatterns elements, indexed by pattern.
+  void AddCounted(std::span<const uint64_t> counts);
   // Throws Error if a counter would pass 2^64 - 1 (only a damaged file can bring that about).
   void Merge(const PatternHistogram& other);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <utility>
 
 #include "runtime/base/counter_hash.h"
@@ -68,6 +69,23 @@ void RowSample::Offer(uint64_t key, std::span<const Half> row) {
   keys_[static_cast<size_t>(slot)] = key;
   std::copy(row.begin(), row.end(), rows_.begin() + slot * channels_);
   std::push_heap(heap_.begin(), heap_.end(), precedes);
+}
+
+std::vector<int32_t> RowSample::MayBeKept(std::span<const uint64_t> keys) const {
+  std::vector<int32_t> kept;
+  if (capacity_ == 0) return kept;
+  uint64_t largest = std::numeric_limits<uint64_t>::max();
+  if (size() == capacity_) largest = keys_[static_cast<size_t>(heap_.front())];
+  if (static_cast<int64_t>(keys.size()) > capacity_) {
+    std::vector<uint64_t> sorted(keys.begin(), keys.end());
+    const auto last = sorted.begin() + capacity_ - 1;
+    std::nth_element(sorted.begin(), last, sorted.end());
+    largest = std::min(largest, *last);
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i] <= largest) kept.push_back(static_cast<int32_t>(i));
+  }
+  return kept;
 }
 
 void RowSample::Merge(const RowSample& other) {

@@ -34,6 +34,9 @@ class RowSample {
   RowSample(int64_t channels, int64_t capacity, std::vector<uint64_t> keys, std::vector<Half> rows);
 
   void Offer(uint64_t key, std::span<const Half> row);
+  // Of rows with these keys, the indices of those that may be kept once all are offered; the others
+  // need not be.
+  std::vector<int32_t> MayBeKept(std::span<const uint64_t> keys) const;
   void Merge(const RowSample& other);
 
   struct Sorted {

@@ -43,17 +43,38 @@ void SiteStatistics::Observe(const RowKeys& keys, MatView<const Half> image_rows
     const int64_t token = token_of_row.empty() ? r : token_of_row[static_cast<size_t>(r)];
     W8A8_CHECK(token >= 0 && token < tokens());
     histogram.Add(row);
-    const float row_max = ToFloat(moments.AddRow(row));
-    const auto t = static_cast<size_t>(token);
-    position_absmax[t] = std::max(position_absmax[t], row_max);
-    position_absmax_sum[t] += static_cast<uint64_t>(static_cast<double>(row_max) / kSumUnit);
-    ++position_count[t];
+    AddRow(token, ToFloat(moments.AddRow(row)));
     rows.Offer(keys(token), row);
   }
+  AddImage(moments.sum, moments.sum_sq, moments.absmax);
+}
+
+void SiteStatistics::ObserveMoments(std::span<const Half> row_absmax,
+                                    std::span<const int32_t> token_of_row,
+                                    std::span<const double> sum, std::span<const double> sum_sq,
+                                    std::span<const Half> absmax) {
+  for (size_t r = 0; r < row_absmax.size(); ++r) {
+    const int64_t token = token_of_row.empty() ? static_cast<int64_t>(r) : token_of_row[r];
+    W8A8_CHECK(token >= 0 && token < tokens());
+    AddRow(token, ToFloat(row_absmax[r]));
+  }
+  AddImage(sum, sum_sq, absmax);
+}
+
+void SiteStatistics::AddRow(int64_t token, float row_max) {
+  const auto t = static_cast<size_t>(token);
+  position_absmax[t] = std::max(position_absmax[t], row_max);
+  position_absmax_sum[t] += static_cast<uint64_t>(static_cast<double>(row_max) / kSumUnit);
+  ++position_count[t];
+}
+
+void SiteStatistics::AddImage(std::span<const double> sum, std::span<const double> sum_sq,
+                              std::span<const Half> absmax) {
+  W8A8_CHECK(sum.size() == channel_sum.size());
   for (size_t c = 0; c < channel_absmax.size(); ++c) {
-    channel_absmax[c] = std::max(channel_absmax[c], ToFloat(moments.absmax[c]));
-    channel_sum[c] += ToFixedPoint(moments.sum[c], kSumFractionBits);
-    channel_sum_sq[c] += ToFixedPoint(moments.sum_sq[c], kSumOfSquaresFractionBits);
+    channel_absmax[c] = std::max(channel_absmax[c], ToFloat(absmax[c]));
+    channel_sum[c] += ToFixedPoint(sum[c], kSumFractionBits);
+    channel_sum_sq[c] += ToFixedPoint(sum_sq[c], kSumOfSquaresFractionBits);
   }
 }
 

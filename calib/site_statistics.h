@@ -29,6 +29,11 @@ struct SiteStatistics {
   // All rows of one image, [rows, channels], once per image. Row r is token r, or token tokens[r]
   // where rows are missing (padding, experts); tokens are in [0, tokens).
   void Observe(const RowKeys& keys, MatView<const Half> rows, std::span<const int32_t> tokens = {});
+  // The same of an image that was counted elsewhere, row and channel by ImageMoments' rules. Its
+  // values and rows are the caller's to add to `histogram` and `rows`.
+  void ObserveMoments(std::span<const Half> row_absmax, std::span<const int32_t> tokens,
+                      std::span<const double> sum, std::span<const double> sum_sq,
+                      std::span<const Half> channel_absmax);
   // All rows of one image of the layer's FP16 output, [rows, N], once per image.
   void ObserveOutputs(MatView<const Half> rows);
   // Throws Error if the sizes differ, only one of the two has outputs, or a counter overflows.
@@ -50,6 +55,11 @@ struct SiteStatistics {
   std::vector<uint64_t> position_count;       // rows observed
   RowSample rows;
   std::optional<PatternHistogram> outputs;  // of the layer; none: not observed
+
+ private:
+  void AddRow(int64_t token, float row_max);
+  void AddImage(std::span<const double> sum, std::span<const double> sum_sq,
+                std::span<const Half> absmax);
 };
 
 }  // namespace w8a8

@@ -15,6 +15,7 @@
 #include "runtime/base/mat_view.h"
 #include "runtime/base/matrix.h"
 #include "runtime/encoder/graph.h"
+#include "runtime/row_counter.h"
 #include "runtime/steps.h"
 
 namespace w8a8 {
@@ -95,6 +96,8 @@ class Arena {
   // All rows of an FP16 or FP32 slot, until the next Prepare(), Run() or Upload(). A copy where the
   // device's memory is not the host's.
   virtual std::span<const std::byte> HostView(SlotId id) = 0;
+  // Of this arena's slots; nullptr where rows lie in the host's memory, which counts them itself.
+  virtual RowCounter* row_counter() { return nullptr; }
   MatView<const Half> HostHalf(SlotId id);
   MatView<const float> HostFloats(SlotId id);
 

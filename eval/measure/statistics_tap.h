@@ -24,6 +24,7 @@ class StatisticsTap final : public Tap {
                 Observed observed = Observed::kInputs);
 
   bool WantsLinear(int arm, const std::string& /*site*/) const override { return arm == 0; }
+  bool CountsOnDevice() const override { return true; }
   void OnLinear(LinearEvent& event) override;
 
   // Of every site; one that got no row (an expert that no token chose) has zeros.
@@ -42,6 +43,11 @@ class StatisticsTap final : public Tap {
     std::map<std::string, SiteStatistics> sites;  // of that stage
   };
 
+  RowKeys KeysOf(const Sample& sample, const Extent& extent) const;
+  void Observe(const LinearEvent& event, const Extent& extent, SiteStatistics* statistics) const;
+  // The same where the device counts.
+  void ObserveCounts(const LinearEvent& event, const Extent& extent,
+                     SiteStatistics* statistics) const;
   void NoteLargest(const std::string& site, const SiteStatistics& statistics);
   void Flush(Worker& worker);
 

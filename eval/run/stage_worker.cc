@@ -249,9 +249,15 @@ void StageWorker::ShowLinear(const Batch& batch, int arm, int32_t node_index,
         event->stage = batch.stage.stage;
         event->site = &node.site;
         if (routed) event->owners = arena_->routed();
+        event->counter = arena_->row_counter();
+        event->input_slot = node.in;
+        event->output_slot = node.out;
+        event->trace = result.trace;
+      }
+      const bool counts = event->counter != nullptr && tap->CountsOnDevice();
+      if (!counts && event->input.data == nullptr) {
         event->input = arena_->HostHalf(node.in);
         event->output = arena_->HostHalf(node.out);
-        event->trace = result.trace;
       }
       event->arm = follower;
       tap->OnLinear(*event);

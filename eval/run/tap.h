@@ -39,6 +39,9 @@ class LinearEvent {
   std::span<const RowOwner> owners = {};
   MatView<const Half> input;
   MatView<const Half> output;
+  // Counts the rows of the two on the device that holds them; nullptr: they are the host's.
+  RowCounter* counter = nullptr;
+  SlotId input_slot = kNoSlot, output_slot = kNoSlot;
   std::shared_ptr<const LinearTrace> trace;  // of quantized arms, where WantsTrace(arm)
 };
 
@@ -114,6 +117,9 @@ class Tap {
   virtual bool WantsLinear(int arm, const std::string& site) const = 0;
   // Codes and accumulators cost a pass to read back: only when asked for.
   virtual bool WantsTrace(int /*arm*/) const { return false; }
+  // True: OnLinear() looks at the rows through the event's counter, where there is one. The views
+  // may be empty then: they cost a copy.
+  virtual bool CountsOnDevice() const { return false; }
   // No event is made that nobody wants.
   virtual bool WantsAttention(int /*arm*/) const { return false; }
   // Attention probabilities of the blocks cost memory quadratic in the tokens: only when asked for.

@@ -26,7 +26,7 @@
 
 namespace w8a8 {
 
-class CudaArena : public Arena {
+class CudaArena : public Arena, private RowCounter {
  public:
   // `products` (nullptr: the kernels for every GPU) and `vectors` outlive the arena.
   CudaArena(int device_index, CudaProducts* products, DeviceVectors& vectors);
@@ -37,6 +37,7 @@ class CudaArena : public Arena {
   double Seconds() const override;
   void Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) override;
   std::span<const std::byte> HostView(SlotId id) override;
+  RowCounter* row_counter() override { return this; }
 
  protected:
   // RunAll() without a graph.
@@ -84,6 +85,10 @@ class CudaArena : public Arena {
     Codes codes;
     PinnedMemory host;  // what HostView() gave
   };
+
+  std::vector<uint64_t> CountPatterns(SlotId id) override;
+  RowMoments MomentsOf(SlotId id) override;
+  Matrix<Half> CopyRows(SlotId id, std::span<const int32_t> rows) override;
 
   void Reserve() override;
   std::byte* Bytes(SlotId id) const;
@@ -159,7 +164,11 @@ class CudaArena : public Arena {
   DeviceMemory<std::byte> scratch_;
   DeviceMemory<float> probabilities_;
   DeviceMemory<int32_t> acc_;
-  DeviceMemory<uint64_t> counts_;
+  DeviceMemory<uint64_t> counts_, patterns_;
+  DeviceMemory<double> sums_;
+  DeviceMemory<Half> largest_;
+  DeviceMemory<int64_t> first_rows_;
+  DeviceMemory<int32_t> copied_rows_;
   DeviceMemory<int8_t> output_codes_;
   DeviceMemory<uint8_t> key_mask_;
   // The rows of the routing `listed_` (kNoSlot: none), expert by expert; and the last gather's.

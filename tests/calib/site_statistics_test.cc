@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <span>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "runtime/base/counter_hash.h"
 #include "runtime/base/error.h"
 #include "tests/calib/made_activations.h"
 #include "tests/support/tolerance.h"
@@ -31,6 +33,32 @@ Int128 Units(Half value) {
   const int64_t exponent = magnitude >> 10;
   const int64_t units = exponent == 0 ? magnitude : ((magnitude & 1023) + 1024) << (exponent - 1);
   return (value.bits & 0x8000) != 0 ? -units : units;
+}
+
+// Keys repeat, so that rows of equal keys decide too.
+TEST(RowSample, IsTheSameOfTheRowsThatMayBeKept) {
+  constexpr int64_t kChannels = 3, kCapacity = 5, kRows = 7;
+  RowSample all(kChannels, kCapacity), some(kChannels, kCapacity);
+  size_t offered = 0;
+  for (uint64_t batch = 0; batch < 4; ++batch) {
+    std::vector<uint64_t> keys;
+    std::vector<Half> rows;
+    for (uint64_t i = 0; i < kRows; ++i) {
+      keys.push_back(CounterHash(batch, i) % 20);
+      for (uint64_t c = 0; c < kChannels; ++c) {
+        rows.push_back(Half{static_cast<uint16_t>(CounterHash(100 + batch, i * kChannels + c))});
+      }
+      all.Offer(keys.back(), std::span<const Half>(rows).last(kChannels));
+    }
+    for (const int32_t row : some.MayBeKept(keys)) {
+      const auto r = static_cast<size_t>(row);
+      some.Offer(keys[r], std::span<const Half>(rows).subspan(r * kChannels, kChannels));
+      ++offered;
+    }
+  }
+  EXPECT_LT(offered, size_t{4} * kRows);
+  EXPECT_EQ(all.InOrder().keys, some.InOrder().keys);
+  EXPECT_EQ(test::Equal(all.InOrder().rows, some.InOrder().rows), "");
 }
 
 TEST(SiteStatistics, SumsAreThoseOfWholeNumbers) {

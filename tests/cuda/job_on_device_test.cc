@@ -12,6 +12,7 @@
 #include "calib/make_plan.h"
 #include "eval/bench/steady_forward.h"
 #include "eval/measure/check_tap.h"
+#include "eval/measure/statistics_tap.h"
 #include "eval/run/runner.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "runtime/cuda/device.h"
@@ -146,7 +147,8 @@ int64_t ExpectEqualSteps(const Program& cpu_program, Arena& cpu, const Program& 
 // The stage as a whole, fused and run often enough to become a graph, leaves the bits that its
 // steps leave; what the host has a part in becomes no graph.
 void ExpectBitsOfItsSteps(const Program& program, Arena& steps, Arena& whole, SlotId input,
-                          std::span<const std::byte> bytes, const std::vector<SlotId>& kept) {
+                          std::span<const std::byte> bytes, std::vector<SlotId> kept) {
+  std::erase(kept, kNoSlot);
   Program fused = program;
   FuseRowSteps(&fused);
   const std::vector<std::byte> zeros(bytes.size());
@@ -200,8 +202,10 @@ void ExpectStepsOfTheScalarSet(const Graph& graph, const Weights& weights, Preci
     const SlotId input = stage == 0 ? graph.pixels : graph.stream;
     const std::span<const std::byte> bytes =
         stage == 0 ? std::as_bytes(std::span(pixels)) : std::span<const std::byte>(stream);
-    ExpectBitsOfItsSteps(device_program, *device_arena, *whole, input, bytes,
-                         {is_last ? graph.tokens : graph.stream});
+    ExpectBitsOfItsSteps(
+        device_program, *device_arena, *whole, input, bytes,
+        is_last ? std::vector{graph.tokens, graph.pooled, graph.image_embeds, graph.logits}
+                : std::vector{graph.stream});
     const std::span<const std::byte> left = cpu_arena->HostView(graph.stream);
     stream.assign(left.begin(), left.end());
   }
@@ -214,6 +218,57 @@ TEST_F(JobOnDevice, EveryStepHasTheBitsOfTheScalarSet) {
   ExpectStepsOfTheScalarSet(session.graph, *session.weights, Precision::kEmulated);
   const Graph wide = BuildGraph(session.config, SlotStorage::kFloat);
   ExpectStepsOfTheScalarSet(wide, *session.weights, Precision::kInt8);
+}
+
+// The statistics of the same rows, fetched and counted by the host.
+class HostStatistics final : public Tap {
+ public:
+  explicit HostStatistics(StatisticsTap* statistics) : statistics_(statistics) {}
+  bool WantsLinear(int arm, const std::string& site) const override {
+    return statistics_->WantsLinear(arm, site);
+  }
+  void OnLinear(LinearEvent& event) override {
+    RowCounter* const counter = std::exchange(event.counter, nullptr);
+    EXPECT_NE(counter, nullptr);
+    statistics_->OnLinear(event);
+    event.counter = counter;
+  }
+
+ private:
+  StatisticsTap* const statistics_;
+};
+
+void ExpectCountsOfTheHost(const Graph& graph, const Weights& weights, Observed observed) {
+  StatisticsTap counted(graph, 2, /*seed=*/3, observed), fetched(graph, 2, /*seed=*/3, observed);
+  HostStatistics on_host(&fetched);
+  const std::array<Tap*, 2> taps{&counted, &on_host};
+  const Arm reference{.name = "fp16", .precision = Precision::kFp16, .plan = {}};
+  MadeImages images(graph.config, 3);
+  RunnerOptions options{
+      .threads = 2, .batch = 2, .memory_bytes = 1 << 20, .make_backend = {}, .progress = {}};
+  options.make_backend = MakeBackendOnDevice;
+  RunArms(graph, weights, {&reference, 1}, images, taps, options);
+  const std::map<std::string, SiteStatistics> expected = fetched.Take();
+  for (const auto& [site, actual] : counted.Take()) {
+    const SiteStatistics& host = expected.at(site);
+    EXPECT_TRUE(actual.histogram.counts() == host.histogram.counts()) << site;
+    EXPECT_EQ(Equal(host.channel_absmax, actual.channel_absmax), "") << site;
+    EXPECT_TRUE(actual.channel_sum == host.channel_sum) << site;
+    EXPECT_TRUE(actual.channel_sum_sq == host.channel_sum_sq) << site;
+    EXPECT_EQ(Equal(host.position_absmax, actual.position_absmax), "") << site;
+    EXPECT_EQ(actual.position_absmax_sum, host.position_absmax_sum) << site;
+    EXPECT_EQ(actual.position_count, host.position_count) << site;
+    EXPECT_EQ(actual.rows.InOrder().keys, host.rows.InOrder().keys) << site;
+    EXPECT_EQ(Equal(host.rows.InOrder().rows, actual.rows.InOrder().rows), "") << site;
+    ASSERT_EQ(actual.outputs.has_value(), observed == Observed::kInputsAndOutputs) << site;
+    EXPECT_TRUE(!actual.outputs || actual.outputs->counts() == host.outputs->counts()) << site;
+  }
+}
+
+// Layers that every token comes to, and experts' rows.
+TEST_F(JobOnDevice, StatisticsAreThoseThatTheHostCountsOfTheSameRows) {
+  const MadeMixture mixture(MadeMixtureConfig());
+  ExpectCountsOfTheHost(mixture.graph, mixture.weights, Observed::kInputsAndOutputs);
 }
 
 TEST_F(JobOnDevice, ForwardsMakeNoMemoryOnceOneRan) {
