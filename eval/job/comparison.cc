@@ -149,6 +149,15 @@ void AddSiteLatency(const Evaluation& evaluation, size_t int8_run, const Graph& 
   }
 }
 
+// The runs that AddSiteLatency() is of; none: it is of nobody.
+std::vector<size_t> RunsForSiteLatency(const Experiment& experiment) {
+  const std::optional<size_t> int8 = experiment.ChosenRun(Precision::kInt8);
+  if (!int8) return {};
+  const size_t timed = Int8RunForLatency(experiment, *int8);
+  if (IsWatched(experiment, timed)) return {};
+  return {0, timed};
+}
+
 // Of one image on one thread: the reference, the chosen fake and INT8 arms, the INT8 arms of
 // schemes and of the plan's weights, and all arms together.
 void AddLatency(const Evaluation& evaluation, const Graph& graph, RunInfo& run) {
@@ -209,6 +218,12 @@ std::string WhyUnsound(const Evaluation& evaluation, const LoaderSource& images)
       nonfinite, images.used().size());
 }
 
+void FailNoneEvaluated(const ComparisonInput& input, const LoaderSource& images) {
+  std::vector<SkippedImage> unread = input.skipped;
+  unread.insert(unread.end(), images.skipped().begin(), images.skipped().end());
+  FailNoneRead("evaluation images", unread);
+}
+
 }  // namespace
 
 bool HasFakeArms(const Session& session, const ComparisonInput& input) {
@@ -237,14 +252,11 @@ Comparison Compare(const Session& session, const Preprocessing& preprocessing,
       running.emplace(chosen->run, chosen->name);
     }
     runner.progress = [&](double done) { progress.Update(done, running ? running->Text() : ""); };
+    runner.site_seconds_of = RunsForSiteLatency(experiment);
     evaluation = Evaluate(session.graph, *session.weights, std::move(experiment), images,
                           input.task, runner, running ? &*running : nullptr);
   }
-  if (evaluation.run.images == 0) {
-    std::vector<SkippedImage> unread = input.skipped;
-    unread.insert(unread.end(), images.skipped().begin(), images.skipped().end());
-    FailNoneRead("evaluation images", unread);
-  }
+  if (evaluation.run.images == 0) FailNoneEvaluated(input, images);
   ThrowIfInterrupted();
   clock.Stage("report");
   Comparison comparison;

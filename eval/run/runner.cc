@@ -52,9 +52,11 @@ class Runner {
     W8A8_CHECK(!arms.empty());
     for (const Arm& arm : arms) CheckPlan(graph, arm.precision, arm.plan, arm.flavour);
     leaders_ = LeadersOfStages(graph, arms, Traced(arms.size(), taps));
+    std::vector<bool> timed(arms.size());
+    for (const size_t arm : options.site_seconds_of) timed.at(arm) = true;
     const int threads = std::max(1, options.threads);
     for (int i = 0; i < threads; ++i) {
-      workers_.push_back(std::make_unique<StageWorker>(graph, arms, taps, i, *backend_));
+      workers_.push_back(std::make_unique<StageWorker>(graph, arms, taps, timed, i, *backend_));
     }
     result_.arm_seconds.resize(arms.size());
     for (size_t stage = 0; stage < graph.stages.size(); ++stage) {
@@ -83,7 +85,7 @@ class Runner {
  private:
   void AddSiteSeconds(const std::vector<std::vector<double>>& by_node) {
     result_.site_seconds.resize(arms_.size());
-    for (size_t a = 0; a < arms_.size(); ++a) {
+    for (const size_t a : options_.site_seconds_of) {
       for (size_t n = 0; n < graph_.nodes.size(); ++n) {
         const std::string& site = graph_.nodes[n].site;
         if (!site.empty()) result_.site_seconds[a][site] += by_node[a][n];

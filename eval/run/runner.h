@@ -24,6 +24,9 @@ struct RunnerOptions {
   int64_t batch = 1;                          // images a worker runs at once
   uint64_t memory_bytes = uint64_t{2} << 30;  // sizes the chunk: streams of all arms and pixels
   std::function<std::unique_ptr<Backend>()> make_backend;
+  // The arms whose site_seconds are asked for. Their steps are run one by one, where a device could
+  // run a stage that no tap looks into at once.
+  std::vector<size_t> site_seconds_of = {};
   // Called on the calling thread, after every batch that it runs itself: the images done so far,
   // those in work as the part of their multiply-adds that is done.
   std::function<void(double images_done)> progress;
@@ -34,7 +37,8 @@ struct RunnerResult {
   int64_t samples = 0;              // all that the encoder saw
   std::vector<double> arm_seconds;  // thread time in each arm's steps, shared or not, without taps
   double seconds = 0;               // of all steps that were run
-  // By arm: of arm_seconds, in the layer of a site, quantizing of its inputs included.
+  // By arm: of arm_seconds, in the layer of a site, quantizing of its inputs included. Empty for
+  // arms that were not asked for.
   std::vector<std::map<std::string, double>> site_seconds;
   double lowering_seconds = 0;  // mapping, quantizing and packing weights, beside images or not
   int64_t chunks = 0;

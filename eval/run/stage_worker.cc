@@ -1,6 +1,7 @@
 #include "eval/run/stage_worker.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "runtime/base/error.h"
@@ -64,10 +65,11 @@ class StageWorker::AttendedEvent final : public NodeEvent<AttentionEvent> {
 };
 
 StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps,
-                         int worker, Backend& backend)
+                         const std::vector<bool>& timed, int worker, Backend& backend)
     : graph_(graph),
       arms_(arms),
       taps_(taps),
+      timed_(timed),
       worker_(worker),
       arena_(backend.MakeArena()),
       replay_(backend.MakeArena()),
@@ -125,6 +127,24 @@ Wanted StageWorker::WantedOf(const Batch& batch, int arm) const {
   return wanted;
 }
 
+// True if nobody looks at a node of the stage or at what it takes: only at what the stage leaves.
+bool StageWorker::IsUnseen(const Batch& batch, int arm) const {
+  bool seen = WantedOf(batch, arm).attention;  // traces are of layers
+  const Stage& nodes = graph_.stages[static_cast<size_t>(batch.stage.stage)];
+  ForEachFollower(batch, arm, [&](int follower) {
+    seen = seen || timed_[static_cast<size_t>(follower)];
+    for (const Tap* tap : taps_) {
+      seen = seen || tap->WantsAttention(follower);
+      for (int32_t n = nodes.first_node; n < nodes.last_node && !seen; ++n) {
+        const Node& node = graph_.nodes[static_cast<size_t>(n)];
+        seen = node.kind == NodeKind::kRoute ||
+               (!node.site.empty() && tap->WantsLinear(follower, node.site));
+      }
+    }
+  });
+  return !seen;
+}
+
 void StageWorker::Prepare(const Program& program, const Batch& batch, Arena& arena) const {
   arena.Prepare(AtGrid(program.slots, graph_.config, batch.inputs.grid), batch.inputs);
 }
@@ -133,13 +153,13 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
   const Program& program = batch.stage.programs[static_cast<size_t>(arm)].whole;
   Prepare(program, batch, *arena_);
   LoadInput(batch, arm);
-  const Wanted wanted = WantedOf(batch, arm);
   const double before = arena_->Seconds();
-  for (size_t i = 0; i < program.steps.size(); ++i) {
-    const double step_before = arena_->Seconds();
-    const StepResult result = arena_->Run(program.steps[i], wanted);
-    CountSeconds(batch, arm, program, i, arena_->Seconds() - step_before + result.codes_seconds);
-    if (EndsNode(program, i)) ShowNode(batch, arm, program.nodes[i], result);
+  if (IsUnseen(batch, arm)) {
+    const std::array kept{graph_.stream, graph_.tokens, graph_.pooled, graph_.image_embeds,
+                          graph_.logits};
+    arena_->RunAll(program, kept);
+  } else {
+    RunSteps(batch, arm, program);
   }
   const double seconds = arena_->Seconds() - before;
   seconds_ += seconds;
@@ -147,6 +167,16 @@ void StageWorker::RunArm(const Batch& batch, int arm) {
   if (IsLast(batch)) return ShowOutputs(batch, arm);
   StoreStream(batch, arm);
   ShowStream(batch, arm);
+}
+
+void StageWorker::RunSteps(const Batch& batch, int arm, const Program& program) {
+  const Wanted wanted = WantedOf(batch, arm);
+  for (size_t i = 0; i < program.steps.size(); ++i) {
+    const double before = arena_->Seconds();
+    const StepResult result = arena_->Run(program.steps[i], wanted);
+    CountSeconds(batch, arm, program, i, arena_->Seconds() - before + result.codes_seconds);
+    if (EndsNode(program, i)) ShowNode(batch, arm, program.nodes[i], result);
+  }
 }
 
 void StageWorker::CountSeconds(const Batch& batch, int arm, const Program& program, size_t step,

@@ -46,9 +46,9 @@ struct StagePrograms {
 
 class StageWorker {
  public:
-  // All of these outlive the worker.
-  StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps, int worker,
-              Backend& backend);
+  // All of these outlive the worker. `timed`: the arms whose site_seconds() are asked for.
+  StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps,
+              const std::vector<bool>& timed, int worker, Backend& backend);
 
   // Samples [first, first + count) of the chunk, which have equal grids.
   void RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count);
@@ -56,7 +56,7 @@ class StageWorker {
   // In the steps of each arm; those of a shared stage count for every arm that shares it.
   const std::vector<double>& arm_seconds() const { return arm_seconds_; }
   double seconds() const { return seconds_; }  // in all steps, each counted once
-  // By arm and node: in the layers of sites, quantizing of their inputs included.
+  // By arm and node: in the layers of sites, quantizing of their inputs included; of timed arms.
   const std::vector<std::vector<double>>& site_seconds() const { return site_seconds_; }
 
  private:
@@ -78,6 +78,8 @@ class StageWorker {
   void Diverge(const Batch& batch);
   void RunArm(const Batch& batch, int arm);
   bool IsLast(const Batch& batch) const;
+  bool IsUnseen(const Batch& batch, int arm) const;
+  void RunSteps(const Batch& batch, int arm, const Program& program);
   Wanted WantedOf(const Batch& batch, int arm) const;
   void Prepare(const Program& program, const Batch& batch, Arena& arena) const;
   void LoadInput(const Batch& batch, int arm);
@@ -96,6 +98,7 @@ class StageWorker {
   const Graph& graph_;
   const std::span<const Arm> arms_;
   const std::span<Tap* const> taps_;
+  const std::vector<bool> timed_;  // by arm
   const int worker_;
   const std::unique_ptr<Arena> arena_;
   const std::unique_ptr<Arena> replay_;  // of the layer that RunAs() runs

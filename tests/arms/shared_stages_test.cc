@@ -83,11 +83,12 @@ Recording Record(const Session& session, std::span<const Arm> arms) {
   RecordingTap tap;
   const std::array<Tap*, 1> taps{&tap};
   MadeImages images(session.config, kImages);
-  const RunnerOptions options{.threads = 1,
-                              .batch = 2,
-                              .memory_bytes = uint64_t{1} << 30,
-                              .make_backend = session.make_backend,
-                              .progress = {}};
+  RunnerOptions options{.threads = 1,
+                        .batch = 2,
+                        .memory_bytes = uint64_t{1} << 30,
+                        .make_backend = session.make_backend,
+                        .progress = {}};
+  for (size_t arm = 0; arm < arms.size(); ++arm) options.site_seconds_of.push_back(arm);
   RunnerResult run = RunArms(session.graph, *session.weights, arms, images, taps, options);
   return {std::move(tap.values), std::move(run)};
 }

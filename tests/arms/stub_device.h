@@ -19,6 +19,7 @@ struct Traffic {
   std::atomic<uint64_t> uploaded_bytes = 0;
   std::atomic<uint64_t> downloaded_bytes = 0;
   std::atomic<int64_t> steps = 0;
+  std::atomic<int64_t> whole_programs = 0;
 };
 
 // A host view is a copy of the device's bytes, and turns into NaNs when it ends: a caller that

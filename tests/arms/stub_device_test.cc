@@ -85,6 +85,25 @@ TEST_F(StubDevice, EncodesHiddenStatesAttentionAndTracesToTheSameBytes) {
   ExpectEqualFiles(".safetensors");
 }
 
+TEST_F(StubDevice, RunsAStageAtOnceWhereNobodyLooksInside) {
+  constexpr int64_t kBatches = 4;
+  int64_t unseen = 0;
+  for (const char* site : {"", "blocks.1.attn.proj"}) {
+    traffic_.whole_programs = 0;
+    for (const char* device : {"cpu", "stub"}) {
+      Options encode = On(device, "encode", ".safetensors");
+      encode.precision = Precision::kInt8;
+      encode.granularity = Granularity::kToken;
+      if (*site != '\0') encode.taps = {site};
+      ASSERT_EQ(RunEncode(encode), 0) << device;
+    }
+    ExpectEqualFiles(".safetensors");
+    if (*site == '\0') unseen = traffic_.whole_programs;
+  }
+  EXPECT_GT(unseen, kBatches);
+  EXPECT_EQ(traffic_.whole_programs, unseen - kBatches);
+}
+
 TEST_F(StubDevice, TellsTheTimeOfTheArms) {
   const Session session = MadeSession("stub_clock");
   MadeImages images(session.config, 4);
