@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "eval/run/shared_stages.h"
@@ -36,6 +37,20 @@ std::vector<bool> Traced(size_t arms, std::span<Tap* const> taps) {
 
 uint64_t StorageBytes(const Slot& slot) {
   return slot.storage == SlotStorage::kFloat ? sizeof(float) : sizeof(Half);
+}
+
+// Of a weight as the CPU holds it.
+uint64_t PackedBytes(Precision precision) {
+  switch (precision) {
+    case Precision::kFp16:
+      return sizeof(Half);
+    case Precision::kInt8:
+      return sizeof(int8_t);
+    case Precision::kFake:
+    case Precision::kEmulated:
+      break;
+  }
+  return sizeof(float);
 }
 
 class Runner {
@@ -93,13 +108,34 @@ class Runner {
     }
   }
 
+  // Of the largest stage, packed for every precision that an arm has: 8 to 11 bytes a weight.
+  uint64_t BytesOfStageWeights() const {
+    std::set<Precision> precisions;
+    for (const Arm& arm : arms_) precisions.insert(arm.precision);
+    uint64_t bytes_of_weight = 0;
+    for (const Precision precision : precisions) bytes_of_weight += PackedBytes(precision);
+    uint64_t most = 0;
+    for (const Stage& stage : graph_.stages) {
+      uint64_t weights = 0;
+      for (int32_t n = stage.first_node; n < stage.last_node; ++n) {
+        const Node& node = graph_.nodes[static_cast<size_t>(n)];
+        if (node.site.empty()) continue;
+        weights += static_cast<uint64_t>(graph_.slot(node.in).cols * graph_.slot(node.out).cols);
+      }
+      most = std::max(most, weights);
+    }
+    return most * bytes_of_weight;
+  }
+
   int64_t ImagesPerChunk() const {
     const Slot& stream = graph_.slot(graph_.stream);
     const Slot& pixels = graph_.slot(graph_.pixels);
     const uint64_t per_image = static_cast<uint64_t>(stream.rows * stream.cols) *
                                    StorageBytes(stream) * CountLeaders(leaders_.back()) +
                                static_cast<uint64_t>(pixels.rows * pixels.cols) * sizeof(float);
-    return std::max<int64_t>(1, static_cast<int64_t>(options_.memory_bytes / per_image));
+    const uint64_t weights = std::min(BytesOfStageWeights(), options_.memory_bytes);
+    return std::max<int64_t>(1,
+                             static_cast<int64_t>((options_.memory_bytes - weights) / per_image));
   }
 
   bool LoadChunk(ImageSource& source) {

@@ -21,8 +21,9 @@ namespace w8a8 {
 
 struct RunnerOptions {
   int threads = 1;
-  int64_t batch = 1;                          // images a worker runs at once
-  uint64_t memory_bytes = uint64_t{2} << 30;  // sizes the chunk: streams of all arms and pixels
+  int64_t batch = 1;  // images a worker runs at once
+  // Sizes the chunk: streams of all arms, pixels, and the weights that are prepared ahead.
+  uint64_t memory_bytes = uint64_t{2} << 30;
   std::function<std::unique_ptr<Backend>()> make_backend;
   // The arms whose site_seconds are asked for. Their steps are run one by one, where a device could
   // run a stage that no tap looks into at once.
