@@ -1,6 +1,8 @@
 #include "eval/bench/bench.h"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -18,8 +20,8 @@
 namespace w8a8 {
 namespace {
 
-constexpr int64_t kUsualBlocks = 4;  // of so400m's 27
-constexpr int64_t kAllBlocks = 27;
+constexpr int64_t kUsualBlocks = 4;  // of the wide encoders' 24 to 45
+constexpr int64_t kAllBlocks = std::numeric_limits<int64_t>::max();
 
 // An encoder with what its weights are read from.
 struct OpenModel {
@@ -89,11 +91,12 @@ class Bench {
 
   std::vector<MadeEncoder> Encoders() const {
     if (settings_.extent == BenchExtent::kSmall) return {SmallEncoder()};
-    std::vector<MadeEncoder> encoders =
-        MadeEncoders(settings_.extent == BenchExtent::kFull ? kAllBlocks : kUsualBlocks);
-    std::erase_if(encoders, [this](const MadeEncoder& made) {
-      return !settings_.encoder.empty() && made.key != settings_.encoder;
-    });
+    const int64_t most = settings_.extent == BenchExtent::kFull ? kAllBlocks : kUsualBlocks;
+    std::vector<MadeEncoder> encoders = MadeEncoders(most);
+    if (settings_.encoder.empty()) return encoders;
+    std::ranges::move(WideEncoders(most), std::back_inserter(encoders));
+    std::erase_if(encoders,
+                  [this](const MadeEncoder& made) { return made.key != settings_.encoder; });
     return encoders;
   }
 

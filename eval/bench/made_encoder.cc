@@ -28,6 +28,22 @@ void SetImages(int64_t side, int64_t patch, EncoderConfig* config) {
   config->patch = patch;
 }
 
+EncoderConfig InternVitOf(const char* name, int64_t width, int64_t mlp_width, int64_t heads) {
+  EncoderConfig config;
+  config.family = "internvit";
+  config.name = name;
+  config.width = width;
+  config.mlp_width = mlp_width;
+  config.heads = heads;
+  config.prefix_tokens = 1;
+  config.activation = ActivationKind::kGeluErf;
+  config.layer_scale = true;
+  config.final_norm = false;
+  config.pool = PoolKind::kFirstToken;
+  SetImages(448, 14, &config);
+  return config;
+}
+
 std::vector<float> HashValues(const std::string& name, int64_t count, float scale, float offset) {
   const uint64_t seed = HashText(name);
   std::vector<float> values(static_cast<size_t>(count));
@@ -43,7 +59,7 @@ int64_t Elements(const StoredTensor& tensor) {
 
 }  // namespace
 
-std::vector<MadeEncoder> MadeEncoders(int64_t blocks_of_so400m) {
+std::vector<MadeEncoder> MadeEncoders(int64_t most_blocks) {
   EncoderConfig tiny;
   tiny.family = "timm-vit";
   tiny.name = "ViT-Ti/16";
@@ -60,9 +76,20 @@ std::vector<MadeEncoder> MadeEncoders(int64_t blocks_of_so400m) {
   base.blocks = 12;
   SetImages(224, 16, &base);
   EncoderConfig so400m = SiglipOf("so400m/14-384", 1152, 4304, 16);
-  so400m.blocks = blocks_of_so400m;
+  so400m.blocks = std::min<int64_t>(most_blocks, 27);
   SetImages(384, 14, &so400m);
   return {{"vit-ti", tiny, 12}, {"base", base, 12}, {"so400m", so400m, 27}};
+}
+
+std::vector<MadeEncoder> WideEncoders(int64_t most_blocks) {
+  EncoderConfig small = InternVitOf("InternViT-300M", 1024, 4096, 16);
+  small.blocks = std::min<int64_t>(most_blocks, 24);
+  EncoderConfig large = InternVitOf("InternViT-6B", 3200, 12800, 25);
+  large.blocks = std::min<int64_t>(most_blocks, 45);
+  large.norm = NormKind::kRmsNorm;
+  large.qkv_bias = false;
+  large.qk_norm = true;
+  return {{"internvit-300m", small, 24}, {"internvit-6b", large, 45}};
 }
 
 MadeEncoder SmallEncoder() {

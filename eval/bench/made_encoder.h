@@ -15,15 +15,19 @@
 namespace w8a8 {
 
 struct MadeEncoder {
-  std::string key;  // one of kMadeEncoders
+  std::string key;  // one of kMadeEncoders or kWideEncoders
   EncoderConfig config;
   int64_t all_blocks = 0;  // of the model that it stands for; config.blocks of them are there
 };
 
 constexpr std::array<std::string_view, 3> kMadeEncoders = {"vit-ti", "base", "so400m"};
-// ViT-Ti/16 at 224 (197 tokens), base/16 at 224 (196) and so400m/14 at 384 (729), this one with
-// `blocks_of_so400m` of its 27 blocks.
-std::vector<MadeEncoder> MadeEncoders(int64_t blocks_of_so400m);
+// ViT-Ti/16 at 224 (197 tokens), base/16 at 224 (196) and so400m/14 at 384 (729), this one with at
+// most `most_blocks` of its 27 blocks.
+std::vector<MadeEncoder> MadeEncoders(int64_t most_blocks);
+// Those that run only where they are named: InternViT-300M (24 blocks of width 1,024) and 6B (45 of
+// 3,200: 0.5 GB of FP32 weights each) at 448, 1,025 tokens, with at most `most_blocks` of theirs.
+constexpr std::array<std::string_view, 2> kWideEncoders = {"internvit-300m", "internvit-6b"};
+std::vector<MadeEncoder> WideEncoders(int64_t most_blocks);
 // One that runs in milliseconds, for tests.
 MadeEncoder SmallEncoder();
 

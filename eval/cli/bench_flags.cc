@@ -11,8 +11,8 @@ void AddBenchFlags(CLI::App& app, Options& o) {
             "The kernels: neither forwards nor stages");
   AddSwitch(app, "--forward", o.bench.forward, "Whole forwards: neither kernels nor stages");
   AddSwitch(app, "--full", o.bench.full,
-            "All 27 blocks of the so400m-sized encoder, not 4 of them: gigabytes of memory and "
-            "minutes more");
+            "All blocks of the wide encoders (so400m, InternViT), not 4 of them: gigabytes of "
+            "memory and minutes more");
   AddSwitch(app, "--small", o.bench.small,
             "One shape and one encoder that take milliseconds: to see that all of it runs");
   AddText(app, "--model", o.model, "DIR",
@@ -20,9 +20,10 @@ void AddBenchFlags(CLI::App& app, Options& o) {
           "made encoders");
   AddText(app, "--model-prefix", o.model_prefix, "P",
           "Key prefix of the tower, where a checkpoint holds several");
-  AddValue(app, "--encoder", "One of the made encoders (default: all)", "vit-ti|base|so400m",
-           [&o](const std::string& text) {
-             RequireOneOf("--encoder", text, {"vit-ti", "base", "so400m"});
+  AddValue(app, "--encoder", "One of the made encoders (default: the first three)",
+           "vit-ti|base|so400m|internvit-300m|internvit-6b", [&o](const std::string& text) {
+             RequireOneOf("--encoder", text,
+                          {"vit-ti", "base", "so400m", "internvit-300m", "internvit-6b"});
              o.bench.encoder = text;
            });
   AddValue(app, "--threads", "Forwards on one thread and then on N at once (default 1)", "N",

@@ -79,9 +79,10 @@ class MeetingBackend final : public Backend {
 TEST(Runner, PreparesTheWeightsOfAStageWhileAnImageRunsThroughTheStageBefore) {
   const Session session = MadeSession("prepare_ahead");
   MadeImages images(session.config, 1);
-  const std::array<Arm, 2> arms{
-      Arm{.name = "fp16", .precision = Precision::kFp16, .plan = {}},
-      Arm{.name = "int8", .precision = Precision::kInt8, .plan = PerTokenPlan(session.graph.Sites())}};
+  const std::array<Arm, 2> arms{Arm{.name = "fp16", .precision = Precision::kFp16, .plan = {}},
+                                Arm{.name = "int8",
+                                    .precision = Precision::kInt8,
+                                    .plan = PerTokenPlan(session.graph.Sites())}};
   MeetingPoint point;
   RunArms(session.graph, *session.weights, arms, images, {},
           {.threads = 2,

@@ -123,6 +123,23 @@ class GpuCheck(unittest.TestCase):
         self.assertRegex(lines[2], r"^so400m x 32 fp8 speed baseline +- +- +- +- +-$")
         self.assertEqual(lines[3], "fp8 speed baseline: too old")
 
+    def test_forwards_of_all_encoders_stand_in_one_file_and_one_that_fails_costs_its_own_line(self):
+        class Measuring:
+            def run(self, program, *arguments, seconds):
+                encoder = arguments[arguments.index("--encoder") + 1]
+                if encoder == "internvit-300m":
+                    return 1, "no memory"
+                to = pathlib.Path(arguments[arguments.index("--json") + 1])
+                to.write_text(json.dumps({"forward": [{"model": encoder}]}), encoding="utf-8")
+                return 0, "measured"
+
+        results = CHECK.Results(self.folder)
+        CHECK.run_forwards(Measuring(), results, CHECK.Clock(460), self.folder)
+        self.assertEqual([line[1:3] for line in results.lines],
+                         [("so400m", "passed"), ("internvit-300m", "FAILED"), ("internvit-6b", "passed")])
+        written = json.loads((self.folder / "forward.json").read_text(encoding="utf-8"))
+        self.assertEqual([f["model"] for f in written["forward"]], ["so400m", "internvit-6b"])
+
     def test_a_test_that_nobody_ran_has_not_passed(self):
         results = CHECK.Results(self.folder)
         CHECK.run_suite(RecordedMachine((127, "no such file")), "N", ["N.A"], results, 100, {})

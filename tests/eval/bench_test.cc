@@ -123,6 +123,26 @@ TEST(SteadyForward, ComputesWhatTheRunnerDoes) {
   }
 }
 
+// The models' published sizes, in parameters of a block: 4 w^2 of attention, 2 w m of the MLP.
+TEST(WideEncoders, HaveTheSizesOfTheirModelsAndAsManyBlocksAsAskedFor) {
+  const std::vector<MadeEncoder> some = WideEncoders(4), all = WideEncoders(100);
+  const std::vector<int64_t> blocks = {24, 45}, millions_of_weights = {12, 122};
+  for (size_t i = 0; i < all.size(); ++i) {
+    const EncoderConfig& config = all[i].config;
+    EXPECT_EQ(all[i].key, kWideEncoders[i]);
+    EXPECT_EQ(config.blocks, blocks[i]);
+    EXPECT_EQ(all[i].all_blocks, blocks[i]);
+    EXPECT_EQ(some[i].config.blocks, 4);
+    EXPECT_EQ(config.tokens(), 1025);
+    int64_t weights = 0;
+    const CheckpointLayout layout = LayoutOf(config);
+    for (const LinearLayout& layer : layout.linears) {
+      if (layer.stem.starts_with("blocks.0.")) weights += layer.n * layer.k;
+    }
+    EXPECT_EQ(weights / 1'000'000, millions_of_weights[i]);
+  }
+}
+
 TEST(Sampling, TakesMediansOfPairs) {
   EXPECT_EQ(Median({3, 1, 2}), 2);
   EXPECT_EQ(Median({4, 1, 2, 3}), 2.5);
