@@ -108,8 +108,9 @@ class Runner {
     }
   }
 
-  // Of the largest stage, packed for every precision that an arm has: 8 to 11 bytes a weight.
-  uint64_t BytesOfStageWeights() const {
+  // Of two stages of the largest's size, the one that runs and the next: packed for every precision
+  // that an arm has, at most 11 bytes a weight.
+  uint64_t BytesOfWeights() const {
     std::set<Precision> precisions;
     for (const Arm& arm : arms_) precisions.insert(arm.precision);
     uint64_t bytes_of_weight = 0;
@@ -124,7 +125,7 @@ class Runner {
       }
       most = std::max(most, weights);
     }
-    return most * bytes_of_weight;
+    return 2 * most * bytes_of_weight;
   }
 
   int64_t ImagesPerChunk() const {
@@ -133,7 +134,7 @@ class Runner {
     const uint64_t per_image = static_cast<uint64_t>(stream.rows * stream.cols) *
                                    StorageBytes(stream) * CountLeaders(leaders_.back()) +
                                static_cast<uint64_t>(pixels.rows * pixels.cols) * sizeof(float);
-    const uint64_t weights = std::min(BytesOfStageWeights(), options_.memory_bytes);
+    const uint64_t weights = std::min(BytesOfWeights(), options_.memory_bytes);
     return std::max<int64_t>(1,
                              static_cast<int64_t>((options_.memory_bytes - weights) / per_image));
   }

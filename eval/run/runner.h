@@ -22,7 +22,7 @@ namespace w8a8 {
 struct RunnerOptions {
   int threads = 1;
   int64_t batch = 1;  // images a worker runs at once
-  // Sizes the chunk: streams of all arms, pixels, and the weights that are prepared ahead.
+  // Sizes the chunk: streams of all arms, pixels, and the weights of two stages.
   uint64_t memory_bytes = uint64_t{2} << 30;
   std::function<std::unique_ptr<Backend>()> make_backend;
   // The arms whose site_seconds are asked for. Their steps are run one by one, where a device could
