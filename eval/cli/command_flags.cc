@@ -89,8 +89,9 @@ void AddRun(CLI::App& app, Options& o) {
            [&o](const std::string& text) {
              o.threads = static_cast<int>(ParseCount("--threads", text, 1, 4096));
            });
-  AddValue(app, "--memory", "Room for the residual streams of all arms (default 2GiB)", "SIZE",
-           [&o](const std::string& text) { o.memory_bytes = ParseSize("--memory", text); });
+  AddValue(app, "--memory",
+           "Room for the residual streams of all arms and the weights of two stages (default 2GiB)",
+           "SIZE", [&o](const std::string& text) { o.memory_bytes = ParseSize("--memory", text); });
 }
 
 void AddDevice(CLI::App& app, Options& o) {
