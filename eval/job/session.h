@@ -22,10 +22,9 @@ namespace w8a8 {
 // seed.
 struct RunSettings {
   int threads = 1;
-  int64_t batch = 1;  // images a worker runs at once
-  uint64_t memory_bytes = uint64_t{2}
-                          << 30;  // of the residual streams of all arms and two stages' weights
-  uint64_t seed = 0;              // of samples and bootstraps
+  int64_t batch = 1;                          // images a worker runs at once
+  uint64_t memory_bytes = uint64_t{2} << 30;  // of all arms' streams and two stages' weights
+  uint64_t seed = 0;                          // of samples and bootstraps
   ProgressLines progress = ProgressLines::kShown;
 };
 
