@@ -24,8 +24,8 @@ struct BenchSettings {
   std::filesystem::path model = {};  // empty: made encoders
   std::string model_prefix = {};
   std::string kernel_set = {};  // forced: the only one measured; empty: all usable but the readable
-  std::string encoder =
-      {};  // of kMadeEncoders or kWideEncoders, the only one run; empty: all of the first
+  // The only one run, of kMadeEncoders or kWideEncoders; empty: all of the first.
+  std::string encoder = {};
   int threads = 1;
   std::optional<DeviceBench> device = {};  // of forwards, in place of the CPU
   std::function<void(const std::string&)> say = [](const std::string&) {};  // what comes next

@@ -1,7 +1,6 @@
 #include "runtime/cuda/cublaslt.h"
 
 #include <cublasLt.h>
-#include <dlfcn.h>
 
 #include <string_view>
 #include <vector>
@@ -10,6 +9,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/cuda/device.h"
+#include "runtime/cuda/loaded_library.h"
 
 namespace w8a8 {
 namespace {
@@ -91,33 +91,24 @@ struct CublasLt::Functions {
   }
 
  private:
-  template <class Function>
-  void Find(void* library, const char* name, Function* function) {
-    *function = reinterpret_cast<Function>(::dlsym(library, name));
-    if (*function == nullptr && reason.empty()) reason = fmt::format("it has no {}", name);
-  }
-
   static Functions Open() {
     Functions f;
     const std::string name = fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR);
-    void* const library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      f.reason = ::dlerror();
-      return f;
-    }
-    f.Find(library, "cublasLtCreate", &f.create);
-    f.Find(library, "cublasLtDestroy", &f.destroy);
-    f.Find(library, "cublasLtMatmulDescCreate", &f.desc_create);
-    f.Find(library, "cublasLtMatmulDescDestroy", &f.desc_destroy);
-    f.Find(library, "cublasLtMatmulDescSetAttribute", &f.desc_set);
-    f.Find(library, "cublasLtMatrixLayoutCreate", &f.layout_create);
-    f.Find(library, "cublasLtMatrixLayoutDestroy", &f.layout_destroy);
-    f.Find(library, "cublasLtMatmulPreferenceCreate", &f.preference_create);
-    f.Find(library, "cublasLtMatmulPreferenceDestroy", &f.preference_destroy);
-    f.Find(library, "cublasLtMatmulPreferenceSetAttribute", &f.preference_set);
-    f.Find(library, "cublasLtMatmulAlgoGetHeuristic", &f.heuristic);
-    f.Find(library, "cublasLtMatmulAlgoCheck", &f.check);
-    f.Find(library, "cublasLtMatmul", &f.matmul);
+    LoadedLibrary library(name.c_str());
+    library.Find("cublasLtCreate", &f.create);
+    library.Find("cublasLtDestroy", &f.destroy);
+    library.Find("cublasLtMatmulDescCreate", &f.desc_create);
+    library.Find("cublasLtMatmulDescDestroy", &f.desc_destroy);
+    library.Find("cublasLtMatmulDescSetAttribute", &f.desc_set);
+    library.Find("cublasLtMatrixLayoutCreate", &f.layout_create);
+    library.Find("cublasLtMatrixLayoutDestroy", &f.layout_destroy);
+    library.Find("cublasLtMatmulPreferenceCreate", &f.preference_create);
+    library.Find("cublasLtMatmulPreferenceDestroy", &f.preference_destroy);
+    library.Find("cublasLtMatmulPreferenceSetAttribute", &f.preference_set);
+    library.Find("cublasLtMatmulAlgoGetHeuristic", &f.heuristic);
+    library.Find("cublasLtMatmulAlgoCheck", &f.check);
+    library.Find("cublasLtMatmul", &f.matmul);
+    f.reason = library.reason();
     return f;
   }
 };

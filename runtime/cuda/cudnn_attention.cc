@@ -1,7 +1,5 @@
 #include "runtime/cuda/cudnn_attention.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -12,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "runtime/base/error.h"
+#include "runtime/cuda/loaded_library.h"
 
 namespace w8a8 {
 
@@ -112,29 +111,20 @@ struct CudnnAttention::Functions {
   }
 
  private:
-  template <class Function>
-  void Find(void* library, const char* name, Function* function) {
-    *function = reinterpret_cast<Function>(::dlsym(library, name));
-    if (*function == nullptr && reason.empty()) reason = fmt::format("it has no {}", name);
-  }
-
   static Functions Open() {
     Functions f;
-    void* const library = ::dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      f.reason = ::dlerror();
-      return f;
-    }
-    f.Find(library, "cudnnGetVersion", &f.version);
-    f.Find(library, "cudnnCreate", &f.create);
-    f.Find(library, "cudnnDestroy", &f.destroy);
-    f.Find(library, "cudnnSetStream", &f.set_queue);
-    f.Find(library, "cudnnBackendCreateDescriptor", &f.create_descriptor);
-    f.Find(library, "cudnnBackendDestroyDescriptor", &f.destroy_descriptor);
-    f.Find(library, "cudnnBackendFinalize", &f.finalize);
-    f.Find(library, "cudnnBackendSetAttribute", &f.set);
-    f.Find(library, "cudnnBackendGetAttribute", &f.get);
-    f.Find(library, "cudnnBackendExecute", &f.execute);
+    LoadedLibrary library("libcudnn.so.9");
+    library.Find("cudnnGetVersion", &f.version);
+    library.Find("cudnnCreate", &f.create);
+    library.Find("cudnnDestroy", &f.destroy);
+    library.Find("cudnnSetStream", &f.set_queue);
+    library.Find("cudnnBackendCreateDescriptor", &f.create_descriptor);
+    library.Find("cudnnBackendDestroyDescriptor", &f.destroy_descriptor);
+    library.Find("cudnnBackendFinalize", &f.finalize);
+    library.Find("cudnnBackendSetAttribute", &f.set);
+    library.Find("cudnnBackendGetAttribute", &f.get);
+    library.Find("cudnnBackendExecute", &f.execute);
+    f.reason = library.reason();
     if (f.reason.empty() && f.version() < kLeastVersion) {
       f.reason = fmt::format("version {} has no SDPA of one operation; install 9.13 or later",
                              f.version());
