@@ -54,6 +54,10 @@ std::vector<Kernels> WithPortableCopies(std::vector<Kernels> sets) {
                   &kAvx512RowKernelsOnSimde, &bf16});
   sets.push_back({"avx512vnni on portable intrinsics", usable, &kAvx512VnniInt8KernelsOnSimde,
                   &kAvx512RowKernelsOnSimde, &kAvx512FloatKernelsOnSimde});
+  static FloatKernels pairs = kAvx512FloatKernelsOnSimde;
+  pairs.attention[1] = &kAvx512Bf16AttentionOnSimde;
+  sets.push_back({"avx512vnni with AVX512-BF16 on portable intrinsics", usable,
+                  &kAvx512VnniInt8KernelsOnSimde, &kAvx512RowKernelsOnSimde, &pairs});
   static FloatKernels avxvnni = kAvx2FloatKernelsOnSimde;
   avxvnni.attention[2] = &kAvxVnniInt8AttentionOnSimde;
   sets.push_back({"avxvnni on portable intrinsics", usable, &kAvxVnniInt8KernelsOnSimde,

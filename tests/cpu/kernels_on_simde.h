@@ -15,6 +15,7 @@ extern const FloatProduct kAmxBf16ProductOnSimde;
 extern const FloatProduct kAmxFp16ProductOnSimde;
 extern const Int8Kernels kAmxInt8KernelsOnSimde;  // and on a model of the tile instructions
 extern const FloatKernels kAvx2FloatKernelsOnSimde;
+extern const AttentionKernel kAvx512Bf16AttentionOnSimde;
 extern const FloatKernels kAvx512FloatKernelsOnSimde;
 extern const Int8Kernels kAvx2Int8KernelsOnSimde;
 extern const RowKernels kAvx2RowKernelsOnSimde;

@@ -144,6 +144,31 @@ inline simde__m256i _mm256_dpbusd_avx_epi32(simde__m256i sum, simde__m256i a, si
   return to.vector();
 }
 
+// BF16, whose instructions take subnormal operands as 0 and make none. The first argument becomes
+// the high half.
+inline simde__m512bh _mm512_cvtne2ps_pbh(simde__m512 high, simde__m512 low) {
+  w8a8::simde::Lanes<uint16_t, simde__m512bh> to;
+  for (int i = 0; i < to.kCount; ++i) {
+    const w8a8::simde::Lanes<float, simde__m512> from(i < 16 ? low : high);
+    to.lane[i] = w8a8::simde::TileModel::ToBf16(from.lane[i % 16]);
+  }
+  return to.vector();
+}
+// Two products a lane, the odd ones first: binary32 FMAs on the sum. (SIMDe's keeps subnormals.)
+#undef _mm512_dpbf16_ps
+inline simde__m512 _mm512_dpbf16_ps(simde__m512 sum, simde__m512bh a, simde__m512bh b) {
+  using w8a8::simde::TileModel;
+  const w8a8::simde::Lanes<uint16_t, simde__m512bh> x(a), y(b);
+  w8a8::simde::Lanes<float, simde__m512> to(sum);
+  for (int i = 0; i < to.kCount; ++i) {
+    for (const int k : {2 * i + 1, 2 * i}) {
+      to.lane[i] = TileModel::Flushed(
+          __builtin_fmaf(TileModel::OfBf16(x.lane[k]), TileModel::OfBf16(y.lane[k]), to.lane[i]));
+    }
+  }
+  return to.vector();
+}
+
 // SIMDe's fmadd rounds twice.
 #undef _mm256_fmadd_ps
 inline simde__m256 _mm256_fmadd_ps(simde__m256 a, simde__m256 b, simde__m256 c) {

@@ -140,6 +140,13 @@ struct TileModel {
     std::memcpy(&value, &wide, sizeof value);
     return Flushed(value);
   }
+  static uint16_t ToBf16(float value) {  // to the nearest, ties to even; a NaN is quieted
+    uint32_t bits;
+    value = Flushed(value);
+    std::memcpy(&bits, &value, sizeof bits);
+    if (value != value) return static_cast<uint16_t>(bits >> 16 | 0x40);
+    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
   static float OfHalf(uint16_t bits) {
     const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
     float value = exponent == 0 ? static_cast<float>(mantissa) * 0x1p-24f
