@@ -111,6 +111,16 @@ FiniteRange RangeOf(std::span<const float> values) {
   return {*std::ranges::min_element(low), *std::ranges::max_element(high)};
 }
 
+float AmaxOf(MatView<const Half> rows) {
+  std::vector<float> row(static_cast<size_t>(rows.cols));
+  float amax = 0;
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    ToFloat(rows.row_span(r), row);
+    amax = std::max(amax, Amax(RangeOf(row)));
+  }
+  return amax;
+}
+
 void QuantizeRowReference(std::span<const float> row, const Quantizer& quantizer, int8_t* codes,
                           ActivationScale* scales, QuantizeCounts* counts) {
   const auto group = static_cast<size_t>(quantizer.GroupOf(static_cast<int64_t>(row.size())));

@@ -24,6 +24,8 @@ void CheckQuantizer(const Quantizer& quantizer, std::string_view site);
 void CheckOutputQuantizer(const Quantizer& quantizer, std::string_view site);
 
 FiniteRange RangeOf(std::span<const float> values);
+// The largest finite magnitude, 0 where there is none.
+float AmaxOf(MatView<const Half> rows);
 
 // One row to `codes` [row.size()] and the scale of each of its groups (quantizer.GroupsOf).
 // `counts` is added to; nullptr: not wanted. The quantizer was checked.

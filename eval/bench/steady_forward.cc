@@ -9,7 +9,7 @@
 
 #include "eval/bench/made_encoder.h"
 #include "eval/bench/sampling.h"
-#include "quant/numerics.h"
+#include "quant/reference_quantizer.h"
 #include "runtime/fuse_row_steps.h"
 
 namespace w8a8 {
@@ -39,17 +39,6 @@ std::string LayerOf(const Node& node, int stage) {
   if (node.site.empty()) return "";
   const std::string block = SiteName(stage - 1, "");
   return node.site.starts_with(block) ? node.site.substr(block.size()) : node.site;
-}
-
-float FiniteAmax(MatView<const Half> values) {
-  float amax = 0;
-  for (int64_t row = 0; row < values.rows; ++row) {
-    for (const Half value : values.row_span(row)) {
-      const float magnitude = Abs(ToFloat(value));
-      if (IsFiniteBits(magnitude)) amax = std::max(amax, magnitude);
-    }
-  }
-  return amax;
 }
 
 // One more stage of the encoder.
@@ -165,7 +154,7 @@ std::map<std::string, float> SteadyForward::InputAmax() {
       const auto* product = std::get_if<GemmF16Step>(&program.steps[i]);
       if (product != nullptr && !site.empty()) {
         float& amax = found[site];
-        amax = std::max(amax, FiniteAmax(arena_->HostHalf(product->in)));
+        amax = std::max(amax, AmaxOf(arena_->HostHalf(product->in)));
       }
       arena_->Run(program.steps[i], {});
     }

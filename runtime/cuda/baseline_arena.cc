@@ -231,15 +231,7 @@ void BaselineArena::FindScales(const Program& program) {
 
 // Of the first rows that a layer meets; and whether the library has a product for it at all.
 void BaselineArena::FindScale(const GemmF16Step& step, const BaselineWeights& weight) {
-  const MatView<const Half> x = HostHalf(step.in);
-  float amax = 0;
-  for (int64_t row = 0; row < x.rows; ++row) {
-    for (const Half value : x.row_span(row)) {
-      const float magnitude = Abs(ToFloat(value));
-      if (IsFiniteBits(magnitude)) amax = std::max(amax, magnitude);
-    }
-  }
-  weight.SetInputAmax(queue(), amax);
+  weight.SetInputAmax(queue(), AmaxOf(HostHalf(step.in)));
   LibraryProduct plain = ProductOf(half(step.in), weight);
   plain.y = half(step.out).data;
   rows_.slot = kNoSlot;

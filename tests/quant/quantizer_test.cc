@@ -93,6 +93,14 @@ RowScales ScalesOf(const Quantizer& quantizer, const std::vector<float>& rows) {
   return QuantizeRowsReference({x.data(), count, 1, 1}, {.quantizer = quantizer}).scales;
 }
 
+TEST(AmaxOf, IsTheLargestFiniteMagnitudeOfAllRows) {
+  const std::vector<Half> rows = {ToHalf(1.0f), ToHalf(-3.5f), ToHalf(kInfinity),    // row 0
+                                  ToHalf(kNan), ToHalf(2.0f),  ToHalf(-kInfinity)};  // row 1
+  EXPECT_EQ(AmaxOf({rows.data(), 2, 3, 3}), 3.5f);
+  EXPECT_EQ(AmaxOf({rows.data() + 2, 2, 1, 1}), 0.0f) << "nothing is finite";
+  EXPECT_EQ(AmaxOf({rows.data() + 1, 1, 1, 1}), 3.5f);
+}
+
 TEST(RowScales, OfAStaticQuantizerOneStandsForAllRows) {
   const std::vector<float> rows = {127.0f, 254.0f, 381.0f};  // of scale 1, 2 and 3
   EXPECT_EQ(ScalesOf(kStatic, rows).count(), 1);
