@@ -10,7 +10,7 @@
 namespace w8a8 {
 namespace {
 
-std::atomic<uint64_t> generation{0};
+std::atomic<uint64_t> made{0}, released{0};
 
 }  // namespace
 
@@ -20,31 +20,31 @@ std::byte* DeviceAllocate(size_t bytes) {
   void* memory = nullptr;
   if (bytes == 0) return nullptr;
   CheckCuda(cudaMalloc(&memory, bytes), "allocating memory of the device");
-  ++generation;
+  ++made;
   return static_cast<std::byte*>(memory);
 }
 
 void DeviceRelease(std::byte* memory) noexcept {
   if (memory == nullptr) return;
   cudaFree(memory);
-  ++generation;
+  ++released;
 }
 
 std::byte* PinnedAllocate(size_t bytes) {
   void* memory = nullptr;
   if (bytes == 0) return nullptr;
   CheckCuda(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault), "allocating pinned memory");
-  ++generation;
+  ++made;
   return static_cast<std::byte*>(memory);
 }
 
 void PinnedRelease(std::byte* memory) noexcept {
   if (memory == nullptr) return;
   cudaFreeHost(memory);
-  ++generation;
+  ++released;
 }
 
-uint64_t DeviceMemoryGeneration() { return generation; }
+DeviceMemoryCounts CountDeviceMemory() { return {.made = made, .released = released}; }
 
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes) {
   if (bytes == 0) return;

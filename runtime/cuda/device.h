@@ -20,9 +20,13 @@ void DeviceRelease(std::byte* memory) noexcept;
 // Memory of the host that a device copies from and to by itself, while the host goes on.
 std::byte* PinnedAllocate(size_t bytes);
 void PinnedRelease(std::byte* memory) noexcept;
-// Another number after every one of the four, of any thread: as long as it stays, no memory has
-// come to lie elsewhere.
-uint64_t DeviceMemoryGeneration();
+// How often memory was made and let go of by the four, on any thread.
+struct DeviceMemoryCounts {
+  uint64_t made = 0;
+  uint64_t released = 0;  // as long as it stays, nothing has come to lie elsewhere
+  friend bool operator==(const DeviceMemoryCounts&, const DeviceMemoryCounts&) = default;
+};
+DeviceMemoryCounts CountDeviceMemory();
 
 // Each in the order of the queue. Copies from and to the host are done when the call returns.
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes);

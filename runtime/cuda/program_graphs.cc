@@ -27,9 +27,9 @@ bool NeedsHost(const Program& program) {
 
 const DeviceGraph* ProgramGraphs::Of(const GraphKey& key, Queue queue,
                                      const std::function<void()>& queue_steps) {
-  const uint64_t generation = DeviceMemoryGeneration();
-  if (generation != generation_) graphs_.clear();
-  generation_ = generation;
+  const uint64_t released = CountDeviceMemory().released;
+  if (released != released_) graphs_.clear();
+  released_ = released;
   const auto found = graphs_.find(key);
   if (found == graphs_.end()) {
     if (graphs_.size() >= kMostGraphs) graphs_.clear();

@@ -33,8 +33,9 @@ bool IsIdealOnDevice(const GemmFakeStep& step, SlotStorage out);
 // expert has, rows that it quantizes itself.
 bool NeedsHost(const Program& program);
 
-// A graph names memory by its address. So a program is captured once it ran with all memory where
-// it is, and every graph is dropped when any memory of a device was made or let go of since.
+// A graph names memory by its address. So a program is captured once it ran, and made the memory
+// that it wants; and every graph is dropped when any memory was let go of since. Memory that is made
+// moves nothing: weights of the next stage come while images run through this one.
 class ProgramGraphs {
  public:
   // The graph of what `queue_steps` tells the queue; nullptr: run the steps by themselves, this
@@ -42,7 +43,7 @@ class ProgramGraphs {
   const DeviceGraph* Of(const GraphKey& key, Queue queue, const std::function<void()>& queue_steps);
 
  private:
-  uint64_t generation_ = 0;
+  uint64_t released_ = 0;
   std::map<GraphKey, std::unique_ptr<DeviceGraph>> graphs_;  // nullptr: ran once
 };
 

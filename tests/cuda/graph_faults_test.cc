@@ -26,10 +26,10 @@ std::string ErrorOf(const std::function<void()>& work) {
   return "";
 }
 
-class Frozen {
+class ReleasesUnnoticed {
  public:
-  Frozen() { model::FreezeGeneration(true); }
-  ~Frozen() { model::FreezeGeneration(false); }
+  ReleasesUnnoticed() { model::HideReleases(true); }
+  ~ReleasesUnnoticed() { model::HideReleases(false); }
 };
 
 // The arena launches a graph whose memory is another's by now.
@@ -43,7 +43,7 @@ TEST(GraphFaults, MemoryThatMovedUnnoticedIsFound) {
                                whole = small::Filled(*backend, program);
   for (int run = 0; run < 3; ++run) whole->RunAll(program, kept);
   ASSERT_TRUE(whole->RanAsGraph());
-  const Frozen frozen;
+  const ReleasesUnnoticed unnoticed;
   whole->Prepare(program.slots, {.images = 3});
   whole->Prepare(program.slots, {.images = 2});
   for (const SlotId id : {small::kIn, small::kStream}) {

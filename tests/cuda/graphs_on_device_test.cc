@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/cuda/device.h"
 #include "tests/cuda/backend_on_device.h"
 #include "tests/cuda/device_test.h"
 #include "tests/cuda/small_programs.h"
@@ -80,6 +81,19 @@ TEST_F(Graphs, AreDroppedWhereABiggerBatchMovedMemory) {
   EXPECT_FALSE(RunsAsGraph(program, {.images = 3}));
   EXPECT_FALSE(RunsAsGraph(program, {.images = 2}));
   RunUntilGraph(program, {.images = 2});
+}
+
+// As the weights of the next stage are, while images run through this one.
+TEST_F(Graphs, StayWhereMemoryIsMadeBesideThem) {
+  const Program program = ResidualAndNorm(1e-6f);
+  RunUntilGraph(program, {.images = 2});
+  const DeviceMemoryCounts before = CountDeviceMemory();
+  const Program next = ResidualAndNorm(1e-5f);
+  const std::unique_ptr<Arena> other = backend_->MakeArena();
+  other->Prepare(next.slots, {.images = 5});
+  ASSERT_GT(CountDeviceMemory().made, before.made);
+  ASSERT_EQ(CountDeviceMemory().released, before.released) << "packing lets go of nothing";
+  EXPECT_TRUE(RunsAsGraph(program, {.images = 2}));
 }
 
 TEST_F(Graphs, AreDroppedWhereAnotherProgramMovedASlot) {

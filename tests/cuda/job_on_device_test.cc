@@ -281,9 +281,9 @@ TEST_F(JobOnDevice, ForwardsMakeNoMemoryOnceOneRan) {
     const std::vector<LoweredEncoder> encoders =
         LowerEncoder(*graph, *weights, *backend, std::array{ForwardVariant{Precision::kInt8}});
     SteadyForward forward(encoders.front(), *backend);
-    const uint64_t made = DeviceMemoryGeneration();
+    const DeviceMemoryCounts before = CountDeviceMemory();
     for (int run = 0; run < 2; ++run) forward.Run();
-    EXPECT_EQ(DeviceMemoryGeneration(), made);
+    EXPECT_EQ(CountDeviceMemory(), before);
   }
 }
 

@@ -19,11 +19,11 @@
 namespace w8a8 {
 namespace {
 
-std::atomic<uint64_t> generation{0};
-std::atomic<bool> is_frozen{false};
+std::atomic<uint64_t> made{0}, released{0};
+std::atomic<bool> hides_releases{false};
 
-void NextGeneration() {
-  if (!is_frozen) ++generation;
+void CountRelease() {
+  if (!hides_releases) ++released;
 }
 
 struct Pinned {
@@ -45,7 +45,7 @@ bool IsPinned(const std::byte* from, size_t bytes) {
 
 namespace model {
 
-void FreezeGeneration(bool frozen) { is_frozen = frozen; }
+void HideReleases(bool hidden) { hides_releases = hidden; }
 
 }  // namespace model
 
@@ -53,7 +53,7 @@ void UseDevice(int) {}
 
 std::byte* DeviceAllocate(size_t bytes) {
   model::ForbidInCapture("allocates memory of the device");
-  NextGeneration();
+  ++made;
   return model::Allocate(bytes);
 }
 void DeviceRelease(std::byte* memory) noexcept {
@@ -61,11 +61,11 @@ void DeviceRelease(std::byte* memory) noexcept {
   model::ForbidInCaptureLater("memory of the device is let go of");
   model::FinishAll();
   model::Release(memory);
-  NextGeneration();
+  CountRelease();
 }
 std::byte* PinnedAllocate(size_t bytes) {
   model::ForbidInCapture("allocates pinned memory");
-  NextGeneration();
+  ++made;
   const std::lock_guard lock(pinned_mutex);
   auto memory = std::make_unique<std::byte[]>(bytes);
   std::byte* const begin = memory.get();
@@ -76,11 +76,11 @@ void PinnedRelease(std::byte* memory) noexcept {
   if (memory == nullptr) return;
   model::ForbidInCaptureLater("pinned memory is let go of");
   model::FinishAll();
-  NextGeneration();
+  CountRelease();
   const std::lock_guard lock(pinned_mutex);
   pinned.erase(memory);
 }
-uint64_t DeviceMemoryGeneration() { return generation; }
+DeviceMemoryCounts CountDeviceMemory() { return {.made = made, .released = released}; }
 
 void CopyToDevice(Queue queue, std::byte* to, const void* from, size_t bytes) {
   model::Finish(queue);

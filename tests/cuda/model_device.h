@@ -3,7 +3,7 @@
 
 namespace w8a8::model {
 
-// As if memory that comes to lie elsewhere went unnoticed.
-void FreezeGeneration(bool frozen);
+// As if memory that is let go of went unnoticed.
+void HideReleases(bool hidden);
 
 }  // namespace w8a8::model

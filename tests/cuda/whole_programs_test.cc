@@ -30,7 +30,7 @@ void ExpectBitsOfItsSteps(Backend& backend, const Program& program, std::vector<
     }
     for (const Step& step : program.steps) apart->Run(step, {});
     whole->RunAll(program, kept);
-    EXPECT_EQ(whole->RanAsGraph(), run >= 2) << run;
+    EXPECT_EQ(whole->RanAsGraph(), run >= 1) << run;
     for (const SlotId id : kept)
       EXPECT_EQ(small::BytesOf(*apart, id), small::BytesOf(*whole, id)) << id;
   }
