@@ -38,6 +38,11 @@ bool SameAttention(const Arm& first, const Arm& second);
 // True if the two quantize a planned site by the same arithmetic.
 bool SameArithmetic(const Arm& first, const Arm& second);
 
+// The plan as the arm's arithmetic reads it: a static scale's clip range only says where the scale
+// comes from, so points of a sweep that lie beyond a site's abs-max are one there. vllm-static's
+// code -128 can lie beyond the range, so it reads it.
+SitePlan AsRun(const Arm& arm, SitePlan plan);
+
 // True if the two compute the same numbers at every site and in attention.
 bool SameComputation(const Arm& first, const Arm& second);
 

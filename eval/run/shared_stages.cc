@@ -43,8 +43,9 @@ class Sharing {
       const SitePlan* const a = PlanOf(arms_[first], site);
       const SitePlan* const b = PlanOf(arms_[second], site);
       if (a == nullptr && b == nullptr) continue;
-      if (a == nullptr || b == nullptr || !(*a == *b)) return false;
+      if (a == nullptr || b == nullptr) return false;
       if (!SameArithmetic(arms_[first], arms_[second])) return false;
+      if (!(AsRun(arms_[first], *a) == AsRun(arms_[second], *b))) return false;
       if (traced_[first] != traced_[second]) return false;
     }
     return true;

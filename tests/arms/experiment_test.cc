@@ -53,6 +53,26 @@ TEST(Experiment, LeavesOutFakePointsThatTheFlavourRefuses) {
   EXPECT_EQ(RowNames(experiment), (std::vector<std::string>{"fp16", "int8/per-token/inf"}));
 }
 
+// All sites end at 3: the points 5 and inf are one computation, of two rows that say what was
+// asked.
+TEST(Experiment, RunsPerTensorPointsBeyondEverySitesAbsMaxOnce) {
+  const std::vector<Half> row(4, ToHalf(-3.0f));
+  SiteStatistics of_site(4, 1);
+  of_site.Observe(RowKeys(1, std::string(64, 'a')), {row.data(), 1, 4, 4});
+  SiteStatisticsMap statistics;
+  for (const std::string& site : kSites) statistics.emplace(site, of_site);
+  const Experiment experiment = SweepExperiment(
+      kSites, statistics, {{Granularity::kTensor}, {2.0f, 5.0f, kNoClip}}, FakeFlavour::kIdeal);
+  EXPECT_EQ(experiment.rows.size(), 7u);
+  for (const std::string kind : {"fake", "int8"}) {
+    const auto run = [&](const char* clip) {
+      return experiment.RunOf(kind + "/per-tensor/" + clip);
+    };
+    EXPECT_EQ(run("5"), run("inf"));
+    EXPECT_NE(run("2"), run("5"));
+  }
+}
+
 const SitePlan& FirstSiteOf(const Experiment& experiment, const char* arm) {
   return experiment.runs[experiment.RunOf(arm)].plan.sites.at(kSites[0]);
 }

@@ -205,6 +205,32 @@ TEST(Leaders, AnyDifferenceOfASitesPlanPartsTheArms) {
   EXPECT_EQ(LeadersOf(arms).back(), (Leaders{0, 1, 2, 3}));
 }
 
+// A static scale's clip range says where the scale comes from; vllm-static clamps to it.
+TEST(Leaders, PointsOfOneStaticScaleAreOneWhereTheArithmeticReadsNoClipRange) {
+  const std::string site = "blocks.0.attn.qkv";
+  const auto point = [&](float scale, float clip_range) {
+    SitePlan plan;
+    plan.input = Quantizer::Static(scale, clip_range);
+    return Plan{{{site, plan}}};
+  };
+  const Plan beyond = point(0.05f, 10.0f), unclipped = point(0.05f, kNoClip),
+             clipped = point(0.04f, 5.08f);
+  for (const Precision precision : {Precision::kInt8, Precision::kEmulated, Precision::kFake}) {
+    const std::vector<Arm> arms = {ArmOf(Precision::kFp16, {}), ArmOf(precision, beyond),
+                                   ArmOf(precision, unclipped), ArmOf(precision, clipped)};
+    EXPECT_EQ(LeadersOf(arms).back(), (Leaders{0, 1, 1, 3}));
+    EXPECT_TRUE(SameComputation(arms[1], arms[2]));
+    EXPECT_FALSE(SameComputation(arms[1], arms[3]));
+  }
+  for (const FakeFlavour flavour : {FakeFlavour::kVllmStatic, FakeFlavour::kVllmStaticBf16}) {
+    const std::vector<Arm> arms = {ArmOf(Precision::kFp16, {}),
+                                   ArmOf(Precision::kFake, beyond, flavour),
+                                   ArmOf(Precision::kFake, unclipped, flavour)};
+    EXPECT_EQ(LeadersOf(arms).back(), (Leaders{0, 1, 2}));
+    EXPECT_FALSE(SameComputation(arms[1], arms[2]));
+  }
+}
+
 Arm Attending(AttentionPrecision attention, Precision precision, Plan plan = {}) {
   Arm arm = ArmOf(precision, std::move(plan));
   arm.attention = attention;
