@@ -1,5 +1,6 @@
 #include "eval/bench/stage_bench.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -122,11 +123,20 @@ class Stages {
     return ThreadCpuSeconds() - start;
   }
 
-  // What every image after the first adds: without the preparation of weights.
-  double PerImage(const char* what, const Work& work) const {
+  // What every image after the first `before` adds: without the preparation of weights.
+  double PerImage(const char* what, const Work& work, int64_t before = 1) const {
     settings_.say(std::string("stages: ") + what);
-    const double one = Seconds(work, 1);
-    return (Seconds(work, 1 + settings_.images) - one) / static_cast<double>(settings_.images);
+    const double first = Seconds(work, before);
+    return (Seconds(work, before + settings_.images) - first) /
+           static_cast<double>(settings_.images);
+  }
+
+  // The first images of a calibration fill the samples of rows. Behind eight times as many rows as
+  // a sample holds, an image has as many of its rows kept (one in ten) as one of 64 photos of 197
+  // tokens has in the mean.
+  int64_t ImagesOfFullSamples() const {
+    const int64_t tokens = model_.graph.slot(model_.graph.stream).rows;
+    return std::max<int64_t>(1, 8 * kRowSampleSize / tokens);
   }
 
   // One more point beside an arm that has prepared the weights.
@@ -197,7 +207,7 @@ class Stages {
     const double fake = PerImage("fake", {{Fp16(), Fake()}}) - reference;
     const double int8 = PerImage("int8", {{Fp16(), Int8()}}) - reference;
     Add("reference", reference);
-    Add("statistics", PerImage("statistics", {{Fp16()}, StatisticsTaps()}));
+    Add("statistics", PerImage("statistics", {{Fp16()}, StatisticsTaps()}, ImagesOfFullSamples()));
     Add("fake arm", fake);
     Add("int8 arm", int8);
     const double emulated = PerImage("emulated", {{Fp16(), Int8(), Emulated()}}) - reference - int8;
