@@ -56,7 +56,6 @@ struct WarpState {
 Thread* running = nullptr;
 Faults planted;
 int64_t most_barriers = 0;
-int64_t kernels_run = 0;
 uint32_t launches = 0;
 std::byte* shared = nullptr;
 std::vector<WarpState>* warps = nullptr;
@@ -203,7 +202,6 @@ void Read(const std::byte* from, void* to, size_t bytes) {
 
 void Plant(const Faults& faults) { planted = faults; }
 int64_t BarriersOfLastRun() { return most_barriers; }
-int64_t KernelsRun() { return kernels_run; }
 
 const Position& Here() { return running->here; }
 
@@ -243,7 +241,6 @@ void Run(int64_t blocks, int64_t blocks_y, int threads, size_t shared_bytes,
   // The most that an sm_80 gives a block (163 KiB), the least of what we run on.
   if (shared_bytes > 163 * 1024) Fail("{} bytes of shared memory for one block", shared_bytes);
   ++launches;
-  ++kernels_run;
   most_barriers = 0;
   std::mt19937 random(launches);
   std::vector<int64_t> order(static_cast<size_t>(blocks * blocks_y));

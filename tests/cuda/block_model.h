@@ -45,8 +45,6 @@ struct Faults {
 void Plant(const Faults& faults);
 // The most barriers that a thread of the last kernel met.
 int64_t BarriersOfLastRun();
-// How many kernels ran since the program began, by the names that Launch() was given.
-int64_t KernelsRun();
 
 // ---- what the functions of block.h do ----
 

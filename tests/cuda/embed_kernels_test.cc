@@ -28,7 +28,7 @@ struct Shape {
   int64_t rows, cols, gap;
 };
 const std::vector<Shape> kShapes = {{1, 1, 0},   {5, 7, kGap}, {33, 72, 0},   {2, 192, 8},
-                                    {5, 257, 0}, {3, 1152, 8}, {729, 2, kGap}};
+                                    {5, 257, 0}, {3, 1152, 8}, {729, 2, kGap}, {1025, 3, 0}};
 
 class Cpu {
  public:

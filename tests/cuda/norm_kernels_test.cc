@@ -197,7 +197,7 @@ TEST_F(NormKernels, TakeAbsentWeightsAsOneAndZero) {
 }
 
 TEST_F(NormKernels, EqualTheCpuAtEveryNumberOfRows) {
-  for (const int64_t rows : {1, 2, 33, 729}) {
+  for (const int64_t rows : {1, 2, 33, 729, 1025}) {
     ExpectEqualsTheCpu<Half>({.residual = true, .codes = true}, rows, 72);
   }
   ExpectEqualsTheCpu<float>({.codes = true}, 3, 4304);  // two rows fit into a block

@@ -147,7 +147,7 @@ TEST_F(QuantizeKernels, FirstRowsCodedTwiceEqualTheCpu) {
 }
 
 TEST_F(QuantizeKernels, ManyAndWideRowsEqualTheCpu) {
-  for (const int64_t rows : {1, 33, 729}) {
+  for (const int64_t rows : {1, 33, 729, 1025}) {
     const std::vector<Half> x = RandomRows(rows, 24, 89);
     ExpectQuantizedAsTheCpu(x, 24, {}, "rows");
     ExpectQuantizedAsTheCpu(x, 24, {.transform = Rotated(8, true)}, "rows");
