@@ -35,6 +35,9 @@ class PatternHistogram {
   explicit PatternHistogram(std::vector<uint64_t> counts);
 
   void Add(std::span<const Half> values);
+  // The counters [kPatterns], for a caller who counts `values` more by himself; until the next
+  // call.
+  uint32_t* CountersFor(uint64_t values);
   // Values that were counted elsewhere: kPatterns elements, indexed by pattern.
   void AddCounted(std::span<const uint64_t> counts);
   // Throws Error if a counter would pass 2^64 - 1 (only a damaged file can bring that about).

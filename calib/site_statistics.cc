@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
-#include "calib/image_moments.h"
+#include "runtime/base/count_rows.h"
 #include "runtime/base/error.h"
+#include "runtime/row_counter.h"
 
 namespace w8a8 {
 namespace {
@@ -16,6 +17,15 @@ void AddWide(std::span<const Int128> from, std::span<Int128> into) {
       Fail("statistics: the 128-bit sum of channel {} overflows; a stats file is damaged.", i);
     }
   }
+}
+
+// Of one image.
+RowMoments MomentsOfNothing(int64_t rows, int64_t channels) {
+  const auto width = static_cast<size_t>(channels);
+  return {.row_absmax = std::vector<Half>(static_cast<size_t>(rows)),
+          .sum = std::vector<double>(width),
+          .sum_sq = std::vector<double>(width),
+          .channel_absmax = std::vector<Half>(width)};
 }
 
 void TakeLarger(std::span<const float> from, std::span<float> into) {
@@ -37,16 +47,23 @@ void SiteStatistics::Observe(const RowKeys& keys, MatView<const Half> image_rows
                              std::span<const int32_t> token_of_row) {
   W8A8_CHECK(image_rows.cols == channels());
   W8A8_CHECK(token_of_row.empty() || static_cast<int64_t>(token_of_row.size()) == image_rows.rows);
-  ImageMoments moments(channels());
+  RowMoments moments = MomentsOfNothing(image_rows.rows, channels());
+  CountRows(
+      {.x = image_rows.data,
+       .x_stride = image_rows.stride,
+       .rows = image_rows.rows,
+       .cols = image_rows.cols,
+       .counts = histogram.CountersFor(static_cast<uint64_t>(image_rows.rows * image_rows.cols)),
+       .sum = moments.sum.data(),
+       .sum_sq = moments.sum_sq.data(),
+       .absmax = moments.channel_absmax.data(),
+       .row_absmax = moments.row_absmax.data()});
+  ObserveMoments(moments.row_absmax, token_of_row, moments.sum, moments.sum_sq,
+                 moments.channel_absmax);
   for (int64_t r = 0; r < image_rows.rows; ++r) {
-    const std::span<const Half> row = image_rows.row_span(r);
     const int64_t token = token_of_row.empty() ? r : token_of_row[static_cast<size_t>(r)];
-    W8A8_CHECK(token >= 0 && token < tokens());
-    histogram.Add(row);
-    AddRow(token, ToFloat(moments.AddRow(row)));
-    rows.Offer(keys(token), row);
+    rows.Offer(keys(token), image_rows.row_span(r));
   }
-  AddImage(moments.sum, moments.sum_sq, moments.absmax);
 }
 
 void SiteStatistics::ObserveMoments(std::span<const Half> row_absmax,

@@ -29,7 +29,7 @@ struct SiteStatistics {
   // All rows of one image, [rows, channels], once per image. Row r is token r, or token tokens[r]
   // where rows are missing (padding, experts); tokens are in [0, tokens).
   void Observe(const RowKeys& keys, MatView<const Half> rows, std::span<const int32_t> tokens = {});
-  // The same of an image that was counted elsewhere, row and channel by ImageMoments' rules. Its
+  // The same of an image that was counted elsewhere, row and channel by CountRows()' rules. Its
   // values and rows are the caller's to add to `histogram` and `rows`.
   void ObserveMoments(std::span<const Half> row_absmax, std::span<const int32_t> tokens,
                       std::span<const double> sum, std::span<const double> sum_sq,

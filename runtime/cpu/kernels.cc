@@ -45,6 +45,7 @@ const Kernels& Select(std::string_view forced) {
 
 void UseKernels(const Kernels& kernels) {
   UseHalfConversions(&kernels.rows->half);
+  UseCountRows(kernels.rows->count_rows);
   g_in_use = &kernels;
 }
 

@@ -172,6 +172,7 @@ const RowKernels kScalarRowKernels = {
     .row_products = RowProducts,
     .softmax_row = SoftmaxRow,
     .add_error_sums = AddErrorSums,
+    .count_rows = CountRowsPlainly,
     .half = {.to_float = FloatFromHalf, .to_half = HalfFromFloat},
 };
 

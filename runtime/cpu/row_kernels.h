@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "runtime/base/count_rows.h"
 #include "runtime/base/half.h"
 
 namespace w8a8 {
@@ -113,6 +114,7 @@ struct RowKernels {
   void (*row_products)(const RowProductsArgs&);
   void (*softmax_row)(const SoftmaxRowArgs&);
   void (*add_error_sums)(const ErrorSumsArgs&);
+  CountRowsLoop* count_rows;
   HalfConversions half;
 };
 

@@ -15,6 +15,7 @@
 
 #include "quant/function_fits.h"
 #include "runtime/cpu/row_kernels.h"
+#include "runtime/cpu/vector_counts.h"
 
 namespace w8a8 {
 
@@ -320,6 +321,7 @@ struct VectorRows {
       .row_products = RowProducts,
       .softmax_row = SoftmaxRow,
       .add_error_sums = AddErrorSums,
+      .count_rows = VectorCounts<V>::CountRows,
       .half = {.to_float = FloatFromHalf, .to_half = HalfFromFloat},
   };
 };

@@ -16,6 +16,7 @@ struct Avx2 {
   using Ints [[gnu::vector_size(32)]] = int32_t;
   using Lanes = int64_t;  // as many as there are left, 8 and above: all
   using Words = __m256i;  // of sixteen bits
+  using Doubles = __m256d;
   static constexpr int64_t kLanes = 8;
 
   static Lanes FirstLanes(int64_t count) { return count; }
@@ -49,6 +50,14 @@ struct Avx2 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(some), halves);
     for (int64_t i = 0; i < lanes; ++i) to[i] = some[i];
   }
+
+  // The first and the second half of the lanes, in binary64.
+  static Doubles WidenLow(Floats values) { return _mm256_cvtps_pd(_mm256_castps256_ps128(values)); }
+  static Doubles WidenHigh(Floats values) {
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(values, 1));
+  }
+  static Doubles Load(const double* from) { return _mm256_loadu_pd(from); }
+  static void Store(double* to, Doubles values) { _mm256_storeu_pd(to, values); }
 
   static Floats Splat(float value) { return _mm256_set1_ps(value); }
   static Floats Keep(Lanes lanes, Floats values) {

@@ -16,6 +16,7 @@ struct Avx512 {
   using Ints [[gnu::vector_size(64)]] = int32_t;
   using Lanes = __mmask16;
   using Words = __m512i;  // of sixteen bits
+  using Doubles = __m512d;
   static constexpr int64_t kLanes = 16;
 
   static Lanes FirstLanes(int64_t count) {
@@ -34,6 +35,14 @@ struct Avx512 {
   static void Store(Half* to, Lanes lanes, Floats values) {
     _mm256_mask_storeu_epi16(to, lanes, _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
   }
+
+  // The first and the second half of the lanes, in binary64.
+  static Doubles WidenLow(Floats values) { return _mm512_cvtps_pd(_mm512_castps512_ps256(values)); }
+  static Doubles WidenHigh(Floats values) {
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(values, 1));
+  }
+  static Doubles Load(const double* from) { return _mm512_loadu_pd(from); }
+  static void Store(double* to, Doubles values) { _mm512_storeu_pd(to, values); }
 
   static Floats Splat(float value) { return _mm512_set1_ps(value); }
   static Floats Keep(Lanes lanes, Floats values) { return _mm512_maskz_mov_ps(lanes, values); }

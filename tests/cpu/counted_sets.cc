@@ -73,6 +73,7 @@ struct Counted {
             .row_products = CallRows<&RowKernels::row_products>,
             .softmax_row = CallRows<&RowKernels::softmax_row>,
             .add_error_sums = CallRows<&RowKernels::add_error_sums>,
+            .count_rows = CallRows<&RowKernels::count_rows>,
             .half = {.to_float = CallHalf<&HalfConversions::to_float>,
                      .to_half = CallHalf<&HalfConversions::to_half>}};
     return {kAll[kSet].name, kAll[kSet].unusable_reason, &int8, &rows, kAll[kSet].floats};

@@ -66,12 +66,13 @@ TEST_F(SelectKernels, TheFlagWinsOverTheVariable) {
   EXPECT_EQ(Select("scalar").name, "scalar");
 }
 
-TEST(KernelsInUse, DoTheBulkConversions) {
+TEST(KernelsInUse, DoTheBulkConversionsAndTheCounting) {
   const Kernels& before = KernelsInUse();
   for (const Kernels& set : test::SetsUnderTest()) {
     UseKernels(set);
     EXPECT_EQ(&KernelsInUse(), &set);
     EXPECT_EQ(UseHalfConversions(&set.rows->half), &set.rows->half) << set.name;
+    EXPECT_EQ(UseCountRows(set.rows->count_rows), set.rows->count_rows) << set.name;
   }
   UseKernels(before);
 }

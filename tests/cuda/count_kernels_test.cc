@@ -7,8 +7,9 @@
 
 #include <gtest/gtest.h>
 
-#include "calib/image_moments.h"
 #include "calib/pattern_histogram.h"
+#include "runtime/base/count_rows.h"
+#include "runtime/row_counter.h"
 #include "tests/cuda/device_matrix.h"
 #include "tests/cuda/device_memory.h"
 #include "tests/cuda/device_test.h"
@@ -43,6 +44,30 @@ std::span<const Half> RowOf(const std::vector<Half>& values, const Shape& shape,
                                    static_cast<size_t>(shape.cols));
 }
 
+// Of the rows [first, last) that the mask keeps, by the CPU's plain loop; one image.
+RowMoments MomentsOf(const std::vector<Half>& values, const Shape& shape, int64_t first,
+                     int64_t last, const std::vector<uint8_t>& mask) {
+  const auto cols = static_cast<size_t>(shape.cols);
+  RowMoments moments{.row_absmax = {},
+                     .sum = std::vector<double>(cols),
+                     .sum_sq = std::vector<double>(cols),
+                     .channel_absmax = std::vector<Half>(cols)};
+  std::vector<uint32_t> counts(PatternHistogram::kPatterns);
+  for (int64_t row = first; row < last; ++row) {
+    if (mask[static_cast<size_t>(row)] == 0) continue;
+    CountRowsPlainly({.x = RowOf(values, shape, row).data(),
+                      .x_stride = shape.cols,
+                      .rows = 1,
+                      .cols = shape.cols,
+                      .counts = counts.data(),
+                      .sum = moments.sum.data(),
+                      .sum_sq = moments.sum_sq.data(),
+                      .absmax = moments.channel_absmax.data(),
+                      .row_absmax = &moments.row_absmax.emplace_back()});
+  }
+  return moments;
+}
+
 TEST_F(CountKernels, AddEachPatternToItsCounter) {
   for (const Shape& shape : kShapes) {
     const std::vector<Half> values = ValuesOf(shape);
@@ -65,10 +90,8 @@ TEST_F(CountKernels, AddEachPatternToItsCounter) {
 TEST_F(CountKernels, FindARowsLargestFiniteMagnitude) {
   for (const Shape& shape : kShapes) {
     const std::vector<Half> values = ValuesOf(shape);
-    std::vector<Half> expected;
-    for (int64_t row = 0; row < shape.rows; ++row) {
-      expected.push_back(ImageMoments(shape.cols).AddRow(RowOf(values, shape, row)));
-    }
+    const std::vector<uint8_t> all(static_cast<size_t>(shape.rows), 1);
+    const std::vector<Half> expected = MomentsOf(values, shape, 0, shape.rows, all).row_absmax;
     const DeviceRows<Half> x(values, shape.cols, {0, shape.gap});
     const DeviceArray<Half> absmax(expected.size());
     LaunchRowAbsmax(nullptr, x.view(), absmax.data());
@@ -85,13 +108,10 @@ TEST_F(CountKernels, SumEachImagesChannelsLikeTheCpu) {
     std::vector<double> sum, sum_sq;
     std::vector<Half> absmax;
     for (size_t image = 0; image + 1 < first.size(); ++image) {
-      ImageMoments moments(shape.cols);
-      for (int64_t row = first[image]; row < first[image + 1]; ++row) {
-        if (mask[static_cast<size_t>(row)] != 0) moments.AddRow(RowOf(values, shape, row));
-      }
+      const RowMoments moments = MomentsOf(values, shape, first[image], first[image + 1], mask);
       sum.insert(sum.end(), moments.sum.begin(), moments.sum.end());
       sum_sq.insert(sum_sq.end(), moments.sum_sq.begin(), moments.sum_sq.end());
-      absmax.insert(absmax.end(), moments.absmax.begin(), moments.absmax.end());
+      absmax.insert(absmax.end(), moments.channel_absmax.begin(), moments.channel_absmax.end());
     }
     const DeviceRows<Half> x(values, shape.cols, {0, shape.gap});
     const DeviceArray<uint8_t> masks(mask);

@@ -110,6 +110,14 @@ inline simde__m512i _mm512_maskz_cvtps_epi32(simde__mmask16 mask, simde__m512 v)
   }
   return to.vector();
 }
+inline simde__m512d _mm512_cvtps_pd(simde__m256 v) {
+  return w8a8::simde::ConvertLanes<double, simde__m512d, float>(v);
+}
+inline simde__m256 _mm512_extractf32x8_ps(simde__m512 v, int half) {
+  simde__m256 part;
+  std::memcpy(&part, reinterpret_cast<const char*>(&v) + half * sizeof part, sizeof part);
+  return part;
+}
 inline simde__m512 _mm512_cvtph_ps(simde__m256i halves) {
   const w8a8::simde::Lanes<uint16_t, simde__m256i> from(halves);
   w8a8::simde::Lanes<float, simde__m512> to;
