@@ -66,11 +66,23 @@ W8A8_DEVICE uint32_t Word(const std::byte* shared, int row, int byte) {
   return Load(reinterpret_cast<const uint32_t*>(shared + row * kSharedStride + byte));
 }
 
-W8A8_DEVICE void Mma(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  MmaS8(c, a, b);
+// Adds one buffer's products to four accumulators. Tensor cores cut sums of floats off towards 0
+// (Fasi et al. 2021, doi 10.7717/peerjcs.330): over K = 588 that comes to 2.3 times the error of a
+// plain loop. So each buffer's sum begins at 0, where little is cut off, and is added with
+// rounding.
+constexpr int kMmas = kStep / kMmaBytes;  // of one buffer
+W8A8_DEVICE void AddProducts(int32_t (&acc)[4], const uint32_t (&a)[kMmas][4],
+                             const uint32_t (&b)[kMmas][2]) {
+#pragma unroll
+  for (int k = 0; k < kMmas; ++k) MmaS8(acc, a[k], b[k]);
 }
-W8A8_DEVICE void Mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  MmaHalf(c, a, b);
+W8A8_DEVICE void AddProducts(float (&acc)[4], const uint32_t (&a)[kMmas][4],
+                             const uint32_t (&b)[kMmas][2]) {
+  float sum[4] = {};
+#pragma unroll
+  for (int k = 0; k < kMmas; ++k) MmaHalf(sum, a[k], b[k]);
+#pragma unroll
+  for (int e = 0; e < 4; ++e) acc[e] += sum[e];
 }
 
 // Acc: int32_t for int8 inputs, float for FP16.
@@ -83,23 +95,24 @@ W8A8_DEVICE void MultiplyBuffer(const std::byte* x, const std::byte* weight,
                                 Accumulators<Acc>& acc) {
   const int row = Warp() / 4 * kWarpRows + Lane() / 4;
   const int col = Warp() % 4 * kWarpCols + Lane() / 4;
+  const int first = 4 * (Lane() % 4);
+  uint32_t b[kColTiles][kMmas][2];
 #pragma unroll
-  for (int k = 0; k < kStep; k += kMmaBytes) {
-    const int byte = k + 4 * (Lane() % 4);
-    uint32_t b[kColTiles][2];
+  for (int j = 0; j < kColTiles; ++j) {
 #pragma unroll
-    for (int j = 0; j < kColTiles; ++j) {
-      b[j][0] = Word(weight, col + j * kMmaCols, byte);
-      b[j][1] = Word(weight, col + j * kMmaCols, byte + 16);
+    for (int i = 0; i < 2 * kMmas; ++i) {
+      b[j][i / 2][i % 2] = Word(weight, col + j * kMmaCols, first + i * kMmaBytes / 2);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kRowTiles; ++i) {
+    uint32_t a[kMmas][4];
+#pragma unroll
+    for (int e = 0; e < 4 * kMmas; ++e) {
+      a[e / 4][e % 4] = Word(x, row + i * kMmaRows + 8 * (e % 2), first + e / 2 * kMmaBytes / 2);
     }
 #pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-      const int r = row + i * kMmaRows;
-      const uint32_t a[4] = {Word(x, r, byte), Word(x, r + 8, byte), Word(x, r, byte + 16),
-                             Word(x, r + 8, byte + 16)};
-#pragma unroll
-      for (int j = 0; j < kColTiles; ++j) Mma(acc[i][j], a, b[j]);
-    }
+    for (int j = 0; j < kColTiles; ++j) AddProducts(acc[i][j], a, b[j]);
   }
 }
 

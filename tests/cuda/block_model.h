@@ -129,7 +129,8 @@ W8A8_DEVICE int32_t Dp4a(uint32_t a, uint32_t b, int32_t c) {
 // By the PTX manual's layout of fragments, "Matrix Fragments for mma.m16n8k32".
 void MmaS8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void MmaU8S8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
-// "Matrix Fragments for mma.m16n8k16 with floating point type"; k ascending, products exact.
+// "Matrix Fragments for mma.m16n8k16 with floating point type"; the products are
+// exact, their sums as tensor cores make them.
 void MmaHalf(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 void MmaBf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
 
