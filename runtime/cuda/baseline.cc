@@ -94,6 +94,7 @@ PackedPtr BaselineBackend::PackEmulated(const QuantizedLinear& linear, int64_t) 
 }
 
 std::unique_ptr<Arena> BaselineBackend::MakeArena() {
+  UseDevice(device_index_);  // whose queue it will have
   return std::make_unique<BaselineArena>(device_index_, products_.get(), vectors_, *this);
 }
 

@@ -158,10 +158,14 @@ struct CublasLt::Problem {
   std::vector<cublasLtMatmulHeuristicResult_t> Offered(cublasLtHandle_t handle) const {
     cublasLtMatmulPreference_t preference = nullptr;
     Check(f.preference_create(&preference), "describing what is preferred");
-    const size_t bytes = kWorkspaceBytes;
-    Check(f.preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes,
-                           sizeof(bytes)),
-          "describing what is preferred");
+    const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+      Check(f.preference_set(preference, attribute, &value, sizeof(value)),
+            "describing what is preferred");
+    };
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+    // By itself the library also adds up parts of a sum that were rounded to FP16 outputs.
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+           uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
     std::vector<cublasLtMatmulHeuristicResult_t> results(kAlgorithms);
     int count = 0;
     const cublasStatus_t status =

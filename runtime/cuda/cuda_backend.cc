@@ -90,6 +90,7 @@ CudaDevice OpenCudaDevice(int index, std::string_view forced) {
           .products = std::string(kernels.products),
           .attention = {"FP16 by mma.sync, softmax FP32", "BF16 by mma.sync", "INT8 by mma.sync"},
           .make_backend = [index, &kernels]() -> std::unique_ptr<Backend> {
+            UseDevice(index);  // whose libraries' handles they will be
             return std::make_unique<CudaBackend>(index, kernels.make(index));
           },
           .baselines = {BaselineOf("fp16 speed baseline", BaselineKind::kHalf, "", index, kernels),

@@ -28,6 +28,7 @@ PackedPtr CudaBackend::PackEmulated(const QuantizedLinear& linear, int64_t group
 }
 
 std::unique_ptr<Arena> CudaBackend::MakeArena() {
+  UseDevice(device_index_);  // whose queue it will have
   return std::make_unique<CudaArena>(device_index_, products_.get(), vectors_);
 }
 

@@ -168,6 +168,11 @@ TEST_F(CublasLtCalls, KeepTheFastestOfEachEpilogueAndItsRowsWhereSpeedIsAll) {
   EXPECT_EQ(fake().asked, 5);
 }
 
+TEST_F(CublasLtCalls, AllowNoSumsOfPartsThatWereRoundedToOutputs) {
+  Multiply(Sized(Kind::kHalfToHalf));
+  EXPECT_EQ(fake().reductions, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+}
+
 TEST_F(CublasLtCalls, SayWhereThereIsNoKernel) {
   fake().offered = 0;
   EXPECT_FALSE(Library().Multiply(nullptr, Sized(Kind::kFp8ToFp8)));

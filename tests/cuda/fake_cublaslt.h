@@ -42,7 +42,8 @@ struct FakeCublasLt {
   std::vector<FakeProduct> products;  // that were run
   int offered = 2;                    // algorithms; all but the last one take a while
   int asked = 0;                      // times for algorithms
-  int alive = 0;                      // descriptors and layouts
+  uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_MASK;  // that were allowed at the last time
+  int alive = 0;                                         // descriptors and layouts
 };
 FakeCublasLt& TheFakeCublasLt();
 
