@@ -34,8 +34,8 @@ bool IsIdealOnDevice(const GemmFakeStep& step, SlotStorage out);
 bool NeedsHost(const Program& program);
 
 // A graph names memory by its address. So a program is captured once it ran, and made the memory
-// that it wants; and every graph is dropped when any memory was let go of since. Memory that is made
-// moves nothing: weights of the next stage come while images run through this one.
+// that it wants; and every graph is dropped when any memory was let go of since. Memory that is
+// made moves nothing: weights of the next stage come while images run through this one.
 class ProgramGraphs {
  public:
   // The graph of what `queue_steps` tells the queue; nullptr: run the steps by themselves, this

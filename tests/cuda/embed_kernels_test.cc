@@ -27,7 +27,7 @@ constexpr int64_t kGap = 5;  // elements from the end of a row to the next one
 struct Shape {
   int64_t rows, cols, gap;
 };
-const std::vector<Shape> kShapes = {{1, 1, 0},   {5, 7, kGap}, {33, 72, 0},   {2, 192, 8},
+const std::vector<Shape> kShapes = {{1, 1, 0},   {5, 7, kGap}, {33, 72, 0},    {2, 192, 8},
                                     {5, 257, 0}, {3, 1152, 8}, {729, 2, kGap}, {1025, 3, 0}};
 
 class Cpu {

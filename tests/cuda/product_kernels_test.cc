@@ -92,8 +92,9 @@ struct Shape {
 };
 // Single rows, tiles that end inside, and K of no multiple of anything (588 and 4,304 are real
 // ones).
-const Shape kShapes[] = {{1, 1, 1},      {1, 8, 32},     {5, 9, 33},     {33, 129, 72},
-                         {129, 40, 588}, {17, 16, 4304}, {130, 200, 64}, {729, 8, 16}, {1025, 8, 48}};
+const Shape kShapes[] = {{1, 1, 1},      {1, 8, 32},     {5, 9, 33},
+                         {33, 129, 72},  {129, 40, 588}, {17, 16, 4304},
+                         {130, 200, 64}, {729, 8, 16},   {1025, 8, 48}};
 
 TEST_F(ProductKernels, TensorCoresGiveTheExactProductsAndTheirDequantizedValues) {
   for (const Shape& shape : kShapes) {

@@ -164,7 +164,8 @@ TEST_F(RowKernelsOnDevice, GateColumnsOfOneMatrixInPlace) {
 }
 
 TEST_F(RowKernelsOnDevice, ActivateWideAndManyRowsAsTheCpu) {
-  for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{729, 24}, {1025, 8}, {33, 72}, {2, 12800}}) {
+  for (const auto& [rows, cols] :
+       {std::pair<int64_t, int64_t>{729, 24}, {1025, 8}, {33, 72}, {2, 12800}}) {
     const std::vector<Half> x = RandomRows(rows, cols, 45);
     const DeviceRows<Half> there(x, cols), y(rows, cols);
     const DevicePlainCodes codes(rows, cols, 0.0f, kNoClipRange);
