@@ -72,7 +72,8 @@ class Arena {
  public:
   virtual ~Arena() = default;
 
-  // Room for `slots` of the images of `inputs`, with values that nobody should rely on. Regrown for
+  // Room for `slots` of the images of `inputs`, with values that nobody should rely on, but for an
+  // FP16 or FP32 slot of the storage, shape and images that it had: its rows stay. Regrown for
   // larger shapes, never shrunk: cheap when nothing grows.
   void Prepare(std::vector<Slot> slots, BatchInputs inputs);
 

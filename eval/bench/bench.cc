@@ -141,7 +141,7 @@ class Bench {
 
   std::vector<ForwardResult> MeasureOne(const ForwardModel& model) const {
     if (settings_.device) {
-      constexpr int kRuns = 21;
+      constexpr int kRuns = 7;
       const bool small = settings_.extent == BenchExtent::kSmall;
       return MeasureDeviceForward(model, *settings_.device, small ? 1 : kRuns, settings_.say);
     }

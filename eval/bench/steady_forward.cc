@@ -98,22 +98,17 @@ SteadyForward::SteadyForward(const LoweredEncoder& encoder, Backend& backend, in
   Run();
 }
 
-// Between stages only the stream is alive; it goes through the host's memory as in the runner.
+// Between stages only the stream is alive, and stays where it lies: from stage to stage it has one
+// shape. (The runner, which takes a chunk of images through each stage, keeps streams with the
+// host.)
 template <class RunStage>
 void SteadyForward::RunStages(const RunStage& run_stage) {
   const Graph& graph = *encoder_.graph;
   const std::vector<Program>& stages = encoder_.stages;
   for (size_t stage = 0; stage < stages.size(); ++stage) {
     arena_->Prepare(stages[stage].slots, {.images = images_});
-    if (stage == 0) {
-      arena_->Upload(graph.pixels, 0, std::as_bytes(std::span(pixels_)));
-    } else {
-      arena_->Upload(graph.stream, 0, stream_);
-    }
+    if (stage == 0) arena_->Upload(graph.pixels, 0, std::as_bytes(std::span(pixels_)));
     run_stage(stage);
-    if (stage + 1 == stages.size()) break;
-    const std::span<const std::byte> stream = arena_->HostView(graph.stream);
-    stream_.assign(stream.begin(), stream.end());
   }
 }
 

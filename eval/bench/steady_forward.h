@@ -69,7 +69,6 @@ class SteadyForward {
   const int64_t images_;
   std::unique_ptr<Arena> arena_;
   std::vector<float> pixels_;
-  std::vector<std::byte> stream_;
   size_t graphs_ = 0;
 };
 

@@ -122,6 +122,17 @@ TEST_F(Graphs, BelongToOneProgram) {
   RunUntilGraph(*program, {.images = 2});
 }
 
+// So a forward's stream stays on the device from stage to stage.
+TEST_F(Graphs, FindTheRowsOfASlotWhoseShapeStays) {
+  std::vector<Slot> slots = small::SlotsOf(SlotStorage::kHalf);
+  whole_->Prepare(slots, {.images = 2});
+  FillSlot(*whole_, small::kStream, 5);
+  const auto before = small::BytesOf(*whole_, small::kStream);
+  slots[small::kIn].rows *= 30;
+  whole_->Prepare(slots, {.images = 2});
+  EXPECT_EQ(small::BytesOf(*whole_, small::kStream), before);
+}
+
 TEST_F(Graphs, KeepWhatTheyWereAskedFor) {
   const Program program = small::ProgramOf(
       *backend_,

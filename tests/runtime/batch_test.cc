@@ -181,5 +181,25 @@ TEST(Batch, ASecondRunOfEqualOrSmallerShapeGrowsNothing) {
   EXPECT_EQ(arena.bytes(), bytes);
 }
 
+// So a forward's stream stays with the arena from stage to stage.
+TEST(Arenas, KeepTheRowsOfASlotWhoseShapeStays) {
+  CpuBackend backend(Select(""));
+  const std::unique_ptr<Arena> arena = backend.MakeArena();
+  std::vector<Slot> slots = {HalfSlot(5, 40), FloatSlot(5, 40), HalfSlot(3, 8)};
+  arena->Prepare(slots, {.images = 2});
+  FillSlot(*arena, 0, 1);
+  FillSlot(*arena, 1, 2);
+  const auto bytes = [&](SlotId id) {
+    const std::span<const std::byte> view = arena->HostView(id);
+    return std::vector<std::byte>(view.begin(), view.end());
+  };
+  const std::vector<std::byte> halves = bytes(0), floats = bytes(1);
+  slots[2] = HalfSlot(300, 80);
+  slots.push_back(CodesSlot(5, 40));
+  arena->Prepare(slots, {.images = 2});
+  EXPECT_EQ(bytes(0), halves);
+  EXPECT_EQ(bytes(1), floats);
+}
+
 }  // namespace
 }  // namespace w8a8::test
