@@ -127,6 +127,74 @@ TEST(ProductFaults, EveryBarrierOfTheOtherProductsIsNeeded) {
       1);
 }
 
+// FP16 operands of the same shape; `change` is what is wrong with the product.
+std::vector<Half> HalfProduct(const std::function<void(FloatProductArgs*)>& change) {
+  const Operands operands;
+  const auto halves = [](int64_t rows) {
+    std::vector<Half> values;
+    for (const int8_t code : Codes(rows)) values.push_back(ToHalf(static_cast<float>(code)));
+    return values;
+  };
+  const DeviceArray<Half> x(halves(kM)), weight(halves(kN));
+  FloatProductArgs args = operands.Float();
+  args.x = x.data();
+  args.weight = weight.data();
+  change(&args);
+  LaunchFloatProduct(nullptr, args);
+  return operands.y.Download();
+}
+
+TEST(ProductFaults, OfTheFp16TensorCoreProductAreFound) {
+  ExpectEveryBarrierIsNeeded([] { return HalfProduct([](FloatProductArgs*) {}); });
+  const auto error_of = [](int64_t m, int64_t n) {
+    return ErrorOf([&] {
+      HalfProduct([&](FloatProductArgs* args) {
+        args->m = m;
+        args->n = n;
+      });
+    });
+  };
+  EXPECT_EQ(error_of(kM, kN), "no error was thrown");
+  EXPECT_TRUE(Contains(error_of(kM + 1, kN), "outside"));
+  EXPECT_TRUE(Contains(error_of(kM, kN + 1), "outside"));
+  EXPECT_TRUE(Contains(error_of(kM - 1, kN), "nobody wrote"));
+  EXPECT_TRUE(Contains(error_of(kM, kN - 1), "nobody wrote"));
+  const auto without_bias = [](FloatProductArgs* args) { args->bias = nullptr; };
+  EXPECT_NE(HalfProduct([](FloatProductArgs*) {}), HalfProduct(without_bias));
+}
+
+// Rows 0 and 2 begin images; 4 and 5 are their second codes.
+std::vector<Half> TwiceCoded(const std::function<void(TwiceProductArgs*)>& change) {
+  constexpr int64_t kImages = 2, kRowsOfImage = 2, kRows = kImages * kRowsOfImage;
+  const Operands operands;
+  const DeviceArray<int8_t> x(Codes(kRows + kImages));
+  const DeviceArray<float> scale_x(Scales(kN, 0.01f));  // may be swapped with those of columns
+  const DeviceArray<Half> y(kRows * kN);
+  TwiceProductArgs args{
+      .product = operands.args(), .images = kImages, .rows_per_image = kRowsOfImage};
+  args.product.m = kRows;
+  args.product.x = x.data();
+  args.product.scale_x = scale_x.data();
+  args.product.y = y.data();
+  LaunchProduct(nullptr, args.product);
+  change(&args);
+  LaunchTwiceProduct(nullptr, args);
+  return y.Download();
+}
+
+TEST(ProductFaults, OfRowsThatAreCodedTwiceAreFound) {
+  const std::vector<Half> right = TwiceCoded([](TwiceProductArgs*) {});
+  EXPECT_TRUE(Contains(ErrorOf([] { TwiceCoded([](TwiceProductArgs* args) { ++args->images; }); }),
+                       "outside"));
+  EXPECT_NE(right, TwiceCoded([](TwiceProductArgs* args) { --args->images; }));
+  EXPECT_NE(right, TwiceCoded([](TwiceProductArgs* args) { --args->rows_per_image; }));
+  EXPECT_NE(right, TwiceCoded([](TwiceProductArgs* args) { --args->product.m; }));
+  EXPECT_NE(right, TwiceCoded([](TwiceProductArgs* args) { args->product.bias = nullptr; }));
+  EXPECT_NE(right, TwiceCoded([](TwiceProductArgs* args) {
+              std::swap(args->product.scale_x, args->product.scale_w);
+            }));
+}
+
 // One of each size too many is outside the operands, one too few leaves an output unwritten.
 TEST(ProductFaults, ASizeThatIsOffByOneIsFound) {
   const auto error_of = [](int64_t m, int64_t n, int64_t k) {

@@ -260,7 +260,7 @@ TEST(WgmmaDataflow, OfAStreamInPlaceIsTheFormula) {
   EXPECT_EQ(Compare(given.product.epilogue, expected, given.out), "");
 }
 
-TEST(WgmmaDataflow, SeesASwappedScaleAndAShiftedColumn) {
+TEST(WgmmaDataflow, OfSwappedScalesIsNotTheFormula) {
   WgmmaCase given = MakeCase(WgmmaEpilogue::kHalf, ActivationKind::kGeluTanh, 65, 80, 588);
   const std::vector<uint8_t> expected = PlainOutput(given);
   std::swap(given.scale_w[78], given.scale_w[79]);
