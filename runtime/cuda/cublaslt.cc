@@ -18,11 +18,6 @@ constexpr size_t kWorkspaceBytes = 32 * 1024 * 1024;  // what NVIDIA advises for
 constexpr int kAlgorithms = 8;
 constexpr int kTimedRuns = 3;
 
-void Check(cublasStatus_t status, std::string_view what) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  Fail("cuBLASLt: {}: status {}", what, static_cast<int>(status));
-}
-
 struct Types {
   cudaDataType_t operand, result;
   cublasComputeType_t compute;
@@ -83,11 +78,17 @@ struct CublasLt::Functions {
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = nullptr;
   decltype(&cublasLtMatmulAlgoCheck) check = nullptr;
   decltype(&cublasLtMatmul) matmul = nullptr;
+  decltype(&cublasLtGetStatusString) words = nullptr;
   std::string reason;  // why it cannot be used
 
   static const Functions& Get() {
     static const Functions functions = Open();
     return functions;
+  }
+
+  void Check(cublasStatus_t status, std::string_view what) const {
+    if (status == CUBLAS_STATUS_SUCCESS) return;
+    Fail("cuBLASLt: {}: {} (status {})", what, words(status), static_cast<int>(status));
   }
 
  private:
@@ -108,6 +109,7 @@ struct CublasLt::Functions {
     library.Find("cublasLtMatmulAlgoGetHeuristic", &f.heuristic);
     library.Find("cublasLtMatmulAlgoCheck", &f.check);
     library.Find("cublasLtMatmul", &f.matmul);
+    library.Find("cublasLtGetStatusString", &f.words);
     f.reason = library.reason();
     return f;
   }
@@ -119,16 +121,17 @@ struct CublasLt::Problem {
     const auto [operand, result, compute, scale] = TypesOf(product.kind);
     const auto k = static_cast<uint64_t>(product.k);
     const auto rows = static_cast<uint64_t>(product.m), cols = static_cast<uint64_t>(product.n);
-    Check(f.desc_create(&desc, compute, scale), "describing a product");
+    f.Check(f.desc_create(&desc, compute, scale), "describing a product");
     Set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
     SetEpilogue(product);
-    Check(f.layout_create(&weight, operand, k, cols, product.weight_stride), "describing weights");
-    Check(f.layout_create(&x, operand, k, rows, product.x_stride), "describing rows");
+    f.Check(f.layout_create(&weight, operand, k, cols, product.weight_stride),
+            "describing weights");
+    f.Check(f.layout_create(&x, operand, k, rows, product.x_stride), "describing rows");
     // An FP8 result is added to nothing; what it would be added to is FP16 by the library's rule.
     const bool fp8 = product.kind == LibraryProduct::Kind::kFp8ToFp8;
-    Check(f.layout_create(&c, fp8 ? CUDA_R_16F : result, cols, rows, product.n),
-          "describing what is added to");
-    Check(f.layout_create(&y, result, cols, rows, product.n), "describing outputs");
+    f.Check(f.layout_create(&c, fp8 ? CUDA_R_16F : result, cols, rows, product.n),
+            "describing what is added to");
+    f.Check(f.layout_create(&y, result, cols, rows, product.n), "describing outputs");
   }
   ~Problem() {
     for (cublasLtMatrixLayout_t layout : {weight, x, c, y}) {
@@ -157,10 +160,10 @@ struct CublasLt::Problem {
   // The library's best for it, by its own ranking.
   std::vector<cublasLtMatmulHeuristicResult_t> Offered(cublasLtHandle_t handle) const {
     cublasLtMatmulPreference_t preference = nullptr;
-    Check(f.preference_create(&preference), "describing what is preferred");
+    f.Check(f.preference_create(&preference), "describing what is preferred");
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-      Check(f.preference_set(preference, attribute, &value, sizeof(value)),
-            "describing what is preferred");
+      f.Check(f.preference_set(preference, attribute, &value, sizeof(value)),
+              "describing what is preferred");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
     // By itself the library also adds up parts of a sum that were rounded to FP16 outputs.
@@ -182,7 +185,7 @@ struct CublasLt::Problem {
  private:
   template <class T>
   void Set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
-    Check(f.desc_set(desc, attribute, &value, sizeof(value)), "describing a product");
+    f.Check(f.desc_set(desc, attribute, &value, sizeof(value)), "describing a product");
   }
 
   void SetEpilogue(const LibraryProduct& product) {
@@ -221,7 +224,7 @@ std::string CublasLt::UnavailableReason() { return Functions::Get().reason; }
 CublasLt::CublasLt() : library_(Functions::Get()) {
   if (!library_.reason.empty()) Fail("cuBLASLt: {}", library_.reason);
   cublasLtHandle_t handle = nullptr;
-  Check(library_.create(&handle), "opening the library");
+  library_.Check(library_.create(&handle), "opening the library");
   handle_ = handle;
 }
 
@@ -287,8 +290,8 @@ bool CublasLt::Multiply(Queue queue, const LibraryProduct& product) {
       checked.workspaceSize > kWorkspaceBytes) {
     return false;
   }
-  Check(problem.Run(handle, product, pinned->algorithm, workspace, product.y, queue),
-        "multiplying");
+  library_.Check(problem.Run(handle, product, pinned->algorithm, workspace, product.y, queue),
+                 "multiplying");
   return true;
 }
 

@@ -81,10 +81,6 @@ constexpr size_t kLeastVersion = 91300;       // cudnnGetVersion(): 10,000 major
 // What the tensors of the graph are called.
 constexpr int64_t kQId = 1, kKId = 2, kVId = 3, kOutId = 4, kScaleId = 5;
 
-void Check(Status status, std::string_view what) {
-  if (status != 0) Fail("cuDNN: {}: status {}", what, status);
-}
-
 bool LiesOn16Bytes(const MatView<const Half>& rows) {
   return reinterpret_cast<uintptr_t>(rows.data) % 16 == 0 && rows.stride % 8 == 0;
 }
@@ -103,11 +99,16 @@ struct CudnnAttention::Functions {
   Status (*set)(void*, Attribute, Type, int64_t, const void*) = nullptr;
   Status (*get)(void*, Attribute, Type, int64_t, int64_t*, void*) = nullptr;
   Status (*execute)(void*, void*, void*) = nullptr;
+  const char* (*words)(Status) = nullptr;
   std::string reason;  // why it cannot be used
 
   static const Functions& Get() {
     static const Functions functions = Open();
     return functions;
+  }
+
+  void Check(Status status, std::string_view what) const {
+    if (status != 0) Fail("cuDNN: {}: {} (status {})", what, words(status), status);
   }
 
  private:
@@ -124,6 +125,7 @@ struct CudnnAttention::Functions {
     library.Find("cudnnBackendSetAttribute", &f.set);
     library.Find("cudnnBackendGetAttribute", &f.get);
     library.Find("cudnnBackendExecute", &f.execute);
+    library.Find("cudnnGetErrorString", &f.words);
     f.reason = library.reason();
     if (f.reason.empty() && f.version() < kLeastVersion) {
       f.reason = fmt::format("version {} has no SDPA of one operation; install 9.13 or later",
@@ -136,7 +138,7 @@ struct CudnnAttention::Functions {
 class CudnnAttention::Descriptor {
  public:
   Descriptor(const Functions& library, Kind kind) : library_(&library) {
-    Check(library.create_descriptor(kind, &pointer_), "making a descriptor");
+    library.Check(library.create_descriptor(kind, &pointer_), "making a descriptor");
   }
   Descriptor(Descriptor&& other) noexcept
       : library_(other.library_), pointer_(std::exchange(other.pointer_, nullptr)) {}
@@ -148,8 +150,8 @@ class CudnnAttention::Descriptor {
 
   template <class T>
   void Set(Attribute attribute, Type type, const T* values, size_t count) {
-    Check(library_->set(pointer_, attribute, type, static_cast<int64_t>(count), values),
-          fmt::format("attribute {}", static_cast<int>(attribute)));
+    library_->Check(library_->set(pointer_, attribute, type, static_cast<int64_t>(count), values),
+                    fmt::format("attribute {}", static_cast<int>(attribute)));
   }
   template <class T>
   void Set(Attribute attribute, Type type, const T& value) {
@@ -159,7 +161,7 @@ class CudnnAttention::Descriptor {
     Set(attribute, Type::kDescriptor, value.pointer_);
   }
   bool TryFinalize() { return library_->finalize(pointer_) == 0; }
-  void Finalize(std::string_view what) { Check(library_->finalize(pointer_), what); }
+  void Finalize(std::string_view what) { library_->Check(library_->finalize(pointer_), what); }
   void* pointer() const { return pointer_; }
 
  private:
@@ -178,7 +180,7 @@ std::string CudnnAttention::UnavailableReason() { return Functions::Get().reason
 
 CudnnAttention::CudnnAttention() : library_(Functions::Get()) {
   if (!library_.reason.empty()) Fail("cuDNN: {}", library_.reason);
-  Check(library_.create(&handle_), "opening the library");
+  library_.Check(library_.create(&handle_), "opening the library");
 }
 
 CudnnAttention::~CudnnAttention() {
@@ -260,18 +262,18 @@ void CudnnAttention::BuildPlan(Plan* plan) const {
     pointers.push_back(configs.back().pointer());
   }
   int64_t count = 0;
-  Check(library_.get(heuristic.pointer(), Attribute::kHeuristicResults, Type::kDescriptor, kMost,
-                     &count, pointers.data()),
-        "asking for configurations");
+  library_.Check(library_.get(heuristic.pointer(), Attribute::kHeuristicResults, Type::kDescriptor,
+                              kMost, &count, pointers.data()),
+                 "asking for configurations");
   for (int64_t i = 0; i < std::min(count, kMost); ++i) {
     Descriptor built(library_, Kind::kPlan);
     built.Set(Attribute::kPlanHandle, Type::kHandle, handle_);
     built.Set(Attribute::kPlanEngineConfig, configs[static_cast<size_t>(i)]);
     if (!built.TryFinalize()) continue;
     int64_t values = 0;
-    Check(library_.get(built.pointer(), Attribute::kPlanWorkspace, Type::kInt64, 1, &values,
-                       &plan->workspace_bytes),
-          "asking for the workspace");
+    library_.Check(library_.get(built.pointer(), Attribute::kPlanWorkspace, Type::kInt64, 1,
+                                &values, &plan->workspace_bytes),
+                   "asking for the workspace");
     plan->plan.emplace(std::move(built));
     break;
   }
@@ -295,7 +297,7 @@ void CudnnAttention::Execute(const Plan& plan, const BatchAttentionArgs& args,
   pack.Set(Attribute::kPackPointers, Type::kPointer, pointers.data(), pointers.size());
   pack.Set(Attribute::kPackWorkspace, Type::kPointer, workspace);
   pack.Finalize("the operands");
-  Check(library_.execute(handle_, plan.plan->pointer(), pack.pointer()), "attention");
+  library_.Check(library_.execute(handle_, plan.plan->pointer(), pack.pointer()), "attention");
 }
 
 bool CudnnAttention::Attend(Queue queue, const BatchAttentionArgs& args) {
@@ -311,7 +313,7 @@ bool CudnnAttention::Attend(Queue queue, const BatchAttentionArgs& args) {
                               args.k.rows / args.images, args.q.stride, args.k.stride,
                               args.v.stride, args.out.stride});
   if (!plan.plan) return false;
-  Check(library_.set_queue(handle_, queue), "choosing a queue");
+  library_.Check(library_.set_queue(handle_, queue), "choosing a queue");
   Execute(plan, args, workspaces_[queue].Reserve(std::max<int64_t>(plan.workspace_bytes, 1)));
   return true;
 }

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/cuda/fake_cublaslt.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
@@ -177,6 +178,14 @@ TEST_F(CublasLtCalls, SayWhereThereIsNoKernel) {
   fake().offered = 0;
   EXPECT_FALSE(Library().Multiply(nullptr, Sized(Kind::kFp8ToFp8)));
   EXPECT_TRUE(fake().products.empty());
+}
+
+TEST_F(CublasLtCalls, FailInTheLibrarysWords) {
+  LibraryProduct product = Sized(Kind::kHalfToHalf);
+  product.y = y_;
+  fake().unwritable = y_;
+  EXPECT_EQ(ErrorOf([&] { Library().Multiply(nullptr, product); }),
+            "cuBLASLt: multiplying: the fake failed (status 13)");
 }
 
 }  // namespace

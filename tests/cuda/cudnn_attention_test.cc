@@ -8,6 +8,7 @@
 
 #include "tests/cuda/device_memory.h"
 #include "tests/cuda/fake_cudnn.h"
+#include "tests/support/errors.h"
 
 namespace w8a8::test {
 namespace {
@@ -83,6 +84,12 @@ TEST_F(CudnnCalls, SayWhereThereIsNoKernel) {
   other.heads = 1;
   EXPECT_FALSE(library_->Attend(nullptr, other));
   EXPECT_EQ(fake().executed, 0);
+}
+
+TEST_F(CudnnCalls, FailInTheLibrarysWords) {
+  fake().execution = 3000;
+  EXPECT_EQ(ErrorOf([&] { library_->Attend(nullptr, Args()); }),
+            "cuDNN: attention: the fake does not (status 3000)");
 }
 
 TEST_F(CudnnCalls, LeaveWhatItIsNotAskedForToOthers) {

@@ -32,6 +32,9 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = reinterpret_cast<cublasLtHandle_t>(&TheFakeCublasLt());
   return CUBLAS_STATUS_SUCCESS;
 }
+const char* cublasLtGetStatusString(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_EXECUTION_FAILED ? "the fake failed" : "another status";
+}
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t) { return CUBLAS_STATUS_SUCCESS; }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t compute,
@@ -114,6 +117,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algo,
                               void*, size_t, cudaStream_t) {
   w8a8::test::FakeCublasLt& fake = TheFakeCublasLt();
+  if (fake.unwritable != nullptr && d == fake.unwritable) return CUBLAS_STATUS_EXECUTION_FAILED;
   FakeProduct product = DescOf(desc);
   const auto value = [&product](const void* scalar) {
     if (product.scale == CUDA_R_32I)

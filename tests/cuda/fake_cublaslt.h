@@ -44,6 +44,7 @@ struct FakeCublasLt {
   int asked = 0;                      // times for algorithms
   uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_MASK;  // that were allowed at the last time
   int alive = 0;                                         // descriptors and layouts
+  const void* unwritable = nullptr;                      // products into it fail
 };
 FakeCublasLt& TheFakeCublasLt();
 

@@ -36,6 +36,9 @@ FakeCudnn& TheFakeCudnn() {
 extern "C" {
 
 size_t cudnnGetVersion() { return 91300; }
+const char* cudnnGetErrorString(int status) {
+  return status == kNotSupported ? "the fake does not" : "another status";
+}
 int cudnnCreate(void** handle) {
   *handle = &TheFakeCudnn();
   return kSuccess;
@@ -108,6 +111,7 @@ int cudnnBackendGetAttribute(void* descriptor, int attribute, int, int64_t most,
 int cudnnBackendExecute(void*, void* plan, void* pack) {
   FakeCudnn& fake = TheFakeCudnn();
   if (!Of(plan).finalized || !Of(pack).finalized) return kNotSupported;
+  if (fake.execution != kSuccess) return fake.execution;
   ++fake.executed;
   fake.plan = Of(plan);
   fake.pack = Of(pack);

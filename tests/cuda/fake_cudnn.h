@@ -44,8 +44,9 @@ struct FakeCudnn {
   int64_t first_buildable = 1;  // of them: plans of those before cannot be built
   bool takes_operation = true;
   int64_t workspace = 256;
-  int alive = 0;  // descriptors
-  int plans = 0;  // that were asked to be built
+  int execution = 0;  // its status
+  int alive = 0;      // descriptors
+  int plans = 0;      // that were asked to be built
   void* queue = nullptr;
   // Of the last execution.
   int executed = 0;
