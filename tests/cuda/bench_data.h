@@ -61,8 +61,10 @@ inline Half Plain(int32_t code, float fraction) {
 }
 // Small integers: every order of adding their products gives the same binary32 sum.
 inline Half Exact(int32_t code, float) { return ToHalf(static_cast<float>(code / 8)); }
+inline int8_t ExactCode(int32_t code, float) { return static_cast<int8_t>(code / 8); }
 inline int Sign(int32_t code) { return code > 20 ? 1 : code < -20 ? -1 : 0; }
 inline Half SignHalf(int32_t code, float) { return ToHalf(static_cast<float>(Sign(code))); }
+inline int8_t SignCode(int32_t code, float) { return static_cast<int8_t>(Sign(code)); }
 constexpr uint8_t kE4m3One = 0x38;
 inline uint8_t SignE4m3(int32_t code, float) {
   return Sign(code) == 0 ? uint8_t{0}

@@ -25,7 +25,8 @@ double SecondsSince(Clock::time_point begin) {
 nlohmann::json ToJson(const Figure& figure) {
   return {{"name", figure.name},       {"unit", figure.unit},
           {"value", figure.value},     {"microseconds", figure.microseconds},
-          {"checked", figure.checked}, {"problem", figure.problem}};
+          {"checked", figure.checked}, {"problem", figure.problem},
+          {"missing", figure.missing}};
 }
 
 Figure FromJson(const nlohmann::json& json) {
@@ -34,7 +35,8 @@ Figure FromJson(const nlohmann::json& json) {
           .value = json.at("value"),
           .microseconds = json.at("microseconds"),
           .checked = json.at("checked"),
-          .problem = json.at("problem")};
+          .problem = json.at("problem"),
+          .missing = json.at("missing")};
 }
 
 Figure Without(const Case& c, std::string problem) {
@@ -43,7 +45,8 @@ Figure Without(const Case& c, std::string problem) {
           .value = 0,
           .microseconds = 0,
           .checked = {},
-          .problem = std::move(problem)};
+          .problem = std::move(problem),
+          .missing = {}};
 }
 
 // In the child: a line for each case; stops behind the first that threw, because an error of a CUDA
@@ -53,6 +56,8 @@ Figure Without(const Case& c, std::string problem) {
     Figure figure = Without(cases[i], "");
     try {
       cases[i].run(figure);
+    } catch (const Missing& missing) {
+      figure.missing = missing.what();
     } catch (const std::exception& error) {
       figure.problem = error.what();
     }
@@ -124,8 +129,10 @@ class Child {
 
 void Tell(const Figure& figure) {
   std::fprintf(stderr, "%s: %s\n", figure.name.c_str(),
-               figure.problem.empty() ? fmt::format("{:.1f} {}", figure.value, figure.unit).c_str()
-                                      : figure.problem.c_str());
+               !figure.missing.empty() ? figure.missing.c_str()
+               : figure.problem.empty()
+                   ? fmt::format("{:.1f} {}", figure.value, figure.unit).c_str()
+                   : figure.problem.c_str());
 }
 
 // From the first case without a figure on in one process, until a fresh one is needed.
@@ -170,7 +177,9 @@ std::vector<Figure> RunCases(const std::vector<Case>& cases, int case_seconds, i
 std::string Table(const std::vector<Figure>& figures) {
   std::string table, problems;
   for (const Figure& f : figures) {
-    if (f.problem.empty()) {
+    if (!f.missing.empty()) {
+      problems += fmt::format("MISSING {}: {}\n", f.name, f.missing);
+    } else if (f.problem.empty()) {
       table += fmt::format("{:<58} {:>9.1f} {:<7} {:>11.1f} us{}\n", f.name, f.value, f.unit,
                            f.microseconds, f.checked.empty() ? "  (not checked)" : "");
     } else {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,13 @@ struct Figure {
   double microseconds = 0;
   std::string checked;  // against what the result was checked in every bit
   std::string problem;  // nonempty: there is no figure, and why
+  std::string missing;  // nonempty: there is none, because this machine lacks what it needs
+};
+
+// What a case throws that needs what this machine lacks.
+class Missing : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 struct Case {
@@ -28,7 +36,7 @@ struct Case {
 // named so.
 std::vector<Figure> RunCases(const std::vector<Case>& cases, int case_seconds, int all_seconds);
 
-// "NAME | VALUE UNIT | TIME" for each, and what has a problem last.
+// "NAME | VALUE UNIT | TIME" for each, what nobody checked marked; then what has no figure.
 std::string Table(const std::vector<Figure>& figures);
 // One JSON array.
 std::string Json(const std::vector<Figure>& figures);

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/cuda/bench_data.h"
+#include "tests/cuda/bench_sample.h"
 
 namespace w8a8::bench {
 namespace {
@@ -30,7 +31,8 @@ TEST(BenchRuns, ACaseThatFailsDiesOrHangsCostsItsOwnFigure) {
        [](Figure&) {
          while (true) ::pause();
        }},
-      {"third", Measure}};
+      {"third", Measure},
+      {"lacks", [](Figure&) { throw Missing("another GPU"); }}};
   const std::vector<Figure> figures = RunCases(cases, 3, 120);
   ASSERT_EQ(figures.size(), cases.size());
   for (const size_t i : {size_t{0}, size_t{2}, size_t{5}}) {
@@ -44,6 +46,9 @@ TEST(BenchRuns, ACaseThatFailsDiesOrHangsCostsItsOwnFigure) {
   const std::string table = Table(figures);
   EXPECT_NE(table.find("NO FIGURE hangs: not done after 3 s"), std::string::npos) << table;
   EXPECT_LT(table.find("third"), table.find("NO FIGURE")) << table;
+  EXPECT_EQ(figures[6].problem, "");
+  EXPECT_NE(table.find("MISSING lacks: another GPU"), std::string::npos) << table;
+  EXPECT_NE(table.find("us  (not checked)"), std::string::npos) << table;
 }
 
 TEST(BenchRuns, WhatHasNotBegunInTimeIsNamed) {
@@ -73,11 +78,40 @@ double E4m3Value(uint8_t pattern) {
 TEST(BenchRuns, Fp8OperandsAreTheCodesInFourBits) {
   for (int code = -127; code <= 127; ++code) {
     EXPECT_EQ(E4m3Value(SignE4m3(code, 0)), Sign(code));
+    EXPECT_EQ(SignCode(code, 0), Sign(code));
+    EXPECT_EQ(ToFloat(Exact(code, 0)), ExactCode(code, 0));
     const double value = E4m3Value(PlainE4m3(code, 0)), wanted = code / 32.0;
     EXPECT_LE(std::abs(value), std::abs(wanted)) << code;
     EXPECT_GE(std::abs(value), std::abs(wanted) * 8 / 9) << code;
     EXPECT_EQ(std::signbit(value), std::signbit(wanted)) << code;
   }
+}
+
+// One output that is wrong is found in any row and in any column.
+TEST(BenchRuns, SampledSumsSeeEveryRowAndEveryColumn) {
+  constexpr int64_t kM = 37, kN = 21, kK = 50, kStride = 32;
+  const std::vector<int8_t> x = BellShaped<int8_t>(kM * kK, 1, Code);
+  const std::vector<int8_t> weight = BellShaped<int8_t>(kN * kK, 2, Code);
+  std::vector<int64_t> y(kM * kStride);
+  for (int64_t row = 0; row < kM; ++row) {
+    for (int64_t col = 0; col < kN; ++col) {
+      y[static_cast<size_t>(row * kStride + col)] = std::inner_product(
+          &x[static_cast<size_t>(row * kK)], &x[static_cast<size_t>(row * kK)] + kK,
+          &weight[static_cast<size_t>(col * kK)], int64_t{1});
+    }
+  }
+  const SampledSums sums(x, weight, kM, kN, kK);
+  const auto output = [](const SampledSums::Sum& sum) { return int64_t{sum.value} + 1; };
+  EXPECT_EQ(sums.Differs(y, kStride, output), "");
+  const auto found_where = [&](bool rows, int64_t i) {
+    std::vector<int64_t> wrong = y;
+    for (int64_t j = 0; j < (rows ? kN : kM); ++j) {
+      ++wrong[static_cast<size_t>(rows ? i * kStride + j : j * kStride + i)];
+    }
+    return !sums.Differs(wrong, kStride, output).empty();
+  };
+  for (int64_t row = 0; row < kM; ++row) EXPECT_TRUE(found_where(true, row)) << row;
+  for (int64_t col = 0; col < kN; ++col) EXPECT_TRUE(found_where(false, col)) << col;
 }
 
 // Every order of adding gives one binary32 sum where no sum can reach 2^24.
