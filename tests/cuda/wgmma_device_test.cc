@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/cuda/cuda_device_facts.h"
 #include "runtime/cuda/cuda_error.h"
 #include "tests/cuda/wgmma_case.h"
 #include "tests/support/environment.h"
@@ -76,9 +77,12 @@ class WgmmaOnGpu : public testing::TestWithParam<int> {
   void SetUp() override {
     const std::string missing = MissingDevice();
     if (!missing.empty()) W8A8_SKIP_OR_FAIL("cuda", missing);
+    const std::string reason = WgmmaUnavailable(0);
+    if (reason.empty()) return;
     // Another GPU than Hopper is not a missing one: its set is another.
-    const std::string other = WgmmaUnavailable(0);
-    if (!other.empty()) GTEST_SKIP() << "*** SKIPPED: " << other << " ***";
+    const bool hopper = TooOldFor(0, 9, 0).empty() && !TooOldFor(0, 9, 1).empty();
+    if (hopper) W8A8_SKIP_OR_FAIL("cuda", reason);
+    GTEST_SKIP() << "*** SKIPPED: " << reason << " ***";
   }
   WgmmaTiles Tiles() const { return static_cast<WgmmaTiles>(GetParam()); }
 };
