@@ -44,29 +44,65 @@ void ThreadPool::Serve(int worker) {
     started_.wait(lock, [&] { return ending_ || loops_ > seen; });
     if (ending_) return;
     TakeIndices(worker, lock);
-    if (--helping_ == 0) finished_.notify_one();
+    if (--helping_ == 0) finished_.notify_all();
   }
 }
 
+void ThreadPool::RunNext(Loop& loop, int worker, std::unique_lock<std::mutex>& lock) {
+  const int64_t index = loop.next++;
+  const Body& body = *loop.body;
+  ++loop.running;
+  std::exception_ptr error;
+  lock.unlock();
+  try {
+    body(index, worker);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  lock.lock();
+  --loop.running;
+  if (!error) return;
+  loop.next = loop.count;
+  if (!loop.first_error || index < loop.first_error_index) {
+    loop.first_error = std::move(error);
+    loop.first_error_index = index;
+  }
+}
+
+ThreadPool::Loop* ThreadPool::Shared() {
+  const auto found =
+      std::find_if(shared_.begin(), shared_.end(), [](const Loop* l) { return l->has_more(); });
+  return found == shared_.end() ? nullptr : *found;
+}
+
 void ThreadPool::TakeIndices(int worker, std::unique_lock<std::mutex>& lock) {
-  while (loop_.next < loop_.count) {
-    const int64_t index = loop_.next++;
-    const Body& body = *loop_.body;
-    std::exception_ptr error;
-    lock.unlock();
-    try {
-      body(index, worker);
-    } catch (...) {
-      error = std::current_exception();
-    }
-    lock.lock();
-    if (!error) continue;
-    loop_.next = loop_.count;
-    if (!loop_.first_error || index < loop_.first_error_index) {
-      loop_.first_error = std::move(error);
-      loop_.first_error_index = index;
+  while (true) {
+    if (loop_.has_more()) {
+      RunNext(loop_, worker, lock);
+    } else if (Loop* const shared = Shared()) {
+      RunNext(*shared, worker, lock);
+      if (shared->running == 0) finished_.notify_all();
+    } else if (loop_.running > 0) {
+      ++idle_;
+      more_.wait(lock, [&] { return loop_.running == 0 || Shared() != nullptr; });
+      --idle_;
+    } else {
+      more_.notify_all();
+      return;
     }
   }
+}
+
+// The loop stays in the list until its last body has ended: whoever helps holds on to it.
+void ThreadPool::ShareWithIdle(int worker, int64_t count, const Body& body) {
+  Loop loop{.body = &body, .count = count};
+  std::unique_lock lock(mutex_);
+  shared_.push_back(&loop);
+  more_.notify_all();
+  while (loop.has_more()) RunNext(loop, worker, lock);
+  finished_.wait(lock, [&] { return loop.running == 0; });
+  std::erase(shared_, &loop);
+  if (loop.first_error) std::rethrow_exception(loop.first_error);
 }
 
 int AvailableCpus() {

@@ -1,6 +1,7 @@
 // The one parallel loop of the project, and the threads that it keeps.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -31,25 +32,47 @@ class ThreadPool {
   // thread nor a body may call For() meanwhile.
   void For(int64_t count, const Body& body);
 
+  // A loop within a body of For(), which `worker` runs: like For(), with the help of those workers
+  // that find no index of the outer loop any more. Without any it is a plain loop.
+  template <class Inner>
+  void Share(int worker, int64_t count, const Inner& body) {
+    if (idle() > 0 && count > 1) {
+      return ShareWithIdle(worker, count, [&body](int64_t i, int w) { body(i, w); });
+    }
+    for (int64_t index = 0; index < count; ++index) body(index, worker);
+  }
+  // Workers that wait for something to share; of another moment as soon as it is read.
+  int idle() const { return idle_.load(std::memory_order_relaxed); }
+  int threads() const { return static_cast<int>(helpers_.size()) + 1; }
+
  private:
   // What the workers of one loop share; guarded by mutex_.
   struct Loop {
     const Body* body = nullptr;
     int64_t count = 0;
-    int64_t next = 0;  // the first index that nobody has taken
-    std::exception_ptr first_error;
+    int64_t next = 0;     // the first index that nobody has taken
+    int64_t running = 0;  // bodies
+    std::exception_ptr first_error = {};
     int64_t first_error_index = 0;
+    bool has_more() const { return next < count; }
   };
 
   void Serve(int worker);
+  void ShareWithIdle(int worker, int64_t count, const Body& body);
+  // Until nothing is left of the outer loop and of the loops within its bodies.
   void TakeIndices(int worker, std::unique_lock<std::mutex>& lock);
+  static void RunNext(Loop& loop, int worker, std::unique_lock<std::mutex>& lock);
+  Loop* Shared();  // one with an index left; nullptr: none
 
   std::mutex mutex_;
   std::condition_variable started_;   // for helpers: a loop has begun, or the pool ends
-  std::condition_variable finished_;  // for the caller: the last helper has left the loop
+  std::condition_variable finished_;  // for callers: a helper has left a loop
+  std::condition_variable more_;      // for idle workers: something to share, or the end of all
   Loop loop_;
-  int64_t loops_ = 0;  // begun so far: how a helper knows that this one is new
-  int helping_ = 0;    // helpers that have not left the loop
+  std::vector<Loop*> shared_;  // begun within bodies, and not at their end
+  std::atomic<int> idle_ = 0;  // changed under mutex_
+  int64_t loops_ = 0;          // begun so far: how a helper knows that this one is new
+  int helping_ = 0;            // helpers that have not left the loop
   bool ending_ = false;
   std::vector<std::thread> helpers_;
 };
