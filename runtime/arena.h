@@ -14,6 +14,7 @@
 #include "runtime/base/half.h"
 #include "runtime/base/mat_view.h"
 #include "runtime/base/matrix.h"
+#include "runtime/base/parallel.h"
 #include "runtime/encoder/graph.h"
 #include "runtime/row_counter.h"
 #include "runtime/steps.h"
@@ -86,6 +87,11 @@ class Arena {
   virtual void RunAll(const Program& program, std::span<const SlotId> kept);
   // True if the last RunAll() was one call of the device for all steps.
   virtual bool RanAsGraph() const { return false; }
+
+  // Steps may be shared with those workers of the pool that are idle, from now on: Run() is called
+  // by its `worker`, from within a body. Results are the same. Nothing where a device does the
+  // work.
+  virtual void ShareWith(ThreadPool& /*pool*/, int /*worker*/) {}
 
   // What all steps so far took, by the device's own clock.
   virtual double Seconds() const = 0;

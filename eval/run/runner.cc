@@ -71,7 +71,8 @@ class Runner {
     for (const size_t arm : options.site_seconds_of) timed.at(arm) = true;
     const int threads = std::max(1, options.threads);
     for (int i = 0; i < threads; ++i) {
-      workers_.push_back(std::make_unique<StageWorker>(graph, arms, taps, timed, i, *backend_));
+      workers_.push_back(
+          std::make_unique<StageWorker>(graph, arms, taps, timed, pool_, i, *backend_));
     }
     result_.arm_seconds.resize(arms.size());
     for (size_t stage = 0; stage < graph.stages.size(); ++stage) {

@@ -65,7 +65,8 @@ class StageWorker::AttendedEvent final : public NodeEvent<AttentionEvent> {
 };
 
 StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps,
-                         const std::vector<bool>& timed, int worker, Backend& backend)
+                         const std::vector<bool>& timed, ThreadPool& pool, int worker,
+                         Backend& backend)
     : graph_(graph),
       arms_(arms),
       taps_(taps),
@@ -74,7 +75,10 @@ StageWorker::StageWorker(const Graph& graph, std::span<const Arm> arms, std::spa
       arena_(backend.MakeArena()),
       replay_(backend.MakeArena()),
       arm_seconds_(arms.size(), 0.0),
-      site_seconds_(arms.size(), std::vector<double>(graph.nodes.size(), 0.0)) {}
+      site_seconds_(arms.size(), std::vector<double>(graph.nodes.size(), 0.0)) {
+  arena_->ShareWith(pool, worker);
+  replay_->ShareWith(pool, worker);
+}
 
 void StageWorker::RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count) {
   const auto begin = static_cast<size_t>(first), samples = static_cast<size_t>(count);

@@ -13,6 +13,7 @@
 #include "eval/run/tap.h"
 #include "runtime/arena.h"
 #include "runtime/backend.h"
+#include "runtime/base/parallel.h"
 
 namespace w8a8 {
 
@@ -46,9 +47,10 @@ struct StagePrograms {
 
 class StageWorker {
  public:
-  // All of these outlive the worker. `timed`: the arms whose site_seconds() are asked for.
+  // All of these outlive the worker. `timed`: the arms whose site_seconds() are asked for. `worker`
+  // is its number in the pool that runs it.
   StageWorker(const Graph& graph, std::span<const Arm> arms, std::span<Tap* const> taps,
-              const std::vector<bool>& timed, int worker, Backend& backend);
+              const std::vector<bool>& timed, ThreadPool& pool, int worker, Backend& backend);
 
   // Samples [first, first + count) of the chunk, which have equal grids.
   void RunBatch(const StagePrograms& stage, Chunk& chunk, int64_t first, int64_t count);

@@ -43,7 +43,6 @@ class ThreadPool {
   }
   // Workers that wait for something to share; of another moment as soon as it is read.
   int idle() const { return idle_.load(std::memory_order_relaxed); }
-  int threads() const { return static_cast<int>(helpers_.size()) + 1; }
 
  private:
   // What the workers of one loop share; guarded by mutex_.

@@ -169,6 +169,8 @@ void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, const 
   RowFactors(*scheme.transform, {codes->factors.Reserve(cols), static_cast<size_t>(cols)});
 }
 
+bool QuantizesRowsApart(const CodeRows& rows) { return IsPlain(rows) && rows.second == 0; }
+
 void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, int64_t first_row,
                     CodeRows* rows, QuantizeCounts* counts) {
   W8A8_CHECK(x.cols == rows->cols && first_row + x.rows <= rows->rows);

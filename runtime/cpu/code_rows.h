@@ -64,6 +64,9 @@ void TransformValues(const Int8Kernels& kernels, const InputTransform& transform
 // Makes room for `rows` rows of `cols` codes, to be filled by QuantizeRowsAt().
 void PrepareCodes(const Int8Kernels& kernels, int64_t rows, int64_t cols, const CodesScheme& scheme,
                   CodeRows* codes);
+// True if several threads may call QuantizeRowsAt() for rows of their own: no quantizer that has
+// scratch of a row.
+bool QuantizesRowsApart(const CodeRows& rows);
 // Quantizes `x` into the rows from `first_row` on, and the second codes of the first rows of images
 // among them. `counts` are added to and cost a pass; nullptr: not wanted.
 void QuantizeRowsAt(const Int8Kernels& kernels, MatView<const Half> x, int64_t first_row,

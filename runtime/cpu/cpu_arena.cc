@@ -55,6 +55,16 @@ void CpuArena::Upload(SlotId id, int64_t first_row, std::span<const std::byte> r
 
 std::span<const std::byte> CpuArena::HostView(SlotId id) { return Values(id); }
 
+void CpuArena::ShareWith(ThreadPool& pool, int worker) {
+  pool_ = &pool;
+  worker_ = worker;
+}
+
+CpuArena::Scratch& CpuArena::HelpersScratch() {
+  thread_local Scratch scratch;
+  return scratch;
+}
+
 std::span<std::byte> CpuArena::Values(SlotId id) const {
   const bool wide = slot(id).storage == SlotStorage::kFloat;
   void* values = wide ? static_cast<void*>(floats(id).data) : half(id).data;
@@ -82,11 +92,11 @@ MatView<float> CpuArena::floats(SlotId id, int64_t image) const {
 }
 
 int64_t CpuArena::bytes() const {
-  int64_t bytes =
-      Bytes(operand_, attention_, unpacked_, ideal_.codes, ideal_.scale, ideal_.zero_point,
-            ideal_.code_sum, ideal_.values, ideal_.factors, x_, product_, patches_, ones_, zeros_,
-            emulated_.acc, emulated_.chunk_codes, emulated_.chunk_product, emulated_.sum,
-            product_scratch_.values, product_scratch_.factors, product_scratch_.rounded);
+  int64_t bytes = Bytes(scratch_.operand, scratch_.attention, unpacked_, ideal_.codes, ideal_.scale,
+                        ideal_.zero_point, ideal_.code_sum, ideal_.values, ideal_.factors, x_,
+                        product_, patches_, ones_, zeros_, emulated_.acc, emulated_.chunk_codes,
+                        emulated_.chunk_product, emulated_.sum, product_scratch_.values,
+                        product_scratch_.factors, product_scratch_.rounded);
   for (const SlotMemory& memory : memory_) {
     const CodeRows& codes = memory.codes;
     bytes += Bytes(memory.half, memory.floats, codes.codes, codes.scale, codes.zero_point,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "runtime/arena.h"
 #include "runtime/base/aligned_buffer.h"
+#include "runtime/base/parallel.h"
 #include "runtime/cpu/attention.h"
 #include "runtime/cpu/code_rows.h"
 #include "runtime/cpu/float_gemm.h"
@@ -21,8 +23,10 @@
 
 namespace w8a8 {
 
-// Runs on the calling thread only. Steps take all rows at once, attention and the emulated arm's
-// products one image at a time: no result depends on the batch.
+// Runs on the calling thread, and shares rows of the norms, activations, quantizers and products of
+// FP16, fake and INT8, and heads of attention, with idle workers of its pool. Steps take all rows
+// at once, attention and the emulated arm's products one image at a time: no result depends on the
+// batch or on who made it.
 class CpuArena final : public Arena {
  public:
   explicit CpuArena(const Kernels& kernels) : kernels_(kernels) {}
@@ -31,9 +35,13 @@ class CpuArena final : public Arena {
   double Seconds() const override { return seconds_; }
   void Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) override;
   std::span<const std::byte> HostView(SlotId id) override;
+  void ShareWith(ThreadPool& pool, int worker) override;
 
-  // All slots and all scratch; constant once the largest shape was seen.
+  // All slots and all scratch; constant once the largest shape was seen. Without that of threads
+  // that help.
   int64_t bytes() const;
+  // Of steps: that were made by others than the arena's worker.
+  int64_t pieces_by_helpers() const { return pieces_by_helpers_; }
 
  private:
   struct SlotMemory {  // what the slot's storage needs of it
@@ -45,7 +53,19 @@ class CpuArena final : public Arena {
     double codes_seconds = 0;
   };
 
+  // What each who makes a piece needs to itself.
+  struct Scratch {
+    OperandScratch operand;
+    AttentionScratch attention;
+  };
+
   void Reserve() override;
+  // The calling thread's, for pieces of any arena.
+  static Scratch& HelpersScratch();
+  // Calls run(first, count, scratch) until all of [0, total) are covered, in pieces of whole
+  // `least` (but the last) where somebody is idle, else in one piece.
+  template <class DoPiece>
+  void InPieces(int64_t total, int64_t least, const DoPiece& run);
   std::span<std::byte> Values(SlotId id) const;
 
   // All images' rows of a slot, or one image's.
@@ -60,6 +80,8 @@ class CpuArena final : public Arena {
   void Do(const ActivationStep& step);
   void Do(const GateStep& step);
   StepResult Do(const AttentionStep& step, const Wanted& wanted);
+  void AttendHeads(const AttentionStep& step, int64_t image, int64_t first, int64_t count,
+                   MatView<float> probabilities, AttentionScratch* scratch) const;
   void Do(const AddStep& step);
   void Do(const BroadcastStep& step);
   void Do(const SelectRowStep& step);
@@ -82,11 +104,16 @@ class CpuArena final : public Arena {
 
   template <class T>
   void EmbedImage(const EmbedStep& step, MatView<const float> pixels, MatView<T> out);
+  struct NormVectors {  // [cols]
+    const float* weight;
+    const float* bias;
+  };
   template <class T>
-  void Norm(const NormStep& step, MatView<T> x, MatView<Half> y);
-  void NormRowRange(const NormStep& step, int64_t first, int64_t count);
-  void AddRowRange(const AddStep& step, int64_t first, int64_t count);
-  void GateRowRange(const GateStep& step, int64_t first, int64_t count);
+  void Norm(const NormStep& step, const NormVectors& vectors, MatView<T> x, MatView<Half> y) const;
+  void NormRowRange(const NormStep& step, const NormVectors& vectors, int64_t first,
+                    int64_t count) const;
+  void AddRowRange(const AddStep& step, int64_t first, int64_t count) const;
+  void GateRowRange(const GateStep& step, int64_t first, int64_t count) const;
   void RouteRow(const RouteStep& step, std::span<const Half> x, std::span<float> weights);
   // The row of a slot of all tokens that belongs to a row of the routed slots.
   int64_t RowOfOwner(SlotId id, int64_t routed_row) const;
@@ -96,10 +123,13 @@ class CpuArena final : public Arena {
   // The memory for the codes of slot `from`, to be filled by rows: by QuantizeRange().
   SlotMemory& BeginCodes(const CodesOutput& to, SlotId from);
   void QuantizeRange(MatView<const Half> rows, int64_t first, SlotMemory* to) const;
+  // Of a product: whole tiles of every set, the largest has 32 rows.
+  static constexpr int64_t kLeastRows = 32;
   // 32 KiB of FP16: rows stay in the first-level cache.
   static constexpr int64_t kBlockElements = 16'384;
   // Calls produce(first_row, count) until all rows of slot `out` are made, a block of rows at a
-  // time, and quantizes each where `codes` are wanted.
+  // time, and quantizes each where `codes` are wanted. Side by side where somebody is idle, so
+  // `produce` writes to nothing but its rows.
   template <class Produce>
   void Make(SlotId out, const std::optional<CodesOutput>& codes, const Produce& produce);
   // The FP16 rows of an image as a layer takes them that does not quantize them: transformed, then
@@ -109,6 +139,9 @@ class CpuArena final : public Arena {
   // The ideal flavour's rows by the set's own quantizer, which equals the scalar one in every bit.
   MatView<const float> IdealOperand(const InputSteps& input, MatView<const Half> x);
   MatView<const float> FakeOperand(const GemmFakeStep& step, int64_t image, LinearTrace* trace);
+  template <class X, class Y>
+  void MultiplyFloats(const PackedFloats& linear, MatView<const X> x, const float* bias,
+                      MatView<Y> y);
   void StoreProduct(MatView<const float> product, SlotId out, int64_t image);
   void BeginTrace(const GemmFakeStep& step, bool output_codes, LinearTrace& trace) const;
   MultiplyFloatFn Multiplier();
@@ -118,8 +151,10 @@ class CpuArena final : public Arena {
   const Kernels& kernels_;
   std::vector<SlotMemory> memory_;  // by slot
   FloatGemm gemm_;
-  OperandScratch operand_;
-  AttentionScratch attention_;
+  ThreadPool* pool_ = nullptr;  // nullptr: nobody to share with
+  int worker_ = 0;              // this arena's, of the pool
+  Scratch scratch_;             // its
+  std::atomic<int64_t> pieces_by_helpers_ = 0;
   AlignedBuffer<float> x_, product_;   // of one image
   AlignedBuffer<Half> patches_;        // of one image
   AlignedBuffer<float> ones_, zeros_;  // where a norm has no weight or bias
@@ -136,11 +171,40 @@ void CpuArena::Make(SlotId out, const std::optional<CodesOutput>& codes, const P
   const MatView<Half> made = half(out);
   SlotMemory* to = codes ? &BeginCodes(*codes, out) : nullptr;
   const int64_t block = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, made.cols));
-  for (int64_t first = 0; first < made.rows; first += block) {
-    const int64_t count = std::min(block, made.rows - first);
-    produce(first, count);
-    if (to != nullptr) QuantizeRange(made.RowRange(first, count), first, to);
-  }
+  const auto make = [&](int64_t first_row, int64_t rows) {
+    for (int64_t first = first_row; first < first_row + rows; first += block) {
+      const int64_t count = std::min(block, first_row + rows - first);
+      produce(first, count);
+      if (to != nullptr) QuantizeRange(made.RowRange(first, count), first, to);
+    }
+  };
+  // Quantizers other than the plain one have one row's scratch in their codes.
+  if (to != nullptr && !QuantizesRowsApart(to->codes)) return make(0, made.rows);
+  InPieces(made.rows, kLeastRows,
+           [&](int64_t first, int64_t count, Scratch&) { make(first, count); });
+}
+
+template <class X, class Y>
+void CpuArena::MultiplyFloats(const PackedFloats& linear, MatView<const X> x, const float* bias,
+                              MatView<Y> y) {
+  InPieces(x.rows, kLeastRows, [&](int64_t first, int64_t count, Scratch& scratch) {
+    linear.Multiply(x.RowRange(first, count), bias, y.RowRange(first, count), &scratch.operand);
+  });
+}
+
+template <class DoPiece>
+void CpuArena::InPieces(int64_t total, int64_t least, const DoPiece& run) {
+  const int64_t helpers = pool_ == nullptr ? 0 : pool_->idle();
+  if (helpers == 0 || total <= least) return run(0, total, scratch_);
+  // Two pieces for each worker: who comes late, or is slower, takes fewer.
+  const int64_t fair = (total + 2 * helpers + 1) / (2 * helpers + 2);
+  const int64_t piece = (fair + least - 1) / least * least;
+  pool_->Share(worker_, (total + piece - 1) / piece, [&](int64_t index, int worker) {
+    const int64_t first = index * piece;
+    const bool helps = worker != worker_;
+    if (helps) ++pieces_by_helpers_;
+    run(first, std::min(piece, total - first), helps ? HelpersScratch() : scratch_);
+  });
 }
 
 }  // namespace w8a8

@@ -25,14 +25,15 @@ const float* DataOr(const FloatsPtr& values, float otherwise, int64_t count,
 }  // namespace
 
 template <class T>
-void CpuArena::Norm(const NormStep& step, MatView<T> x, MatView<Half> y) {
+void CpuArena::Norm(const NormStep& step, const NormVectors& vectors, MatView<T> x,
+                    MatView<Half> y) const {
   const NormRowsArgsOf<T> args = {.x = x.data,
                                   .x_stride = x.stride,
                                   .rows = x.rows,
                                   .cols = x.cols,
                                   .eps = step.eps,
-                                  .weight = DataOr(step.weight, 1.0f, x.cols, &ones_),
-                                  .bias = DataOr(step.bias, 0.0f, x.cols, &zeros_),
+                                  .weight = vectors.weight,
+                                  .bias = vectors.bias,
                                   .y = y.data,
                                   .y_stride = y.stride};
   const bool layer_norm = step.kind == NormKind::kLayerNorm;
@@ -43,18 +44,22 @@ void CpuArena::Norm(const NormStep& step, MatView<T> x, MatView<Half> y) {
   }
 }
 
-void CpuArena::NormRowRange(const NormStep& step, int64_t first, int64_t count) {
+void CpuArena::NormRowRange(const NormStep& step, const NormVectors& vectors, int64_t first,
+                            int64_t count) const {
   const MatView<Half> y = half(step.out).RowRange(first, count);
   if (slot(step.in).storage == SlotStorage::kFloat) {
-    return Norm(step, floats(step.in).RowRange(first, count), y);
+    return Norm(step, vectors, floats(step.in).RowRange(first, count), y);
   }
-  Norm(step, half(step.in).RowRange(first, count), y);
+  Norm(step, vectors, half(step.in).RowRange(first, count), y);
 }
 
 void CpuArena::Do(const NormStep& step) {
+  const int64_t cols = slot(step.in).cols;
+  const NormVectors vectors{DataOr(step.weight, 1.0f, cols, &ones_),
+                            DataOr(step.bias, 0.0f, cols, &zeros_)};
   Make(step.out, step.codes, [&](int64_t first, int64_t count) {
     if (step.add) AddRowRange(*step.add, first, count);
-    NormRowRange(step, first, count);
+    NormRowRange(step, vectors, first, count);
   });
 }
 
@@ -89,7 +94,7 @@ void CpuArena::Do(const GateStep& step) {
 }
 
 // The product of two FP16 values is exact in binary32, so its one rounding leaves no choice.
-void CpuArena::GateRowRange(const GateStep& step, int64_t first, int64_t count) {
+void CpuArena::GateRowRange(const GateStep& step, int64_t first, int64_t count) const {
   const MatView<Half> x = half(step.in).RowRange(first, count);
   const MatView<Half> y = half(step.out).RowRange(first, count);
   Activate(step.kind, x.ColRange(0, y.cols), y);
@@ -121,7 +126,7 @@ void CpuArena::Activate(ActivationKind kind, MatView<const Half> x, MatView<Half
   }
 }
 
-void CpuArena::AddRowRange(const AddStep& step, int64_t first, int64_t count) {
+void CpuArena::AddRowRange(const AddStep& step, int64_t first, int64_t count) const {
   const MatView<Half> y = half(step.y).RowRange(first, count);
   const auto args = [&]<class T>(MatView<T> all) {
     const MatView<T> stream = all.RowRange(first, count);

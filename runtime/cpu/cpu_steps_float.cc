@@ -70,8 +70,8 @@ void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, Ma
   }
   const float* position = step.position->data();
   const MatView<float> product = Room(patches, out.cols, &product_);
-  PackedAs<PackedFloats>(*step.patch_weight)
-      .Multiply(x, DataOrNull(step.patch_bias), product, &operand_);
+  MultiplyFloats<Half>(PackedAs<PackedFloats>(*step.patch_weight), x, DataOrNull(step.patch_bias),
+                       product);
   if (DataOrNull(step.prefix) != nullptr) {
     const int64_t count = static_cast<int64_t>(step.prefix->size()) / out.cols;
     const MatView<float> tokens = Room(count, out.cols, &x_);
@@ -90,31 +90,43 @@ void CpuArena::EmbedImage(const EmbedStep& step, MatView<const float> pixels, Ma
 }
 
 StepResult CpuArena::Do(const AttentionStep& step, const Wanted& wanted) {
-  const int64_t width = step.heads * step.head_dim;
   const int64_t scores = step.heads * slot(step.q).rows;
-  const int64_t keys = slot(step.kv).rows;
   StepResult result;
-  if (wanted.attention) result.attention = Matrix<float>(inputs().images * scores, keys);
-  const MatView<float> probabilities = result.attention.view();
+  if (wanted.attention) {
+    result.attention = Matrix<float>(inputs().images * scores, slot(step.kv).rows);
+  }
+  MatView<float> probabilities = result.attention.view();
   for (int64_t image = 0; image < inputs().images; ++image) {
-    const MatView<Half> kv = half(step.kv, image);
-    std::span<const uint8_t> key_mask = inputs().key_mask;
-    if (!key_mask.empty()) {
-      key_mask = key_mask.subspan(static_cast<size_t>(image * keys), static_cast<size_t>(keys));
-    }
-    RunAttention(KernelOf(step, *kernels_.floats),
-                 {.q = half(step.q, image).ColRange(step.q_col, width),
-                  .k = kv.ColRange(step.k_col, width),
-                  .v = kv.ColRange(step.v_col, width),
-                  .out = half(step.out, image),
-                  .heads = step.heads,
-                  .head_dim = step.head_dim,
-                  .key_mask = key_mask,
-                  .probabilities = wanted.attention ? probabilities.RowRange(image * scores, scores)
-                                                    : probabilities},
-                 &attention_);
+    if (wanted.attention) probabilities = result.attention.view().RowRange(image * scores, scores);
+    InPieces(step.heads, 1, [&](int64_t first, int64_t count, Scratch& scratch) {
+      AttendHeads(step, image, first, count, probabilities, &scratch.attention);
+    });
   }
   return result;
+}
+
+// `probabilities` are those of all heads of the image, or none.
+void CpuArena::AttendHeads(const AttentionStep& step, int64_t image, int64_t first, int64_t count,
+                           MatView<float> probabilities, AttentionScratch* scratch) const {
+  const MatView<Half> q = half(step.q, image), kv = half(step.kv, image);
+  const int64_t width = count * step.head_dim, col = first * step.head_dim;
+  std::span<const uint8_t> key_mask = inputs().key_mask;
+  if (!key_mask.empty()) {
+    key_mask = key_mask.subspan(static_cast<size_t>(image * kv.rows), static_cast<size_t>(kv.rows));
+  }
+  if (probabilities.rows > 0) {
+    probabilities = probabilities.RowRange(first * q.rows, count * q.rows);
+  }
+  RunAttention(KernelOf(step, *kernels_.floats),
+               {.q = q.ColRange(step.q_col + col, width),
+                .k = kv.ColRange(step.k_col + col, width),
+                .v = kv.ColRange(step.v_col + col, width),
+                .out = half(step.out, image).ColRange(col, width),
+                .heads = count,
+                .head_dim = step.head_dim,
+                .key_mask = key_mask,
+                .probabilities = probabilities},
+               scratch);
 }
 
 void CpuArena::Do(const BroadcastStep& step) {

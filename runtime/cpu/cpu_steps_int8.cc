@@ -1,4 +1,5 @@
 // The steps of CpuArena that quantize rows and multiply codes.
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -43,15 +44,20 @@ CpuArena::SlotMemory& CpuArena::BeginCodes(const CodesOutput& to, SlotId from) {
 
 void CpuArena::Do(const QuantizeStep& step) {
   SlotMemory& to = BeginCodes(step.codes, step.in);
-  QuantizeRange(half(step.in), 0, &to);
+  const MatView<const Half> rows = half(step.in);
+  if (!QuantizesRowsApart(to.codes)) return QuantizeRange(rows, 0, &to);
+  InPieces(rows.rows, kLeastRows, [&](int64_t first, int64_t count, Scratch&) {
+    QuantizeRange(rows.RowRange(first, count), first, &to);
+  });
 }
 
-// Two readings of the clock for a block of rows that takes microseconds.
+// Two readings of the clock for a block of rows that takes microseconds. Where rows are shared, the
+// time of all who quantized them.
 void CpuArena::QuantizeRange(MatView<const Half> rows, int64_t first, SlotMemory* to) const {
   const auto start = std::chrono::steady_clock::now();
   QuantizeRowsAt(*kernels_.int8, rows, first, &to->codes);
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  to->codes_seconds += taken.count();
+  std::atomic_ref(to->codes_seconds).fetch_add(taken.count(), std::memory_order_relaxed);
 }
 
 // The rows that the codes are of still stand in their slot: what a trace wants beside the codes is
@@ -78,6 +84,12 @@ StepResult CpuArena::Do(const GemmS8Step& step, const Wanted& wanted) {
   const MatView<Half> y = half(step.out);
   W8A8_CHECK(x.rows == y.rows && x.cols == linear.k() && y.cols == linear.n());
   ProductOutput out{.y = y, .quantizer = step.output ? &*step.output : nullptr};
+  if (!wanted.trace && !step.output && linear.MultipliesRowsApart(x)) {
+    InPieces(x.rows, kLeastRows, [&](int64_t first, int64_t count, Scratch&) {
+      linear.MultiplyRowRange(x, first, count, y.RowRange(first, count));
+    });
+    return {.codes_seconds = memory.codes_seconds};
+  }
   if (!wanted.trace) {
     linear.Multiply(x, out, &product_scratch_);
     return {.codes_seconds = memory.codes_seconds};

@@ -90,8 +90,8 @@ MultiplyFloatFn CpuArena::Multiplier() {
 }
 
 StepResult CpuArena::Do(const GemmF16Step& step, const Wanted& wanted) {
-  PackedAs<PackedFloats>(*step.weight)
-      .Multiply(half(step.in), DataOrNull(step.bias), half(step.out), &operand_);
+  MultiplyFloats<Half>(PackedAs<PackedFloats>(*step.weight), half(step.in), DataOrNull(step.bias),
+                       half(step.out));
   if (!step.output) return {};
   const std::shared_ptr<LinearTrace> trace = NewTrace(wanted);
   QuantizeOutputsOf(step.output, half(step.out), trace.get());
@@ -108,11 +108,11 @@ StepResult CpuArena::Do(const GemmFakeStep& step, const Wanted& wanted) {
   for (int64_t image = 0; image < inputs().images; ++image) {
     const MatView<const float> values = FakeOperand(step, image, trace.get());
     if (!step.output && !IsVllmStatic(step.flavour)) {
-      linear.Multiply(values, DataOrNull(step.bias), half(step.out, image), &operand_);
+      MultiplyFloats(linear, values, DataOrNull(step.bias), half(step.out, image));
       continue;
     }
     const MatView<float> product = Room(values.rows, slot(step.out).cols, &product_);
-    linear.Multiply(values, nullptr, product, &operand_);
+    MultiplyFloats(linear, values, nullptr, product);
     MatView<int8_t> codes = trace == nullptr ? MatView<int8_t>() : trace->output_codes.view();
     if (codes.data != nullptr) codes = codes.RowRange(FirstRow(step.out, image), values.rows);
     const uint64_t saturated = FinishFakeRows(output, product, codes);

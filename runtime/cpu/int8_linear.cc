@@ -156,6 +156,15 @@ GroupedWeights Int8Linear::Weights() const {
           .zero_point = zero_points ? zero_point_.data() : nullptr};
 }
 
+void Int8Linear::MultiplyRowRange(const CodeRows& x, int64_t first, int64_t count,
+                                  MatView<Half> y) const {
+  W8A8_CHECK(MultipliesRowsApart(x) && x.cols == k_ && x.layout.group == layout_.group);
+  W8A8_CHECK(first + count <= x.rows && y.rows == count && y.cols == n_);
+  const ThreadSetUp set_up(*kernels_);
+  MultiplyRows(x, first, count, bias_.data(),
+               {.type = OutputType::kHalf, .y = y.data, .y_stride = y.stride});
+}
+
 void Int8Linear::Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc) const {
   ProductScratch scratch;
   Multiply(x, {.y = y, .acc = acc}, &scratch);

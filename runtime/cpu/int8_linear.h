@@ -52,6 +52,12 @@ class Int8Linear final : public PackedWeights {
 
   // Rows quantized with the same set and group.
   void Multiply(const CodeRows& x, const ProductOutput& out, ProductScratch* scratch) const;
+  // True if rows of such a product may be made by MultiplyRowRange().
+  bool MultipliesRowsApart(const CodeRows& x) const {
+    return plain() && !x.asymmetric() && x.second == 0;
+  }
+  // Rows [first, first + count) of the product, y [count, n].
+  void MultiplyRowRange(const CodeRows& x, int64_t first, int64_t count, MatView<Half> y) const;
   // The same with nothing else wanted than the accumulators, if those.
   void Multiply(const CodeRows& x, OutputView y, MatView<int32_t> acc = {}) const;
   // Weight-only: FP16 rows, transformed and rounded to FP16 first unless `transform` is nullptr.

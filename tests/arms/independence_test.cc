@@ -33,6 +33,8 @@ const std::vector<Way>& Ways() {
       {"batch 7", 1, 7, kMuch, {}},
       {"batch 32, two threads", 2, 32, kMuch, {}},
       {"chunks of one image", 2, 1, 1, {}},
+      {"five threads for two batches", 5, 7, kMuch, {}},
+      {"three threads for one image", 3, 1, 1, {}},
       {"shuffled", 2, 2, kMuch, {4, 8, 1, 0, 7, 3, 6, 2, 5}},
   };
   return ways;

@@ -169,6 +169,24 @@ TEST(Batch, TwoWorkersAtOnceGiveTheBitsOfOne) {
   for (const std::vector<Half>& out : actual) EXPECT_EQ(Equal(expected, out), "");
 }
 
+TEST(Batch, IdleWorkersThatHelpChangeNoBit) {
+  for (const Kernels& kernels : SetsUnderTest()) {
+    CpuBackend backend(kernels);
+    const std::vector<Step> steps = EveryStep(backend);
+    CpuArena alone(kernels), shared(kernels);
+    const std::vector<Half> expected = RunAll(steps, alone, 0, 7);
+    ThreadPool pool(3);
+    pool.For(1, [&](int64_t, int worker) {
+      shared.ShareWith(pool, worker);
+      for (int run = 0; run < 500 && shared.pieces_by_helpers() == 0; ++run) {
+        while (pool.idle() < 2) std::this_thread::yield();
+        ASSERT_EQ(Equal(expected, RunAll(steps, shared, 0, 7)), "") << kernels.name;
+      }
+    });
+    EXPECT_GT(shared.pieces_by_helpers(), 0) << kernels.name << ": nobody helped";
+  }
+}
+
 TEST(Batch, ASecondRunOfEqualOrSmallerShapeGrowsNothing) {
   CpuBackend backend(Select(""));
   const std::vector<Step> steps = EveryStep(backend);
