@@ -117,6 +117,7 @@ Json ForwardJson(const ForwardResult& forward) {
           {"gmacs", static_cast<double>(forward.macs) / kGiga},
           {"ms_per_image", forward.ms_per_image > 0 ? Json(forward.ms_per_image) : Json(nullptr)},
           {"ms_of_all_blocks", OrNull(forward.ms_of_all_blocks)},
+          {"ms_of_one_image_on_all_threads", OrNull(forward.ms_of_one_shared)},
           {"peak", OrNull(forward.peak)},
           {"share_of_peak", OrNull(forward.share_of_peak)},
           {"times_faster_than_fp16", OrNull(forward.times_faster_than_fp16)},

@@ -58,6 +58,8 @@ struct ForwardResult {
   int64_t macs = 0;    // of one image
   double ms_per_image = 0;
   std::optional<double> ms_of_all_blocks = {};  // where only some were run: the others like these
+  // Of several threads, where all of them share the steps of one image: what that takes.
+  std::optional<double> ms_of_one_shared = {};
   std::string peak;
   std::optional<double> share_of_peak = {};
   std::optional<double> times_faster_than_fp16 = {};

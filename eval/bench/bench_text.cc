@@ -123,6 +123,9 @@ std::string OneForwardText(const ForwardResult& forward) {
     text += fmt::format(", {} of {}", Percent(forward.share_of_peak), forward.peak);
   }
   text += RatiosText(forward);
+  if (forward.ms_of_one_shared) {
+    text += fmt::format("; one image on all threads {:.2f} ms", *forward.ms_of_one_shared);
+  }
   if (forward.sqnr_db) text += fmt::format(", {:.1f} dB", *forward.sqnr_db);
   text += "\n";
   if (!forward.how.empty()) text += fmt::format("    {}\n", forward.how);

@@ -168,6 +168,7 @@ class Measurement {
         }));
       }
       results.push_back(ResultOf(i, threads, Median(std::move(seconds)) / threads));
+      results.back().ms_of_one_shared = 1e3 * SharedSeconds(pool, *workers.front());
       const double peak = PeakMacsPerSecond(results.back().peak);
       if (peak <= 0) continue;
       results.back().share_of_peak = static_cast<double>(results.back().macs) /
@@ -177,6 +178,20 @@ class Measurement {
   }
 
  private:
+  // Of one image, by all threads together.
+  double SharedSeconds(ThreadPool& pool, SteadyForward& forward) const {
+    std::vector<double> seconds;
+    for (int sample = 0; sample < settings_.budget.least; ++sample) {
+      seconds.push_back(WallSeconds([&] {
+        pool.For(1, [&](int64_t, int worker) {
+          forward.ShareWith(pool, worker);
+          forward.Run();
+        });
+      }));
+    }
+    return Median(std::move(seconds));
+  }
+
   // Without its share, which needs a peak of the same turns; the peak is that of one thread, whose
   // rate each of them may have.
   ForwardResult ResultOf(size_t variant, int threads, double seconds) const {

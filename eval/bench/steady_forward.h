@@ -50,6 +50,8 @@ class SteadyForward {
   SteadyForward(const LoweredEncoder& encoder, Backend& backend, int64_t images = 1);
 
   void Run();
+  // As Arena::ShareWith().
+  void ShareWith(ThreadPool& pool, int worker) { arena_->ShareWith(pool, worker); }
   // What all runs so far took, by the arena's clock.
   double Seconds() const { return arena_->Seconds(); }
   // How the stages of the last Run() came about: "graph", "step by step", "graph in 3 of 5 stages".

@@ -123,8 +123,8 @@ class CpuArena final : public Arena {
   // The memory for the codes of slot `from`, to be filled by rows: by QuantizeRange().
   SlotMemory& BeginCodes(const CodesOutput& to, SlotId from);
   void QuantizeRange(MatView<const Half> rows, int64_t first, SlotMemory* to) const;
-  // Of a product: whole tiles of every set, the largest has 32 rows.
-  static constexpr int64_t kLeastRows = 32;
+  // Of a product: whole tiles of AMX, the tallest.
+  static constexpr int64_t kLeastRows = 16;
   // 32 KiB of FP16: rows stay in the first-level cache.
   static constexpr int64_t kBlockElements = 16'384;
   // Calls produce(first_row, count) until all rows of slot `out` are made, a block of rows at a
@@ -196,9 +196,8 @@ template <class DoPiece>
 void CpuArena::InPieces(int64_t total, int64_t least, const DoPiece& run) {
   const int64_t helpers = pool_ == nullptr ? 0 : pool_->idle();
   if (helpers == 0 || total <= least) return run(0, total, scratch_);
-  // Two pieces for each worker: who comes late, or is slower, takes fewer.
-  const int64_t fair = (total + 2 * helpers + 1) / (2 * helpers + 2);
-  const int64_t piece = (fair + least - 1) / least * least;
+  // Two pieces for each worker, and what is left over: who comes late, or is slower, takes fewer.
+  const int64_t piece = std::max<int64_t>(1, total / (2 * helpers + 2) / least) * least;
   pool_->Share(worker_, (total + piece - 1) / piece, [&](int64_t index, int worker) {
     const int64_t first = index * piece;
     const bool helps = worker != worker_;
