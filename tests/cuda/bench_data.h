@@ -95,8 +95,10 @@ inline std::vector<Shape> Shapes() {
   const Tower towers[] = {
       {"so400m", 1152, 4304, 729}, {"iv300m", 1024, 4096, 1025}, {"6b", 3200, 12800, 1025}};
   std::vector<Shape> shapes;
-  for (const Tower& t : towers) {
-    for (const int64_t m : {kBatchRows, t.tokens}) {
+  // What is judged comes before single images.
+  for (const bool batch : {true, false}) {
+    for (const Tower& t : towers) {
+      const int64_t m = batch ? kBatchRows : t.tokens;
       const std::string rows = fmt::format("{} M={} ", t.name, m);
       shapes.push_back({rows + "qkv", m, 3 * t.width, t.width});
       shapes.push_back({rows + "proj", m, t.width, t.width});

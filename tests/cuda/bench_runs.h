@@ -32,9 +32,12 @@ struct Case {
 };
 
 // Every case in order, each told on stderr as it ends. After one that threw, died or took longer
-// than `case_seconds` the next runs in a fresh process; what has not begun after `all_seconds` is
-// named so.
-std::vector<Figure> RunCases(const std::vector<Case>& cases, int case_seconds, int all_seconds);
+// than `case_seconds` the next runs in a fresh process, and of the kind that took longer (what
+// stands behind ": " in its name) no other is begun; what has not begun after `all_seconds` is
+// named so. `keep` gets all figures so far after each.
+using Keep = std::function<void(const std::vector<Figure>& figures)>;
+std::vector<Figure> RunCases(const std::vector<Case>& cases, int case_seconds, int all_seconds,
+                             const Keep& keep = {});
 
 // "NAME | VALUE UNIT | TIME" for each, what nobody checked marked; then what has no figure.
 std::string Table(const std::vector<Figure>& figures);

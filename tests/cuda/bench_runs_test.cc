@@ -51,6 +51,32 @@ TEST(BenchRuns, ACaseThatFailsDiesOrHangsCostsItsOwnFigure) {
   EXPECT_NE(table.find("us  (not checked)"), std::string::npos) << table;
 }
 
+TEST(BenchRuns, OfAKindThatHangsOneIsEnoughAndWhatThereIsIsKept) {
+  const auto hang = [](Figure&) {
+    while (true) ::pause();
+  };
+  std::vector<size_t> kept;
+  const std::vector<Figure> figures = RunCases(
+      {{"a: good", Measure},
+       {"a: bad", hang},
+       {"b: good", Measure},
+       {"b: bad", hang},
+       {"c", Measure}},
+      1, 60, [&kept](const std::vector<Figure>& so_far) { kept.push_back(so_far.size()); });
+  ASSERT_EQ(figures.size(), 5u);
+  EXPECT_EQ(figures[1].problem, "not done after 1 s");
+  EXPECT_EQ(figures[3].problem, "not begun: a: bad did not end");
+  for (const size_t i : {0u, 2u, 4u}) EXPECT_EQ(figures[i].problem, "") << i;
+  EXPECT_EQ(kept, (std::vector<size_t>{1, 2, 3, 5}));
+}
+
+TEST(BenchRuns, TheLargestProductsOfAllTowersComeFirst) {
+  const std::vector<Shape> shapes = Shapes();
+  for (size_t i = 1; i < shapes.size(); ++i) {
+    EXPECT_TRUE(shapes[i - 1].m == kBatchRows || shapes[i].m < kBatchRows) << shapes[i].name;
+  }
+}
+
 TEST(BenchRuns, WhatHasNotBegunInTimeIsNamed) {
   const std::vector<Figure> figures = RunCases({{"late", Measure}}, 1, 0);
   ASSERT_EQ(figures.size(), 1u);

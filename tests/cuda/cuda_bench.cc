@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <memory>
@@ -370,16 +371,26 @@ int Main(int argc, char** argv) {
                                                }}},
                                              kDeviceSeconds, kDeviceSeconds);
   if (!found.front().problem.empty()) return 1;
-  const std::vector<Figure> figures = RunCases(AllCases(), kCaseSeconds, seconds);
-  std::ofstream file(std::string(argv[1]) + "/cuda_bench.json");
-  file << Json(figures);
-  file.close();
+  // After each, so that whoever is killed leaves what there is.
+  const std::filesystem::path path = std::filesystem::path(argv[1]) / "cuda_bench.json";
+  bool kept = true;
+  const auto keep = [&path, &kept](const std::vector<Figure>& figures) {
+    const std::filesystem::path part = path.string() + ".part";
+    std::ofstream file(part);
+    file << Json(figures);
+    file.close();
+    std::error_code error;
+    std::filesystem::rename(part, path, error);
+    kept = file && !error;
+  };
+  const std::vector<Figure> figures = RunCases(AllCases(), kCaseSeconds, seconds, keep);
+  keep(figures);
   std::printf("%s, median of %d runs\n%s", found.front().name.c_str(), kRuns,
               Table(figures).c_str());
   const auto none = [&figures](std::string Figure::*why) {
     return std::ranges::all_of(figures, [why](const Figure& f) { return (f.*why).empty(); });
   };
-  return !file || !none(&Figure::problem) ? 1 : none(&Figure::missing) ? 0 : 3;
+  return !kept || !none(&Figure::problem) ? 1 : none(&Figure::missing) ? 0 : 3;
 }
 
 }  // namespace
