@@ -155,6 +155,23 @@ class GpuCheck(unittest.TestCase):
         CHECK.run_suite(machine, "N", many, results, 100, {})
         self.assertRegex(results.lines[1][3], r"^3 of 9: .*; 6 not run$")
 
+    def test_what_stands_behind_a_failure_runs_in_a_fresh_process(self):
+        poisoned = WRONG.replace("NormKernels.C", "NormKernels.A") + WRONG.replace("NormKernels.C", "NormKernels.B")
+        machine, results = RecordedMachine((1, poisoned), (0, passing("NormKernels.B"))), CHECK.Results(self.folder)
+        CHECK.run_suite(machine, "NormKernels", ["NormKernels.A", "NormKernels.B"], results, 100, {})
+        self.assertEqual(machine.filters[1], "--gtest_filter=NormKernels.B")
+        self.assertEqual(results.lines, [("tests", "NormKernels", "FAILED", "1 of 2: NormKernels.A")])
+
+    def test_nothing_runs_by_a_product_that_is_wrong(self):
+        listed = (0, "Graphs.\n  A\nWholePrograms.\n  A\nTiles/WgmmaOnGpu.\n  Is/0  # GetParam() = 0\n")
+        for said, tried in ((PARAM, [None, "", "cublaslt", "cublaslt", "mma"]),
+                            (passing("Tiles/WgmmaOnGpu.Is/0"), [None, "", "", "wgmma", "cublaslt", "mma"])):
+            others = [(0, passing("Graphs.A"))] + [(0, passing("WholePrograms.A"))] * 3
+            machine, results = RecordedMachine(listed, (0, said), *others), CHECK.Results(self.folder)
+            CHECK.run_tests(machine, results, CHECK.Clock(460), dict.fromkeys(CHECK.KERNEL_SETS, ""))
+            self.assertEqual(machine.sets, tried)
+            self.assertEqual(machine.filters[1], "--gtest_filter=Tiles/WgmmaOnGpu.Is/0")
+
     def test_names_what_died_and_what_has_parameters(self):
         results = CHECK.Results(self.folder)
         CHECK.run_suite(RecordedMachine((-11, HUNG), (0, WRONG.replace("[  FAILED  ]", "[       OK ]"))), "N",
