@@ -1,7 +1,6 @@
 #include "runtime/cpu/cpu_arena.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 
 #include "runtime/base/error.h"
@@ -9,8 +8,6 @@
 
 namespace w8a8 {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 template <class... Buffers>
 int64_t Bytes(const Buffers&... buffers) {
@@ -33,7 +30,7 @@ StepResult CpuArena::Run(const Step& step, const Wanted& wanted) {
         }
       },
       step);
-  seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+  seconds_ += SecondsSince(start);
   return result;
 }
 

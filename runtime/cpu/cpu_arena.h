@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -52,6 +53,11 @@ class CpuArena final : public Arena {
     SlotId from = kNoSlot;  // and of which rows
     double codes_seconds = 0;
   };
+
+  using Clock = std::chrono::steady_clock;
+  static double SecondsSince(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
 
   // What each who makes a piece needs to itself.
   struct Scratch {
@@ -198,12 +204,19 @@ void CpuArena::InPieces(int64_t total, int64_t least, const DoPiece& run) {
   if (helpers == 0 || total <= least) return run(0, total, scratch_);
   // Two pieces for each worker, and what is left over: who comes late, or is slower, takes fewer.
   const int64_t piece = std::max<int64_t>(1, total / (2 * helpers + 2) / least) * least;
+  // The time of all who make pieces counts, not that of waiting for them: Seconds() do not depend
+  // on who is idle.
+  std::atomic<double> made{0};
+  const Clock::time_point begin = Clock::now();
   pool_->Share(worker_, (total + piece - 1) / piece, [&](int64_t index, int worker) {
     const int64_t first = index * piece;
     const bool helps = worker != worker_;
     if (helps) ++pieces_by_helpers_;
+    const Clock::time_point start = Clock::now();
     run(first, std::min(piece, total - first), helps ? HelpersScratch() : scratch_);
+    made += SecondsSince(start);
   });
+  seconds_ += made - SecondsSince(begin);
 }
 
 }  // namespace w8a8

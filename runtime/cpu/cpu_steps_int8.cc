@@ -1,6 +1,5 @@
 // The steps of CpuArena that quantize rows and multiply codes.
 #include <atomic>
-#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -51,13 +50,11 @@ void CpuArena::Do(const QuantizeStep& step) {
   });
 }
 
-// Two readings of the clock for a block of rows that takes microseconds. Where rows are shared, the
-// time of all who quantized them.
+// Two readings of the clock for a block of rows that takes microseconds.
 void CpuArena::QuantizeRange(MatView<const Half> rows, int64_t first, SlotMemory* to) const {
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   QuantizeRowsAt(*kernels_.int8, rows, first, &to->codes);
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  std::atomic_ref(to->codes_seconds).fetch_add(taken.count(), std::memory_order_relaxed);
+  std::atomic_ref(to->codes_seconds).fetch_add(SecondsSince(start), std::memory_order_relaxed);
 }
 
 // The rows that the codes are of still stand in their slot: what a trace wants beside the codes is
