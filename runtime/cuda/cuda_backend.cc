@@ -73,8 +73,10 @@ SpeedBaseline BaselineOf(const char* name, BaselineKind kind, const std::string&
 std::vector<CudaKernelsFacts> CudaKernelSets() {
   std::vector<CudaKernelsFacts> sets;
   for (const CudaKernels& kernels : AllCudaKernels()) {
-    sets.push_back(
-        {std::string(kernels.name), std::string(kernels.products), kernels.unusable_reason(0)});
+    const std::string reason = kernels.unusable_reason(0);
+    // Opening the library takes a second, which no set that cannot run is worth.
+    const std::string no_cublaslt = reason.empty() ? CublasLt::UnavailableReason() : "";
+    sets.push_back({std::string(kernels.name), kernels.products(no_cublaslt), reason});
   }
   return sets;
 }
@@ -87,7 +89,7 @@ CudaDevice OpenCudaDevice(int index, std::string_view forced) {
   const CudaKernels& kernels = SelectCudaKernels(forced, index);
   return {.text = DeviceText(index),
           .kernels = std::string(kernels.name),
-          .products = std::string(kernels.products),
+          .products = kernels.products(CublasLt::UnavailableReason()),
           .attention = {"FP16 by mma.sync, softmax FP32", "BF16 by mma.sync", "INT8 by mma.sync"},
           .make_backend = [index, &kernels]() -> std::unique_ptr<Backend> {
             UseDevice(index);  // whose libraries' handles they will be

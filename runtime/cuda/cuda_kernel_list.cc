@@ -148,15 +148,20 @@ std::string WgmmaReason(int device) {
 std::string AnyReason(int device) { return TooOldFor(device, 8, 0); }
 
 const std::array kAll = {
-    CudaKernels{"wgmma", "INT8 by TMA and wgmma, FP16 by cuBLASLt", WgmmaReason,
+    CudaKernels{"wgmma",
+                [](std::string_view no_cublaslt) {
+                  return ProductsText("INT8 by TMA and wgmma", no_cublaslt);
+                },
+                WgmmaReason,
                 [](int device) -> std::unique_ptr<CudaProducts> {
                   return std::make_unique<WgmmaProducts>(device);
                 }},
     CudaKernels{
-        "cublaslt", "INT8 and FP16 by cuBLASLt", LibraryReason,
+        "cublaslt", [](std::string_view) { return std::string("INT8 and FP16 by cuBLASLt"); },
+        LibraryReason,
         [](int) -> std::unique_ptr<CudaProducts> { return std::make_unique<LibraryProducts>(); }},
-    CudaKernels{"mma", "INT8 and FP16 by mma.sync", AnyReason,
-                [](int) -> std::unique_ptr<CudaProducts> { return nullptr; }},
+    CudaKernels{"mma", [](std::string_view) { return std::string("INT8 and FP16 by mma.sync"); },
+                AnyReason, [](int) -> std::unique_ptr<CudaProducts> { return nullptr; }},
 };
 
 }  // namespace

@@ -36,6 +36,11 @@ const CudaKernels& Forced(std::string_view name, std::string_view source, int de
 
 }  // namespace
 
+std::string ProductsText(std::string_view int8, std::string_view no_cublaslt) {
+  if (no_cublaslt.empty()) return fmt::format("{}, FP16 by cuBLASLt", int8);
+  return fmt::format("{}, FP16 by mma.sync (no cuBLASLt: {})", int8, no_cublaslt);
+}
+
 const CudaKernels& SelectCudaKernels(std::string_view forced, int device) {
   if (!forced.empty()) return Forced(forced, "", device);
   const char* variable = std::getenv("W8A8_CUDA_KERNELS");

@@ -26,13 +26,18 @@ class CudaProducts {
 };
 
 struct CudaKernels {
-  std::string_view name;      // what people force it by: W8A8_CUDA_KERNELS
-  std::string_view products;  // how products are made, for people
+  std::string_view name;  // what people force it by: W8A8_CUDA_KERNELS
+  // How products are made, for people; `no_cublaslt`: why cuBLASLt cannot be used, empty if it can.
+  std::string (*products)(std::string_view no_cublaslt);
   // Why it cannot run on the device; empty if it can.
   std::string (*unusable_reason)(int device);
   // nullptr: the kernels for every GPU alone.
   std::unique_ptr<CudaProducts> (*make)(int device);
 };
+
+// "INT8 by wgmma, FP16 by cuBLASLt"; where that cannot be used, by what else and why. `int8` begins
+// the text.
+std::string ProductsText(std::string_view int8, std::string_view no_cublaslt);
 
 // The best first.
 std::span<const CudaKernels> AllCudaKernels();

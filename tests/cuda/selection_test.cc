@@ -38,6 +38,14 @@ TEST(Selection, RefusesASetOfTheOtherKindOfDevice) {
   EXPECT_EQ(DeviceOf(On("cuda", "mma")).kernels, "mma");
 }
 
+TEST(Selection, SaysWhatMakesFp16ProductsWithAndWithoutTheLibrary) {
+  for (const CudaKernelsFacts& set : CudaKernelSets()) {
+    if (set.name != "wgmma") continue;
+    const bool library = Contains(set.products, ", FP16 by cuBLASLt");
+    EXPECT_NE(library, Contains(set.products, ", FP16 by mma.sync (no cuBLASLt: ")) << set.products;
+  }
+}
+
 TEST(Selection, ListsTheSetsOfCudaDevicesTheBestFirst) {
   if (CudaKernelSets().empty()) GTEST_SKIP() << "*** SKIPPED: built without CUDA ***";
   std::vector<std::string> names;
