@@ -8,6 +8,8 @@
 
 #include <sys/resource.h>
 
+#include "runtime/cuda/cuda_backend.h"
+
 namespace w8a8 {
 namespace {
 
@@ -57,6 +59,9 @@ RunInfo RunClock::Info(const Session& session, AttentionPrecision attention, int
   info.device = session.device;
   info.kernels = session.kernels;
   info.float_products = session.float_products;
+  const bool on_cuda = session.device.starts_with("cuda");
+  const std::string left = on_cuda ? CountsOfCudaDevices().LeftText() : "";
+  if (!left.empty()) info.float_products += "; " + left;
   info.reference_attention = session.attention.front();
   info.attention = session.attention[static_cast<size_t>(attention)];
   info.threads = threads;

@@ -55,6 +55,11 @@ BaselineLibraries OpenLibraries() {
   return libraries;
 }
 
+const std::shared_ptr<ProductCounts>& AllCounts() {
+  static const auto counts = std::make_shared<ProductCounts>();
+  return counts;
+}
+
 SpeedBaseline BaselineOf(const char* name, BaselineKind kind, const std::string& too_old, int index,
                          const CudaKernels& kernels) {
   return {.name = name,
@@ -81,6 +86,8 @@ std::vector<CudaKernelsFacts> CudaKernelSets() {
   return sets;
 }
 
+const ProductCounts& CountsOfCudaDevices() { return *AllCounts(); }
+
 std::string CudaUnavailableReason() { return AllCudaKernels().back().unusable_reason(0); }
 
 CudaDevice OpenCudaDevice(int index, std::string_view forced) {
@@ -93,7 +100,9 @@ CudaDevice OpenCudaDevice(int index, std::string_view forced) {
           .attention = {"FP16 by mma.sync, softmax FP32", "BF16 by mma.sync", "INT8 by mma.sync"},
           .make_backend = [index, &kernels]() -> std::unique_ptr<Backend> {
             UseDevice(index);  // whose libraries' handles they will be
-            return std::make_unique<CudaBackend>(index, kernels.make(index));
+            std::unique_ptr<CudaProducts> products = kernels.make(index);
+            if (products != nullptr) products->CountIn(AllCounts());
+            return std::make_unique<CudaBackend>(index, std::move(products));
           },
           .baselines = {BaselineOf("fp16 speed baseline", BaselineKind::kHalf, "", index, kernels),
                         BaselineOf("fp8 (E4M3) speed baseline", BaselineKind::kFp8,

@@ -10,6 +10,7 @@
 
 #include "runtime/backend.h"
 #include "runtime/base/precision.h"
+#include "runtime/cuda/product_counts.h"
 #include "runtime/speed_baseline.h"
 
 namespace w8a8 {
@@ -23,6 +24,10 @@ struct CudaKernelsFacts {
 };
 // Those of this build, the best first; none where it has no CUDA backend.
 std::vector<CudaKernelsFacts> CudaKernelSets();
+
+// What the kernel sets of this process made and left so far, on all devices. A set that is the
+// kernels for every GPU counts nothing.
+const ProductCounts& CountsOfCudaDevices();
 
 struct CudaDevice {
   std::string text;      // "NVIDIA H200, compute capability 9.0, 132 multiprocessors"

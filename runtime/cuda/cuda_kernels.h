@@ -7,8 +7,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "runtime/cuda/float_product_kernels.h"
+#include "runtime/cuda/product_counts.h"
 #include "runtime/cuda/product_kernels.h"
 #include "runtime/cuda/queue.h"
 
@@ -23,6 +25,14 @@ class CudaProducts {
   // alignment.
   virtual bool Product(Queue queue, const ProductArgs& args) = 0;
   virtual bool FloatProduct(Queue queue, const FloatProductArgs& args) = 0;
+
+  // What its caller made with it and without it.
+  ProductCounts& counts() const { return *counts_; }
+  // In these, along with others.
+  void CountIn(std::shared_ptr<ProductCounts> counts) { counts_ = std::move(counts); }
+
+ private:
+  std::shared_ptr<ProductCounts> counts_ = std::make_shared<ProductCounts>();
 };
 
 struct CudaKernels {

@@ -23,7 +23,12 @@ void CudaArena::MultiplyFloats(Elements x, MatView<const float> shape, const Cud
       .half = to_half.data,
       .floats = to_floats.data,
       .y_stride = to_half.data != nullptr ? to_half.stride : to_floats.stride};
-  if (products_ != nullptr && products_->FloatProduct(queue(), args)) return;
+  if (products_ != nullptr) {
+    ProductCounts& counts = products_->counts();
+    if (products_->FloatProduct(queue(), args)) return counts.Add(ProductKind::kHalf);
+    const bool halves = args.x.type == Element::kHalf && args.weight.type == Element::kHalf;
+    if (halves) counts.Add(ProductKind::kHalfSizes);
+  }
   LaunchFloatProduct(queue(), args);
 }
 

@@ -191,6 +191,9 @@ void CudaArena::Multiply(const CudaInt8& linear, const Codes& x, MatView<Half> y
         queue(), {.product = product, .images = x.second, .rows_per_image = x.rows / x.second});
   }
   W8A8_CHECK(x.second == 0);
+  if (products_ != nullptr) {
+    products_->counts().Add(linear.groups() > 1 ? ProductKind::kGroups : ProductKind::kZeroPoints);
+  }
   const bool inputs = x.scale_groups > 1;
   const GroupScales weights = linear.scale_groups() > 1 ? GroupScales::kBoth : GroupScales::kInputs;
   LaunchGroupedProduct(queue(), {.product = product,
@@ -206,10 +209,14 @@ void CudaArena::Multiply(const CudaInt8& linear, const Codes& x, MatView<Half> y
 // and what the set made of its own stays.
 void CudaArena::MultiplyPlain(ProductArgs args) {
   if (products_ != nullptr) {
-    if (products_->Product(queue(), args)) return;
+    ProductCounts& counts = products_->counts();
+    if (products_->Product(queue(), args)) return counts.Add(ProductKind::kInt8);
     ProductArgs without_sums = args;
     without_sums.acc = nullptr;
-    if (args.acc != nullptr && products_->Product(queue(), without_sums)) {
+    const bool takes = args.acc != nullptr && products_->Product(queue(), without_sums);
+    counts.Add(takes ? ProductKind::kSums : ProductKind::kInt8Sizes);
+    if (takes) {
+      counts.Add(ProductKind::kInt8);
       args.y = rows_.Reserve(args.m * args.n);
       args.y_stride = args.n;
     }
@@ -263,6 +270,7 @@ StepResult CudaArena::Do(const GemmW8Step& step, const Wanted& wanted) {
   }
   if (step.transform != nullptr) x = RoundedTransform(step.transform, x, trace.get());
   const MatView<Half> y = half(step.out);
+  if (products_ != nullptr) products_->counts().Add(ProductKind::kWeightOnly);
   LaunchWeightOnlyProduct(queue(), {.m = x.rows,
                                     .n = linear.n(),
                                     .k = linear.k(),

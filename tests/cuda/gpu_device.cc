@@ -17,6 +17,18 @@ void PoisonOnDevice(std::byte* memory, size_t bytes) {
   CheckCuda(cudaDeviceSynchronize(), "poisoning memory");
 }
 
-std::unique_ptr<Backend> MakeBackendOnDevice() { return OpenCudaDevice(0, "").make_backend(); }
+namespace {
+
+bool g_set_counts = false;
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeBackendOnDevice() {
+  const CudaDevice device = OpenCudaDevice(0, "");
+  g_set_counts = device.kernels != "mma";
+  return device.make_backend();
+}
+
+const ProductCounts* CountsOfTheSet() { return g_set_counts ? &CountsOfCudaDevices() : nullptr; }
 
 }  // namespace w8a8::test

@@ -80,6 +80,7 @@ TEST_F(JobOnDevice, TheEmulatedArmEqualsTheInt8ArmInEveryNumber) {
     }
     EXPECT_GT(compared, 0u);
   }
+  ExpectTheSetMadeInt8Products();
 }
 
 TEST_F(JobOnDevice, OneFlippedBitOfAWeightIsFoundAtItsSite) {

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/base/counter_hash.h"
 #include "runtime/cpu/cpu_backend.h"
 #include "tests/cpu/kernel_sets.h"
 #include "tests/cpu/random_schemes.h"
@@ -99,6 +100,46 @@ TEST_F(SchemesOnDevice, EveryInt8SchemeHasTheBitsOfTheScalarSet) {
     ExpectEqual(*expected.trace, *actual.trace);
     const Outcome untraced = RunSteps(scheme, device, Int8Steps(scheme, device), false);
     EXPECT_EQ(Equal(expected.y, untraced.y), "");
+  }
+}
+
+// Rows, inputs and outputs that every set takes, per-token and without anything that none has a
+// fast kernel for.
+Scheme PlainScheme() {
+  Scheme scheme;
+  scheme.tokens = 33;
+  const int64_t k = 96, n = 64;
+  WeightCodes weight{.n = n, .k = k};
+  for (int64_t i = 0; i < n * k; ++i) {
+    weight.codes.push_back(static_cast<int8_t>(CounterHash(1, static_cast<uint64_t>(i)) % 255) -
+                           127);
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    weight.scale.values.push_back(0.001f * static_cast<float>(1 + i));
+  }
+  FinishCodes("plain", weight);
+  scheme.plan = Normalized({.input = Quantizer{}, .weight = WeightSpec{}}, k);
+  scheme.linear = {"plain", weight, RandomFloats(n, 2, 0.5f)};
+  for (const float value : RandomFloats(scheme.rows() * k, 3, 2.0f)) {
+    scheme.x.push_back(ToHalf(value));
+  }
+  return scheme;
+}
+
+TEST_F(SchemesOnDevice, TheSetItselfMakesAPlainProductWithAndWithoutATrace) {
+  const Scheme scheme = PlainScheme();
+  CpuBackend cpu(ScalarSet());
+  const std::unique_ptr<Backend> device = MakeBackendOnDevice();
+  const Outcome expected = RunSteps(scheme, cpu, Int8Steps(scheme, cpu), false);
+  const ProductCounts* counts = CountsOfTheSet();
+  const int64_t before = counts == nullptr ? 0 : counts->Of(ProductKind::kInt8);
+  const int64_t refused = counts == nullptr ? 0 : counts->Of(ProductKind::kInt8Sizes);
+  for (int64_t run = 1; run <= 2; ++run) {
+    const Outcome actual = RunSteps(scheme, *device, Int8Steps(scheme, *device), run == 2);
+    EXPECT_EQ(Equal(expected.y, actual.y), "");
+    if (counts == nullptr) continue;
+    EXPECT_EQ(counts->Of(ProductKind::kInt8), before + run);
+    EXPECT_EQ(counts->Of(ProductKind::kInt8Sizes), refused);
   }
 }
 

@@ -56,6 +56,7 @@ TEST_F(WholePrograms, ResidualsOfProductsAreAddedAsTheyAreStored) {
     ExpectBitsOfItsSteps(backend, small::ProgramOf(backend, {norm}),
                          {small::kStream, small::kNormed}, {small::kHiddenOut});
   }
+  ExpectTheSetMadeInt8Products();
 }
 
 TEST_F(WholePrograms, ActivatedProductsAreStoredAsCodesOfAStaticScale) {
@@ -67,6 +68,7 @@ TEST_F(WholePrograms, ActivatedProductsAreStoredAsCodesOfAStaticScale) {
         backend, small::ProgramOf(backend, small::ActivatedLayer(backend, kind, small::kStatic)),
         {small::kOut}, {small::kHiddenOut, small::kActivated});
   }
+  ExpectTheSetMadeInt8Products();
 }
 
 TEST_F(WholePrograms, ScalesOfARowOrCodesOfAnotherKindAreMadeByStepsOfTheirOwn) {
