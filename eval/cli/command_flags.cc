@@ -6,9 +6,7 @@
 
 #include "eval/cli/error_text.h"
 #include "eval/cli/flag_values.h"
-#include "eval/cli/settings.h"
 #include "eval/cli/usage_error.h"
-#include "runtime/cpu/kernels.h"
 
 namespace w8a8 {
 namespace {
@@ -108,11 +106,7 @@ void AddDevice(CLI::App& app, Options& o) {
 void AddKernels(CLI::App& app, Options& o) {
   AddValue(app, "--kernels",
            "Force a kernel set; unusable is an error (also W8A8_CPU_ISA, W8A8_CUDA_KERNELS)", "SET",
-           [&o](const std::string& text) {
-             o.kernels = text;
-             const std::string of_cpu = CpuKernelsOf(o);
-             if (!of_cpu.empty()) From("--kernels ", [&of_cpu] { return Select(of_cpu).name; });
-           });
+           [&o](const std::string& text) { o.kernels = text; });
 }
 
 void AddResidual(CLI::App& app, Options& o) {

@@ -7,6 +7,7 @@
 
 #include "eval/cli/command_flags.h"
 #include "eval/cli/flag_values.h"
+#include "eval/cli/settings.h"
 #include "eval/cli/usage_error.h"
 #include "eval/cli/version_text.h"
 #include "runtime/base/names.h"
@@ -242,6 +243,7 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv) {
     PrintText(options.json ? VersionJson() : VersionText());
     return std::nullopt;
   }
+  CheckKernels(options);  // not when it is read: which sets there are is the device's
   if (!options.model.empty()) options.model = TowerFolder(options.model).string();
   return options;
 }

@@ -1,9 +1,14 @@
 #include "eval/cli/settings.h"
 
 #include <algorithm>
+#include <vector>
 
+#include <fmt/ranges.h>
+
+#include "eval/cli/error_text.h"
 #include "eval/cli/flag_values.h"
 #include "eval/cli/usage_error.h"
+#include "runtime/cpu/kernels.h"
 #include "runtime/cuda/cuda_backend.h"
 
 namespace w8a8 {
@@ -43,15 +48,7 @@ void CheckScheme(const Options& options, Statistics statistics) {
   }
 }
 
-// A set of the one kind of device forces nothing on the other.
-void RequireKernelsOf(const DeviceSettings& device, const Options& options) {
-  if (options.kernels.empty()) return;
-  const bool of_cuda = CpuKernelsOf(options).empty();
-  if (of_cuda == device.cuda_device.has_value()) return;
-  FailUsage("--kernels {}: a set of {}, but --device {} runs on {}.", options.kernels,
-            of_cuda ? "CUDA devices" : "CPUs", options.device,
-            of_cuda ? "the CPU. Add --device cuda" : "a CUDA device. Leave it out");
-}
+bool IsOnCuda(const Options& options) { return options.device.starts_with("cuda"); }
 
 }  // namespace
 
@@ -75,9 +72,29 @@ ModelSettings ModelOf(const Options& options) {
           .input = InputOf(options)};
 }
 
+void CheckKernels(const Options& options) {
+  if (options.kernels.empty()) return;
+  std::vector<std::string> of_cuda;
+  for (const CudaKernelsFacts& set : CudaKernelSets()) of_cuda.push_back(set.name);
+  const bool on_cuda = IsOnCuda(options);
+  const bool is_of_cuda = std::ranges::find(of_cuda, options.kernels) != of_cuda.end();
+  const bool is_of_cpu = std::ranges::find(All(), options.kernels, &Kernels::name) != All().end();
+  // A set of the one kind of device forces nothing on the other.
+  if (on_cuda ? is_of_cpu : is_of_cuda) {
+    FailUsage("--kernels {}: a set of {}, but --device {} runs on {}.", options.kernels,
+              on_cuda ? "CPUs" : "CUDA devices", options.device,
+              on_cuda ? "a CUDA device. Leave it out" : "the CPU. Add --device cuda");
+  }
+  if (!on_cuda) {
+    From("--kernels ", [&] { return Select(options.kernels).name; });
+  } else if (!is_of_cuda && !of_cuda.empty()) {
+    FailUsage("--kernels {}: no kernel set of CUDA devices has that name; they are {}.",
+              options.kernels, fmt::join(of_cuda, ", "));
+  }
+}
+
 std::string CpuKernelsOf(const Options& options) {
-  const auto named = [&](const CudaKernelsFacts& set) { return set.name == options.kernels; };
-  return std::ranges::any_of(CudaKernelSets(), named) ? "" : options.kernels;
+  return IsOnCuda(options) ? "" : options.kernels;
 }
 
 DeviceSettings DeviceOf(const Options& options) {
@@ -89,7 +106,7 @@ DeviceSettings DeviceOf(const Options& options) {
     device.cuda_device =
         static_cast<int>(ParseCount("--device cuda:", options.device.substr(5), 0));
   }
-  RequireKernelsOf(device, options);
+  CheckKernels(options);
   return device;
 }
 

@@ -18,7 +18,11 @@ namespace w8a8 {
 RunSettings RunOf(const Options& options);
 LoaderOptions LoadingOf(const Options& options, std::optional<int64_t> max_images);
 ModelSettings ModelOf(const Options& options);
-// The kernel set of a CPU that was forced; empty: none, or one of CUDA devices.
+// Throws for a forced kernel set that the device asked for does not have (UsageError), or that this
+// CPU cannot run (Error), with those that it may be. What a CUDA device can run is known once it is
+// opened.
+void CheckKernels(const Options& options);
+// The kernel set of the CPU that was forced; empty: none, or one of a CUDA device.
 std::string CpuKernelsOf(const Options& options);
 DeviceSettings DeviceOf(const Options& options);
 WeightSettings WeightsOf(const Options& options);

@@ -38,6 +38,19 @@ TEST(Selection, RefusesASetOfTheOtherKindOfDevice) {
   EXPECT_EQ(DeviceOf(On("cuda", "mma")).kernels, "mma");
 }
 
+TEST(Selection, NamesTheSetsOfTheDeviceThatIsAskedFor) {
+  const std::string of_cpu = ErrorOf([] { DeviceOf(On("cpu", "wgma")); });
+  EXPECT_TRUE(Contains(of_cpu, "--kernels wgma: no kernel set has that name")) << of_cpu;
+  EXPECT_TRUE(Contains(of_cpu, "scalar")) << of_cpu;
+  if (CudaKernelSets().empty()) {  // the device is what is wrong then
+    EXPECT_EQ(DeviceOf(On("cuda", "wgmma")).kernels, "wgmma");
+    return;
+  }
+  EXPECT_EQ(ErrorOf([] { DeviceOf(On("cuda", "wgma")); }),
+            "--kernels wgma: no kernel set of CUDA devices has that name; they are wgmma, "
+            "cublaslt, mma.");
+}
+
 TEST(Selection, SaysWhatMakesFp16ProductsWithAndWithoutTheLibrary) {
   for (const CudaKernelsFacts& set : CudaKernelSets()) {
     if (set.name != "wgmma") continue;
