@@ -122,20 +122,19 @@ class Measurement {
 
   std::vector<ForwardResult> OnOneThread() {
     settings_.say(fmt::format("{}: one thread", model_.name));
-    std::vector<Body> bodies;
-    for (const auto& forward : forwards_) bodies.emplace_back([&forward] { forward->Run(); });
-    for (const PeakProbe& peak : peaks_) {
-      if (peak.usable()) bodies.emplace_back([&peak] { peak.Run(); });
+    std::vector<FollowedBody> bodies;
+    for (size_t i = 0; i < kVariants.size(); ++i) {
+      bodies.push_back(peaks_[i].After([&forward = *forwards_[i]] { forward.Run(); }));
     }
-    const std::vector<std::vector<double>> samples = SampleInTurn(bodies, settings_.budget);
+    const std::vector<FollowedSamples> samples = SampleFollowed(bodies, settings_.budget);
     std::vector<ForwardResult> results;
     for (size_t i = 0; i < kVariants.size(); ++i) {
-      ForwardResult result = ResultOf(i, 1, Median(samples[i]));
+      ForwardResult result = ResultOf(i, 1, Median(samples[i].body));
       if (peaks_[i].usable()) {
         result.share_of_peak = static_cast<double>(result.macs) / peaks_[i].macs() *
-                               MedianRatio(samples[kVariants.size() + i], samples[i]);
+                               MedianRatio(samples[i].then, samples[i].body);
       }
-      if (i > 0) result.times_faster_than_fp16 = MedianRatio(samples[0], samples[i]);
+      if (i > 0) result.times_faster_than_fp16 = MedianRatio(samples[0].body, samples[i].body);
       const std::vector<std::vector<double>> steps = StepSeconds(*forwards_[i]);
       result.steps = ByKind(encoders_[i], steps);
       // Which attention runs changes no site.

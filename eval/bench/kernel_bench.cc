@@ -34,19 +34,21 @@ KernelResult ResultOf(const char* op, const Kernels& set, const GemmShape& shape
           .peak = {}};
 }
 
-// Times the first body, which does `macs`, in turns with the others and with the peak.
-std::vector<std::vector<double>> Measure(std::vector<Body> bodies, double macs,
-                                         std::string_view peak_name, const SampleBudget& budget,
-                                         KernelResult& result) {
+// Times the first body, which does `macs`, and the peak right after it, in turns with the others.
+std::vector<FollowedSamples> Measure(std::vector<Body> bodies, double macs,
+                                     std::string_view peak_name, const SampleBudget& budget,
+                                     KernelResult& result) {
   const PeakProbe peak(peak_name);
-  if (peak.usable()) bodies.emplace_back([&peak] { peak.Run(); });
-  std::vector<std::vector<double>> samples = SampleInTurn(bodies, budget);
-  const double seconds = Median(samples[0]);
+  std::vector<FollowedBody> turn{peak.After(std::move(bodies.front()))};
+  for (size_t i = 1; i < bodies.size(); ++i) turn.push_back({std::move(bodies[i])});
+  std::vector<FollowedSamples> samples = SampleFollowed(turn, budget);
+  const FollowedSamples& own = samples.front();
+  const double seconds = Median(own.body);
   result.ms = 1e3 * seconds;
   result.macs_per_second = macs / seconds;
   if (!peak.usable()) return samples;
   result.peak = peak_name;
-  result.share_of_peak = macs / peak.macs() * MedianRatio(samples.back(), samples[0]);
+  result.share_of_peak = macs / peak.macs() * MedianRatio(own.then, own.body);
   return samples;
 }
 
@@ -65,8 +67,9 @@ KernelResult MeasureGemmS8(const Kernels& set, const GemmShape& full, const Quan
   if (whole) bodies.emplace_back([&] { onednn.RunWhole(); });
   KernelResult result = ResultOf("gemm_s8", set, shape);
   const auto samples = Measure(std::move(bodies), MacsOf(shape), PeakOfInt8(set), budget, result);
-  if (compared) result.times_faster_than_onednn_partial = MedianRatio(samples[1], samples[0]);
-  if (whole) result.times_faster_than_onednn = MedianRatio(samples[2], samples[0]);
+  if (compared)
+    result.times_faster_than_onednn_partial = MedianRatio(samples[1].body, samples[0].body);
+  if (whole) result.times_faster_than_onednn = MedianRatio(samples[2].body, samples[0].body);
   return result;
 }
 
@@ -80,7 +83,7 @@ KernelResult MeasureGemmF16(const Kernels& set, const GemmShape& full, const Qua
   KernelResult result = ResultOf("gemm_f16", set, shape);
   const auto samples = Measure({[&] { gemm.Run(); }, [&] { onednn.Run(); }}, MacsOf(shape),
                                PeakOfHalf(set), budget, result);
-  result.times_faster_than_onednn = MedianRatio(samples[1], samples[0]);
+  result.times_faster_than_onednn = MedianRatio(samples[1].body, samples[0].body);
   return result;
 }
 

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <utility>
 
-#include "eval/bench/sampling.h"
 #include "runtime/base/counter_hash.h"
 #include "runtime/base/half.h"
 
@@ -224,6 +223,12 @@ PeakProbe::PeakProbe(std::string_view name) {
 }
 
 void PeakProbe::Run() const { peak_->run(iterations(), operands_.data()); }
+
+FollowedBody PeakProbe::After(Body body) const {
+  FollowedBody followed{std::move(body)};
+  if (usable()) followed.then = [this] { Run(); };
+  return followed;
+}
 
 double PeakMacsPerSecond(std::string_view name) {
   constexpr int kRuns = 10;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "eval/bench/sampling.h"
 #include "runtime/base/aligned_buffer.h"
 #include "runtime/base/precision.h"
 #include "runtime/cpu/kernels.h"
@@ -35,6 +36,8 @@ class PeakProbe {
 
   bool usable() const { return peak_ != nullptr; }
   void Run() const;  // a millisecond or two
+  // `body` with this right after it, where it is usable. Outlives what it returns.
+  FollowedBody After(Body body) const;
   double macs() const { return static_cast<double>(iterations() * peak_->macs); }  // of one Run()
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <utility>
 
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
@@ -53,6 +54,24 @@ std::vector<std::vector<double>> SampleInTurn(std::span<const Body> bodies,
     }
   }
   return samples;
+}
+
+std::vector<FollowedSamples> SampleFollowed(std::span<const FollowedBody> bodies,
+                                            const SampleBudget& budget) {
+  std::vector<Body> turn;
+  for (const FollowedBody& followed : bodies) {
+    turn.push_back(followed.body);
+    if (followed.then) turn.push_back(followed.then);
+  }
+  std::vector<std::vector<double>> samples = SampleInTurn(turn, budget);
+  std::vector<FollowedSamples> taken;
+  auto next = samples.begin();
+  for (const FollowedBody& followed : bodies) {
+    FollowedSamples& own = taken.emplace_back();
+    own.body = std::move(*next++);
+    if (followed.then) own.then = std::move(*next++);
+  }
+  return taken;
 }
 
 double Median(std::vector<double> values) {

@@ -27,6 +27,19 @@ struct SampleBudget {
 std::vector<std::vector<double>> SampleInTurn(std::span<const Body> bodies,
                                               const SampleBudget& budget);
 
+// A body and what runs right after it in every turn, at the clock that the body left: on AMX it
+// moves within a turn.
+struct FollowedBody {
+  Body body;
+  Body then = {};  // the peak that the body is held against; empty: nothing
+};
+struct FollowedSamples {
+  std::vector<double> body, then;  // no `then`: empty
+};
+// SampleInTurn() of all, each with its own figures.
+std::vector<FollowedSamples> SampleFollowed(std::span<const FollowedBody> bodies,
+                                            const SampleBudget& budget);
+
 double Median(std::vector<double> values);
 // The median over the pairs of numerator[i] / denominator[i].
 double MedianRatio(std::span<const double> numerator, std::span<const double> denominator);

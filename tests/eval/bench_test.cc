@@ -160,6 +160,24 @@ TEST(Sampling, TakesTurns) {
   EXPECT_NE(turns.find("ba"), std::string::npos);
 }
 
+// A peak that is measured after other work meets another clock than what is held against it.
+TEST(Sampling, NothingComesBetweenABodyAndWhatFollowsIt) {
+  std::string turns;  // of equal calls the first one
+  const auto say = [&turns](char who) {
+    return [&turns, who] {
+      if (turns.empty() || turns.back() != who) turns += who;
+    };
+  };
+  const std::vector<FollowedBody> bodies = {{say('a'), say('p')}, {say('b')}, {say('c'), say('q')}};
+  const auto samples = SampleFollowed(bodies, {.seconds = 0, .least = 3, .most = 3});
+  EXPECT_TRUE(turns.ends_with("apbcqapbcqapbcq")) << turns;
+  ASSERT_EQ(samples.size(), 3u);
+  for (const FollowedSamples& own : samples) EXPECT_EQ(own.body.size(), 3u);
+  EXPECT_EQ(samples[0].then.size(), 3u);
+  EXPECT_TRUE(samples[1].then.empty());
+  EXPECT_EQ(samples[2].then.size(), 3u);
+}
+
 TEST(Peak, OfAnUnknownInstructionIsNone) {
   EXPECT_EQ(PeakMacsPerSecond("vfoo"), 0.0);
   EXPECT_EQ(PeakOfInt8(All().back()), "");  // scalar
