@@ -11,12 +11,19 @@ FloatsPtr SharedFloats(std::vector<float> values) {
   return std::make_shared<const std::vector<float>>(std::move(values));
 }
 
-// llm-awq stores both operands as FP16; the other flavours keep binary32 or round to BF16.
-FloatOperands OperandsOf(FakeFlavour flavour) {
-  return flavour == FakeFlavour::kLlmAwq ? FloatOperands::kHalf : FloatOperands::kAny;
-}
-
 }  // namespace
+
+FloatOperands OperandsOf(FakeFlavour flavour) {
+  switch (flavour) {
+    case FakeFlavour::kLlmAwq:
+    case FakeFlavour::kVllmStatic:
+      return FloatOperands::kHalf;
+    case FakeFlavour::kIdeal:
+    case FakeFlavour::kVllmStaticBf16:
+      return FloatOperands::kAny;
+  }
+  return FloatOperands::kAny;
+}
 
 void StageWeights::Clear() {
   layers_.clear();

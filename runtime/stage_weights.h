@@ -15,6 +15,11 @@
 
 namespace w8a8 {
 
+// What rows and weights of a fake product are. llm-awq and vllm-static round both to FP16: what
+// overflows on the way becomes FP16's infinity, and a side without a scale holds the FP16 input as
+// it is. ideal keeps binary32, and BF16 has values that FP16 has not.
+FloatOperands OperandsOf(FakeFlavour flavour);
+
 // Operand and bias of a float product, and what its rows go through before.
 struct FloatLinear {
   PackedPtr weight;

@@ -11,6 +11,8 @@
 #include "quant/fake_quant.h"
 #include "runtime/cpu/cpu_arena.h"
 #include "runtime/cpu/cpu_backend.h"
+#include "runtime/stage_weights.h"
+#include "tests/cpu/kernel_sets.h"
 #include "tests/runtime/step_bench.h"
 #include "tests/support/tolerance.h"
 
@@ -40,6 +42,8 @@ std::vector<FakeScheme> FakeSchemes() {
       {.name = "rotated", .rotated = true},
       {.name = "the first row twice", .first_row_twice = true},
       {.name = "output", .output = still},
+      {.name = "llm-awq", .flavour = FakeFlavour::kLlmAwq},
+      {.name = "llm-awq static", .input = still, .flavour = FakeFlavour::kLlmAwq},
       {.name = "vllm both", .input = still, .flavour = vllm, .output = still},
       {.name = "vllm input", .input = still, .flavour = vllm},
       {.name = "vllm output", .input = {}, .flavour = vllm, .output = still},
@@ -56,8 +60,9 @@ struct FakeLayer {
 
 std::shared_ptr<const LinearTrace> RunFake(const FakeScheme& scheme, const FakeLayer& layer,
                                            Arena& arena, int64_t first_image, int64_t images,
-                                           const Wanted& wanted) {
-  CpuBackend backend(Select(""));
+                                           const Wanted& wanted,
+                                           const Kernels& kernels = Select("")) {
+  CpuBackend backend(kernels);
   arena.Prepare({HalfSlot(kTokens, kK), HalfSlot(kTokens, kN)}, {.images = images});
   FillSlot(arena, kIn, 31, first_image, 4.0f);
   GemmFakeStep step;
@@ -67,7 +72,7 @@ std::shared_ptr<const LinearTrace> RunFake(const FakeScheme& scheme, const FakeL
   step.input.first_row_twice = scheme.first_row_twice;
   if (scheme.rotated) step.input.transform = std::make_shared<InputTransform>(layer.transform);
   step.flavour = scheme.flavour;
-  step.weight = backend.PackFloat({layer.weight.data(), kN, kK, kK}, FloatOperands::kAny);
+  step.weight = backend.PackFloat({layer.weight.data(), kN, kK, kK}, OperandsOf(scheme.flavour));
   step.bias = Shared(layer.bias);
   step.output = scheme.output;
   return arena.Run(step, wanted).trace;
@@ -100,9 +105,9 @@ TEST(FakeSchemes, AreAtMostTwiceAsWrongAsThePlainLoop) {
   const FakeLayer layer;
   for (const FakeScheme& scheme : FakeSchemes()) {
     if (scheme.output) continue;  // a rounding of codes is no float error: the next test
-    CpuArena arena(Select(""));
-    RunFake(scheme, layer, arena, 0, kImages, {});
-    const std::vector<float> x = Operand(scheme, layer, arena.HostHalf(kIn));
+    CpuArena rows(Select(""));
+    RunFake(scheme, layer, rows, 0, kImages, {});
+    const std::vector<float> x = Operand(scheme, layer, rows.HostHalf(kIn));
     std::vector<double> exact;
     std::vector<float> naive;
     for (size_t m = 0; m < static_cast<size_t>(kRows); ++m) {
@@ -118,7 +123,35 @@ TEST(FakeSchemes, AreAtMostTwiceAsWrongAsThePlainLoop) {
       }
     }
     FinishFakeRows({.flavour = scheme.flavour, .bias = layer.bias}, {naive.data(), kRows, kN, kN});
-    EXPECT_EQ(TwiceNaive(exact, naive, CopyFloats(arena.HostHalf(kOut))), "") << scheme.name;
+    for (const Kernels& kernels : SetsUnderTest()) {
+      CpuArena arena(kernels);
+      RunFake(scheme, layer, arena, 0, kImages, {}, kernels);
+      EXPECT_EQ(TwiceNaive(exact, naive, CopyFloats(arena.HostHalf(kOut))), "")
+          << scheme.name << ", " << kernels.name;
+    }
+  }
+}
+
+// All that FP16 has, under scales that overflow, underflow or are absent: the operand of a product
+// of FP16 values is one of them.
+TEST(FakeSchemes, OperandsOfFp16ProductsAreFp16Values) {
+  std::vector<Half> x(65536);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = Half{static_cast<uint16_t>(i)};
+  const auto count = static_cast<int64_t>(x.size());
+  for (const FakeFlavour flavour : {FakeFlavour::kIdeal, FakeFlavour::kLlmAwq,
+                                    FakeFlavour::kVllmStatic, FakeFlavour::kVllmStaticBf16}) {
+    int64_t others = 0;
+    for (const float scale : {0.0f, 0x1p-24f, 1e-5f, 0.04f, 600.0f, 65504.0f}) {
+      if (scale == 0.0f && !IsVllmStatic(flavour)) continue;
+      std::vector<float> values(x.size());
+      QuantizeDequantizeRows({x.data(), 1, count, count}, {.quantizer = Quantizer::Static(scale)},
+                             flavour, {values.data(), 1, count, count});
+      for (const float value : values) {
+        others += std::isnan(value) || ToFloat(ToHalf(value)) == value ? 0 : 1;
+      }
+    }
+    const bool half = OperandsOf(flavour) == FloatOperands::kHalf;
+    EXPECT_EQ(others == 0, half) << NameOf(flavour) << ": " << others;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <variant>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -171,6 +172,42 @@ TEST(Prepare, GivenCodesMustFitTheLayer) {
   const SitePlan wide = WithGiven({.n = 1, .k = 3, .values = {1.0f, 2.0f, 3.0f}});
   const std::string message = ErrorOf([&] { Prepare("site", parameters, wide, kOurs); });
   EXPECT_TRUE(Contains(message, "the given codes are [1, 3], but the layer is [1, 2]")) << message;
+}
+
+// Keeps what was packed for the last float product.
+class FloatsSeen final : public CpuBackend {
+ public:
+  FloatsSeen() : CpuBackend(Select("")) {}
+  PackedPtr PackFloat(MatView<const float> weight, FloatOperands operands) override {
+    values.assign(weight.data, weight.data + weight.rows * weight.cols);
+    packed_for = operands;
+    return CpuBackend::PackFloat(weight, operands);
+  }
+
+  std::vector<float> values;
+  FloatOperands packed_for = FloatOperands::kAny;
+};
+
+// The other operand: tests/runtime/fake_schemes_test.cc.
+TEST(Lowering, TakesTheProductOfFp16ValuesWhereTheWeightsOfAFlavourAreThat) {
+  const Graph graph = BuildGraph(TinySiglip());
+  const EncoderWeights weights(TinySiglipFolder("prepare_operands"), TinySiglip());
+  const SitePlan still{.input = Quantizer::Static(0.1f)};
+  for (const FakeFlavour flavour :
+       {kOurs, FakeFlavour::kLlmAwq, FakeFlavour::kVllmStatic, FakeFlavour::kVllmStaticBf16}) {
+    FloatsSeen backend;
+    Lowering lowering(graph, weights, backend);
+    lowering.BeginStage(1);
+    const auto at = std::ranges::find(graph.nodes, kSite, &Node::site);
+    lowering.LowerLayer(static_cast<int32_t>(at - graph.nodes.begin()), Precision::kFake,
+                        {.sites = {{kSite, still}}}, flavour);
+    const bool wanted = flavour == FakeFlavour::kLlmAwq || flavour == FakeFlavour::kVllmStatic;
+    EXPECT_EQ(backend.packed_for == FloatOperands::kHalf, wanted) << NameOf(flavour);
+    const bool half = std::ranges::all_of(
+        backend.values, [](float value) { return ToFloat(ToHalf(value)) == value; });
+    EXPECT_TRUE(half || !wanted) << NameOf(flavour);
+    EXPECT_FALSE(half && flavour == kOurs) << "the weights show nothing";
+  }
 }
 
 TEST(Lowering, GivesEveryPrecisionItsStepForEveryScheme) {
