@@ -91,6 +91,33 @@ TEST(Attention, OfBf16OperandsIsAtMostTwiceAsWrongAsThePlainLoopWithThem) {
   }
 }
 
+// Those of BF16 operands as above. Who asks for them gets the outputs of who does not.
+TEST(Attention, WritesItsProbabilitiesWhereTheyAreAskedFor) {
+  const AttentionKernel& bf16 = *ScalarSet().floats->attention[1];
+  for (const Case& c : kCases) {
+    const Operands operands = RandomOperands(c);
+    std::vector<uint8_t> mask(static_cast<size_t>(c.keys), 1);
+    if (c.keys > 3) mask[2] = mask.back() = 0;
+    std::vector<float> naive_bf16(static_cast<size_t>(c.heads * c.queries * c.keys));
+    std::vector<float> p(naive_bf16.size());
+    const auto view = [&c](std::vector<float>& to) {
+      return MatView<float>{to.data(), c.heads * c.queries, c.keys, c.keys};
+    };
+    for (const std::span<const uint8_t> key_mask : {std::span<const uint8_t>(), {mask}}) {
+      const std::vector<double> exact = PlainProbabilities<double>(c, operands, key_mask);
+      const std::vector<float> naive = PlainProbabilities<float>(c, operands, key_mask);
+      RunAttention(bf16, c, operands, key_mask, view(naive_bf16));
+      for (const FloatKernelOfSet& set : FloatKernelsUnderTest()) {
+        const std::vector<Half> out = RunAttention(*set.kernel, c, operands, key_mask, view(p));
+        EXPECT_EQ(TwiceNaive(exact, set.bfloat16 ? naive_bf16 : naive, p), "")
+            << set.name << ": " << Text(c);
+        EXPECT_EQ(Equal(out, RunAttention(*set.kernel, c, operands, key_mask)), "")
+            << set.name << ": " << Text(c);
+      }
+    }
+  }
+}
+
 TEST(Attention, IsFarFromAnswersWithAWrongScale) {
   const Case c{20, 40, 2, 16, 4.0f};
   Operands operands = RandomOperands(c);
