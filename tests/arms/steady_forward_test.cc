@@ -73,34 +73,86 @@ TEST(SteadyForward, IsMeasuredByCountsThatSeeWhatThereIs) {
   EXPECT_GT(PageFaults(), before.page_faults);
 }
 
+Plan PlanOf(const Session& session, const Quantizer& input) {
+  Plan plan;
+  for (const std::string& site : session.graph.Sites()) {
+    plan.sites[site].input = input;
+    plan.sites[site].weight = WeightSpec();
+  }
+  return plan;
+}
+
+// What a forward may be: how it computes, and how its inputs are quantized.
+struct SteadyCase {
+  const char* name;
+  Precision precision;
+  AttentionPrecision attention = AttentionPrecision::kFp32;
+  Quantizer input = {};
+  FakeFlavour flavour = FakeFlavour::kIdeal;
+};
+
+std::vector<SteadyCase> SteadyCases() {
+  const Quantizer still = Quantizer::Static(0.04f);
+  return {{"fp16", Precision::kFp16},
+          {"int8", Precision::kInt8},
+          {"int8, attention in BF16", Precision::kInt8, AttentionPrecision::kBf16},
+          {"int8, attention in INT8", Precision::kInt8, AttentionPrecision::kInt8},
+          {"int8, static", Precision::kInt8, AttentionPrecision::kFp32, still},
+          {"fake", Precision::kFake},
+          {"fake, static", Precision::kFake, AttentionPrecision::kFp32, still}};
+}
+
+std::vector<Program> LowerAll(const Session& session, const SteadyCase& steady, Backend& backend) {
+  Lowering lowering(session.graph, *session.weights, backend);
+  const Plan plan = PlanOf(session, steady.input);
+  std::vector<Program> stages;
+  for (size_t stage = 0; stage < session.graph.stages.size(); ++stage) {
+    lowering.BeginStage(static_cast<int>(stage));
+    stages.push_back(lowering.Lower(steady.precision, plan, steady.flavour, steady.attention));
+    FuseRowSteps(&stages.back());
+  }
+  return stages;
+}
+
 TEST(SteadyForward, AllocatesNothingAndFaultsNoPageIn) {
   const std::filesystem::path folder = ScratchFolder("steady");
   WriteHashCheckpoint(folder, SomeTokens(), Dtype::kF32, /*seed=*/1);
   const Session session = SessionOf(folder);
   for (const Kernels& kernels : All()) {
     if (!kernels.supported()) continue;
-    for (const Precision precision : {Precision::kFp16, Precision::kInt8}) {
+    for (const SteadyCase& steady : SteadyCases()) {
       CpuBackend backend(kernels);
-      Lowering lowering(session.graph, *session.weights, backend);
-      Plan plan;
-      for (const std::string& site : session.graph.Sites()) {
-        plan.sites[site].input = Quantizer();
-        plan.sites[site].weight = WeightSpec();
-      }
-      std::vector<Program> stages;
-      for (size_t stage = 0; stage < session.graph.stages.size(); ++stage) {
-        lowering.BeginStage(static_cast<int>(stage));
-        stages.push_back(lowering.Lower(precision, plan, FakeFlavour::kIdeal));
-        FuseRowSteps(&stages.back());
-      }
+      const std::vector<Program> stages = LowerAll(session, steady, backend);
       CpuArena arena(kernels);
       RunForward(stages, &arena);
       RunForward(stages, &arena);
       const int64_t bytes = arena.bytes();
-      const Cost steady = RunForward(stages, &arena);
-      EXPECT_EQ(steady.allocations, 0) << kernels.name << " " << NameOf(precision);
-      EXPECT_EQ(steady.page_faults, 0) << kernels.name << " " << NameOf(precision);
-      EXPECT_EQ(arena.bytes(), bytes) << kernels.name << " " << NameOf(precision);
+      const Cost cost = RunForward(stages, &arena);
+      EXPECT_EQ(cost.allocations, 0) << kernels.name << " " << steady.name;
+      EXPECT_EQ(cost.page_faults, 0) << kernels.name << " " << steady.name;
+      EXPECT_EQ(arena.bytes(), bytes) << kernels.name << " " << steady.name;
+    }
+  }
+}
+
+// A copy of a weight would need memory: there is none left for it. All that the steps have beside
+// the packed weights, activations included, is smaller than the largest of these in INT8.
+TEST(SteadyForward, HasNoRoomForACopyOfAWeight) {
+  EncoderConfig wide = TinySiglip();
+  wide.width = 512;
+  wide.mlp_width = 4096;
+  wide.blocks = 1;
+  const std::filesystem::path folder = ScratchFolder("steady_wide");
+  WriteHashCheckpoint(folder, wide, Dtype::kF32, /*seed=*/1);
+  const Session session = SessionOf(folder);
+  for (const Kernels& kernels : All()) {
+    if (!kernels.supported()) continue;
+    for (const SteadyCase& steady : SteadyCases()) {
+      CpuBackend backend(kernels);
+      const std::vector<Program> stages = LowerAll(session, steady, backend);
+      CpuArena arena(kernels);
+      RunForward(stages, &arena);
+      EXPECT_LT(arena.bytes(), wide.width * wide.mlp_width) << kernels.name << " " << steady.name;
     }
   }
 }
