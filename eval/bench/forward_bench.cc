@@ -10,6 +10,7 @@
 
 #include <fmt/core.h>
 
+#include "eval/bench/forward_check.h"
 #include "eval/bench/peak.h"
 #include "eval/bench/steady_forward.h"
 #include "runtime/base/counter_hash.h"
@@ -112,6 +113,7 @@ class Measurement {
   Measurement(const ForwardModel& model, const ForwardSettings& settings)
       : model_(model), settings_(settings), backend_(settings.set) {
     settings.say(fmt::format("{}: preparing", model.name));
+    CheckForward(settings.set, kVariants);
     encoders_ = LowerEncoder(model.graph, model.weights, backend_, kVariants);
     for (const LoweredEncoder& encoder : encoders_) {
       peaks_.emplace_back(PeakNameOf(encoder.variant.precision));

@@ -28,6 +28,7 @@ struct ForwardSettings {
   std::function<void(const std::string&)> say;
 };
 
+// After CheckForward(); of the model itself only that its outputs are finite.
 std::vector<ForwardResult> MeasureForward(const ForwardModel& model,
                                           const ForwardSettings& settings);
 

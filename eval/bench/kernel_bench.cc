@@ -104,6 +104,7 @@ KernelResult MeasureAttention(const Kernels& set, const AttentionShape& shape,
 
 KernelResult MeasureRows(const Kernels& set, const RowOperation& operation, const GemmShape& shape,
                          const SampleBudget& budget) {
+  CheckRows(set, operation, shape.k);
   CpuBackend backend(set);
   StepCase rows = operation.make(backend, shape.m, shape.k);
   const std::array<Body, 1> bodies{[&] { rows.Run(); }};

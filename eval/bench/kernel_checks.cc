@@ -11,27 +11,52 @@
 namespace w8a8 {
 namespace {
 
-constexpr int64_t kRows = 5;
+// Enough for two pairs of tiles and a rest on AMX, which below 16 takes none.
+constexpr int64_t kExactRows = 49;
+// Of those that are compared with sums in binary64.
+constexpr int64_t kFloatRows = 5;
 
 // Made rows as StepCase fills slot 0 with them.
 double MadeValue(int64_t index) {
   return ToFloat(ToHalf(HashUniform(10, static_cast<uint64_t>(index))));
 }
 
-// Half a unit of FP16, and a part of the sum of magnitudes. For binary32 that is 2^-12, which sums
-// of any order of some thousand terms stay below (2^-24 * K is their worst case).
-constexpr double kPartOfFp32 = 0x1p-12;
-void CheckClose(double actual, double expected, double magnitudes, double part = kPartOfFp32) {
+void CheckClose(double actual, double expected, double magnitudes, double part) {
   W8A8_CHECK(std::abs(actual - expected) <=
              0x1p-11 * std::abs(expected) + part * magnitudes + 0x1p-24);
 }
 
-// What operands of 8 bits of mantissa, or codes of 127 steps, may make of values in [-1, 1) under
-// weights that sum to 1: far less than a wrong index does.
-double PartOf(AttentionPrecision precision) {
+bool SameRows(MatView<const Half> actual, MatView<const Half> expected) {
+  for (int64_t row = 0; row < expected.rows; ++row) {
+    if (!std::ranges::equal(actual.row_span(row), expected.row_span(row))) return false;
+  }
+  return actual.rows == expected.rows;
+}
+
+// `actual` are rows of made values times `weight` [n, k].
+void CheckProduct(MatView<const Half> actual, const std::vector<float>& weight,
+                  const QuantizedLinear& layer) {
+  const int64_t n = layer.weight.n, k = layer.weight.k;
+  for (int64_t row = 0; row < actual.rows; ++row) {
+    for (int64_t col = row; col < n; col += 7) {
+      double sum = layer.bias[static_cast<size_t>(col)], magnitudes = std::abs(sum);
+      for (int64_t i = 0; i < k; ++i) {
+        const double term = MadeValue(row * k + i) * weight[static_cast<size_t>(col * k + i)];
+        sum += term;
+        magnitudes += std::abs(term);
+      }
+      CheckClose(ToFloat(actual.row(row)[col]), sum, magnitudes,
+                 ErrorPartOf(AttentionPrecision::kFp32));
+    }
+  }
+}
+
+}  // namespace
+
+double ErrorPartOf(AttentionPrecision precision) {
   switch (precision) {
     case AttentionPrecision::kFp32:
-      return kPartOfFp32;
+      return 0x1p-12;
     case AttentionPrecision::kBf16:
       return 0x1p-8;
     case AttentionPrecision::kInt8:
@@ -40,33 +65,45 @@ double PartOf(AttentionPrecision precision) {
   return 0;
 }
 
-}  // namespace
-
 void CheckGemmS8(const Kernels& set, const QuantizedLinear& layer) {
   CpuBackend backend(set), scalar(All().back());
-  StepCase actual = GemmS8Case(backend, layer, kRows);
-  StepCase expected = GemmS8Case(scalar, layer, kRows);
-  const int64_t count = kRows * layer.weight.n;
-  W8A8_CHECK(
-      std::equal(actual.Output().data, actual.Output().data + count, expected.Output().data));
+  StepCase actual = GemmS8Case(backend, layer, kExactRows);
+  StepCase expected = GemmS8Case(scalar, layer, kExactRows);
+  W8A8_CHECK(SameRows(actual.Output(), expected.Output()));
 }
 
 void CheckGemmF16(const Kernels& set, const QuantizedLinear& layer) {
   CpuBackend backend(set);
-  StepCase actual = GemmF16Case(backend, layer, kRows);
-  const std::vector<float> weight = Fp16Values(layer.name, layer.weight.RealValues());
-  const int64_t n = layer.weight.n, k = layer.weight.k;
-  for (int64_t row = 0; row < kRows; ++row) {
-    for (int64_t col = row; col < n; col += 7) {
-      double sum = layer.bias[static_cast<size_t>(col)], magnitudes = std::abs(sum);
-      for (int64_t i = 0; i < k; ++i) {
-        const double term = MadeValue(row * k + i) * weight[static_cast<size_t>(col * k + i)];
-        sum += term;
-        magnitudes += std::abs(term);
-      }
-      CheckClose(ToFloat(actual.Output().row(row)[col]), sum, magnitudes);
-    }
+  StepCase actual = GemmF16Case(backend, layer, kFloatRows);
+  CheckProduct(actual.Output(), Fp16Values(layer.name, layer.weight.RealValues()), layer);
+}
+
+void CheckGemmW8(const Kernels& set, const QuantizedLinear& layer) {
+  CpuBackend backend(set);
+  StepCase actual = GemmW8Case(backend, layer, kFloatRows);
+  CheckProduct(actual.Output(), layer.weight.RealValues(), layer);
+}
+
+// Codes and their scales by a product that shows them.
+void CheckRows(const Kernels& set, const RowOperation& operation, int64_t cols) {
+  CpuBackend backend(set), scalar(All().back());
+  StepCase actual = operation.make(backend, kExactRows, cols);
+  StepCase expected = operation.make(scalar, kExactRows, cols);
+  for (const SlotId slot : {kRowsIn, kRowsOut}) {
+    W8A8_CHECK(SameRows(actual.Rows(slot), expected.Rows(slot)));
   }
+  if (!operation.makes_codes) return;
+  const QuantizedLinear layer = MadeLayer({.where = "codes", .m = kExactRows, .n = 1, .k = cols});
+  const auto codes_of = [&](StepCase& rows, Backend& packer) {
+    return rows.Trace(
+        {.codes = kRowsCodes, .out = kRowsProduct, .weight = packer.PackInt8(layer, cols)});
+  };
+  const auto made = codes_of(actual, backend), wanted = codes_of(expected, scalar);
+  for (int64_t row = 0; row < kExactRows; ++row) {
+    W8A8_CHECK(
+        std::ranges::equal(made->codes.view().row_span(row), wanted->codes.view().row_span(row)));
+  }
+  W8A8_CHECK(made->input_scale.values == wanted->input_scale.values);
 }
 
 void CheckAttention(const Kernels& set, const AttentionShape& shape, AttentionPrecision precision) {
@@ -92,7 +129,7 @@ void CheckAttention(const Kernels& set, const AttentionShape& shape, AttentionPr
         expected += weights[static_cast<size_t>(key)] / sum * value(key, 2 * width + i);
       }
       CheckClose(ToFloat(actual.Output().row(query)[i]), expected, /*magnitudes=*/1.0,
-                 PartOf(precision));
+                 ErrorPartOf(precision));
     }
   }
 }

@@ -41,58 +41,58 @@ FloatsPtr Ones(int64_t count) {
   return MadeFloats(std::vector<float>(static_cast<size_t>(count), 1.0f));
 }
 
-// The slots of all operations on rows: what goes in, what comes out, and its codes.
+// By RowSlot.
 std::vector<Slot> RowSlots(int64_t rows, int64_t cols) {
-  return {HalfSlot("in", rows, cols), HalfSlot("out", rows, cols), CodesSlot(rows, cols)};
+  return {HalfSlot("in", rows, cols), HalfSlot("out", rows, cols), CodesSlot(rows, cols),
+          HalfSlot("product", rows, 1)};
 }
 
 StepCase QuantizeCase(Backend& backend, int64_t rows, int64_t cols) {
-  return {backend, RowSlots(rows, cols), {QuantizeStep{.in = 0, .codes = PerToken(2)}}, 1};
+  return {backend,
+          RowSlots(rows, cols),
+          {QuantizeStep{.in = kRowsIn, .codes = PerToken(kRowsCodes)}},
+          kRowsOut};
+}
+
+NormStep MadeNorm(int64_t cols) {
+  return {.in = kRowsIn,
+          .out = kRowsOut,
+          .kind = NormKind::kLayerNorm,
+          .eps = 1e-6f,
+          .weight = Ones(cols),
+          .bias = Ones(cols),
+          .codes = PerToken(kRowsCodes)};
 }
 
 StepCase NormCase(Backend& backend, int64_t rows, int64_t cols) {
-  return {backend,
-          RowSlots(rows, cols),
-          {NormStep{.in = 0,
-                    .out = 1,
-                    .kind = NormKind::kLayerNorm,
-                    .eps = 1e-6f,
-                    .weight = Ones(cols),
-                    .bias = Ones(cols),
-                    .codes = PerToken(2)}},
-          1};
+  return {backend, RowSlots(rows, cols), {MadeNorm(cols)}, kRowsOut};
 }
 
 // With the residual before it, as in a program. The stream is the norm's input.
 StepCase ResidualNormCase(Backend& backend, int64_t rows, int64_t cols) {
   std::vector<Slot> slots = RowSlots(rows, cols);
   slots.push_back(HalfSlot("branch", rows, cols));
-  return {backend,
-          slots,
-          {NormStep{.in = 0,
-                    .out = 1,
-                    .kind = NormKind::kLayerNorm,
-                    .eps = 1e-6f,
-                    .weight = Ones(cols),
-                    .bias = Ones(cols),
-                    .add = AddStep{.stream = 0, .y = 3, .layer_scale = MadeFloats({})},
-                    .codes = PerToken(2)}},
-          1};
+  NormStep norm = MadeNorm(cols);
+  norm.add = AddStep{
+      .stream = kRowsIn, .y = static_cast<SlotId>(slots.size() - 1), .layer_scale = MadeFloats({})};
+  return {backend, slots, {std::move(norm)}, kRowsOut};
 }
 
 StepCase GeluCase(Backend& backend, int64_t rows, int64_t cols) {
-  return {
-      backend,
-      RowSlots(rows, cols),
-      {ActivationStep{.in = 0, .out = 1, .kind = ActivationKind::kGeluTanh, .codes = PerToken(2)}},
-      1};
+  return {backend,
+          RowSlots(rows, cols),
+          {ActivationStep{.in = kRowsIn,
+                          .out = kRowsOut,
+                          .kind = ActivationKind::kGeluTanh,
+                          .codes = PerToken(kRowsCodes)}},
+          kRowsOut};
 }
 
 StepCase ResidualCase(Backend& backend, int64_t rows, int64_t cols) {
   return {backend,
           RowSlots(rows, cols),
-          {AddStep{.stream = 1, .y = 0, .layer_scale = MadeFloats({})}},
-          1};
+          {AddStep{.stream = kRowsOut, .y = kRowsIn, .layer_scale = MadeFloats({})}},
+          kRowsOut};
 }
 
 }  // namespace
@@ -176,6 +176,15 @@ StepCase GemmF16Case(Backend& backend, const QuantizedLinear& layer, int64_t row
           1};
 }
 
+StepCase GemmW8Case(Backend& backend, const QuantizedLinear& layer, int64_t rows) {
+  const int64_t n = layer.weight.n, k = layer.weight.k;
+  return {
+      backend,
+      {HalfSlot("in", rows, k), HalfSlot("out", rows, n)},
+      {GemmW8Step{.in = 0, .out = 1, .transform = nullptr, .weight = backend.PackInt8(layer, k)}},
+      1};
+}
+
 StepCase AttentionCase(Backend& backend, const AttentionShape& shape,
                        AttentionPrecision precision) {
   const int64_t width = shape.heads * shape.head_dim;
@@ -198,7 +207,7 @@ std::vector<RowOperation> RowOperations() {
           {"layer_norm+quantize", NormCase},
           {"residual+layer_norm+quantize", ResidualNormCase},
           {"gelu+quantize", GeluCase, true},
-          {"residual", ResidualCase}};
+          {"residual", ResidualCase, false, /*makes_codes=*/false}};
 }
 
 }  // namespace w8a8

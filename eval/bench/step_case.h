@@ -45,6 +45,12 @@ class StepCase {
   void Run() { arena_->Run(steps_.back(), {}); }
   // Of the step's output.
   MatView<const Half> Output() { return arena_->HostHalf(out_); }
+  // Of any FP16 slot.
+  MatView<const Half> Rows(SlotId slot) { return arena_->HostHalf(slot); }
+  // What a product of codes was made of: only a check runs one.
+  std::shared_ptr<const LinearTrace> Trace(const GemmS8Step& product) {
+    return arena_->Run(product, {.trace = true}).trace;
+  }
 
  private:
   std::unique_ptr<Arena> arena_;
@@ -56,14 +62,20 @@ class StepCase {
 StepCase GemmS8Case(Backend& backend, const QuantizedLinear& layer, int64_t rows);
 // FP16 rows times FP16 weights, the real values of the layer.
 StepCase GemmF16Case(Backend& backend, const QuantizedLinear& layer, int64_t rows);
+// FP16 rows times the layer's codes (weight-only).
+StepCase GemmW8Case(Backend& backend, const QuantizedLinear& layer, int64_t rows);
 // Queries, keys and values of one image side by side.
 StepCase AttentionCase(Backend& backend, const AttentionShape& shape, AttentionPrecision precision);
+
+// Their slots: the last one is [rows, 1] and nobody's, for a product that shows the codes.
+enum RowSlot : SlotId { kRowsIn, kRowsOut, kRowsCodes, kRowsProduct };
 
 // Steps on [rows, cols] of FP16, by the name that reports give them.
 struct RowOperation {
   std::string name;  // "layer_norm+quantize"
   StepCase (*make)(Backend& backend, int64_t rows, int64_t cols);
   bool on_hidden_rows = false;  // of the MLP; else of the model's width
+  bool makes_codes = true;
 };
 std::vector<RowOperation> RowOperations();
 

@@ -1,15 +1,17 @@
 // The products, attention, the row steps and whole forwards of every usable kernel set, on one
 // core. `MACs` counts multiply-accumulates per second, `of_peak` their share of the set's own peak
 // measured right after; gemm_groups, gemm_experts and gemm_w8 give `of_dense`: their rate over that
-// of gemm_s8 just before. Every product is compared with the scalar set's before it is timed.
-#include <cmath>
+// of gemm_s8 just before. Everything is compared with the scalar set, or with binary64, before it
+// is timed: on a few rows of its shape, a forward step by step on a small encoder.
 #include <ctime>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include "eval/bench/forward_check.h"
 #include "eval/bench/kernel_bench.h"
 #include "eval/bench/made_encoder.h"
 #include "eval/bench/peak.h"
@@ -102,13 +104,24 @@ void GemmF16(benchmark::State& state, const Kernels& kernels, Shape shape) {
   CountMacs(state, shape.m * shape.n * shape.k, PeakOfHalf(kernels));
 }
 
-void AttentionStepOf(benchmark::State& state, const Kernels& kernels, const AttentionShape& shape) {
-  CheckAttention(kernels, shape, AttentionPrecision::kFp32);
+void AttentionStepOf(benchmark::State& state, const Kernels& kernels, const AttentionShape& shape,
+                     AttentionPrecision precision) {
+  CheckAttention(kernels, shape, precision);
   CpuBackend backend(kernels);
-  StepCase attention = AttentionCase(backend, shape, AttentionPrecision::kFp32);
+  StepCase attention = AttentionCase(backend, shape, precision);
   for (auto _ : state) attention.Run();
   CountMacs(state, 2 * shape.tokens * shape.tokens * shape.heads * shape.head_dim,
-            PeakOfAttention(kernels, AttentionPrecision::kFp32));
+            PeakOfAttention(kernels, precision));
+}
+
+// The steps as programs have them: with the residual before and the codes of what they make.
+void RowsStepOf(benchmark::State& state, const Kernels& kernels, const RowOperation& operation,
+                int64_t rows, int64_t cols) {
+  CheckRows(kernels, operation, cols);
+  CpuBackend backend(kernels);
+  StepCase step = operation.make(backend, rows, cols);
+  for (auto _ : state) step.Run();
+  state.SetItemsProcessed(rows * cols * state.iterations());
 }
 
 void Forward(benchmark::State& state, const Kernels& kernels, const MadeEncoder& made,
@@ -117,6 +130,7 @@ void Forward(benchmark::State& state, const Kernels& kernels, const MadeEncoder&
   const MadeWeights weights(made.config);
   CpuBackend backend(kernels);
   const ForwardVariant variant{.precision = precision};
+  CheckForward(kernels, {&variant, 1});
   const std::vector<LoweredEncoder> lowered = LowerEncoder(graph, weights, backend, {&variant, 1});
   SteadyForward forward(lowered.front(), backend);
   for (auto _ : state) forward.Run();
@@ -157,6 +171,31 @@ void OfDense(benchmark::State& state, double dense_seconds) {
       dense_seconds * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
+// Rows and layer of one way of grouping.
+struct GroupedCase {
+  Grouped grouped;
+  const QuantizedLinear& dense;
+
+  void Quantize(const Kernels& kernels, MatView<const Half> x, CodeRows* rows) const {
+    const bool inputs = grouped == Grouped::kInputs || grouped == Grouped::kBoth;
+    const Quantizer by_group{.granularity = Granularity::kGroup, .group_size = kGroup};
+    const Quantizer by_row{.symmetric = grouped != Grouped::kZeroPoints};
+    QuantizeRows(*kernels.int8, x, {.quantizer = inputs ? by_group : by_row, .group = kGroup},
+                 rows);
+  }
+  Int8Linear Layer(const Kernels& kernels) const {
+    return {{"layer", CodesByGroup(dense, grouped), dense.bias}, kGroup, *kernels.int8};
+  }
+  std::vector<Half> Product(const Kernels& kernels, MatView<const Half> x) const {
+    CodeRows rows;
+    Quantize(kernels, x, &rows);
+    const int64_t n = dense.weight.n;
+    std::vector<Half> y(static_cast<size_t>(x.rows * n));
+    Layer(kernels).Multiply(rows, MatView<Half>{y.data(), x.rows, n, n});
+    return y;
+  }
+};
+
 template <Grouped kGrouped>
 void GemmGroups(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
@@ -167,13 +206,11 @@ void GemmGroups(benchmark::State& state, const Kernels& kernels, Shape shape) {
   CodeRows dense_rows, rows;
   QuantizeRows(*kernels.int8, view, {}, &dense_rows);
   const double dense_seconds = SecondsOf(Int8Linear(dense, *kernels.int8), dense_rows, out);
-  const bool inputs = kGrouped == Grouped::kInputs || kGrouped == Grouped::kBoth;
-  const Quantizer by_group{.granularity = Granularity::kGroup, .group_size = kGroup};
-  const Quantizer by_row{.symmetric = kGrouped != Grouped::kZeroPoints};
-  QuantizeRows(*kernels.int8, view, {.quantizer = inputs ? by_group : by_row, .group = kGroup},
-               &rows);
-  const Int8Linear grouped({"layer", CodesByGroup(dense, kGrouped), dense.bias}, kGroup,
-                           *kernels.int8);
+  const GroupedCase by{kGrouped, dense};
+  const MatView<const Half> few = view.RowRange(0, 49);
+  W8A8_CHECK(by.Product(kernels, few) == by.Product(All().back(), few));
+  by.Quantize(kernels, view, &rows);
+  const Int8Linear grouped = by.Layer(kernels);
   for (auto _ : state) grouped.Multiply(rows, out);
   OfDense(state, dense_seconds);
 }
@@ -188,7 +225,7 @@ void GemmExperts(benchmark::State& state, const Kernels& kernels, Shape shape) {
   std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
   const MatView<Half> out{y.data(), shape.m, shape.n, shape.n};
   const QuantizedLinear layer = RandomLayer(shape);
-  const MatView<const Half> few = view.RowRange(0, 13);
+  const MatView<const Half> few = view.RowRange(0, 49);
   W8A8_CHECK(Product(layer, *kernels.int8, few) == Product(layer, *All().back().int8, few));
   CodeRows dense_rows;
   QuantizeRows(*kernels.int8, view, {}, &dense_rows);
@@ -214,7 +251,9 @@ void GemmW8(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
   std::vector<Half> y(static_cast<size_t>(shape.m * shape.n));
   const MatView<Half> out{y.data(), shape.m, shape.n, shape.n};
-  const Int8Linear linear(RandomLayer(shape), *kernels.int8);
+  const QuantizedLinear layer = RandomLayer(shape);
+  CheckGemmW8(kernels, layer);
+  const Int8Linear linear(layer, *kernels.int8);
   CodeRows rows;
   QuantizeRows(*kernels.int8, view, {}, &rows);
   const double dense_seconds = SecondsOf(linear, rows, out);
@@ -227,31 +266,43 @@ void GemmW8(benchmark::State& state, const Kernels& kernels, Shape shape) {
 
 void Quantize(benchmark::State& state, const Kernels& kernels, Shape shape) {
   const std::vector<Half> x = RandomRows(shape.m * shape.k);
-  CodeRows rows;
-  for (auto _ : state) {
-    QuantizeRows(*kernels.int8, {x.data(), shape.m, shape.k, shape.k}, {}, &rows);
-  }
+  const MatView<const Half> view{x.data(), shape.m, shape.k, shape.k};
+  const auto codes = [&view](const Kernels& set, CodeRows* rows) {
+    QuantizeRows(*set.int8, view, {}, rows);
+    std::vector<int8_t> unpacked(static_cast<size_t>(view.rows * view.cols));
+    UnpackCodes(*set.int8, *rows, {unpacked.data(), view.rows, view.cols, view.cols});
+    return std::pair(unpacked, ScalesOf(*rows).values);
+  };
+  CodeRows rows, expected;
+  W8A8_CHECK(codes(kernels, &rows) == codes(All().back(), &expected));
+  for (auto _ : state) QuantizeRows(*kernels.int8, view, {}, &rows);
+  state.SetItemsProcessed(shape.m * shape.k * state.iterations());
+}
+
+// `run` writes the rows of one set.
+template <class Run>
+void RowKernel(benchmark::State& state, const Kernels& kernels, Shape shape, const Run& run) {
+  const std::vector<Half> x = RandomRows(shape.m * shape.k);
+  std::vector<Half> y(x.size()), expected(x.size());
+  run(kernels, x.data(), y.data());
+  run(All().back(), x.data(), expected.data());
+  W8A8_CHECK(y == expected);
+  for (auto _ : state) run(kernels, x.data(), y.data());
   state.SetItemsProcessed(shape.m * shape.k * state.iterations());
 }
 
 void LayerNorm(benchmark::State& state, const Kernels& kernels, Shape shape) {
-  const std::vector<Half> x = RandomRows(shape.m * shape.k);
-  std::vector<Half> y(x.size());
   const std::vector<float> ones(static_cast<size_t>(shape.k), 1.0f);
-  for (auto _ : state) {
-    kernels.rows->layer_norm(
-        {x.data(), shape.k, shape.m, shape.k, 1e-6f, ones.data(), ones.data(), y.data(), shape.k});
-  }
-  state.SetItemsProcessed(shape.m * shape.k * state.iterations());
+  RowKernel(state, kernels, shape, [&](const Kernels& set, const Half* x, Half* y) {
+    set.rows->layer_norm(
+        {x, shape.k, shape.m, shape.k, 1e-6f, ones.data(), ones.data(), y, shape.k});
+  });
 }
 
 void GeluTanh(benchmark::State& state, const Kernels& kernels, Shape shape) {
-  const std::vector<Half> x = RandomRows(shape.m * shape.k);
-  std::vector<Half> y(x.size());
-  for (auto _ : state) {
-    kernels.rows->gelu_tanh({x.data(), shape.k, shape.m, shape.k, y.data(), shape.k});
-  }
-  state.SetItemsProcessed(shape.m * shape.k * state.iterations());
+  RowKernel(state, kernels, shape, [&](const Kernels& set, const Half* x, Half* y) {
+    set.rows->gelu_tanh({x, shape.k, shape.m, shape.k, y, shape.k});
+  });
 }
 
 using ShapeBody = void (*)(benchmark::State&, const Kernels&, Shape);
@@ -272,10 +323,28 @@ void RegisterForwards(const Kernels& kernels) {
       })->Unit(benchmark::kMillisecond);
     }
   }
+}
+
+void RegisterAttention(const Kernels& kernels) {
   for (const AttentionShape& shape : StandardAttention()) {
-    const std::string name = fmt::format("attention/{}/{}", kernels.name, shape.where);
-    benchmark::RegisterBenchmark(name.c_str(), [&kernels, shape](auto& state) {
-      AttentionStepOf(state, kernels, shape);
+    for (const AttentionPrecision precision :
+         {AttentionPrecision::kFp32, AttentionPrecision::kBf16, AttentionPrecision::kInt8}) {
+      const std::string name =
+          fmt::format("attention_{}/{}/{}", NameOf(precision), kernels.name, shape.where);
+      benchmark::RegisterBenchmark(name.c_str(), [&kernels, shape, precision](auto& state) {
+        AttentionStepOf(state, kernels, shape, precision);
+      })->Unit(benchmark::kMillisecond);
+    }
+  }
+}
+
+// On so400m's rows.
+void RegisterRows(const Kernels& kernels) {
+  for (const RowOperation& operation : RowOperations()) {
+    const int64_t rows = 729, cols = operation.on_hidden_rows ? 4304 : 1152;
+    const std::string name = fmt::format("{}/{}/{}x{}", operation.name, kernels.name, rows, cols);
+    benchmark::RegisterBenchmark(name.c_str(), [&kernels, operation, rows, cols](auto& state) {
+      RowsStepOf(state, kernels, operation, rows, cols);
     })->Unit(benchmark::kMillisecond);
   }
 }
@@ -296,6 +365,8 @@ int main(int argc, char** argv) {
       Register("gemm_f16", GemmF16, kernels, shape);
     }
     RegisterForwards(kernels);
+    RegisterAttention(kernels);
+    RegisterRows(kernels);
     for (const Shape& shape : kGroupShapes) {
       Register("gemm_groups_weights", GemmGroups<Grouped::kWeights>, kernels, shape);
       Register("gemm_groups_inputs", GemmGroups<Grouped::kInputs>, kernels, shape);
@@ -307,7 +378,7 @@ int main(int argc, char** argv) {
       Register("gemm_experts", GemmExperts, kernels, shape);
     }
     const Shape rows = {"729x1152", 729, 0, 1152};
-    Register("quantize", Quantize, kernels, rows);
+    Register("quantize_rows", Quantize, kernels, rows);
     Register("layer_norm", LayerNorm, kernels, rows);
     Register("gelu_tanh", GeluTanh, kernels, rows);
   }

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "eval/bench/forward_check.h"
+#include "eval/bench/kernel_bench.h"
 #include "eval/bench/made_encoder.h"
 #include "eval/bench/peak.h"
 #include "eval/bench/sampling.h"
@@ -181,6 +183,48 @@ TEST(Sampling, NothingComesBetweenABodyAndWhatFollowsIt) {
 TEST(Peak, OfAnUnknownInstructionIsNone) {
   EXPECT_EQ(PeakMacsPerSecond("vfoo"), 0.0);
   EXPECT_EQ(PeakOfInt8(All().back()), "");  // scalar
+}
+
+constexpr ForwardVariant kChecked[] = {{Precision::kFp16, AttentionPrecision::kFp32},
+                                       {Precision::kInt8, AttentionPrecision::kBf16},
+                                       {Precision::kInt8, AttentionPrecision::kInt8}};
+
+void CheckAll(const Kernels& set) {
+  const QuantizedLinear layer = MadeLayer({.where = "small", .m = 1, .n = 40, .k = 65});
+  CheckGemmS8(set, layer);
+  CheckGemmF16(set, layer);
+  CheckGemmW8(set, layer);
+  for (const RowOperation& operation : RowOperations()) CheckRows(set, operation, 72);
+  CheckForward(set, kChecked);
+}
+
+TEST(BenchChecks, HoldOnEverySet) {
+  for (const Kernels& set : All()) {
+    if (set.supported()) CheckAll(set);
+  }
+}
+
+// Right where AMX takes no tiles, and without the last row where it does.
+void LosesARowFrom16On(const GemmS8Args& args) {
+  GemmS8Args fewer = args;
+  if (args.m >= 16) --fewer.m;
+  kScalarInt8Kernels.gemm_s8(fewer);
+}
+
+TEST(BenchChecksDeathTest, EndTheRunOfASetThatIsWrong) {
+  Kernels set = All().back();
+  Int8Kernels int8 = *set.int8;
+  int8.gemm_s8 = LosesARowFrom16On;
+  set.int8 = &int8;
+  EXPECT_DEATH(CheckGemmS8(set, MadeLayer({.where = "small", .m = 1, .n = 40, .k = 65})),
+               "This is a bug");
+  EXPECT_DEATH(CheckForward(set, kChecked), "This is a bug");
+  Kernels other = All().back();
+  RowKernels rows = *other.rows;
+  rows.gelu_tanh = rows.gelu_erf;  // at most 4.7e-4 apart
+  other.rows = &rows;
+  EXPECT_DEATH(CheckForward(other, kChecked), "This is a bug");
+  EXPECT_DEATH(CheckAll(other), "SameRows");
 }
 
 Options Parse(std::vector<const char*> arguments) {
