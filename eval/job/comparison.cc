@@ -37,6 +37,7 @@ Experiment BuildExperiment(const Session& session, const ComparisonInput& input)
   }
   AddChosenPlan(experiment, input.chosen.plan, per_tensor, input.fake, input.attention);
   AddTwinsOfSchemes(experiment);
+  AddTimedRun(experiment);
   return experiment;
 }
 
@@ -116,26 +117,7 @@ ReportContext BuildContext(const Session& session, const Preprocessing& preproce
   return context;
 }
 
-// By the checks.
-bool IsWatched(const Experiment& experiment, size_t run) {
-  return std::any_of(experiment.twins.begin(), experiment.twins.end(),
-                     [run](const TwinRuns& twin) { return twin.int8 == run; });
-}
-
-// The int8 run to take the latency from: one that the checks do not watch, because reading codes
-// and accumulators back costs time of its own, and that runs the same steps as the chosen one.
-// Where there is none it is the chosen run, checks and all.
-size_t Int8RunForLatency(const Experiment& experiment, size_t chosen) {
-  for (size_t run = 0; run < experiment.runs.size(); ++run) {
-    const Arm& arm = experiment.runs[run];
-    if (arm.precision != Precision::kInt8 || IsWatched(experiment, run)) continue;
-    const Arm& wanted = experiment.runs[chosen];
-    if (SameSteps(arm.plan, wanted.plan) && SameAttention(arm, wanted)) return run;
-  }
-  return chosen;
-}
-
-// Of the sites that the chosen arm quantizes; `int8_run` is not watched.
+// Of the sites that the chosen arm quantizes.
 void AddSiteLatency(const Evaluation& evaluation, size_t int8_run, const Graph& graph,
                     RunInfo& run) {
   const RunnerResult& times = evaluation.run;
@@ -151,11 +133,8 @@ void AddSiteLatency(const Evaluation& evaluation, size_t int8_run, const Graph& 
 
 // The runs that AddSiteLatency() is of; none: it is of nobody.
 std::vector<size_t> RunsForSiteLatency(const Experiment& experiment) {
-  const std::optional<size_t> int8 = experiment.ChosenRun(Precision::kInt8);
-  if (!int8) return {};
-  const size_t timed = Int8RunForLatency(experiment, *int8);
-  if (IsWatched(experiment, timed)) return {};
-  return {0, timed};
+  const std::optional<size_t> timed = TimedRun(experiment);
+  return timed ? std::vector<size_t>{0, *timed} : std::vector<size_t>();
 }
 
 // Of one image on one thread: the reference, the chosen fake and INT8 arms, the INT8 arms of
@@ -171,10 +150,9 @@ void AddLatency(const Evaluation& evaluation, const Graph& graph, RunInfo& run) 
   if (const std::optional<size_t> fake = experiment.ChosenRun(Precision::kFake)) {
     add(NameOf(Precision::kFake), seconds[*fake]);
   }
-  if (const std::optional<size_t> int8 = experiment.ChosenRun(Precision::kInt8)) {
-    const size_t timed = Int8RunForLatency(experiment, *int8);
-    add(NameOf(Precision::kInt8), seconds[timed]);
-    if (!IsWatched(experiment, timed)) AddSiteLatency(evaluation, timed, graph, run);
+  if (const std::optional<size_t> timed = TimedRun(experiment)) {
+    add(NameOf(Precision::kInt8), seconds[*timed]);
+    AddSiteLatency(evaluation, *timed, graph, run);
   }
   for (const ArmRow& row : experiment.rows) {
     const bool int8 = experiment.runs[row.run].precision == Precision::kInt8;

@@ -52,6 +52,11 @@ size_t WatchedCopyOf(size_t run, Experiment& experiment) {
   return copy;
 }
 
+bool IsWatched(const Experiment& experiment, size_t run) {
+  return std::any_of(experiment.twins.begin(), experiment.twins.end(),
+                     [run](const TwinRuns& twin) { return twin.int8 == run; });
+}
+
 }  // namespace
 
 size_t Experiment::AddRow(const Arm& arm, ArmRow row) {
@@ -216,6 +221,22 @@ void AddTwinsOfSchemes(Experiment& experiment) {
                                  .granularity = InputScaling::kPlan,
                                  .clip_range = {}});
   }
+}
+
+std::optional<size_t> TimedRun(const Experiment& experiment) {
+  const std::optional<size_t> chosen = experiment.ChosenRun(Precision::kInt8);
+  for (size_t run = 0; chosen && run < experiment.runs.size(); ++run) {
+    const Arm &arm = experiment.runs[run], &wanted = experiment.runs[*chosen];
+    if (arm.precision != Precision::kInt8 || IsWatched(experiment, run)) continue;
+    if (SameSteps(arm.plan, wanted.plan) && SameAttention(arm, wanted)) return run;
+  }
+  return std::nullopt;
+}
+
+void AddTimedRun(Experiment& experiment) {
+  const std::optional<size_t> chosen = experiment.ChosenRun(Precision::kInt8);
+  if (!chosen || TimedRun(experiment)) return;
+  experiment.runs.push_back(Arm(experiment.runs[*chosen]));
 }
 
 }  // namespace w8a8

@@ -99,4 +99,11 @@ void AddChosenPlan(Experiment& experiment, const Plan& plan, const std::optional
 // Adds the emulated twin of every scheme, so that each is proven.
 void AddTwinsOfSchemes(Experiment& experiment);
 
+// The int8 run whose time is that of the chosen one: of the same steps, and one that no twin
+// watches, because reading codes and accumulators back takes time of its own. None: there is no
+// such run.
+std::optional<size_t> TimedRun(const Experiment& experiment);
+// Adds it where it is missing, as after a sweep of one point: one more forward, without a row.
+void AddTimedRun(Experiment& experiment);
+
 }  // namespace w8a8

@@ -170,6 +170,45 @@ TEST(Experiment, TheChecksWatchACopyOfASchemesRunSoThatItsTimeIsItsOwn) {
   EXPECT_EQ(experiment.runs[watched].plan, PerTokenPlan(kSites));
 }
 
+Experiment SweptAndChosen(const std::vector<float>& clip_ranges) {
+  Experiment experiment =
+      SweepExperiment(kSites, {}, {{Granularity::kToken}, clip_ranges}, FakeFlavour::kIdeal);
+  AddChosenPlan(experiment, PerTokenPlan(kSites), std::nullopt, FakeFlavour::kIdeal);
+  return experiment;
+}
+
+TEST(Experiment, TakesTheChosenPlansTimeFromAnotherPointOfTheSweep) {
+  Experiment experiment = SweptAndChosen({5.0f, kNoClip});
+  const size_t runs = experiment.runs.size();
+  AddTimedRun(experiment);
+  EXPECT_EQ(experiment.runs.size(), runs);
+  EXPECT_EQ(TimedRun(experiment), experiment.RunOf("int8/per-token/5"));
+}
+
+TEST(Experiment, RunsTheChosenPlanOnceMoreWhereOnlyTheWatchedRunTakesItsSteps) {
+  Experiment experiment = SweptAndChosen({kNoClip});
+  const std::vector<std::string> rows = RowNames(experiment);
+  EXPECT_EQ(TimedRun(experiment), std::nullopt);
+  AddTimedRun(experiment);
+  const std::optional<size_t> timed = TimedRun(experiment);
+  ASSERT_EQ(timed, experiment.runs.size() - 1);
+  EXPECT_NE(*timed, experiment.twins.front().int8);
+  EXPECT_EQ(experiment.runs[*timed].plan, PerTokenPlan(kSites));
+  EXPECT_EQ(RowNames(experiment), rows);
+  const size_t runs = experiment.runs.size();
+  AddTimedRun(experiment);
+  EXPECT_EQ(experiment.runs.size(), runs);
+}
+
+TEST(Experiment, TakesNoTimeOfNoPlan) {
+  Experiment experiment =
+      SweepExperiment(kSites, {}, {{Granularity::kToken}, {kNoClip}}, FakeFlavour::kIdeal);
+  const size_t runs = experiment.runs.size();
+  AddTimedRun(experiment);
+  EXPECT_EQ(TimedRun(experiment), std::nullopt);
+  EXPECT_EQ(experiment.runs.size(), runs);
+}
+
 TEST(Experiment, ProvesEachSchemeOnce) {
   Plan narrow = PerTokenPlan(kSites);
   narrow.sites[kSites[0]].weight->num_bits = 4;

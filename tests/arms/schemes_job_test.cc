@@ -135,6 +135,21 @@ TEST_F(SchemesJob, TellTheTimeOfEach) {
   EXPECT_FALSE(Json("plain/run.json")["latency"].contains("int8/w8a16"));
 }
 
+// The sweep's only INT8 run of the plan's steps is watched, and so is every scheme's twin.
+TEST_F(SchemesJob, TellTheTimeOfEverySiteOfTheChosenPlanAfterASweepOfOnePoint) {
+  for (const char* job : {"plain", "schemes"}) {
+    const json run = Json(std::string(job) + "/run.json");
+    ASSERT_EQ(run["site_latency"].size(), 16u) << job;
+    double sites = 0;
+    for (const json& site : run["site_latency"]) {
+      EXPECT_GT(site["fp16_ms"], 0) << job;
+      EXPECT_GT(site["int8_ms"], 0) << job;
+      sites += site["int8_ms"].get<double>();
+    }
+    EXPECT_LT(sites, run["latency"]["int8"]["ms_per_image"]) << job;
+  }
+}
+
 // SQNR in dB by site and view.
 std::map<std::pair<std::string, std::string>, double> SitesOf(const json& report,
                                                               const std::string& arm) {
