@@ -189,10 +189,10 @@ FoundImages FindImages(const fs::path& path) {
 }
 
 // Fills in the hashes; files without readable bytes move to `unreadable`, in order.
-ImageSet Hashed(FoundImages found) {
+ImageSet Hashed(FoundImages found, int threads) {
   std::vector<ImageFile>& files = found.files;
   std::vector<std::string> reasons(files.size());
-  ThreadPool(AvailableCpus()).For(static_cast<int64_t>(files.size()), [&](int64_t index, int) {
+  ThreadPool(threads).For(static_cast<int64_t>(files.size()), [&](int64_t index, int) {
     ThrowIfInterrupted();
     ImageFile& file = files[static_cast<size_t>(index)];
     std::error_code error;
@@ -230,7 +230,7 @@ std::vector<size_t> OrderByHash(const std::vector<ImageFile>& files) {
 
 }  // namespace
 
-ImageSet ListImages(const fs::path& path) { return Hashed(FindImages(path)); }
+ImageSet ListImages(const fs::path& path, int threads) { return Hashed(FindImages(path), threads); }
 
 std::vector<fs::path> ListImagePaths(const fs::path& path) {
   std::vector<fs::path> paths;

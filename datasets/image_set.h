@@ -30,8 +30,8 @@ struct ImageSet {
 // files of macOS; a sub-folder that cannot be read is among the unreadable), one image, or else a
 // list of paths (one a line, relative to the list or absolute, order kept, blank lines ignored).
 // Throws Error if the path does not exist, names no image at all, or is neither image nor text.
-// Whether a file decodes is not looked at here.
-ImageSet ListImages(const std::filesystem::path& path);
+// Whether a file decodes is not looked at here. Their bytes are hashed by so many threads.
+ImageSet ListImages(const std::filesystem::path& path, int threads = 1);
 
 // Their names in their order.
 std::vector<std::string> NamesOf(const std::vector<ImageFile>& files);

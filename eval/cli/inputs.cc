@@ -24,19 +24,19 @@ Session OpenSession(const Options& options) {
   return session;
 }
 
-ImageSet ListImagesOf(const char* flag, const std::string& path) {
-  return From(fmt::format("{} ", flag), [&] { return ListImages(path); });
+ImageSet ListImagesOf(const Options& options, const char* flag, const std::string& path) {
+  return From(fmt::format("{} ", flag), [&] { return ListImages(path, options.ThreadCount()); });
 }
 
 ImagePlan PlanImages(const Options& options, const Preprocessing& preprocessing) {
   RequireFlag(options.images, "--images", options.command);
-  ImageSet images = ListImagesOf("--images", options.images);
+  ImageSet images = ListImagesOf(options, "--images", options.images);
   if (options.eval_images.empty()) {
     return From(fmt::format("--images {}: ", options.images), [&] {
       return SplitImages(std::move(images), preprocessing, LoadingOf(options, options.max_images));
     });
   }
-  ImageSet evaluation = ListImagesOf("--eval-images", options.eval_images);
+  ImageSet evaluation = ListImagesOf(options, "--eval-images", options.eval_images);
   std::vector<std::string> listed = ListedNames(evaluation);
   ImagePlan plan{.calibration = std::move(images.files),
                  .evaluation = std::move(evaluation.files),

@@ -15,8 +15,8 @@ namespace w8a8 {
 // --model on --device with --kernels. Says on stderr what `auto` took, unless --quiet.
 Session OpenSession(const Options& options);
 
-// The images at `path`, which `flag` gave.
-ImageSet ListImagesOf(const char* flag, const std::string& path);
+// The images at `path`, which `flag` gave; --threads of them are read at once.
+ImageSet ListImagesOf(const Options& options, const char* flag, const std::string& path);
 
 // Calibration and evaluation images of the whole job.
 ImagePlan PlanImages(const Options& options, const Preprocessing& preprocessing);

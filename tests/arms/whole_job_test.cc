@@ -1,7 +1,13 @@
 // The whole job on the demo: every file appears, nothing but run.json and the marked places depends
 // on the run, and what quantized/ holds computes the bits of the in-memory INT8 arm.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
 #include <set>
+#include <thread>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -85,6 +91,37 @@ TEST_F(WholeJob, GivesEqualBytesForAnyBatchAndThreads) {
                            "quantized/scales.h5", "quantized/config.json"}) {
     EXPECT_TRUE(ReadFile(folder_ / "one" / file) == ReadFile(folder_ / "two" / file)) << file;
   }
+}
+
+int64_t ThreadsOfThisProcess() {
+  return std::distance(fs::directory_iterator("/proc/self/task"), fs::directory_iterator());
+}
+
+// The most that there were at once, beside those that looked on.
+int64_t MostThreadsDuring(const std::function<void()>& job) {
+  std::atomic<bool> done = false;
+  int64_t most = 0;
+  std::thread watcher([&] {
+    while (!done) {
+      most = std::max(most, ThreadsOfThisProcess());
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  });
+  job();
+  done = true;
+  watcher.join();
+  return most - 1;
+}
+
+TEST_F(WholeJob, StartsNoThreadWhereOneIsAskedFor) {
+  const int64_t before = ThreadsOfThisProcess();
+  const auto most_with = [](int threads) {
+    Options job = JobOptions(fmt::format("threads_{}", threads));
+    job.threads = threads;
+    return MostThreadsDuring([&job] { RunWholeJob(job); });
+  };
+  EXPECT_EQ(most_with(1), before);
+  EXPECT_GE(most_with(2), before + 1) << "nothing was seen";
 }
 
 TEST_F(WholeJob, WritesAReportThatTheReportCommandWritesAgain) {

@@ -122,7 +122,7 @@ class Input {
     }
     const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
     preprocessing_sha256_ = preprocessing.sha256;
-    ImageSet set = ListImagesOf("--images", options.images);
+    ImageSet set = ListImagesOf(options, "--images", options.images);
     skipped_ = std::move(set.unreadable);
     auto loader = std::make_unique<LoaderSource>(std::move(set.files), preprocessing,
                                                  LoadingOf(options, options.max_images));

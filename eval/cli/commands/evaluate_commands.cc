@@ -59,7 +59,7 @@ void ChooseImages(const Options& options, const Session& session, ComparisonInpu
   }
   const std::string& path = apart ? options.eval_images : options.images;
   RequireFlag(path, "--images", options.command);
-  ImageSet images = ListImagesOf(apart ? "--eval-images" : "--images", path);
+  ImageSet images = ListImagesOf(options, apart ? "--eval-images" : "--images", path);
   std::vector<std::string> listed = ListedNames(images);
   input.evaluation = std::move(images.files);
   input.skipped = std::move(images.unreadable);

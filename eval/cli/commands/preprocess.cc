@@ -24,7 +24,7 @@ struct Preprocessed {
 };
 
 Preprocessed LoadAll(const Options& options, const Preprocessor& preprocessor) {
-  ImageSet set = ListImagesOf("--images", options.images);
+  ImageSet set = ListImagesOf(options, "--images", options.images);
   const size_t files = set.files.size();
   ImageLoader loader(std::move(set.files), preprocessor, LoadingOf(options, options.max_images));
   Progress progress("preprocess", "images", static_cast<double>(files), RunOf(options).progress);

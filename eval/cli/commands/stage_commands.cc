@@ -63,7 +63,7 @@ int RunCalibrate(const Options& options) {
   const OutputFile held = From("--out ", [&] { return OutputFile(options.out); });
   const Session session = OpenSession(options);
   const Preprocessing preprocessing = OpenPreprocessing(session, options.resampler);
-  const ImageSet images = ListImagesOf("--images", options.images);
+  const ImageSet images = ListImagesOf(options, "--images", options.images);
   CheckImagesDiffer(EntriesOf(images.files), "--images " + options.images);
   LoaderSource source(images.files, preprocessing, LoadingOf(options, options.max_images));
   const CalibrationStats stats =
