@@ -125,6 +125,7 @@ Json ForwardJson(const ForwardResult& forward) {
           {"scales", OrNull(forward.scales)},
           {"baseline", forward.is_baseline},
           {"how", OrNull(forward.how)},
+          {"missing", OrNull(forward.missing)},
           {"problem", OrNull(forward.problem)},
           {"times_faster_than_fp16_baseline", OrNull(forward.times_faster_than_fp16_baseline)},
           {"times_faster_than_fp8_baseline", OrNull(forward.times_faster_than_fp8_baseline)},

@@ -68,7 +68,8 @@ struct ForwardResult {
   // Only speed is compared with it, and its errors are no arm's: `precision` names it.
   bool is_baseline = false;
   std::string how = {};      // a baseline's steps were made
-  std::string problem = {};  // why a baseline has no figures
+  std::string missing = {};  // what a baseline needs and this machine lacks: it has no figures
+  std::string problem = {};  // what went wrong: it has no figures
   std::optional<double> times_faster_than_fp16_baseline = {};
   std::optional<double> times_faster_than_fp8_baseline = {};
   std::vector<StepTime> steps = {};

@@ -117,7 +117,8 @@ std::string OneForwardText(const ForwardResult& forward) {
       fmt::format("\nforward    {} {}{}{} on {}: ", forward.model, forward.precision,
                   forward.scales == "static" ? " with static scales" : "", AttentionText(forward),
                   WhereText(forward));
-  if (!forward.problem.empty()) return what + "not measured: " + forward.problem + "\n";
+  if (!forward.missing.empty()) return what + "not measured: " + forward.missing + "\n";
+  if (!forward.problem.empty()) return what + "no figures: " + forward.problem + "\n";
   std::string text = what + fmt::format("{:.2f} ms per image", forward.ms_per_image);
   if (!forward.peak.empty()) {
     text += fmt::format(", {} of {}", Percent(forward.share_of_peak), forward.peak);

@@ -21,8 +21,9 @@ struct DeviceBench {
 };
 
 // FP16, INT8 by per-token and by static scales, and the baselines, of every batch in turns, with
-// the output's SQNR against the FP16 of the same batch. A baseline that cannot be measured has its
-// reason. The clock sees the device's steps and no copies between stages.
+// the output's SQNR against the FP16 of the same batch. What fails, even at one batch alone, has
+// its problem in the place of figures, and the others theirs. The clock sees the device's steps and
+// no copies between stages.
 std::vector<ForwardResult> MeasureDeviceForward(const ForwardModel& model,
                                                 const DeviceBench& device, int runs,
                                                 const std::function<void(const std::string&)>& say);

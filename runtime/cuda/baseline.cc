@@ -70,6 +70,17 @@ void BaselineWeights::SetInputAmax(Queue queue, float amax) const {
   input_scale_.store(scale);
 }
 
+std::optional<bool> BaselineWeights::Fp8Answer(int64_t rows) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = answers_.find(rows);
+  return found != answers_.end() ? std::optional(found->second) : std::nullopt;
+}
+
+void BaselineWeights::SetFp8Answer(int64_t rows, bool taken) const {
+  const std::lock_guard lock(mutex_);
+  answers_.emplace(rows, taken);
+}
+
 BaselineBackend::BaselineBackend(int device_index, BaselineKind kind, BaselineLibraries libraries,
                                  std::unique_ptr<CudaProducts> products)
     : device_index_(device_index),

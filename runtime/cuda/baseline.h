@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "runtime/backend.h"
@@ -31,7 +32,7 @@ enum class BaselineNote : uint8_t {
   kActivation,   // a step of its own: another function than GELU's tanh form, or no such kernel
   kAdd,          // a step of its own: layer scale, or no such kernel
   kProduct,      // of sizes that the library has no kernel for
-  kHalfProduct,  // of sizes that FP8 does not take
+  kHalfProduct,  // of sizes that FP8 does not take, or the library not in FP8
   kCodesBefore,  // E4M3 of inputs by the step that makes them
   kCodesInGelu,  // by the product before
   kCodesApart,   // by a pass of their own
@@ -68,16 +69,19 @@ class BaselineWeights final : public CudaFloats {
   const float* input_inv_scale_on_device() const { return scales_.data() + 2; }
   // The first call decides.
   void SetInputAmax(Queue queue, float amax) const;
-  // The library has no FP8 product of these sizes: they stay FP16.
-  void RefuseFp8() const { refused_.store(true); }
-  bool takes_fp8() const { return codes_.capacity() > 0 && !refused_.load(); }
+  bool has_fp8() const { return codes_.capacity() > 0; }
+  // Whether the library has FP8 products of so many rows; those that it has none of stay FP16.
+  // None: it was not asked.
+  std::optional<bool> Fp8Answer(int64_t rows) const;
+  void SetFp8Answer(int64_t rows, bool taken) const;
+  bool takes_fp8(int64_t rows) const { return has_fp8() && Fp8Answer(rows).value_or(true); }
 
  private:
   DeviceMemory<uint8_t> codes_;
   DeviceMemory<float> scales_;  // of the weights, of the inputs, and its reciprocal
   mutable std::mutex mutex_;
   mutable std::atomic<float> input_scale_ = 0.0f;
-  mutable std::atomic<bool> refused_ = false;
+  mutable std::map<int64_t, bool> answers_;  // by rows
 };
 
 struct BaselineLibraries {
@@ -86,7 +90,8 @@ struct BaselineLibraries {
   std::string no_attention;                     // why
 };
 
-// Lowers and runs FP16 programs alone. The first run of a program finds the static scales of FP8.
+// Lowers and runs FP16 programs alone. The first run of a program finds the static scales of FP8,
+// and of each number of rows which products the library has in FP8.
 class BaselineBackend final : public Backend {
  public:
   // `products`: of what no baseline is about (patches); nullptr: the kernels for every GPU.

@@ -31,15 +31,18 @@ BaselineArena::BaselineArena(int device_index, CudaProducts* products, DeviceVec
     : CudaArena(device_index, products, vectors), baseline_(baseline) {}
 
 void BaselineArena::RunAll(const Program& program, std::span<const SlotId> kept) {
-  const bool known = std::ranges::none_of(program.steps, [this](const Step& step) {
-    const auto* product = std::get_if<GemmF16Step>(&step);
-    if (product == nullptr || rows(product->in) == 0) return false;
-    const BaselineWeights& weight = PackedAs<BaselineWeights>(*product->weight);
-    return weight.takes_fp8() && weight.input_scale() == 0;
-  });
+  const bool known =
+      std::ranges::none_of(program.steps, [this](const Step& step) { return IsUnknown(step); });
   if (!known) FindScales(program);
   if (!baseline_.library().fits_graphs()) return RunSteps(program, kept);
   CudaArena::RunAll(program, kept);
+}
+
+bool BaselineArena::IsUnknown(const Step& step) const {
+  const auto* product = std::get_if<GemmF16Step>(&step);
+  if (product == nullptr || rows(product->in) == 0) return false;
+  const BaselineWeights& weight = PackedAs<BaselineWeights>(*product->weight);
+  return weight.has_fp8() && !weight.Fp8Answer(rows(product->in));
 }
 
 size_t BaselineArena::RunFrom(const Program& program, size_t i, ProductFusion fusion,
@@ -79,9 +82,9 @@ size_t BaselineArena::RunProduct(const Program& program, size_t i, ProductFusion
   LibraryProduct plain = ProductOf(half(step.in), weight);
   plain.y = half(step.out).data;
   if (Multiply(step, plain)) return 1;
-  if (weight.takes_fp8()) {
-    Fail("cuBLASLt multiplies FP8 of {} x {} weights, but not {} rows of them", weight.n(),
-         weight.k(), plain.m);
+  if (weight.takes_fp8(plain.m)) {
+    Fail("cuBLASLt multiplied {} rows by {} x {} weights in FP8, and now it does not", plain.m,
+         weight.n(), weight.k());
   }
   Note(BaselineNote::kProduct);
   rows_.slot = kNoSlot;
@@ -92,7 +95,7 @@ size_t BaselineArena::RunProduct(const Program& program, size_t i, ProductFusion
 bool BaselineArena::Multiply(const GemmF16Step& step, LibraryProduct product) {
   const BaselineWeights& weight = PackedAs<BaselineWeights>(*step.weight);
   product.bias = baseline_.Bias(queue(), step.bias);
-  const bool fp8 = weight.takes_fp8();
+  const bool fp8 = weight.takes_fp8(product.m);
   bool done = false;
   Timed([&] {
     if (fp8) {
@@ -124,7 +127,8 @@ bool BaselineArena::MultiplyWithGelu(const Program& program, size_t i,
   LibraryProduct product = ProductOf(half(step.in), weight);
   product.gelu = true;
   const BaselineWeights* next = Fp8LayerAt(program, i + 2, activation.out);
-  if (next != nullptr && weight.takes_fp8() && IsDead(program, i + 3, activation.out, kept)) {
+  if (next != nullptr && weight.takes_fp8(product.m) &&
+      IsDead(program, i + 3, activation.out, kept)) {
     product.kind = LibraryProduct::Kind::kFp8ToFp8;
     product.y = BeginRows(activation.out, next->input_scale(), &next_rows_).codes;
     product.y_inv_scale = next->input_inv_scale_on_device();
@@ -204,7 +208,7 @@ const BaselineWeights* BaselineArena::Fp8LayerAt(const Program& program, size_t 
   const auto* product = std::get_if<GemmF16Step>(&program.steps[i]);
   if (product == nullptr || product->in != slot || product->output) return nullptr;
   const BaselineWeights& weight = PackedAs<BaselineWeights>(*product->weight);
-  return weight.takes_fp8() && weight.input_scale() > 0 ? &weight : nullptr;
+  return weight.takes_fp8(rows(slot)) && weight.input_scale() > 0 ? &weight : nullptr;
 }
 
 void BaselineArena::FindScales(const Program& program) {
@@ -217,10 +221,9 @@ void BaselineArena::FindScales(const Program& program) {
     before.emplace_back(id, std::vector<std::byte>(bytes.begin(), bytes.end()));
   }
   for (const Step& step : program.steps) {
-    const auto* product = std::get_if<GemmF16Step>(&step);
-    if (product != nullptr && rows(product->in) > 0) {
-      const BaselineWeights& weight = PackedAs<BaselineWeights>(*product->weight);
-      if (weight.takes_fp8() && weight.input_scale() == 0) FindScale(*product, weight);
+    if (IsUnknown(step)) {
+      const auto& product = std::get<GemmF16Step>(step);
+      FindScale(product, PackedAs<BaselineWeights>(*product.weight));
     }
     Run(step, {});
   }
@@ -229,13 +232,13 @@ void BaselineArena::FindScales(const Program& program) {
   finding_scales_ = false;
 }
 
-// Of the first rows that a layer meets; and whether the library has a product for it at all.
+// Of the first rows that a layer meets; and whether the library has a product of so many.
 void BaselineArena::FindScale(const GemmF16Step& step, const BaselineWeights& weight) {
-  weight.SetInputAmax(queue(), AmaxOf(HostHalf(step.in)));
+  if (weight.input_scale() == 0) weight.SetInputAmax(queue(), AmaxOf(HostHalf(step.in)));
   LibraryProduct plain = ProductOf(half(step.in), weight);
   plain.y = half(step.out).data;
   rows_.slot = kNoSlot;
-  if (!Multiply(step, plain)) weight.RefuseFp8();
+  weight.SetFp8Answer(plain.m, Multiply(step, plain));
 }
 
 PlainCodes BaselineArena::BeginRows(SlotId slot, float scale, Fp8Rows* rows) {

@@ -42,6 +42,8 @@ class BaselineArena final : public CudaArena {
   bool RunCoding(const Program& program, size_t i, const Step& step, std::span<const SlotId> kept);
   // The layer at step i whose input is `slot`, if its scale is known; nullptr: none.
   const BaselineWeights* Fp8LayerAt(const Program& program, size_t i, SlotId slot) const;
+  // A product that may be FP8: whether the library has one of so many rows was not asked.
+  bool IsUnknown(const Step& step) const;
   // Of every layer of the program, by a run of its own, which leaves the slots as they are.
   void FindScales(const Program& program);
   void FindScale(const GemmF16Step& step, const BaselineWeights& weight);

@@ -9,6 +9,7 @@ namespace w8a8 {
 void CheckCuda(int status, std::string_view what) {
   if (status == cudaSuccess) return;
   const auto error = static_cast<cudaError_t>(status);
+  cudaGetLastError();  // told here: the next launch asks for its own
   Fail("CUDA: {}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/cuda/baseline.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include "eval/bench/device_forward.h"
 #include "eval/bench/made_encoder.h"
 #include "eval/bench/steady_forward.h"
+#include "runtime/base/error.h"
 #include "runtime/cuda/portable_backend.h"
 #include "runtime/fuse_products.h"
 #include "tests/cuda/backend_on_device.h"
@@ -51,12 +53,12 @@ int64_t Count(const Log& log, const std::function<bool(const LibraryProduct&)>& 
 
 // The output of the second forward; the first one warms up. Both are equal, though it finds what
 // the first one left.
-std::vector<Half> OutputOf(const EncoderConfig& config, Backend& backend) {
+std::vector<Half> OutputOf(const EncoderConfig& config, Backend& backend, int64_t images = 1) {
   const Graph graph = BuildGraph(config);
   const MadeWeights weights(config);
   const std::vector<ForwardVariant> variants{{Precision::kFp16, AttentionPrecision::kFp32}};
   const std::vector<LoweredEncoder> lowered = LowerEncoder(graph, weights, backend, variants);
-  SteadyForward forward(lowered[0], backend);
+  SteadyForward forward(lowered[0], backend, images);
   const auto tokens = [&forward] {
     const MatView<const Half> out = forward.Tokens();
     return std::vector<Half>(out.data, out.data + out.rows * out.cols);
@@ -161,29 +163,58 @@ TEST_F(Baselines, DoWhatTheLibraryCannotByStepsOfTheirOwn) {
   }
 }
 
-// The figures of a batch, beside the reference and the arms.
-TEST_F(Baselines, AreMeasuredInTurnsWithTheArmsByTheDevicesClock) {
+// FP16 where its rows are so many, FP8 elsewhere.
+TEST_F(Baselines, OfFp8StayFp16AtTheRowsThatTheLibraryRefuses) {
+  const EncoderConfig config = SmallConfig();
+  const int64_t refused = 2 * config.tokens();
+  const auto is_fp8 = [](const LibraryProduct& p) { return p.kind != Kind::kHalfToHalf; };
+  const auto takes = [=](const LibraryProduct& p) { return !is_fp8(p) || p.m != refused; };
+  const std::unique_ptr<Backend> reference = MakeBackendOnDevice();
+  Log log;
+  BaselineBackend baseline(0, BaselineKind::kFp8, LibrariesOf(&log, takes), nullptr);
+  const auto fp8_of = [&](int64_t rows) {
+    return Count(log, [=](const auto& p) { return is_fp8(p) && p.m == rows; });
+  };
+  OutputOf(config, baseline);
+  EXPECT_GT(fp8_of(config.tokens()), 0);
+  EXPECT_EQ(baseline.How().find("some products in FP16"), std::string::npos) << baseline.How();
+  EXPECT_GT(Db(OutputOf(config, *reference, 2), OutputOf(config, baseline, 2)), kLeastFp8Db);
+  EXPECT_EQ(fp8_of(refused), 0);
+  EXPECT_NE(baseline.How().find("some products in FP16"), std::string::npos) << baseline.How();
+}
+
+// A baseline whose libraries are made when it is opened.
+SpeedBaseline Named(const char* name, BaselineKind kind,
+                    const std::function<BaselineLibraries()>& libraries) {
+  return {.name = name, .unusable_reason = "", .open = [=]() -> SpeedBaseline::Opened {
+            auto backend = std::make_unique<BaselineBackend>(0, kind, libraries(), nullptr);
+            const BaselineBackend& made = *backend;
+            return {std::move(backend), [&made] { return made.How(); }};
+          }};
+}
+
+std::vector<ForwardResult> MeasureSmall(const std::vector<int64_t>& batches,
+                                        const std::vector<SpeedBaseline>& baselines) {
   const EncoderConfig config = SmallConfig();
   const Graph graph = BuildGraph(config);
   const MadeWeights weights(config);
-  Log log;
-  const auto named = [&log](const char* name, BaselineKind kind) -> SpeedBaseline {
-    return {.name = name, .unusable_reason = "", .open = [&log, kind]() -> SpeedBaseline::Opened {
-              auto backend = std::make_unique<BaselineBackend>(
-                  0, kind, LibrariesOf(&log, Everything), nullptr);
-              const BaselineBackend& made = *backend;
-              return {std::move(backend), [&made] { return made.How(); }};
-            }};
-  };
-  const SpeedBaseline missing{.name = "missing", .unusable_reason = "no such device", .open = {}};
-  const std::vector<ForwardResult> results = MeasureDeviceForward(
+  return MeasureDeviceForward(
       {.name = "small", .graph = graph, .weights = weights, .all_blocks = kBlocks},
       {.kernels = "here",
        .make_backend = MakeBackendOnDevice,
-       .batches = {2},
-       .baselines = {named("fp16 speed baseline", BaselineKind::kHalf), missing,
-                     named("fp8 (E4M3) speed baseline", BaselineKind::kFp8)}},
+       .batches = batches,
+       .baselines = baselines},
       1, [](const std::string&) {});
+}
+
+// The figures of a batch, beside the reference and the arms.
+TEST_F(Baselines, AreMeasuredInTurnsWithTheArmsByTheDevicesClock) {
+  Log log;
+  const auto libraries = [&log] { return LibrariesOf(&log, Everything); };
+  const SpeedBaseline missing{.name = "missing", .unusable_reason = "no such device", .open = {}};
+  const std::vector<ForwardResult> results =
+      MeasureSmall({2}, {Named("fp16 speed baseline", BaselineKind::kHalf, libraries), missing,
+                         Named("fp8 (E4M3) speed baseline", BaselineKind::kFp8, libraries)});
   ASSERT_EQ(results.size(), 7u);
   for (size_t i = 0; i < 4; ++i) {
     EXPECT_GT(results[i].ms_per_image, 0) << i;
@@ -201,10 +232,49 @@ TEST_F(Baselines, AreMeasuredInTurnsWithTheArmsByTheDevicesClock) {
   EXPECT_EQ(results[4].precision, "fp16 speed baseline");
   EXPECT_TRUE(results[4].how.starts_with("in products: bias, GELU, residual;")) << results[4].how;
   EXPECT_GT(results[4].sqnr_db.value_or(0), kLeastHalfDb);
-  EXPECT_EQ(results[5].problem, "no such device");
+  EXPECT_EQ(results[5].missing, "no such device");
+  EXPECT_EQ(results[5].problem, "");
   EXPECT_EQ(results[5].ms_per_image, 0);
   EXPECT_GT(results[6].sqnr_db.value_or(0), kLeastFp8Db);
   EXPECT_FALSE(results[6].times_faster_than_fp8_baseline.has_value());
+}
+
+// At the batch where it fails, and nowhere else.
+TEST_F(Baselines, ThatFailCostTheirOwnLineAndNoOther) {
+  class Broken final : public AttentionLibrary {
+   public:
+    std::string name() const override { return "a broken one"; }
+    bool Attend(Queue, const BatchAttentionArgs&) override { Fail("attention is broken"); }
+  };
+  Log log;
+  const auto at_one_image = [&log] {
+    return LibrariesOf(&log, [](const LibraryProduct& p) {
+      if (p.m == 2 * SmallConfig().tokens()) Fail("{} rows are too many", p.m);
+      return true;
+    });
+  };
+  const auto without_attention = [&log] {
+    BaselineLibraries libraries = LibrariesOf(&log, Everything);
+    libraries.attention = std::make_unique<Broken>();
+    return libraries;
+  };
+  const auto unopened = []() -> BaselineLibraries { Fail("it does not open"); };
+  const std::vector<ForwardResult> results =
+      MeasureSmall({1, 2}, {Named("fp16 of one image", BaselineKind::kHalf, at_one_image),
+                            Named("fp16 without attention", BaselineKind::kHalf, without_attention),
+                            Named("fp8 unopened", BaselineKind::kFp8, unopened)});
+  ASSERT_EQ(results.size(), 14u);
+  for (size_t i = 0; i < results.size(); ++i) {
+    const bool measured = i % 7 < 4 || i == 4;
+    EXPECT_EQ(results[i].ms_per_image > 0, measured) << i << results[i].problem;
+    EXPECT_EQ(results[i].problem.empty(), measured) << i;
+    EXPECT_EQ(results[i].times_faster_than_fp16.has_value(), measured && i % 7 > 0) << i;
+  }
+  EXPECT_NE(results[11].problem.find("rows are too many"), std::string::npos);
+  EXPECT_EQ(results[5].problem, "attention is broken");
+  EXPECT_EQ(results[13].problem, "it does not open");
+  EXPECT_TRUE(results[1].times_faster_than_fp16_baseline.has_value());
+  EXPECT_FALSE(results[8].times_faster_than_fp16_baseline.has_value());
 }
 
 // The arm beside them that leaves most to a product: fc1's stores codes of its activation.
