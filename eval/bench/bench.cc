@@ -29,13 +29,14 @@ struct OpenModel {
   Graph graph;
   std::unique_ptr<Weights> weights;
   int64_t all_blocks;
+  bool made = false;
 
-  ForwardModel forward() const { return {config.name, graph, *weights, all_blocks}; }
+  ForwardModel forward() const { return {config.name, graph, *weights, all_blocks, made}; }
 };
 
 OpenModel Open(const MadeEncoder& made) {
   return {made.config, BuildGraph(made.config), std::make_unique<MadeWeights>(made.config),
-          made.all_blocks};
+          made.all_blocks, true};
 }
 
 OpenModel Open(const std::filesystem::path& folder, const std::string& prefix) {

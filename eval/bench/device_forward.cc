@@ -85,13 +85,23 @@ void CompareOutputs(std::vector<Entry>* entries) {
   });
 }
 
+// Nobody asks how fast a wrong output is made.
+void Judge(const ForwardModel& model, Entry* entry) {
+  ForwardResult& result = entry->result;
+  const double least = LeastSqnrDb(model, result);
+  if (!result.sqnr_db || *result.sqnr_db >= least) return;
+  result.problem = fmt::format(
+      "its output is {:.1f} dB from the reference's, of {:.0f} that right kernels keep: one of its "
+      "kernels, or the reference, is wrong",
+      *result.sqnr_db, least);
+  entry->forward.reset();
+}
+
 void CompareTimes(const std::vector<Entry>& entries, Entry* entry) {
   const Entry& reference = entries.front();
   ForwardResult& result = entry->result;
-  if (entry == &reference) return;
-  if (reference.forward != nullptr) {
-    result.times_faster_than_fp16 = MedianRatio(reference.seconds, entry->seconds);
-  }
+  if (entry == &reference || reference.forward == nullptr) return;
+  result.times_faster_than_fp16 = MedianRatio(reference.seconds, entry->seconds);
   if (result.is_baseline) return;
   for (const Entry& other : entries) {
     if (!other.result.is_baseline || other.forward == nullptr) continue;
@@ -124,6 +134,7 @@ class DeviceModel {
       });
     }
     CompareOutputs(&entries);
+    for (Entry& entry : entries) Judge(model_, &entry);
     std::vector<ForwardResult> results;
     for (size_t i = 0; i < entries.size(); ++i) {
       Entry& entry = entries[i];
@@ -225,6 +236,13 @@ class DeviceModel {
 };
 
 }  // namespace
+
+double LeastSqnrDb(const ForwardModel& model, const ForwardResult& forward) {
+  const bool fp16 = forward.is_baseline && forward.precision.starts_with("fp16");
+  if (!model.made) return fp16 ? 30 : 3;
+  if (fp16) return 50;
+  return model.graph.config.layer_scale ? 33 : 15;
+}
 
 double SqnrDb(MatView<const Half> reference, MatView<const Half> actual) {
   double signal = 0, noise = 0;

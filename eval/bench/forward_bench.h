@@ -19,6 +19,7 @@ struct ForwardModel {
   const Graph& graph;
   const Weights& weights;
   int64_t all_blocks = 0;  // of the model; the graph may have fewer
+  bool made = false;       // of made weights
 };
 
 struct ForwardSettings {

@@ -17,6 +17,7 @@
 #include "tests/cuda/backend_on_device.h"
 #include "tests/cuda/device_test.h"
 #include "tests/cuda/stand_in_library.h"
+#include "tests/support/errors.h"
 #include "tests/support/tolerance.h"
 
 namespace w8a8::test {
@@ -193,17 +194,15 @@ SpeedBaseline Named(const char* name, BaselineKind kind,
           }};
 }
 
-std::vector<ForwardResult> MeasureSmall(const std::vector<int64_t>& batches,
-                                        const std::vector<SpeedBaseline>& baselines) {
-  const EncoderConfig config = SmallConfig();
+std::vector<ForwardResult> MeasureSmall(
+    const std::vector<int64_t>& batches, const std::vector<SpeedBaseline>& baselines,
+    const EncoderConfig& config = SmallConfig(),
+    const std::function<std::unique_ptr<Backend>()>& make_backend = MakeBackendOnDevice) {
   const Graph graph = BuildGraph(config);
   const MadeWeights weights(config);
   return MeasureDeviceForward(
-      {.name = "small", .graph = graph, .weights = weights, .all_blocks = kBlocks},
-      {.kernels = "here",
-       .make_backend = MakeBackendOnDevice,
-       .batches = batches,
-       .baselines = baselines},
+      {.name = "small", .graph = graph, .weights = weights, .all_blocks = kBlocks, .made = true},
+      {.kernels = "here", .make_backend = make_backend, .batches = batches, .baselines = baselines},
       1, [](const std::string&) {});
 }
 
@@ -277,6 +276,75 @@ TEST_F(Baselines, ThatFailCostTheirOwnLineAndNoOther) {
   EXPECT_FALSE(results[8].times_faster_than_fp16_baseline.has_value());
 }
 
+// Errors that the levels above must find: products without what is asked of them.
+class WithoutGelu final : public ProductLibrary {
+ public:
+  explicit WithoutGelu(Log* log) : library_(log, Everything) {}
+  bool fits_graphs() const override { return false; }
+  bool Multiply(Queue queue, const LibraryProduct& product) override {
+    LibraryProduct wrong = product;
+    wrong.gelu = false;
+    return library_.Multiply(queue, wrong);
+  }
+
+ private:
+  StandInLibrary library_;
+};
+class WithoutHalfTheInputs final : public CudaProducts {
+ public:
+  bool Product(Queue queue, const ProductArgs& args) override {
+    ProductArgs wrong = args;
+    wrong.k /= 2;
+    LaunchProduct(queue, wrong);
+    return true;
+  }
+  bool FloatProduct(Queue, const FloatProductArgs&) override { return false; }
+};
+
+// Layer scales leave blocks, right or wrong, little of their rows.
+class BaselinesAndArms : public Baselines, public testing::WithParamInterface<bool> {
+ protected:
+  static EncoderConfig Config() {
+    EncoderConfig config = SmallConfig();
+    config.layer_scale = GetParam();
+    return config;
+  }
+};
+
+TEST_P(BaselinesAndArms, HaveNoSpeedWhereTheyAreWrong) {
+  Log log;
+  const auto libraries = [&log] {
+    BaselineLibraries wrong = LibrariesOf(&log, Nothing);
+    wrong.products = std::make_unique<WithoutGelu>(&log);
+    return wrong;
+  };
+  const std::vector<ForwardResult> results = MeasureSmall(
+      {1}, {Named("fp16 speed baseline", BaselineKind::kHalf, libraries)}, Config(),
+      [] { return std::make_unique<CudaBackend>(0, std::make_unique<WithoutHalfTheInputs>()); });
+  ASSERT_EQ(results.size(), 5u);
+  EXPECT_GT(results[0].ms_per_image, 0);
+  for (size_t i = 1; i < results.size(); ++i) {
+    EXPECT_TRUE(results[i].sqnr_db.has_value()) << i;
+    EXPECT_TRUE(Contains(results[i].problem, "dB from the reference's")) << i;
+    EXPECT_EQ(results[i].ms_per_image, 0) << i;
+    EXPECT_FALSE(results[i].times_faster_than_fp16 || results[i].times_faster_than_fp16_baseline);
+  }
+}
+
+TEST_P(BaselinesAndArms, HaveNoProblemWhereTheyAreRight) {
+  Log log;
+  const auto libraries = [&log] { return LibrariesOf(&log, Everything); };
+  for (const ForwardResult& result :
+       MeasureSmall({1},
+                    {Named("fp16 speed baseline", BaselineKind::kHalf, libraries),
+                     Named("fp8 (E4M3) speed baseline", BaselineKind::kFp8, libraries)},
+                    Config())) {
+    EXPECT_EQ(result.problem, "") << result.precision;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(LayerScales, BaselinesAndArms, testing::Bool());
+
 // The arm beside them that leaves most to a product: fc1's stores codes of its activation.
 TEST_F(Baselines, StandBesideStaticScalesOfEverySite) {
   const EncoderConfig config = SmallConfig();
@@ -325,29 +393,6 @@ TEST_F(Baselines, TakeTheLibrarysAttentionWhereItHasOne) {
   EXPECT_EQ(Equal(SmallReference(), OutputOf(config, baseline)), "");
   EXPECT_TRUE(baseline.How().ends_with("attention by a stand-in, where it has none by our kernels"))
       << baseline.How();
-}
-
-// An error that the levels above must find.
-TEST_F(Baselines, WithAWrongEpilogueAreFarFromTheReference) {
-  class WithoutGelu final : public ProductLibrary {
-   public:
-    explicit WithoutGelu(Log* log) : library_(log, Everything) {}
-    bool fits_graphs() const override { return false; }
-    bool Multiply(Queue queue, const LibraryProduct& product) override {
-      LibraryProduct wrong = product;
-      wrong.gelu = false;
-      return library_.Multiply(queue, wrong);
-    }
-
-   private:
-    StandInLibrary library_;
-  };
-  Log log;
-  BaselineLibraries libraries = LibrariesOf(&log, Nothing);
-  libraries.products = std::make_unique<WithoutGelu>(&log);
-  BaselineBackend baseline(0, BaselineKind::kHalf, std::move(libraries), nullptr);
-  const EncoderConfig config = SmallConfig();
-  EXPECT_LT(Db(SmallReference(), OutputOf(config, baseline)), kLeastFp8Db);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "eval/cli/commands/bench.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -86,7 +87,8 @@ int RunBenchmarks(const Options& options) {
     WriteFileAtomically(options.bench.json_file, BenchJson(report));
   }
   PrintText(BenchText(report));
-  return 0;
+  const auto failed = [](const ForwardResult& forward) { return !forward.problem.empty(); };
+  return std::ranges::any_of(report.forward, failed) ? 1 : 0;
 }
 
 }  // namespace w8a8

@@ -5,6 +5,8 @@
 
 namespace w8a8 {
 
+// 1 where a forward on a device failed or is wrong; what it measured is written and told all the
+// same.
 int RunBenchmarks(const Options& options);
 
 }  // namespace w8a8
