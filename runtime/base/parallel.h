@@ -61,12 +61,17 @@ class ThreadPool {
   // Until nothing is left of the outer loop and of the loops within its bodies.
   void TakeIndices(int worker, std::unique_lock<std::mutex>& lock);
   static void RunNext(Loop& loop, int worker, std::unique_lock<std::mutex>& lock);
+  // Something changed that an idle worker or the owner of a shared loop waits for.
+  void Signal();
+  template <class Done>
+  void WaitFor(const Done& done, std::unique_lock<std::mutex>& lock);
   Loop* Shared();  // one with an index left; nullptr: none
 
   std::mutex mutex_;
   std::condition_variable started_;   // for helpers: a loop has begun, or the pool ends
-  std::condition_variable finished_;  // for callers: a helper has left a loop
-  std::condition_variable more_;      // for idle workers: something to share, or the end of all
+  std::condition_variable finished_;  // for callers: a helper has left the loop
+  std::condition_variable changed_;   // of shared loops: what WaitFor() waits for
+  std::atomic<uint64_t> signals_ = 0;
   Loop loop_;
   std::vector<Loop*> shared_;  // begun within bodies, and not at their end
   std::atomic<int> idle_ = 0;  // changed under mutex_
