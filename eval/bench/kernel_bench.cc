@@ -67,8 +67,9 @@ KernelResult MeasureGemmS8(const Kernels& set, const GemmShape& full, const Quan
   if (whole) bodies.emplace_back([&] { onednn.RunWhole(); });
   KernelResult result = ResultOf("gemm_s8", set, shape);
   const auto samples = Measure(std::move(bodies), MacsOf(shape), PeakOfInt8(set), budget, result);
-  if (compared)
+  if (compared) {
     result.times_faster_than_onednn_partial = MedianRatio(samples[1].body, samples[0].body);
+  }
   if (whole) result.times_faster_than_onednn = MedianRatio(samples[2].body, samples[0].body);
   return result;
 }

@@ -14,8 +14,8 @@ std::string ProductCounts::LeftText() const {
       {ProductKind::kSums, "INT32 sums that are looked at"}};
   std::string text;
   for (const auto& [kind, what] : kLeft) {
-    if (Of(kind) > 0)
-      text += (text.empty() ? "by the kernels for every GPU: " : ", ") + std::string(what);
+    if (Of(kind) == 0) continue;
+    text += (text.empty() ? "by the kernels for every GPU: " : ", ") + std::string(what);
   }
   return text;
 }
