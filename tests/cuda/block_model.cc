@@ -1,6 +1,8 @@
 // Threads of one block as fibers: each runs until a barrier, and is resumed once all that the
 // barrier waits for have come.
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -323,9 +325,13 @@ float AddCutOff(const std::array<double, 9>& addends) {
     sum += addend;
   }
   if (!std::isfinite(sum) || largest == 0) return static_cast<float>(sum);
-  const double unit = std::ldexp(1.0, std::ilogb(largest) - 24);
+  // By the exponents' bits.
+  constexpr uint64_t kExponentOfOne = 1023;
+  const uint64_t exponent = (std::bit_cast<uint64_t>(largest) >> 52) - 24;
+  const auto unit = std::bit_cast<double>(exponent << 52);
+  const auto inverse = std::bit_cast<double>((2 * kExponentOfOne - exponent) << 52);
   int64_t units = 0;
-  for (const double addend : addends) units += static_cast<int64_t>(addend / unit);
+  for (const double addend : addends) units += static_cast<int64_t>(addend * inverse);
   const double exact = static_cast<double>(units) * unit;
   const auto nearest = static_cast<float>(exact);
   return std::fabs(double{nearest}) > std::fabs(exact) ? std::nextafter(nearest, 0.0f) : nearest;
