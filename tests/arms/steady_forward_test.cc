@@ -1,8 +1,10 @@
 // A forward on shapes that the worker has seen: no allocation, no page fault.
 #include <atomic>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <new>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -114,25 +116,34 @@ std::vector<Program> LowerAll(const Session& session, const SteadyCase& steady, 
   return stages;
 }
 
-TEST(SteadyForward, AllocatesNothingAndFaultsNoPageIn) {
-  const std::filesystem::path folder = ScratchFolder("steady");
-  WriteHashCheckpoint(folder, SomeTokens(), Dtype::kF32, /*seed=*/1);
+// Every case of a made checkpoint on every set of this machine, each on an arena of its own.
+void ForEachCase(const EncoderConfig& config, const std::string& name,
+                 const std::function<void(const std::vector<Program>&, CpuArena&)>& look) {
+  const std::filesystem::path folder = ScratchFolder(name);
+  WriteHashCheckpoint(folder, config, Dtype::kF32, /*seed=*/1);
   const Session session = SessionOf(folder);
   for (const Kernels& kernels : All()) {
     if (!kernels.supported()) continue;
     for (const SteadyCase& steady : SteadyCases()) {
+      SCOPED_TRACE(testing::Message() << kernels.name << " " << steady.name);
       CpuBackend backend(kernels);
       const std::vector<Program> stages = LowerAll(session, steady, backend);
       CpuArena arena(kernels);
-      RunForward(stages, &arena);
-      RunForward(stages, &arena);
-      const int64_t bytes = arena.bytes();
-      const Cost cost = RunForward(stages, &arena);
-      EXPECT_EQ(cost.allocations, 0) << kernels.name << " " << steady.name;
-      EXPECT_EQ(cost.page_faults, 0) << kernels.name << " " << steady.name;
-      EXPECT_EQ(arena.bytes(), bytes) << kernels.name << " " << steady.name;
+      look(stages, arena);
     }
   }
+}
+
+TEST(SteadyForward, AllocatesNothingAndFaultsNoPageIn) {
+  ForEachCase(SomeTokens(), "steady", [](const std::vector<Program>& stages, CpuArena& arena) {
+    RunForward(stages, &arena);
+    RunForward(stages, &arena);
+    const int64_t bytes = arena.bytes();
+    const Cost cost = RunForward(stages, &arena);
+    EXPECT_EQ(cost.allocations, 0);
+    EXPECT_EQ(cost.page_faults, 0);
+    EXPECT_EQ(arena.bytes(), bytes);
+  });
 }
 
 // A copy of a weight would need memory: there is none left for it. All that the steps have beside
@@ -142,19 +153,10 @@ TEST(SteadyForward, HasNoRoomForACopyOfAWeight) {
   wide.width = 512;
   wide.mlp_width = 4096;
   wide.blocks = 1;
-  const std::filesystem::path folder = ScratchFolder("steady_wide");
-  WriteHashCheckpoint(folder, wide, Dtype::kF32, /*seed=*/1);
-  const Session session = SessionOf(folder);
-  for (const Kernels& kernels : All()) {
-    if (!kernels.supported()) continue;
-    for (const SteadyCase& steady : SteadyCases()) {
-      CpuBackend backend(kernels);
-      const std::vector<Program> stages = LowerAll(session, steady, backend);
-      CpuArena arena(kernels);
-      RunForward(stages, &arena);
-      EXPECT_LT(arena.bytes(), wide.width * wide.mlp_width) << kernels.name << " " << steady.name;
-    }
-  }
+  ForEachCase(wide, "steady_wide", [&wide](const std::vector<Program>& stages, CpuArena& arena) {
+    RunForward(stages, &arena);
+    EXPECT_LT(arena.bytes(), wide.width * wide.mlp_width);
+  });
 }
 
 }  // namespace

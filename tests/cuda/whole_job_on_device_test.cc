@@ -13,6 +13,7 @@
 #include "runtime/encoder/hash_checkpoint.h"
 #include "tests/cuda/backend_on_device.h"
 #include "tests/cuda/device_test.h"
+#include "tests/encoder/small_models.h"
 #include "tests/support/environment.h"
 
 namespace w8a8::test {
@@ -23,16 +24,11 @@ namespace fs = std::filesystem;
 class WholeJobOnDevice : public DeviceTest {};
 
 EncoderConfig OneBlock() {
-  EncoderConfig config;
-  config.family = "siglip";
+  EncoderConfig config = TinySiglip();
   config.width = 32;
   config.mlp_width = 48;
-  config.heads = 2;
   config.blocks = 1;
-  config.image_height = 16;
-  config.image_width = 16;
-  config.patch = 8;
-  config.pool = PoolKind::kAttentionProbe;
+  config.image_height = config.image_width = 16;
   return config;
 }
 
