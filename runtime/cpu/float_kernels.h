@@ -76,7 +76,8 @@ extern const AttentionKernel kAvx512Bf16Attention;  // kernels_avx512bf16_floats
 extern const AttentionKernel kAvx512VnniInt8Attention;
 extern const AttentionKernel kAmxFp16Attention;  // kernels_amx_attention.cc
 extern const AttentionKernel kAmxBf16Attention;
-extern const FloatProduct kAmxFp16Product;  // kernels_amx_floats.cc: of FP16 values
+extern const AttentionKernel kAmxSplitAttention;  // FP16 values as two BF16 values each
+extern const FloatProduct kAmxFp16Product;        // kernels_amx_floats.cc: of FP16 values
 extern const FloatProduct kAmxBf16Product;
 
 extern const FloatKernels kScalarFloatKernels;  // kernels_scalar_floats.cc, and so on

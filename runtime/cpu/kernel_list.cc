@@ -86,8 +86,7 @@ const FloatKernels* AvxVnniFloats() {
 }
 
 // FP16 operands as they are at half the INT8 rate, else in two BF16 parts at an eighth of it, which
-// is still 3 times that of FP32 FMAs. Attention has no such parts: FP32 stays AVX-512's there, and
-// INT8 everywhere.
+// is still 3 times that of FP32 FMAs. INT8 attention is AVX-512-VNNI's.
 const FloatKernels* AmxFloats() {
   static FloatKernels floats = kAvx512FloatKernels;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -95,7 +94,9 @@ const FloatKernels* AmxFloats() {
   const bool has_fp16 = __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kFp16) != 0;
   const bool has_bf16 = __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kBf16) != 0;
   if (has_fp16 || has_bf16) floats.half = has_fp16 ? kAmxFp16Product : kAmxBf16Product;
-  if (has_fp16) floats.attention[0] = &kAmxFp16Attention;
+  if (has_fp16 || has_bf16) {
+    floats.attention[0] = has_fp16 ? &kAmxFp16Attention : &kAmxSplitAttention;
+  }
   if (has_bf16) floats.attention[1] = &kAmxBf16Attention;
   return &floats;
 }

@@ -15,8 +15,6 @@
 namespace w8a8 {
 namespace {
 
-using Bits = __m512i;
-
 // ---- epilogue ----
 
 struct BiasColumns {
@@ -80,28 +78,18 @@ struct Halves {
 };
 
 // The upper halves of binary32 values.
-inline __m256i UpperHalves(Bits bits) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)); }
+inline __m256i UpperHalves(__m512i bits) {
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+}
 
-// A finite FP16 value is the sum of two BF16 values of its sign: the first 8 of its 11 bits, and
-// the rest. The products of the parts are exact in binary32, and all four of them make the whole
-// (three are off by 2.9e-6). Beside an infinity a rest of 0 or of the other sign would make NaN of
-// the other operand's products; so where nothing is left, and of an infinity, the rest is the least
-// normal value, whose products no sum of FP16 products shows.
+// Two parts of a value, a row or panel of each.
 struct SplitHalves {
   using Op = MultiplyBf16;
   static constexpr int64_t kParts = 2;  // the rest first
   static void Store(uint16_t* to, int64_t part_stride, __m512 values) {
-    const Bits bits = _mm512_castps_si512(values);
-    const Bits first = _mm512_and_si512(bits, _mm512_set1_epi32(static_cast<int>(0xffff0000)));
-    const __m512 difference = _mm512_sub_ps(values, _mm512_castsi512_ps(first));
-    const __mmask16 nothing = _mm512_cmp_ps_mask(difference, _mm512_setzero_ps(), _CMP_EQ_UQ);
-    const __mmask16 something = _mm512_cmp_ps_mask(values, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    const Bits sign = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MIN));
-    const Bits least =
-        _mm512_maskz_or_epi32(something, sign, _mm512_set1_epi32(0x00800000));  // 2^-126
-    const Bits rest = _mm512_mask_mov_epi32(_mm512_castps_si512(difference), nothing, least);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), UpperHalves(rest));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + part_stride), UpperHalves(first));
+    const Bf16Parts parts(values);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), UpperHalves(parts.rest));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + part_stride), UpperHalves(parts.first));
   }
 };
 

@@ -47,6 +47,7 @@ std::vector<Kernels> WithPortableCopies(std::vector<Kernels> sets) {
   fp16.half = kAmxFp16ProductOnSimde;
   fp16.attention[0] = &kAmxFp16AttentionOnSimde;
   bf16.half = kAmxBf16ProductOnSimde;
+  bf16.attention[0] = &kAmxSplitAttentionOnSimde;
   fp16.attention[1] = bf16.attention[1] = &kAmxBf16AttentionOnSimde;
   sets.push_back({"amx on portable intrinsics", usable, &kAmxInt8KernelsOnSimde,
                   &kAvx512RowKernelsOnSimde, &fp16});

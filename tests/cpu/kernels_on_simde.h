@@ -11,6 +11,7 @@ namespace w8a8 {
 
 extern const AttentionKernel kAmxBf16AttentionOnSimde;
 extern const AttentionKernel kAmxFp16AttentionOnSimde;
+extern const AttentionKernel kAmxSplitAttentionOnSimde;
 extern const FloatProduct kAmxBf16ProductOnSimde;
 extern const FloatProduct kAmxFp16ProductOnSimde;
 extern const Int8Kernels kAmxInt8KernelsOnSimde;  // and on a model of the tile instructions

@@ -176,7 +176,8 @@ TEST(AmxSet, MultipliesFp16ValuesOnTilesWhateverTheRows) {
 
 // One query, and more than the tiles of a call hold.
 TEST(AmxSet, AttendsOnTilesWhateverTheQueries) {
-  for (const AttentionKernel* kernel : {&kAmxFp16AttentionOnSimde, &kAmxBf16AttentionOnSimde}) {
+  for (const AttentionKernel* kernel :
+       {&kAmxFp16AttentionOnSimde, &kAmxBf16AttentionOnSimde, &kAmxSplitAttentionOnSimde}) {
     for (const int64_t queries : {1, 16, 17, 70}) {
       const int64_t before = Tiles().products;
       const std::vector<Half> ones(static_cast<size_t>(queries * 24), ToHalf(1.0f));
