@@ -62,6 +62,10 @@ struct FloatResults {
   const MultiplyFloatsArgs& args;
 
   Pending Begin(const Block& block) const { return Pending(args, block); }
+  int64_t Bytes() const { return args.m * args.y_stride * static_cast<int64_t>(sizeof(Element)); }
+  ResultRows Rows(const Block& block) const {
+    return ResultRowsOf<Element>(block, args.y, args.y_stride);
+  }
   void End(const Block& /*block*/) const {}
 };
 

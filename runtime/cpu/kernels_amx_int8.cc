@@ -111,6 +111,12 @@ struct CodeResults {
   const GemmS8Args& args;
 
   Pending Begin(const Block& block) const { return Pending(args, block); }
+  int64_t Bytes() const {
+    return args.m * args.to.y_stride * static_cast<int64_t>(sizeof(typename Pending::Element));
+  }
+  ResultRows Rows(const Block& block) const {
+    return ResultRowsOf<typename Pending::Element>(block, args.to.y, args.to.y_stride);
+  }
   void End(const Block& block) const {
     SetProducts::ThroughCodes(args.to, {block.row, block.rows, block.col}, args.n);
   }
