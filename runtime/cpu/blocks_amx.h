@@ -1,9 +1,10 @@
 // The order in which products on AMX tiles visit their blocks, and the loop that multiplies one.
-// Included by files that are compiled for AMX. Operands are bytes: rows of x and panels of 32
-// columns [steps of 64 bytes of a row][16][32 columns][4 bytes]; what the bytes are is the template
+// Included by files that are compiled for AMX. Operands are bytes: rows of x [steps][parts][64] and
+// panels of 32 columns [steps][parts][16][32 columns][4 bytes]. What the bytes are is the template
 // arguments' to know:
 //   Op: UpperLeft(), UpperRight(), LowerLeft(), LowerRight(): registers 0 to 3 += 4 and 5 times 6
-//     and 7.
+//     and 7. kParts: of a value, 1 or 2; every part of a row is multiplied by every part of a
+//     column.
 //   Results: `Pending Begin(const Block&)` for a block whose sums are whole, and `End(const
 //     Block&)` once its Pending has stored the last row. A Pending has `rows` that are left and
 //     StoreRows(n). `int64_t Bytes()` of all results, `ResultRows Rows(const Block&)` of a block's.
@@ -19,31 +20,28 @@
 namespace w8a8 {
 namespace {
 
-// Where one of the products that make a sum has its operands: behind the begin of a row and of a
-// panel.
-struct Pass {
-  int64_t x_at, weights_at;
-};
+template <class Op>
+inline constexpr int64_t kRowStep = Op::kParts* kTileBytes;  // bytes of a row for a step
+template <class Op>
+inline constexpr int64_t kPanelStep = Op::kParts* kStepWeights;
 
 struct TileOperands {
   int64_t m, panels;
-  int64_t steps;  // of a pass: 64 bytes of a row each
+  int64_t steps;  // 64 bytes of a row and each part
   const void* x;
   int64_t x_stride;  // bytes
   const void* weights;
-  int64_t panel_bytes;
-  const Pass* passes;
-  int64_t pass_count;
+  void* scratch = nullptr;  // [panels, rows_at_once, 32] sums; nullptr: none wait for all panels
 };
 
 // Up to 32 rows by 32 columns over some of the inputs. The second tile of rows ends with the last
 // row and overlaps the first, so that no row past the last is read; so does a lone tile of a block
 // of fewer rows, with rows before it.
 struct Block {
-  const uint8_t* upper;    // the first row of the upper tiles
-  const uint8_t* lower;    // of the lower tiles; one tile of rows: the upper
-  const int8_t* weights;   // of the first inputs
-  int64_t steps;           // of 64 bytes of a row
+  const uint8_t* upper;   // the first row of the upper tiles
+  const uint8_t* lower;   // of the lower tiles; one tile of rows: the upper
+  const int8_t* weights;  // of the first inputs
+  int64_t steps;
   const void* begin;       // [32, 32]: the sums so far; nullptr: there are none
   void* sums;              // [32, 32]
   int64_t lower_at;        // bytes to the lower tiles' sums
@@ -89,9 +87,10 @@ ResultRows ResultRowsOf(const Block& block, void* y, int64_t y_stride) {
 // keeps for a core, lines of results come from memory (2,916 x 3,456, K = 1,152: 0.30 of the
 // tdpbusd peak, 0.54 with the lines fetched ahead); below, fetching them takes 3 % from the loop. 8
 // times the second level: 11 MB lose by it, 24 MB gain (Emerald Rapids).
-template <class Results>
+template <class Op, class Results>
 bool ComesFromMemory(const TileOperands& operands, const Results& results) {
-  const int64_t bytes = operands.m * operands.x_stride + operands.panels * operands.panel_bytes;
+  const int64_t weights = operands.panels * operands.steps * kPanelStep<Op>;
+  const int64_t bytes = operands.m * operands.x_stride + weights;
   return bytes + results.Bytes() > 8 * CachesOfCore().second;
 }
 
@@ -139,6 +138,30 @@ template <class Op, int kTiles>
   }
 }
 
+// What is left of a step whose first parts are multiplied and still in the registers. 10 loads for
+// 16 products, where each pair of parts by itself would load 16.
+template <class Op, int kTiles>
+[[gnu::always_inline]] inline void MultiplyOtherParts(const uint8_t* upper, const uint8_t* lower,
+                                                      const int8_t* weights, int64_t x_stride) {
+  if constexpr (Op::kParts == 2) {
+    _tile_loadd(6, weights + kStepWeights, kPanelStride);
+    Op::UpperLeft();
+    _tile_loadd(7, weights + kStepWeights + 64, kPanelStride);
+    Op::UpperRight();
+    MultiplyLower<Op, kTiles>();
+    _tile_stream_loadd(4, upper + kTileBytes, x_stride);
+    Op::UpperLeft();
+    Op::UpperRight();
+    if constexpr (kTiles == 2) _tile_stream_loadd(5, lower + kTileBytes, x_stride);
+    MultiplyLower<Op, kTiles>();
+    _tile_loadd(6, weights, kPanelStride);
+    Op::UpperLeft();
+    _tile_loadd(7, weights + 64, kPanelStride);
+    Op::UpperRight();
+    MultiplyLower<Op, kTiles>();
+  }
+}
+
 // The tiles of the block's first step are loaded and its sums begun; leaves those of `next` so.
 // Loading them before the sums are stored takes the loop from 86 to 93 % of the peak; the results
 // of the block before, stored between the steps, cost 6 to 10 points less than in one piece.
@@ -156,10 +179,11 @@ void RunBlock(const Block& block, const Block& next, int64_t x_stride, ResultRow
   Op::UpperLeft();
   Op::UpperRight();
   MultiplyLower<Op, kTiles>();
+  MultiplyOtherParts<Op, kTiles>(upper, lower, weights, x_stride);
   for (int64_t step = 1; step < block.steps; ++step) {
-    upper += kTileBytes;
-    lower += kTileBytes;
-    weights += kStepWeights;
+    upper += kRowStep<Op>;
+    lower += kRowStep<Op>;
+    weights += kPanelStep<Op>;
     _tile_stream_loadd(4, upper, x_stride);
     _tile_loadd(6, weights, kPanelStride);
     Op::UpperLeft();
@@ -167,6 +191,7 @@ void RunBlock(const Block& block, const Block& next, int64_t x_stride, ResultRow
     Op::UpperRight();
     if constexpr (kTiles == 2) _tile_stream_loadd(5, lower, x_stride);
     MultiplyLower<Op, kTiles>();
+    MultiplyOtherParts<Op, kTiles>(upper, lower, weights, x_stride);
     results.StoreRows(rows_a_step);
     for (int64_t i = 0; i < lines && line < line_end; ++i, line += 64) {
       __builtin_prefetch(line, 0, 2);
@@ -187,7 +212,7 @@ struct Walk {
   using Pending = typename Results::Pending;
   const TileOperands& operands;
   const Results& results;
-  const bool fetches = ComesFromMemory(operands, results);
+  const bool fetches = ComesFromMemory<Op>(operands, results);
   Ahead ahead = {};
   Block current = {};
   Block finished = {};  // whose results are pending
@@ -227,76 +252,92 @@ struct Walk {
   }
 };
 
-// Rows [row, row + rows) of a panel, from step `step` of a pass on.
-inline Block BlockAt(const TileOperands& operands, int64_t row, int64_t rows, int64_t panel,
-                     const Pass& pass, int64_t step) {
+// Rows [row, row + rows) of a panel, from step `step` on.
+template <class Op>
+Block BlockAt(const TileOperands& operands, int64_t row, int64_t rows, int64_t panel,
+              int64_t step) {
   const int64_t height = operands.m < kTileRows ? operands.m : kTileRows;
   const int64_t last = rows - height;  // the first row of the tile that ends the block
-  const auto* x = static_cast<const uint8_t*>(operands.x) + row * operands.x_stride + pass.x_at +
-                  step * kTileBytes;
+  const auto* x =
+      static_cast<const uint8_t*>(operands.x) + row * operands.x_stride + step * kRowStep<Op>;
   Block block = {};
   block.tiles = rows > kTileRows ? 2 : 1;
   block.lower = x + last * operands.x_stride;
   block.upper = block.tiles == 2 ? x : block.lower;
   block.lower_at = block.tiles == 2 ? last * kPanelStride : 0;
   block.first = block.tiles == 2 ? 0 : -last;
-  block.weights = static_cast<const int8_t*>(operands.weights) + panel * operands.panel_bytes +
-                  pass.weights_at + step * kStepWeights;
+  block.weights = static_cast<const int8_t*>(operands.weights) +
+                  (panel * operands.steps + step) * kPanelStep<Op>;
   block.row = row;
   block.rows = rows;
   block.col = panel * kPanel;
   return block;
 }
 
-// The sums of one block of results, and those of many that wait for the rest of K.
+// The sums of one block of results, and those of a panel that wait for the rest of K.
 struct alignas(64) TileSums {
   int32_t whole[kBlockRows * kPanel];
   int32_t parts[kBlockSize.most_rows_in_parts * kPanel];
 };
 
-// Rows [begin, end) of a panel, chunk of K by chunk of K and pass by pass.
+struct Range {
+  int64_t begin, end;
+};
+
+// Rows of a panel over `inputs` (of the steps), part of them by part; `parts` [rows, 32] hold the
+// sums so far.
 template <class Op, class Results>
-void AddPanel(Walk<Op, Results>* walk, const Blocking& blocking, int64_t begin, int64_t end,
-              int64_t panel, TileSums* sums) {
+void AddPanel(Walk<Op, Results>* walk, const Blocking& blocking, Range rows, Range inputs,
+              int64_t panel, int32_t* whole, int32_t* parts) {
   const TileOperands& operands = walk->operands;
-  for (int64_t step = 0; step < operands.steps; step += blocking.steps) {
-    const int64_t left = operands.steps - step;
-    const int64_t steps = left < blocking.steps ? left : blocking.steps;
-    for (int64_t pass = 0; pass < operands.pass_count; ++pass) {
-      for (int64_t row = begin; row < end; row += kBlockRows) {
-        const int64_t rows = end - row < kBlockRows ? end - row : kBlockRows;
-        Block block = BlockAt(operands, row, rows, panel, operands.passes[pass], step);
-        int32_t* part = sums->parts + (row - begin) * kPanel;
-        block.steps = steps;
-        block.begin = step > 0 || pass > 0 ? part : nullptr;
-        block.whole = steps == left && pass + 1 == operands.pass_count;
-        block.sums = block.whole ? sums->whole : part;
-        walk->Add(block);
-      }
+  for (int64_t step = inputs.begin; step < inputs.end; step += blocking.steps) {
+    const int64_t left = inputs.end - step;
+    for (int64_t row = rows.begin; row < rows.end; row += kBlockRows) {
+      const int64_t count = rows.end - row < kBlockRows ? rows.end - row : kBlockRows;
+      Block block = BlockAt<Op>(operands, row, count, panel, step);
+      int32_t* part = parts + (row - rows.begin) * kPanel;
+      block.steps = left < blocking.steps ? left : blocking.steps;
+      block.begin = step > 0 ? part : nullptr;
+      block.whole = step + block.steps == operands.steps;
+      block.sums = block.whole ? whole : part;
+      walk->Add(block);
     }
   }
+}
+
+template <class Op>
+Blocking BlockingOnTiles(const TileOperands& operands) {
+  return BlockingOf({.m = operands.m,
+                     .row_bytes = operands.x_stride,
+                     .steps = operands.steps,
+                     .step_bytes = kPanelStep<Op>,
+                     .panels = operands.scratch != nullptr ? operands.panels : 0},
+                    kBlockSize, CachesOfAmx());
 }
 
 // Tiles are configured for min(16, m) rows.
 template <class Op, class Results>
 void MultiplyOnTiles(const TileOperands& operands, const Results& results) {
   TileSums sums;
-  const Blocking blocking = BlockingOf({.m = operands.m,
-                                        .row_bytes = operands.x_stride,
-                                        .steps = operands.steps,
-                                        .step_bytes = kStepWeights,
-                                        .passes = operands.pass_count},
-                                       kBlockSize, CachesOfAmx());
+  const Blocking blocking = BlockingOnTiles<Op>(operands);
+  const int64_t pass_steps = DivideUp(operands.steps, blocking.passes);
   Walk<Op, Results> walk{operands, results};
   for (int64_t begin = 0; begin < operands.m; begin += blocking.rows) {
     const int64_t left = operands.m - begin;
-    const int64_t end = left < blocking.rows ? operands.m : begin + blocking.rows;
-    const int64_t lines = DivideUp(kStepWeights / 64 * kBlockRows, end - begin);
-    for (int64_t panel = 0; panel < operands.panels; ++panel) {
-      const auto* next =
-          static_cast<const int8_t*>(operands.weights) + (panel + 1) * operands.panel_bytes;
-      walk.ahead = {next, panel + 1 < operands.panels ? next + operands.panel_bytes : next, lines};
-      AddPanel(&walk, blocking, begin, end, panel, &sums);
+    const Range rows = {begin, left < blocking.rows ? operands.m : begin + blocking.rows};
+    const int64_t lines = DivideUp(kPanelStep<Op> / 64 * kBlockRows, rows.end - rows.begin);
+    for (int64_t step = 0; step < operands.steps; step += pass_steps) {
+      const int64_t end = step + pass_steps < operands.steps ? step + pass_steps : operands.steps;
+      for (int64_t panel = 0; panel < operands.panels; ++panel) {
+        const int8_t* next = BlockAt<Op>(operands, 0, 1, panel + 1, step).weights;
+        const int64_t bytes = panel + 1 < operands.panels ? (end - step) * kPanelStep<Op> : 0;
+        walk.ahead = {next, next + bytes, lines};
+        int32_t* parts = sums.parts;
+        if (blocking.passes > 1) {
+          parts = static_cast<int32_t*>(operands.scratch) + panel * blocking.rows * kPanel;
+        }
+        AddPanel(&walk, blocking, rows, {step, end}, panel, sums.whole, parts);
+      }
     }
   }
   walk.End();

@@ -74,8 +74,7 @@ struct FloatResults {
 // Values as they are.
 struct Halves {
   using Op = MultiplyHalves;
-  static constexpr int64_t kParts = 1;
-  static void Store(uint16_t* to, int64_t /*part_stride*/, __m512 values) {
+  static void Store(uint16_t* to, int64_t /*next_part*/, __m512 values) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
                         _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT));
   }
@@ -86,39 +85,44 @@ inline __m256i UpperHalves(__m512i bits) {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
 }
 
-// Two parts of a value, a row or panel of each.
+// Two parts of a value, the rest first: small products come first.
 struct SplitHalves {
-  using Op = MultiplyBf16;
-  static constexpr int64_t kParts = 2;  // the rest first
-  static void Store(uint16_t* to, int64_t part_stride, __m512 values) {
+  using Op = MultiplyBf16Parts;
+  static void Store(uint16_t* to, int64_t next_part, __m512 values) {
     const Bf16Parts parts(values);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), UpperHalves(parts.rest));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + part_stride), UpperHalves(parts.first));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + next_part), UpperHalves(parts.first));
   }
 };
 
-// Small products first.
-constexpr int64_t kPasses[4][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}};
-
 template <class Operand>
 struct TileFloats {
-  static constexpr int64_t kParts = Operand::kParts;
+  using Op = typename Operand::Op;
+  static constexpr int64_t kRowsAtOnce = 736;
+  static constexpr int64_t kTileValues = kTileBytes / 2;  // of a row in a tile
+  static constexpr int64_t kStepColumns = kPanel * kTileValues;
+  // Above, sums of all panels may wait for the rest of K.
+  static constexpr int64_t kMostInputsAtOnce = 1536;
 
-  static int64_t PartBytes(int64_t k) { return DivideUp(2 * k, kTileBytes) * kTileBytes; }
+  static int64_t Steps(int64_t k) { return DivideUp(k, kTileValues); }
   // An odd number of cache lines: rows a power of two apart would meet in the same cache sets.
-  static int64_t OperandBytes(int64_t k) {
-    return (kParts * PartBytes(k) / kTileBytes | 1) * kTileBytes;
+  static int64_t OperandBytes(int64_t k) { return (Op::kParts * Steps(k) | 1) * kTileBytes; }
+  static int64_t PackedBytes(int64_t n, int64_t k) {
+    return DivideUp(n, kPanel) * Steps(k) * kPanelStep<Op>;
   }
-  static int64_t PanelBytes(int64_t k) { return kParts * kPanel * PartBytes(k); }
-  static int64_t PackedBytes(int64_t n, int64_t k) { return DivideUp(n, kPanel) * PanelBytes(k); }
-  static int64_t ScratchBytes(int64_t /*n*/, int64_t /*k*/) { return 0; }
+  static int64_t ScratchBytes(int64_t n, int64_t k) {
+    if (k <= kMostInputsAtOnce) return 0;
+    return DivideUp(n, kPanel) * kRowsAtOnce * kPanel * static_cast<int64_t>(sizeof(float));
+  }
 
   template <class Element>
   static void LoadRow(const Element* x, int64_t k, void* operand) {
-    const int64_t part = PartBytes(k) / 2;
     auto* to = static_cast<uint16_t*>(operand);
-    for (int64_t i = 0; i < part; i += 16) {
-      Operand::Store(to + i, part, Avx512::Load(x + i, Avx512::FirstLanes(k - i)));
+    for (int64_t i = 0; i < k; i += kTileValues, to += Op::kParts * kTileValues) {
+      for (int64_t half = 0; half < kTileValues; half += 16) {
+        Operand::Store(to + half, kTileValues,
+                       Avx512::Load(x + i + half, Avx512::FirstLanes(k - i - half)));
+      }
     }
   }
   static void LoadHalves(const Half* x, int64_t k, void* operand) { LoadRow(x, k, operand); }
@@ -126,42 +130,36 @@ struct TileFloats {
 
   // Columns past n and inputs past k are zeros.
   static void Pack(const float* weight, int64_t n, int64_t k, void* packed) {
-    const int64_t part = PartBytes(k) / 2;
+    auto* to = static_cast<uint16_t*>(packed);
     for (int64_t first = 0; first < n; first += kPanel) {
-      auto* to = static_cast<uint16_t*>(packed) + first * kParts * part;
-      for (int64_t i = 0; i < part; i += 2, to += 2 * kPanel) {
-        alignas(64) float step[2 * kPanel] = {};
-        for (int64_t at = 0; at < 2 * kPanel; ++at) {
-          const int64_t row = first + at / 2, input = i + at % 2;
-          if (row < n && input < k) step[at] = weight[row * k + input];
-        }
-        for (int64_t at = 0; at < 2 * kPanel; at += 16) {
-          Operand::Store(to + at, kPanel * part, _mm512_load_ps(step + at));
+      for (int64_t step = 0; step < Steps(k); ++step, to += Op::kParts * kStepColumns) {
+        for (int64_t pair = 0; pair < kTileValues; pair += 2) {
+          alignas(64) float values[2 * kPanel] = {};
+          for (int64_t at = 0; at < 2 * kPanel; ++at) {
+            const int64_t row = first + at / 2, input = step * kTileValues + pair + at % 2;
+            if (row < n && input < k) values[at] = weight[row * k + input];
+          }
+          for (int64_t at = 0; at < 2 * kPanel; at += 16) {
+            Operand::Store(to + pair * kPanel + at, kStepColumns, _mm512_load_ps(values + at));
+          }
         }
       }
     }
   }
 
   static void Multiply(const MultiplyFloatsArgs& args) {
-    const int64_t part = PartBytes(args.k);
-    Pass passes[4];
-    for (int64_t i = 0; i < 4; ++i) {
-      passes[i] = {kPasses[i][0] * part, kPasses[i][1] * part * kPanel};
-    }
     const TileOperands operands = {.m = args.m,
                                    .panels = DivideUp(args.n, kPanel),
-                                   .steps = part / kTileBytes,
+                                   .steps = Steps(args.k),
                                    .x = args.x,
                                    .x_stride = args.x_stride_bytes,
                                    .weights = args.packed_weight,
-                                   .panel_bytes = PanelBytes(args.k),
-                                   .passes = passes,
-                                   .pass_count = kParts * kParts};
+                                   .scratch = args.k > kMostInputsAtOnce ? args.scratch : nullptr};
     ConfigureTiles(args.m);
     if (args.type == OutputType::kHalf) {
-      MultiplyOnTiles<typename Operand::Op>(operands, FloatResults<Half>{args});
+      MultiplyOnTiles<Op>(operands, FloatResults<Half>{args});
     } else {
-      MultiplyOnTiles<typename Operand::Op>(operands, FloatResults<float>{args});
+      MultiplyOnTiles<Op>(operands, FloatResults<float>{args});
     }
     _tile_release();
   }
@@ -172,7 +170,7 @@ struct TileFloats {
     return {.name = name,
             .operand_bytes = OperandBytes,
             .packed_bytes = PackedBytes,
-            .rows_at_once = 736,
+            .rows_at_once = kRowsAtOnce,
             .scratch_bytes = ScratchBytes,
             .load_halves = LoadHalves,
             .load_floats = LoadFloats,

@@ -99,6 +99,7 @@ struct PendingRows {
 };
 
 struct MultiplyCodes {
+  static constexpr int64_t kParts = 1;
   static void UpperLeft() { _tile_dpbusd(0, 4, 6); }
   static void UpperRight() { _tile_dpbusd(1, 4, 7); }
   static void LowerLeft() { _tile_dpbusd(2, 5, 6); }
@@ -125,16 +126,12 @@ struct CodeResults {
 // Below 16 rows there is no full tile of rows to read.
 void GemmS8(const GemmS8Args& args) {
   if (args.m < kTileRows) return SetProducts::GemmS8(args);
-  const Pass pass = {.x_at = 0, .weights_at = 0};
   const TileOperands operands = {.m = args.m,
                                  .panels = DivideUp(args.n, kPanel),
                                  .steps = DivideUp(args.k, kTileBytes),
                                  .x = args.x_codes,
                                  .x_stride = args.x_stride,
-                                 .weights = args.packed_weight,
-                                 .panel_bytes = PanelBytes(args.k),
-                                 .passes = &pass,
-                                 .pass_count = 1};
+                                 .weights = args.packed_weight};
   switch (args.to.type) {
     case OutputType::kHalf:
       return MultiplyOnTiles<MultiplyCodes>(operands, CodeResults<OutputType::kHalf>{args});

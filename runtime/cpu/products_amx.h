@@ -17,6 +17,7 @@ namespace w8a8 {
 namespace {
 
 struct MultiplyHalves {
+  static constexpr int64_t kParts = 1;
   static void UpperLeft() { W8A8_TILE_DPFP16PS(0, 4, 6); }
   static void UpperRight() { W8A8_TILE_DPFP16PS(1, 4, 7); }
   static void LowerLeft() { W8A8_TILE_DPFP16PS(2, 5, 6); }
@@ -24,10 +25,15 @@ struct MultiplyHalves {
 };
 
 struct MultiplyBf16 {
+  static constexpr int64_t kParts = 1;
   static void UpperLeft() { _tile_dpbf16ps(0, 4, 6); }
   static void UpperRight() { _tile_dpbf16ps(1, 4, 7); }
   static void LowerLeft() { _tile_dpbf16ps(2, 5, 6); }
   static void LowerRight() { _tile_dpbf16ps(3, 5, 7); }
+};
+
+struct MultiplyBf16Parts : MultiplyBf16 {
+  static constexpr int64_t kParts = 2;
 };
 
 // A finite FP16 value is the sum of two BF16 values of its sign: the first 8 of its 11 bits, and

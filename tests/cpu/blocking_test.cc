@@ -1,4 +1,6 @@
 // The sizes of blocks fit the caches that they are for.
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "runtime/cpu/caches.h"
@@ -13,8 +15,16 @@ constexpr TileSize kAmx = {.rows = 32, .cols = 32, .most_rows_in_parts = 512};
 ProductSize Vnni(int64_t m, int64_t k) {
   return {.m = m, .row_bytes = k, .steps = k / 4, .step_bytes = 4 * kVnni.cols};
 }
-ProductSize Amx(int64_t m, int64_t k, int64_t passes) {
-  return {.m = m, .row_bytes = k, .steps = k / 64, .step_bytes = 64 * kAmx.cols, .passes = passes};
+ProductSize Amx(int64_t m, int64_t k) {
+  return {.m = m, .row_bytes = k, .steps = k / 64, .step_bytes = 64 * kAmx.cols};
+}
+// FP16 values in two parts of 2 bytes; the sums of all panels may wait.
+ProductSize Split(int64_t m, int64_t n, int64_t k) {
+  return {.m = m,
+          .row_bytes = 4 * k,
+          .steps = k / 32,
+          .step_bytes = 128 * kAmx.cols,
+          .panels = n / kAmx.cols};
 }
 
 TEST(CachesOfCore, HoldsWhatCachesDo) {
@@ -47,21 +57,37 @@ TEST(BlockingOf, MakesEvenBlocks) {
 
 TEST(BlockingOf, CutsInputsForAmxOnly) {
   const Caches caches = {.first = 48 << 10, .second = 2 << 20};
-  EXPECT_EQ(BlockingOf(Amx(729, 1152, 1), kAmx, caches).steps, 18);
-  EXPECT_EQ(BlockingOf(Amx(729, 4352, 1), kAmx, caches).steps, 17);  // 68 in four parts
-  EXPECT_LE(BlockingOf(Amx(9999, 4352, 1), kAmx, caches).rows, kAmx.most_rows_in_parts);
-  EXPECT_EQ(BlockingOf(Amx(32, 4352, 1), kAmx, caches).steps, 68);  // nothing to come back for
+  EXPECT_EQ(BlockingOf(Amx(729, 1152), kAmx, caches).steps, 18);
+  EXPECT_EQ(BlockingOf(Amx(729, 4352), kAmx, caches).steps, 17);  // 68 in four parts
+  EXPECT_LE(BlockingOf(Amx(9999, 4352), kAmx, caches).rows, kAmx.most_rows_in_parts);
+  EXPECT_EQ(BlockingOf(Amx(32, 4352), kAmx, caches).steps, 68);   // nothing to come back for
+  EXPECT_EQ(BlockingOf(Amx(729, 4352), kAmx, caches).passes, 1);  // no sums may wait
 }
 
-// Several products that make a sum are added part by part: alike for one row and for all.
-TEST(BlockingOf, OrderOfSumsDependsOnNoRow) {
+// Bytes of weights and of sums that pass the second-level cache.
+int64_t BytesPassed(const ProductSize& size, const Blocking& blocking) {
+  const int64_t blocks = (size.m + blocking.rows - 1) / blocking.rows;
+  return blocks * size.panels * size.steps * size.step_bytes +
+         (blocking.passes - 1) * 2 * size.m * size.panels * kAmx.cols * 4;
+}
+
+// The smaller of the two costs: all weights again for every block of rows, or sums that wait.
+TEST(BlockingOf, PassesRowsInPartsWhereLongRowsWouldReadWeightsTooOften) {
   const Caches caches = {.first = 48 << 10, .second = 2 << 20};
-  for (const int64_t k : {1152, 4352}) {
-    const int64_t steps = BlockingOf(Amx(9999, k, 4), kAmx, caches).steps;
-    for (const int64_t m : {1, 16, 32, 33, 729}) {
-      EXPECT_EQ(BlockingOf(Amx(m, k, 4), kAmx, caches).steps, steps) << m << " " << k;
+  for (const int64_t m : {33, 196, 729, 736}) {
+    for (const int64_t k : {1536, 3072, 4096, 4352}) {
+      ProductSize size = Split(m, 1152, k);
+      const Blocking blocking = BlockingOf(size, kAmx, caches);
+      EXPECT_LE(blocking.rows * 4 * k / blocking.passes, caches.second / 2) << m << " " << k;
+      EXPECT_LE(blocking.rows, m + kAmx.rows - 1) << m << " " << k;
+      const int64_t panels = std::exchange(size.panels, 0);
+      const Blocking whole = BlockingOf(size, kAmx, caches);
+      size.panels = panels;
+      EXPECT_LE(BytesPassed(size, blocking), BytesPassed(size, whole)) << m << " " << k;
     }
   }
+  EXPECT_GT(BlockingOf(Split(729, 1152, 4352), kAmx, caches).passes, 1);
+  EXPECT_EQ(BlockingOf(Split(32, 1152, 4352), kAmx, caches).passes, 1);  // one tile of rows
 }
 
 }  // namespace

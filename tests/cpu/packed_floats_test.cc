@@ -83,6 +83,31 @@ TEST(PackedFloats, IsFarFromAProductWithOneWeightLeftOut) {
   }
 }
 
+// Long rows, more of them than any second-level cache holds with the weights: AMX's come in passes.
+constexpr LayerShape kLongRows{180, 40, 3072};
+
+TEST(PackedFloats, OfLongRowsIsAtMostTwiceAsWrongAsThePlainLoop) {
+  const Operands operands = RandomOperands(kLongRows, true);
+  const std::vector<double> exact = PlainProduct<double>(kLongRows, operands);
+  const std::vector<float> naive = PlainProduct<float>(kLongRows, operands);
+  for (const Kernels& kernels : SetsUnderTest()) {
+    const FloatProduct& product = kernels.floats->half;
+    const std::vector<float> y = Product(product, kLongRows, operands, operands.bias.data());
+    EXPECT_EQ(TwiceNaive(exact, naive, y), "") << kernels.name << ", " << product.name;
+    for (const int64_t row : {0, 100, 179}) {
+      Operands alone = operands;
+      alone.x.assign(operands.x.begin() + row * kLongRows.k,
+                     operands.x.begin() + (row + 1) * kLongRows.k);
+      const std::vector<float> one =
+          Product(product, {1, kLongRows.n, kLongRows.k}, alone, operands.bias.data());
+      EXPECT_EQ(Equal(one, std::span(y).subspan(static_cast<size_t>(row * kLongRows.n),
+                                                static_cast<size_t>(kLongRows.n))),
+                "")
+          << kernels.name << ", " << product.name << ", row " << row;
+    }
+  }
+}
+
 // What lets a batch be one product: no row's bits depend on the rows beside it.
 TEST(PackedFloats, GivesARowTheSameBitsInAnyCompany) {
   const LayerShape shape{61, 70, 300};
