@@ -24,7 +24,7 @@ struct MultiplyFloatsArgs {
   OutputType type;    // kHalf or kFloat
   void* y;
   int64_t y_stride;
-  void* scratch;  // scratch_bytes(n, k) of the product, 64-byte aligned
+  void* scratch;  // scratch_bytes(m, n, k) of the product, 64-byte aligned
 };
 
 // One way of multiplying.
@@ -33,7 +33,7 @@ struct FloatProduct {
   int64_t (*operand_bytes)(int64_t k);  // of a row, a multiple of 64
   int64_t (*packed_bytes)(int64_t n, int64_t k);
   int64_t rows_at_once;  // the most rows of a call: what stays in the second-level cache
-  int64_t (*scratch_bytes)(int64_t n, int64_t k);
+  int64_t (*scratch_bytes)(int64_t m, int64_t n, int64_t k);  // of a call of m rows
   void (*load_halves)(const Half* x, int64_t k, void* operand);
   void (*load_floats)(const float* x, int64_t k, void* operand);
   // weight [n, k] row-major; `packed` is 64-byte aligned.

@@ -101,8 +101,8 @@ struct TileFloats {
   static constexpr int64_t kRowsAtOnce = 736;
   static constexpr int64_t kTileValues = kTileBytes / 2;  // of a row in a tile
   static constexpr int64_t kStepColumns = kPanel * kTileValues;
-  // Above, sums of all panels may wait for the rest of K.
-  static constexpr int64_t kMostInputsAtOnce = 1536;
+  // Whether the sums of all panels may wait for the rest of K.
+  static bool SumsWait(int64_t m, int64_t k) { return m > kBlockRows && k > 1536; }
 
   static int64_t Steps(int64_t k) { return DivideUp(k, kTileValues); }
   // An odd number of cache lines: rows a power of two apart would meet in the same cache sets.
@@ -110,9 +110,10 @@ struct TileFloats {
   static int64_t PackedBytes(int64_t n, int64_t k) {
     return DivideUp(n, kPanel) * Steps(k) * kPanelStep<Op>;
   }
-  static int64_t ScratchBytes(int64_t n, int64_t k) {
-    if (k <= kMostInputsAtOnce) return 0;
-    return DivideUp(n, kPanel) * kRowsAtOnce * kPanel * static_cast<int64_t>(sizeof(float));
+  static int64_t ScratchBytes(int64_t m, int64_t n, int64_t k) {
+    if (!SumsWait(m, k)) return 0;
+    const int64_t rows = DivideUp(m, kBlockRows) * kBlockRows;
+    return DivideUp(n, kPanel) * rows * kPanel * static_cast<int64_t>(sizeof(float));
   }
 
   template <class Element>
@@ -154,7 +155,7 @@ struct TileFloats {
                                    .x = args.x,
                                    .x_stride = args.x_stride_bytes,
                                    .weights = args.packed_weight,
-                                   .scratch = args.k > kMostInputsAtOnce ? args.scratch : nullptr};
+                                   .scratch = SumsWait(args.m, args.k) ? args.scratch : nullptr};
     ConfigureTiles(args.m);
     if (args.type == OutputType::kHalf) {
       MultiplyOnTiles<Op>(operands, FloatResults<Half>{args});

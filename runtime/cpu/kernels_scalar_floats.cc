@@ -10,7 +10,7 @@ namespace {
 // Operands are binary32 rows, weights [k, n].
 int64_t OperandBytes(int64_t k) { return RoundUp(k * int64_t{sizeof(float)}, 64); }
 int64_t PackedBytes(int64_t n, int64_t k) { return n * k * int64_t{sizeof(float)}; }
-int64_t ScratchBytes(int64_t /*n*/, int64_t /*k*/) { return 0; }
+int64_t ScratchBytes(int64_t /*m*/, int64_t /*n*/, int64_t /*k*/) { return 0; }
 
 void LoadHalves(const Half* x, int64_t k, void* operand) {
   for (int64_t i = 0; i < k; ++i) static_cast<float*>(operand)[i] = ToFloat(x[i]);

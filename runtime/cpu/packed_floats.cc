@@ -23,7 +23,7 @@ void PackedFloats::MultiplyBlocks(MatView<const T> x, const float* bias, const O
   const int64_t element = y.type == OutputType::kHalf ? sizeof(Half) : sizeof(float);
   const int64_t row_bytes = product_->operand_bytes(k_);
   const int64_t block = std::min(product_->rows_at_once, x.rows);
-  std::byte* operand = scratch->Reserve(block * row_bytes + product_->scratch_bytes(n_, k_));
+  std::byte* operand = scratch->Reserve(block * row_bytes + product_->scratch_bytes(block, n_, k_));
   for (int64_t first = 0; first < x.rows; first += block) {
     const int64_t count = std::min(block, x.rows - first);
     for (int64_t r = 0; r < count; ++r) {

@@ -32,7 +32,7 @@ struct VectorFloats {
     return Panels(n) * kPanel * k * static_cast<int64_t>(sizeof(Element));
   }
   // A panel in binary32, and the sums of all panels where the inputs come in parts.
-  static int64_t ScratchBytes(int64_t n, int64_t k) {
+  static int64_t ScratchBytes(int64_t /*m*/, int64_t n, int64_t k) {
     const int64_t rows = V::kRowsAtOnce * (k > kInputs ? Panels(n) : 1);
     return (kInputs + rows) * kPanel * static_cast<int64_t>(sizeof(float));
   }
