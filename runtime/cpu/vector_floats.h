@@ -32,8 +32,8 @@ struct VectorFloats {
     return Panels(n) * kPanel * k * static_cast<int64_t>(sizeof(Element));
   }
   // A panel in binary32, and the sums of all panels where the inputs come in parts.
-  static int64_t ScratchBytes(int64_t /*m*/, int64_t n, int64_t k) {
-    const int64_t rows = V::kRowsAtOnce * (k > kInputs ? Panels(n) : 1);
+  static int64_t ScratchBytes(int64_t m, int64_t n, int64_t k) {
+    const int64_t rows = m * (k > kInputs ? Panels(n) : 1);
     return (kInputs + rows) * kPanel * static_cast<int64_t>(sizeof(float));
   }
 
@@ -122,7 +122,7 @@ struct VectorFloats {
       const int64_t count = left < kInputs ? left : kInputs;
       for (int64_t panel = 0; panel < Panels(args.n); ++panel) {
         const Part part = {panel, first, count,
-                           sums + (in_parts ? panel * V::kRowsAtOnce * kPanel : 0)};
+                           sums + (in_parts ? panel * args.m * kPanel : 0)};
         if (first == 0) {
           AddPart<V::kFromZero>(args, part);
         } else {
