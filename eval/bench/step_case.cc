@@ -25,6 +25,11 @@ Slot HalfSlot(const char* name, int64_t rows, int64_t cols) {
   return {.name = name, .rows = rows, .cols = cols};
 }
 
+// As a graph has what linear layers write.
+Slot SpacedSlot(const char* name, int64_t rows, int64_t cols) {
+  return {.name = name, .rows = rows, .cols = cols, .spaced = true};
+}
+
 Slot CodesSlot(int64_t rows, int64_t cols) {
   return {.name = "codes", .rows = rows, .cols = cols, .storage = SlotStorage::kCodes};
 }
@@ -158,7 +163,7 @@ StepCase::StepCase(Backend& backend, const std::vector<Slot>& slots, std::vector
 StepCase GemmS8Case(Backend& backend, const QuantizedLinear& layer, int64_t rows) {
   const int64_t n = layer.weight.n, k = layer.weight.k;
   return {backend,
-          {HalfSlot("in", rows, k), HalfSlot("out", rows, n), CodesSlot(rows, k)},
+          {HalfSlot("in", rows, k), SpacedSlot("out", rows, n), CodesSlot(rows, k)},
           {QuantizeStep{.in = 0, .codes = PerToken(2)},
            GemmS8Step{.codes = 2, .out = 1, .weight = backend.PackInt8(layer, k)}},
           1};
@@ -168,7 +173,7 @@ StepCase GemmF16Case(Backend& backend, const QuantizedLinear& layer, int64_t row
   const int64_t n = layer.weight.n, k = layer.weight.k;
   const std::vector<float> weight = Fp16Values(layer.name, layer.weight.RealValues());
   return {backend,
-          {HalfSlot("in", rows, k), HalfSlot("out", rows, n)},
+          {HalfSlot("in", rows, k), SpacedSlot("out", rows, n)},
           {GemmF16Step{.in = 0,
                        .out = 1,
                        .weight = backend.PackFloat({weight.data(), n, k, k}, FloatOperands::kHalf),
@@ -180,7 +185,7 @@ StepCase GemmW8Case(Backend& backend, const QuantizedLinear& layer, int64_t rows
   const int64_t n = layer.weight.n, k = layer.weight.k;
   return {
       backend,
-      {HalfSlot("in", rows, k), HalfSlot("out", rows, n)},
+      {HalfSlot("in", rows, k), SpacedSlot("out", rows, n)},
       {GemmW8Step{.in = 0, .out = 1, .transform = nullptr, .weight = backend.PackInt8(layer, k)}},
       1};
 }
@@ -189,7 +194,7 @@ StepCase AttentionCase(Backend& backend, const AttentionShape& shape,
                        AttentionPrecision precision) {
   const int64_t width = shape.heads * shape.head_dim;
   return {backend,
-          {HalfSlot("qkv", shape.tokens, 3 * width), HalfSlot("out", shape.tokens, width)},
+          {SpacedSlot("qkv", shape.tokens, 3 * width), HalfSlot("out", shape.tokens, width)},
           {AttentionStep{.q = 0,
                          .kv = 0,
                          .out = 1,

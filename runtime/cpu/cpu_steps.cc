@@ -153,10 +153,15 @@ void CpuArena::Do(const ConvertStep& step) {
       std::copy_n(in.data, in.rows * in.cols, floats(step.out).data);
       return;
     }
-    return kernels_.rows->half.to_half(in.data, half(step.out).data, in.rows * in.cols);
+    for (int64_t r = 0; r < in.rows; ++r) {
+      kernels_.rows->half.to_half(in.row(r), half(step.out).row(r), in.cols);
+    }
+    return;
   }
   const MatView<Half> in = half(step.in);
-  kernels_.rows->half.to_float(in.data, floats(step.out).data, in.rows * in.cols);
+  for (int64_t r = 0; r < in.rows; ++r) {
+    kernels_.rows->half.to_float(in.row(r), floats(step.out).row(r), in.cols);
+  }
 }
 
 }  // namespace w8a8

@@ -26,10 +26,10 @@ class GraphBuilder {
     }
     graph_.stream = AddSlot("stream", tokens, config.width, residual);
     normed_ = AddSlot("normed", tokens, config.width);
-    qkv_ = AddSlot("qkv", tokens, 3 * config.width);
+    qkv_ = AddSpacedSlot("qkv", tokens, 3 * config.width);
     attended_ = AddSlot("attended", tokens, config.width);
-    branch_ = AddSlot("branch", tokens, config.width);
-    hidden_ = AddSlot("hidden", tokens, (config.gated_mlp ? 2 : 1) * config.mlp_width);
+    branch_ = AddSpacedSlot("branch", tokens, config.width);
+    hidden_ = AddSpacedSlot("hidden", tokens, (config.gated_mlp ? 2 : 1) * config.mlp_width);
     activated_ = AddSlot("activated", tokens, config.mlp_width);
     if (config.mixture.experts > 0) AddMixtureSlots(tokens);
   }
@@ -47,6 +47,12 @@ class GraphBuilder {
                  SlotStorage storage = SlotStorage::kHalf) {
     graph_.slots.push_back({name, rows, cols, storage});
     return static_cast<SlotId>(graph_.slots.size() - 1);
+  }
+
+  SlotId AddSpacedSlot(const char* name, int64_t rows, int64_t cols) {
+    const SlotId slot = AddSlot(name, rows, cols);
+    graph_.slot(slot).spaced = true;
+    return slot;
   }
 
   SlotId AddRoutedSlot(const char* name, int64_t rows, int64_t cols) {
@@ -68,7 +74,7 @@ class GraphBuilder {
         .out = AddRoutedSlot("expert_out", tokens, width)};
     if (mixture.shared_width == 0) return;
     shared_ = {.in = normed_,
-               .hidden = AddSlot("shared_hidden", tokens, 2 * mixture.shared_width),
+               .hidden = AddSpacedSlot("shared_hidden", tokens, 2 * mixture.shared_width),
                .activated = AddSlot("shared_activated", tokens, mixture.shared_width),
                .out = branch_};
   }
@@ -258,7 +264,7 @@ class GraphBuilder {
     const SlotId probe = AddSlot("probe", 1, config.width);
     const SlotId query = AddSlot("pool_query", 1, config.width);
     const int64_t tokens = graph_.slot(graph_.tokens).rows;
-    const SlotId keys_values = AddSlot("pool_kv", tokens, 2 * config.width);
+    const SlotId keys_values = AddSpacedSlot("pool_kv", tokens, 2 * config.width);
     const SlotId attended = AddSlot("pool_attended", 1, config.width);
     const SlotId normed = AddSlot("pool_normed", 1, config.width);
     const SlotId hidden = AddSlot("pool_hidden", 1, config.mlp_width);

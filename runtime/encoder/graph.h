@@ -36,6 +36,8 @@ struct Slot {
   SlotStorage storage = SlotStorage::kHalf;
   GridExtent follows = GridExtent::kNone;
   SlotRows tokens = SlotRows::kAll;
+  // A linear layer of many rows writes it: a device may leave gaps between rows, for its stores.
+  bool spaced = false;
 };
 
 enum class NodeKind : uint8_t {

@@ -219,5 +219,29 @@ TEST(Arenas, KeepTheRowsOfASlotWhoseShapeStays) {
   EXPECT_EQ(bytes(1), floats);
 }
 
+// 64 values are two cache lines, so that rows lie three apart; what comes and goes has no gaps.
+TEST(Arenas, GiveTheRowsOfASpacedSlotWithoutTheirGaps) {
+  CpuBackend backend(Select(""));
+  const std::unique_ptr<Arena> arena = backend.MakeArena();
+  Slot spaced = HalfSlot(5, 64);
+  spaced.spaced = true;
+  arena->Prepare({spaced, HalfSlot(5, 64), HalfSlot(5, 64), HalfSlot(5, 64)}, {.images = 2});
+  FillSlot(*arena, 0, 1);
+  FillSlot(*arena, 1, 1);
+  const auto bytes = [&](SlotId id) {
+    const std::span<const std::byte> view = arena->HostView(id);
+    return std::vector<std::byte>(view.begin(), view.end());
+  };
+  EXPECT_EQ(bytes(0), bytes(1));
+  const std::vector<std::byte> row(arena->row_bytes(0), std::byte{0x3c});
+  for (const SlotId id : {0, 1}) arena->Upload(id, 7, row);
+  EXPECT_EQ(bytes(0), bytes(1));
+  EXPECT_EQ(std::vector(arena->HostView(0).begin() + 7 * 128, arena->HostView(0).begin() + 8 * 128),
+            row);
+  arena->Run(ActivationStep{.in = 0, .out = 2, .kind = ActivationKind::kGeluTanh}, {});
+  arena->Run(ActivationStep{.in = 1, .out = 3, .kind = ActivationKind::kGeluTanh}, {});
+  EXPECT_EQ(bytes(2), bytes(3));
+}
+
 }  // namespace
 }  // namespace w8a8::test
