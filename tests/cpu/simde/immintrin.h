@@ -17,6 +17,9 @@
 #ifndef _MM_FROUND_TO_NEAREST_INT
 #define _MM_FROUND_TO_NEAREST_INT 0
 #endif
+#ifndef _MM_FROUND_NO_EXC
+#define _MM_FROUND_NO_EXC 8
+#endif
 
 using __mmask16 = simde__mmask16;
 
@@ -215,4 +218,18 @@ inline simde__m512 _mm512_shuffle_f32x4(simde__m512 a, simde__m512 b, int contro
     to.lane[i] = i < 8 ? low.lane[from] : high.lane[from];
   }
   return to.vector();
+}
+
+// What is above the next integer below; by no other control.
+inline simde__m512 _mm512_reduce_ps(simde__m512 v, int /*down*/) {
+  w8a8::simde::Lanes<float, simde__m512> lanes(v);
+  for (float& lane : lanes.lane) lane -= __builtin_floorf(lane);
+  return lanes.vector();
+}
+inline float _mm512_reduce_add_ps(simde__m512 v) {
+  w8a8::simde::Lanes<float, simde__m512> lanes(v);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lanes.lane[i] += lanes.lane[i + half];
+  }
+  return lanes.lane[0];
 }
