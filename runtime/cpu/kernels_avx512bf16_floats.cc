@@ -30,7 +30,7 @@ struct Bf16Pairs {
   using Panel = Bf16Panel;
   using Unit = uint32_t;
   using Row = uint32_t;
-  static constexpr int64_t kInputs = 2, kParts = 1, kStepsMultiple = 1;
+  static constexpr int64_t kInputs = 2;
 
   static void StorePairs(uint32_t* to, __m512 first, __m512 second) {
     _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
@@ -41,11 +41,8 @@ struct Bf16Pairs {
                  Set::Load(q + i + 16, Set::FirstLanes(count - i - 16)));
     }
   }
-  static void LoadKey(const Half* k, int64_t count, uint32_t* to, int64_t /*part_stride*/) {
-    LoadQuery(k, count, to);
-  }
-  static void LoadValues(const Half* const* rows, Set::Lanes lanes, int64_t /*part*/,
-                         uint32_t* to) {
+  static void LoadKey(const Half* k, int64_t count, uint32_t* to) { LoadQuery(k, count, to); }
+  static void LoadValues(const Half* const* rows, Set::Lanes lanes, uint32_t* to) {
     using Ints = Set::Ints;
     const Ints first = (Ints)RoundedToBFloat16<Set>(Set::Load(rows[0], lanes));
     const Ints second = (Ints)RoundedToBFloat16<Set>(Set::Load(rows[1], lanes));

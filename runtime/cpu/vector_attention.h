@@ -5,13 +5,10 @@
 //   Panel, Unit: a panel of the set's tiles, and the operand of one of its columns in one step.
 //   Row: the same of a row.
 //   kInputs: of a step.
-//   kParts: units that a column has for a step, all multiplied by the row's one: a panel of each
-//     part, one behind the other.
-//   kStepsMultiple: an operand has steps to a multiple of it, the last ones of zeros.
 //   LoadQuery(const Half*, count, Row*): a row; 0 behind its end up to the last step.
-//   LoadKey(const Half*, count, Unit*, part_stride): the same of every part.
-//   LoadValues(const Half* const* rows, lanes, part, Unit*): one step of V::kLanes columns of
-//     kInputs rows.
+//   LoadKey(const Half*, count, Unit*): the same of a column.
+//   LoadValues(const Half* const* rows, lanes, Unit*): one step of V::kLanes columns of kInputs
+//     rows.
 //   ToWeights(scores, count): exponentials to the row of an operand, in place.
 #pragma once
 
@@ -34,7 +31,6 @@ struct VectorAttention {
   static constexpr int64_t kPanel = V::kPanel;
   static constexpr int64_t kTile = V::kTileRows;
   static constexpr int64_t kRegisters = kPanel / kLanes;
-  static constexpr int64_t kParts = A::kParts;
 
   static int64_t Up(int64_t value, int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -44,25 +40,23 @@ struct VectorAttention {
   struct Shape {
     int64_t keys, head_dim;
 
-    static int64_t Steps(int64_t inputs) {
-      return Up(inputs, A::kInputs * A::kStepsMultiple) / A::kInputs;
-    }
+    static int64_t Steps(int64_t inputs) { return Up(inputs, A::kInputs) / A::kInputs; }
     int64_t key_steps() const { return Steps(head_dim); }
     int64_t value_steps() const { return Steps(keys); }
     int64_t value_cols() const { return Up(head_dim, kLanes); }
     int64_t row_units() const { return Up(key_steps(), 32); }
     // A stride of an even number of cache lines sends every row of a column to few cache sets.
     int64_t scores_stride() const { return (Up(keys, 32) / 16 | 1) * 16; }
-    int64_t key_units() const { return Up(kParts * Up(keys, kPanel) * key_steps(), 64); }
-    int64_t value_units() const { return Up(kParts * value_cols() * value_steps(), 64); }
-    int64_t staged_units() const { return kPanel * kParts * row_units(); }
+    int64_t key_units() const { return Up(Up(keys, kPanel) * key_steps(), 64); }
+    int64_t value_units() const { return Up(value_cols() * value_steps(), 64); }
+    int64_t staged_units() const { return kPanel * row_units(); }
   };
 
   struct Head {
     Shape shape;
-    Unit* keys;     // [panels][kParts][key_steps][kPanel]
-    Unit* values;   // by blocks of kPanel or fewer columns: [kParts][value_steps][columns]
-    Unit* staged;   // [kPanel][kParts][row_units]: keys on their way to a panel
+    Unit* keys;     // [panels][key_steps][kPanel]
+    Unit* values;   // by blocks of kPanel or fewer columns: [value_steps][columns]
+    Unit* staged;   // [kPanel, row_units]: keys on their way to a panel
     Row* queries;   // [kTile, row_units]
     float* scores;  // [kTile, scores_stride]
   };
@@ -94,15 +88,11 @@ struct VectorAttention {
       for (int64_t j = 0; j < count; ++j) {
         const int64_t ahead = first + j + kRowsAhead;
         if (ahead < args.keys) FetchRow(args.k + ahead * args.kv_stride, args.head_dim);
-        A::LoadKey(args.k + (first + j) * args.kv_stride, args.head_dim,
-                   head.staged + j * kParts * stride, stride);
+        A::LoadKey(args.k + (first + j) * args.kv_stride, args.head_dim, head.staged + j * stride);
       }
-      for (int64_t part = 0; part < kParts; ++part) {
-        const Unit* staged = head.staged + part * stride;
-        for (int64_t s = 0; s < steps; ++s, to += kPanel) {
-          for (int64_t j = 0; j < count; ++j) to[j] = staged[j * kParts * stride + s];
-          for (int64_t j = count; j < kPanel; ++j) to[j] = Unit{};
-        }
+      for (int64_t s = 0; s < steps; ++s, to += kPanel) {
+        for (int64_t j = 0; j < count; ++j) to[j] = head.staged[j * stride + s];
+        for (int64_t j = count; j < kPanel; ++j) to[j] = Unit{};
       }
     }
   }
@@ -111,21 +101,18 @@ struct VectorAttention {
   static void PackValues(const AttentionHeadArgs& args, const Head& head) {
     Unit* to = head.values;
     for (int64_t first = 0; first < args.head_dim; first += kPanel) {
-      for (int64_t part = 0; part < kParts; ++part) {
-        for (int64_t key = 0; key < head.shape.value_steps() * A::kInputs; key += A::kInputs) {
-          for (int64_t i = 0; first == 0 && part == 0 && i < A::kInputs; ++i) {
-            const int64_t ahead = key + i + kRowsAhead;
-            if (ahead < args.keys) FetchRow(args.v + ahead * args.kv_stride, args.head_dim);
-          }
-          to = PackStep(args, key, first, part, to);
+      for (int64_t key = 0; key < head.shape.value_steps() * A::kInputs; key += A::kInputs) {
+        for (int64_t i = 0; first == 0 && i < A::kInputs; ++i) {
+          const int64_t ahead = key + i + kRowsAhead;
+          if (ahead < args.keys) FetchRow(args.v + ahead * args.kv_stride, args.head_dim);
         }
+        to = PackStep(args, key, first, to);
       }
     }
   }
 
   // Of the columns from `first` on; the end of what it wrote.
-  static Unit* PackStep(const AttentionHeadArgs& args, int64_t key, int64_t first, int64_t part,
-                        Unit* to) {
+  static Unit* PackStep(const AttentionHeadArgs& args, int64_t key, int64_t first, Unit* to) {
     static constexpr Half kZeros[64] = {};
     const int64_t end = first + RegistersFrom(first, args.head_dim) * kLanes;
     for (int64_t c = first; c < end; c += kLanes, to += kLanes) {
@@ -135,7 +122,7 @@ struct VectorAttention {
             key + i < args.keys && (args.key_mask == nullptr || args.key_mask[key + i] != 0);
         rows[i] = attended ? args.v + (key + i) * args.kv_stride + c : kZeros;
       }
-      A::LoadValues(rows, V::FirstLanes(args.head_dim - c), part, to);
+      A::LoadValues(rows, V::FirstLanes(args.head_dim - c), to);
     }
     return to;
   }
@@ -157,8 +144,8 @@ struct VectorAttention {
   static void ScoreKeys(const AttentionHeadArgs& args, const Head& head, int64_t rows) {
     const int64_t steps = head.shape.key_steps(), stride = head.shape.scores_stride();
     for (int64_t first = 0; first < args.keys; first += kPanel) {
-      Multiply(rows, kRegisters, head.queries, head.shape.row_units(),
-               head.keys + first * kParts * steps, steps, head.scores + first, stride);
+      Multiply(rows, kRegisters, head.queries, head.shape.row_units(), head.keys + first * steps,
+               steps, head.scores + first, stride);
     }
     if (args.key_mask == nullptr) return;
     for (int64_t key = 0; key < args.keys; ++key) {
@@ -192,8 +179,8 @@ struct VectorAttention {
     const int64_t steps = head.shape.value_steps();
     for (int64_t first = 0; first < args.head_dim; first += kPanel) {
       const int64_t registers = RegistersFrom(first, args.head_dim);
-      Multiply(rows, registers, weights, head.shape.scores_stride(),
-               head.values + first * kParts * steps, steps, sums, kPanel);
+      Multiply(rows, registers, weights, head.shape.scores_stride(), head.values + first * steps,
+               steps, sums, kPanel);
       for (int64_t r = 0; r < rows; ++r) {
         const Floats inv_sum = V::Splat(inv_sums[r]);
         Half* out = args.out + (query + r) * args.out_stride + first;
@@ -246,7 +233,7 @@ struct FloatOperands {
   using Panel = typename V::Panel;
   using Unit = float;
   using Row = float;
-  static constexpr int64_t kInputs = 1, kParts = 1, kStepsMultiple = 1;
+  static constexpr int64_t kInputs = 1;
 
   static typename V::Floats Operand(typename V::Floats values) {
     if constexpr (kBf16) return RoundedToBFloat16<V>(values);
@@ -257,11 +244,8 @@ struct FloatOperands {
       V::Store(to + i, Operand(V::Load(q + i, V::FirstLanes(count - i))));
     }
   }
-  static void LoadKey(const Half* k, int64_t count, Unit* to, int64_t /*part_stride*/) {
-    LoadQuery(k, count, to);
-  }
-  static void LoadValues(const Half* const* rows, typename V::Lanes lanes, int64_t /*part*/,
-                         Unit* to) {
+  static void LoadKey(const Half* k, int64_t count, Unit* to) { LoadQuery(k, count, to); }
+  static void LoadValues(const Half* const* rows, typename V::Lanes lanes, Unit* to) {
     V::Store(to, Operand(V::Load(rows[0], lanes)));
   }
   static void ToWeights(float* scores, int64_t count) {
