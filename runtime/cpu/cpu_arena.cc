@@ -41,8 +41,9 @@ void CpuArena::Reserve() {
     if (slots()[i].storage == SlotStorage::kHalf) {
       memory_[i].half.Reserve(rows * StrideOf(static_cast<SlotId>(i)));
     }
-    if (slots()[i].storage == SlotStorage::kFloat)
+    if (slots()[i].storage == SlotStorage::kFloat) {
       memory_[i].floats.Reserve(rows * slots()[i].cols);
+    }
   }
 }
 

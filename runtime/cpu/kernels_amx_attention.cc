@@ -52,8 +52,9 @@ template <class Op, int kRowTiles, int kColTiles, StepLoads kLoad, class Weigher
   Op::UpperLeft();
   weigher->Weigh();
   if constexpr (kColTiles == 2) {
-    if constexpr (kLoad != StepLoads::kRows)
+    if constexpr (kLoad != StepLoads::kRows) {
       _tile_stream_loadd(7, columns + kWholeTileBytes, kTileBytes);
+    }
     Op::UpperRight();
     weigher->Weigh();
   }

@@ -121,8 +121,7 @@ struct VectorFloats {
       const int64_t left = args.k - first;
       const int64_t count = left < kInputs ? left : kInputs;
       for (int64_t panel = 0; panel < Panels(args.n); ++panel) {
-        const Part part = {panel, first, count,
-                           sums + (in_parts ? panel * args.m * kPanel : 0)};
+        const Part part = {panel, first, count, sums + (in_parts ? panel * args.m * kPanel : 0)};
         if (first == 0) {
           AddPart<V::kFromZero>(args, part);
         } else {

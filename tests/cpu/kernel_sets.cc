@@ -27,8 +27,9 @@ std::vector<Kernels> FindSets() {
       continue;
     }
     const char* reason = kernels.unusable_reason();
-    if (Required(std::string(kernels.name)))
+    if (Required(std::string(kernels.name))) {
       Fail("W8A8_REQUIRE names {}: {}", kernels.name, reason);
+    }
     fmt::print("*** kernel set {} is NOT TESTED on real instructions: {} ***\n", kernels.name,
                reason);
   }
