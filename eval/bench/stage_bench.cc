@@ -163,9 +163,31 @@ class Stages {
     return statistics.Take();
   }
 
+  // Of each arm alone.
+  using ArmSeconds = std::map<Precision, double>;
+
+  ArmSeconds SecondsOfArms() const {
+    const double fp16 = PerImage("the reference alone", {{Fp16()}});
+    const double fake = PerImage("fake", {{Fp16(), Fake()}}) - fp16;
+    const double int8 = PerImage("int8", {{Fp16(), Int8()}}) - fp16;
+    const double emulated = PerImage("emulated", {{Fp16(), Int8(), Emulated()}}) - fp16 - int8;
+    return {{Precision::kFp16, fp16},
+            {Precision::kFake, fake},
+            {Precision::kInt8, int8},
+            {Precision::kEmulated, emulated}};
+  }
+
+  // In forwards of a reference measured right before: a CPU whose tiles are shared with a neighbour
+  // may do half as much for seconds.
+  double StatisticsInForwards() const {
+    const int64_t before = ImagesOfFullSamples();
+    const double reference = PerImage("the reference again", {{Fp16()}}, before);
+    return PerImage("statistics", {{Fp16()}, StatisticsTaps()}, before) / reference;
+  }
+
   // The calibration, the sweep and the chosen plan with all that watches them; and beside it what
-  // its arms are when each runs alone.
-  void AddWholeJob(double reference, double fake, double int8, double emulated) {
+  // its arms are when each runs alone, before the job and after it.
+  void AddWholeJob(ArmSeconds of) {
     settings_.say("stages: the whole job");
     const std::vector<std::string> sites = model_.graph.Sites();
     const SiteStatisticsMap statistics = Statistics();
@@ -176,11 +198,10 @@ class Stages {
     const double one = SecondsOfJob(experiment, 1);
     const double evaluation = (SecondsOfJob(experiment, 1 + settings_.images) - one) /
                               static_cast<double>(settings_.images);
-    double alone = reference;  // of the calibration
-    const std::map<Precision, double> of = {{Precision::kFp16, reference},
-                                            {Precision::kFake, fake},
-                                            {Precision::kInt8, int8},
-                                            {Precision::kEmulated, emulated}};
+    for (const auto& [precision, seconds] : SecondsOfArms()) {
+      of.at(precision) = (of.at(precision) + seconds) / 2;
+    }
+    double alone = of.at(Precision::kFp16);  // of the calibration
     for (const Arm& arm : experiment.runs) alone += of.at(arm.precision);
     Add("whole job", Find("statistics") + evaluation);
     Add("whole job's arms, each alone", alone);
@@ -203,22 +224,21 @@ class Stages {
   // The first one with what is made once.
   std::vector<StageResult> Round(bool first) {
     results_.clear();
-    const double reference = PerImage("the reference alone", {{Fp16()}});
-    const double fake = PerImage("fake", {{Fp16(), Fake()}}) - reference;
-    const double int8 = PerImage("int8", {{Fp16(), Int8()}}) - reference;
+    const ArmSeconds arms = SecondsOfArms();
+    const double reference = arms.at(Precision::kFp16), fake = arms.at(Precision::kFake),
+                 int8 = arms.at(Precision::kInt8);
     Add("reference", reference);
-    Add("statistics", PerImage("statistics", {{Fp16()}, StatisticsTaps()}, ImagesOfFullSamples()));
+    Add("statistics", StatisticsInForwards() * reference);
     Add("fake arm", fake);
     Add("int8 arm", int8);
-    const double emulated = PerImage("emulated", {{Fp16(), Int8(), Emulated()}}) - reference - int8;
-    Add("emulated arm", emulated);
+    Add("emulated arm", arms.at(Precision::kEmulated));
     Add("emulated check",
         PerImage("the check", {{Fp16(), Int8(), Emulated()}, CheckTaps()}) - reference - int8);
     AddPoints(reference + fake, reference + int8);
     Add("site errors of two arms",
         PerImage("errors of sites", {{Fp16(), Fake(), Int8()}, SiteTaps()}) - reference - fake -
             int8);
-    AddWholeJob(reference, fake, int8, emulated);
+    AddWholeJob(arms);
     if (first) AddPreparation();
     for (StageResult& stage : results_) stage.reference_forwards /= reference;
     if (first) first_ = results_;

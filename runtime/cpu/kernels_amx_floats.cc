@@ -129,19 +129,28 @@ struct TileFloats {
   static void LoadHalves(const Half* x, int64_t k, void* operand) { LoadRow(x, k, operand); }
   static void LoadFloats(const float* x, int64_t k, void* operand) { LoadRow(x, k, operand); }
 
+  // Eight pairs of inputs of a column to where a panel's step has them.
+  static void StorePairs(__m512 values, uint16_t* to) {
+    alignas(64) uint16_t inputs[Op::kParts * 16];
+    Operand::Store(inputs, 16, values);
+    for (int64_t part = 0; part < Op::kParts; ++part) {
+      for (int64_t i = 0; i < 16; i += 2) {
+        __builtin_memcpy(to + part * kStepColumns + i * kPanel, inputs + part * 16 + i, 4);
+      }
+    }
+  }
+
   // Columns past n and inputs past k are zeros.
   static void Pack(const float* weight, int64_t n, int64_t k, void* packed) {
     auto* to = static_cast<uint16_t*>(packed);
     for (int64_t first = 0; first < n; first += kPanel) {
       for (int64_t step = 0; step < Steps(k); ++step, to += Op::kParts * kStepColumns) {
-        for (int64_t pair = 0; pair < kTileValues; pair += 2) {
-          alignas(64) float values[2 * kPanel] = {};
-          for (int64_t at = 0; at < 2 * kPanel; ++at) {
-            const int64_t row = first + at / 2, input = step * kTileValues + pair + at % 2;
-            if (row < n && input < k) values[at] = weight[row * k + input];
-          }
-          for (int64_t at = 0; at < 2 * kPanel; at += 16) {
-            Operand::Store(to + pair * kPanel + at, kStepColumns, _mm512_load_ps(values + at));
+        for (int64_t at = 0; at < kTileValues; at += 16) {
+          const int64_t input = step * kTileValues + at;
+          for (int64_t col = 0; col < kPanel; ++col) {
+            const auto lanes = Avx512::FirstLanes(first + col < n ? k - input : 0);
+            StorePairs(Avx512::Load(weight + (first + col) * k + input, lanes),
+                       to + at * kPanel + 2 * col);
           }
         }
       }

@@ -106,6 +106,8 @@ struct MultiplyCodes {
   static void LowerRight() { _tile_dpbusd(3, 5, 7); }
 };
 
+// GELU stays a pass of its own: here it takes 0.85 ms of so400m's fc1 and 0.31 of base/16's, there
+// about 1.1 and 0.22 (Emerald Rapids): beside tiles, 512-bit FMAs issue at half their rate.
 template <OutputType kType>
 struct CodeResults {
   using Pending = PendingRows<kType>;
