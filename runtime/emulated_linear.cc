@@ -32,38 +32,6 @@ void Store(OutputView y, int64_t row, int64_t col, float value) {
   }
 }
 
-struct DequantizeArgs {
-  const int32_t* acc;
-  const float* scale_w;
-  float scale_x;
-  const float* bias;  // may be null
-  int64_t cols;
-};
-
-[[gnu::always_inline]] inline void DequantizeLoop(const DequantizeArgs& args, Half* y) {
-  for (int64_t c = 0; c < args.cols; ++c) {
-    const float bias = args.bias == nullptr ? 0.0f : args.bias[c];
-    y[c] = ToHalf(Dequantize(args.acc[c], args.scale_w[c], args.scale_x, bias));
-  }
-}
-
-// Where the CPU has an instruction for it std::fma() need not be a call: with one for every value
-// this loop was 9 % of the whole job (ViT-Ti on AMX).
-#if defined(__x86_64__)
-[[gnu::target("avx2,fma")]] void DequantizeRowByFma(const DequantizeArgs& args, Half* y) {
-  DequantizeLoop(args, y);
-}
-#endif
-
-void DequantizeRow(const DequantizeArgs& args, Half* y) {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return DequantizeRowByFma(args, y);
-  }
-#endif
-  DequantizeLoop(args, y);
-}
-
 int32_t SumOf(const int8_t* codes, int64_t count) {
   return std::accumulate(codes, codes + count, int32_t{0});
 }
@@ -182,12 +150,6 @@ void EmulatedLinear::Dequantize(const EmulatedScratch& scratch, OutputView y) co
     const int32_t* acc = scratch.acc.data() + r * n_;
     const bool twice = images > 0 && r % rows_per_image == 0;
     const int64_t image = r / rows_per_image;
-    if (!twice && y.type == OutputType::kHalf) {
-      const float* bias = bias_.empty() ? nullptr : bias_.data();
-      DequantizeRow({acc, scale_w.data(), scale_x, bias, n_},
-                    static_cast<Half*>(y.data) + r * y.stride);
-      continue;
-    }
     for (int64_t c = 0; c < n_; ++c) {
       const float w = scale_w[static_cast<size_t>(c)];
       float value = w8a8::Dequantize(acc[c], w, scale_x, BiasOf(c));
