@@ -21,9 +21,9 @@ namespace w8a8 {
 namespace {
 
 template <class Op>
-inline constexpr int64_t kRowStep = Op::kParts* kTileBytes;  // bytes of a row for a step
+inline constexpr int64_t kRowStep = kTileBytes* Op::kParts;  // bytes of a row for a step
 template <class Op>
-inline constexpr int64_t kPanelStep = Op::kParts* kStepWeights;
+inline constexpr int64_t kPanelStep = kStepWeights* Op::kParts;
 
 struct TileOperands {
   int64_t m, panels;
@@ -31,7 +31,7 @@ struct TileOperands {
   const void* x;
   int64_t x_stride;  // bytes
   const void* weights;
-  void* scratch = nullptr;  // [panels, rows_at_once, 32] sums; nullptr: none wait for all panels
+  void* scratch = nullptr;  // [panels, rows of a block, 32] sums; nullptr: none wait for all
 };
 
 // Up to 32 rows by 32 columns over some of the inputs. The second tile of rows ends with the last
@@ -252,6 +252,12 @@ struct Walk {
   }
 };
 
+template <class Op>
+const int8_t* WeightsAt(const TileOperands& operands, int64_t panel, int64_t step) {
+  return static_cast<const int8_t*>(operands.weights) +
+         (panel * operands.steps + step) * kPanelStep<Op>;
+}
+
 // Rows [row, row + rows) of a panel, from step `step` on.
 template <class Op>
 Block BlockAt(const TileOperands& operands, int64_t row, int64_t rows, int64_t panel,
@@ -266,8 +272,7 @@ Block BlockAt(const TileOperands& operands, int64_t row, int64_t rows, int64_t p
   block.upper = block.tiles == 2 ? x : block.lower;
   block.lower_at = block.tiles == 2 ? last * kPanelStride : 0;
   block.first = block.tiles == 2 ? 0 : -last;
-  block.weights = static_cast<const int8_t*>(operands.weights) +
-                  (panel * operands.steps + step) * kPanelStep<Op>;
+  block.weights = WeightsAt<Op>(operands, panel, step);
   block.row = row;
   block.rows = rows;
   block.col = panel * kPanel;
@@ -284,8 +289,7 @@ struct Range {
   int64_t begin, end;
 };
 
-// Rows of a panel over `inputs` (of the steps), part of them by part; `parts` [rows, 32] hold the
-// sums so far.
+// Rows of a panel over `inputs`, a range of steps; `parts` [rows, 32] hold the sums so far.
 template <class Op, class Results>
 void AddPanel(Walk<Op, Results>* walk, const Blocking& blocking, Range rows, Range inputs,
               int64_t panel, int32_t* whole, int32_t* parts) {
@@ -329,13 +333,12 @@ void MultiplyOnTiles(const TileOperands& operands, const Results& results) {
     for (int64_t step = 0; step < operands.steps; step += pass_steps) {
       const int64_t end = step + pass_steps < operands.steps ? step + pass_steps : operands.steps;
       for (int64_t panel = 0; panel < operands.panels; ++panel) {
-        const int8_t* next = BlockAt<Op>(operands, 0, 1, panel + 1, step).weights;
+        const int8_t* next = WeightsAt<Op>(operands, panel + 1, step);
         const int64_t bytes = panel + 1 < operands.panels ? (end - step) * kPanelStep<Op> : 0;
         walk.ahead = {next, next + bytes, lines};
-        int32_t* parts = sums.parts;
-        if (blocking.passes > 1) {
-          parts = static_cast<int32_t*>(operands.scratch) + panel * blocking.rows * kPanel;
-        }
+        int32_t* const parts = blocking.passes == 1 ? sums.parts
+                                                    : static_cast<int32_t*>(operands.scratch) +
+                                                          panel * blocking.rows * kPanel;
         AddPanel(&walk, blocking, rows, {step, end}, panel, sums.whole, parts);
       }
     }

@@ -48,7 +48,6 @@ void CpuArena::Reserve() {
 }
 
 void CpuArena::Upload(SlotId id, int64_t first_row, std::span<const std::byte> rows) {
-  const size_t begin = static_cast<size_t>(first_row) * row_bytes(id);
   if (IsSpaced(id)) {
     const MatView<Half> all = half(id);
     const auto* from = reinterpret_cast<const Half*>(rows.data());
@@ -59,6 +58,7 @@ void CpuArena::Upload(SlotId id, int64_t first_row, std::span<const std::byte> r
     }
     return;
   }
+  const size_t begin = static_cast<size_t>(first_row) * row_bytes(id);
   const std::span<std::byte> values = Values(id);
   W8A8_CHECK(begin + rows.size() <= values.size());
   std::copy(rows.begin(), rows.end(), values.begin() + static_cast<std::ptrdiff_t>(begin));

@@ -153,14 +153,16 @@ void CpuArena::Do(const ConvertStep& step) {
       std::copy_n(in.data, in.rows * in.cols, floats(step.out).data);
       return;
     }
+    const MatView<Half> out = half(step.out);
     for (int64_t r = 0; r < in.rows; ++r) {
-      kernels_.rows->half.to_half(in.row(r), half(step.out).row(r), in.cols);
+      kernels_.rows->half.to_half(in.row(r), out.row(r), in.cols);
     }
     return;
   }
   const MatView<Half> in = half(step.in);
+  const MatView<float> out = floats(step.out);
   for (int64_t r = 0; r < in.rows; ++r) {
-    kernels_.rows->half.to_float(in.row(r), floats(step.out).row(r), in.cols);
+    kernels_.rows->half.to_float(in.row(r), out.row(r), in.cols);
   }
 }
 

@@ -21,8 +21,7 @@
 namespace w8a8 {
 namespace {
 
-constexpr int64_t kTileUnits = kTileBytes / 4;   // of a row in a tile
-constexpr int64_t kTileValues = kTileBytes / 2;  // of two bytes
+constexpr int64_t kTileUnits = kTileBytes / 4;  // of a row in a tile
 
 // Of lanes whose upper halves are values: units of them.
 inline __m512i UnitsOf(__m512i low, __m512i high) {
@@ -91,9 +90,6 @@ struct SplitFp16 {
   using Op = MultiplyBf16;
   static constexpr int64_t kRowParts = 4, kWeightParts = 2;
 
-  static __m256i UpperHalves(__m512i bits) {
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
-  }
   static void StoreRow(const Half* x, int64_t head_dim, uint16_t* to, const int64_t* rests,
                        const int64_t* firsts) {
     const int64_t end = DivideUp(4 * head_dim, kTileValues) * kTileValues;

@@ -80,11 +80,6 @@ struct Halves {
   }
 };
 
-// The upper halves of binary32 values.
-inline __m256i UpperHalves(__m512i bits) {
-  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
-}
-
 // Two parts of a value, the rest first: small products come first.
 struct SplitHalves {
   using Op = MultiplyBf16Parts;
@@ -99,7 +94,6 @@ template <class Operand>
 struct TileFloats {
   using Op = typename Operand::Op;
   static constexpr int64_t kRowsAtOnce = 736;
-  static constexpr int64_t kTileValues = kTileBytes / 2;  // of a row in a tile
   static constexpr int64_t kStepColumns = kPanel * kTileValues;
   // Whether the sums of all panels may wait for the rest of K.
   static bool SumsWait(int64_t m, int64_t k) { return m > kBlockRows && k > 1536; }

@@ -32,6 +32,11 @@ struct MultiplyBf16 {
   static void LowerRight() { _tile_dpbf16ps(3, 5, 7); }
 };
 
+// The BF16 values in the upper halves of the lanes.
+inline __m256i UpperHalves(__m512i bits) {
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+}
+
 struct MultiplyBf16Parts : MultiplyBf16 {
   static constexpr int64_t kParts = 2;
 };

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kTileRows = 16;
 constexpr int64_t kTileBytes = 64;                     // of a row of x in a tile
+constexpr int64_t kTileValues = kTileBytes / 2;        // of two bytes, of a row in a tile
 constexpr int64_t kPanelStride = 4 * kPanel;           // bytes of all columns for four of a row
 constexpr int64_t kStepWeights = kTileBytes * kPanel;  // bytes of a panel for a tile of x
 constexpr int64_t kBlockRows = 2 * kTileRows;
